@@ -1,0 +1,173 @@
+// The front door: heed::attention, attention_into, workspace_bytes.
+#pragma once
+
+#include <type_traits>
+
+#include "heed/attention/chunked.hpp"
+#include "heed/attention/flash_forward.hpp"
+#include "heed/attention/operands.hpp"
+#include "heed/attention/reference.hpp"
+
+namespace heed {
+
+template <class Out, class Lse>
+struct Result {
+  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
+  Lse lse;  // [B, Hq, Lq], [B, Lq] or [Lq]; natural log, −inf where a row sees no key
+};
+
+template <class X>
+inline constexpr bool is_result = false;
+template <class Out, class Lse>
+inline constexpr bool is_result<Result<Out, Lse>> = true;
+
+// Which path a call takes, on how many workers, in how much scratch.
+struct Plan {
+  Backend backend;
+  const char* why;
+  Index chunk;
+  int workers;
+  Index scratch_bytes;  // of all workers together
+};
+
+inline namespace HEED_ABI {
+
+template <class T>
+Plan make_plan(const Shape& shape, const Options& options) {
+  using R = Accum<T>;
+  const bool automatic = options.backend == Backend::automatic;
+  Plan plan{automatic ? Backend::flash : options.backend,
+            automatic ? "automatic: exact, and scratch does not grow with the lengths"
+                      : "options.backend asked for it",
+            chunked::chunk_of(chunked::Options{}.chunk, shape), 1, 0};
+  if (plan.backend == Backend::flash) {
+    plan.workers = worker_count(flash_tasks(shape), options.threads, options.executor);
+    plan.scratch_bytes = checked_product(flash_scratch_bytes<R>(shape), plan.workers);
+  } else if (plan.backend == Backend::chunked) {
+    const Index tasks = chunked::tasks(shape, plan.chunk);
+    plan.workers = worker_count(tasks, options.threads, options.executor);
+    plan.scratch_bytes =
+        checked_product(chunked::scratch_bytes<R>(shape, plan.chunk), plan.workers);
+  }
+  return plan;
+}
+
+inline CallReport describe(const Plan& plan, const Options& options) {
+  CallReport report;
+  report.backend = plan.backend == Backend::flash     ? "flash"
+                   : plan.backend == Backend::chunked ? "chunked"
+                                                      : "reference";
+  report.isa = "portable C++";
+  report.why = plan.why;
+  report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
+                                                       : parallel_name(options.executor);
+  report.threads = plan.workers;
+  report.scratch_bytes = static_cast<std::size_t>(plan.scratch_bytes);
+  return report;
+}
+
+// The reference has results of its own, in tensors as the problem's.
+template <class T, class M, class S>
+void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
+                    const Options& options) {
+  const auto textbook = reference::attention(problem.q, problem.k, problem.v, mask, score, options);
+  const Shape& shape = problem.shape;
+  for (Index b = 0; b < shape.B; ++b) {
+    for (Index h = 0; h < shape.Hq; ++h) {
+      for (Index i = 0; i < shape.Lq; ++i) {
+        for (Index d = 0; d < shape.Dv; ++d) problem.out(b, h, i, d) = textbook.out(b, h, i, d);
+        if (problem.lse.data != nullptr) problem.lse(b, h, i) = textbook.lse(b, h, i);
+      }
+    }
+  }
+}
+
+template <class T, class M, class S>
+void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
+  const Plan plan = make_plan<T>(problem.shape, options);
+  const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
+  if (plan.backend == Backend::flash) {
+    flash_forward(problem, mask, score, plan.workers, options.executor, scratch.begin());
+  } else if (plan.backend == Backend::chunked) {
+    chunked::forward(problem, View<T, 4>{nullptr, {}, {}}, mask, score, plan.chunk, plan.workers,
+                     options.executor, scratch.begin());
+  } else {
+    copy_reference(problem, mask, score, options);
+  }
+  if (options.report != nullptr) *options.report = describe(plan, options);
+}
+
+// out = softmax(mask(modify(scale · q kᵀ))) v, row by row, without forming the scores.
+//
+//   q    [B, Hq,  Lq, D]     or [B, L, D] (one head), or [L, D]; heed::blhd(q) for [B, L, H, D]
+//   k    [B, Hkv, Lk, D]     Hq % Hkv == 0: grouped-query attention
+//   v    [B, Hkv, Lk, Dv]
+//
+// Returns {out, lse}: out [B, Hq, Lq, Dv] in q's layout and rank, 0 where a row sees no key;
+// lse [B, Hq, Lq], natural log, −inf there. The contract (README) says what every edge case does.
+//
+// Throws heed::Error if shapes disagree. Time O(Lq·Lk·D); scratch O(threads · tile · D), one
+// allocation a call. Dao, FlashAttention-2 (2023), Algorithm 1.
+template <class Q, class K, class V, class M = mask::None, class S = score::None>
+auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+               const Options& options = {}) {
+  check_types<Q, K, V, M, S>();
+  using T = ScalarOf<Q>;
+  using Traits = TraitsOf<Q>;
+  const Shape shape =
+      check_call("heed::attention", q, k, v, as_mask(mask), as_score(score), options);
+  Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
+      make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  auto problem = make_problem(q, k, v, shape, options);
+  problem.out = lift(Traits::template owned_view<T>(result.out));
+  problem.lse = lift_rows(rows_view(result.lse));
+  run(problem, as_mask(mask), as_score(score), options);
+  return result;
+}
+
+// attention into memory the caller has: `out` is a tensor [B, Hq, Lq, Dv] of any layout, or a
+// Result of an earlier call, whose lse is then written too. Allocates no results, and with
+// options.workspace nothing at all. Throws heed::Error also where out has another shape or overlaps
+// an input.
+template <class Out, class Q, class K, class V, class M = mask::None, class S = score::None>
+void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask = {},
+                    const S& score = {}, const Options& options = {}) {
+  constexpr const char* call = "heed::attention_into";
+  check_types<Q, K, V, M, S>();
+  const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+  auto problem = make_problem(q, k, v, shape, options);
+  const auto write_to = [&](const auto& view) {
+    static_assert(std::is_same_v<decltype(view.data), ScalarOf<Q>*>,
+                  "heed::attention_into: out must be writable and of q's element type");
+    check_output(call, view, shape, view_of(q), view_of(k), view_of(v));
+    problem.out = lift(view);
+  };
+  if constexpr (is_result<std::remove_cvref_t<Out>>) {
+    write_to(TraitsOf<Q>::template owned_view<ScalarOf<Q>>(out.out));
+    problem.lse = lift_rows(rows_view(out.lse));
+    if (problem.lse.extent[0] != shape.B || problem.lse.extent[1] != shape.Hq ||
+        problem.lse.extent[2] != shape.Lq) {
+      throw Error(std::string(call) + ": lse " + to_string(problem.lse) +
+                  " is not [B,Hq,Lq] of q " + to_string(problem.q));
+    }
+  } else {
+    static_assert(TensorLike<Out>, "heed::attention_into: out is no tensor that heed can view");
+    write_to(mutable_view_of(out));
+  }
+  run(problem, as_mask(mask), as_score(score), options);
+}
+
+// Bytes that options.workspace must have for this call to allocate nothing.
+// Throws heed::Error as attention does.
+template <class Q, class K, class V, class M = mask::None, class S = score::None>
+std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const M& mask = {},
+                            const S& score = {}, const Options& options = {}) {
+  check_types<Q, K, V, M, S>();
+  const Shape shape =
+      check_call("heed::workspace_bytes", q, k, v, as_mask(mask), as_score(score), options);
+  const Index bytes = make_plan<ScalarOf<Q>>(shape, options).scratch_bytes;
+  return Scratch::with_slack(static_cast<std::size_t>(bytes));
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

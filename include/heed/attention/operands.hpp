@@ -1,0 +1,91 @@
+// From a user's call to a checked Problem: types, shapes, mask, score, options, results.
+#pragma once
+
+#include <type_traits>
+
+#include "heed/attention/problem.hpp"
+#include "heed/core/check.hpp"
+#include "heed/core/eigen.hpp"
+#include "heed/mask/combine.hpp"
+#include "heed/score/combine.hpp"
+
+namespace heed {
+
+using mask::as_mask;
+using score::as_score;
+
+inline namespace HEED_ABI {
+
+// The compile errors of every call, by name.
+template <class Q, class K, class V, class M, class S>
+consteval void check_types() {
+  static_assert(TensorLike<Q> && TensorLike<K> && TensorLike<V>,
+                "heed: q, k and v must be Eigen tensors, matrices or maps in memory (evaluate "
+                "expressions first), or heed::view(pointer, shape)");
+  if constexpr (TensorLike<Q> && TensorLike<K> && TensorLike<V>) {
+    static_assert(
+        std::is_same_v<ScalarOf<Q>, ScalarOf<K>> && std::is_same_v<ScalarOf<Q>, ScalarOf<V>>,
+        "heed: q, k and v must have the same element type");
+    static_assert(AttentionElement<ScalarOf<Q>>,
+                  "heed: elements must be float, double, Eigen::half or Eigen::bfloat16");
+    static_assert(rank_of<Q> == rank_of<K> && rank_of<Q> == rank_of<V>,
+                  "heed: q, k and v must have the same rank");
+    static_assert(rank_of<Q> >= 2 && rank_of<Q> <= 4,
+                  "heed: tensors are [B, H, L, D], [B, L, D] or [L, D]");
+  }
+  static_assert(mask::MaskLike<M>,
+                "heed: the mask must satisfy heed::mask::Mask or be callable as (i, j) or "
+                "(b, h, i, j) -> bool");
+  static_assert(score::ScoreLike<S>,
+                "heed: the score must satisfy heed::score::Score or be callable as (s, i, j) or "
+                "(s, b, h, i, j) -> float");
+}
+
+// The shape of a call. Throws heed::Error for whatever the contract refuses.
+template <class Q, class K, class V, class M, class S>
+Shape check_call(const char* call, const Q& q, const K& k, const V& v, const M& mask,
+                 const S& score, const Options& options) {
+  const Shape shape = check_operands(call, view_of(q), view_of(k), view_of(v));
+  check_options(call, options);
+  mask::check(mask, shape);
+  score::check(score, shape);
+  return shape;
+}
+
+// The problem of a checked call, results not yet set.
+template <class Q, class K, class V>
+Problem<ScalarOf<Q>> make_problem(const Q& q, const K& k, const V& v, const Shape& shape,
+                                  const Options& options) {
+  return {lift(view_of(q)),         lift(view_of(k)),
+          lift(view_of(v)),         {nullptr, {}, {}},
+          {nullptr, {}, {}},        shape,
+          scale_of(options, shape), Dropout::of(options.dropout, options.seed)};
+}
+
+// A result in q's layout: [B, Hq, Lq, Dv], [B, Lq, Dv] or [Lq, Dv].
+template <class S, class Q>
+auto make_like(const Q&, const Shape& shape) {
+  using Traits = TraitsOf<Q>;
+  if constexpr (rank_of<Q> == 4) {
+    return Traits::template make<S>({shape.B, shape.Hq, shape.Lq, shape.Dv});
+  } else if constexpr (rank_of<Q> == 3) {
+    return Traits::template make<S>({shape.B, shape.Lq, shape.Dv});
+  } else {
+    return Traits::template make<S>({shape.Lq, shape.Dv});
+  }
+}
+
+// Scores, row major whatever q's layout: [B, Hq, Lq, Lk], [B, Lq, Lk] or [Lq, Lk].
+template <class Q, class S>
+auto make_scores(const Shape& shape) {
+  if constexpr (rank_of<Q> == 4) {
+    return make_tensor<S, 4, Eigen::RowMajor>({shape.B, shape.Hq, shape.Lq, shape.Lk});
+  } else if constexpr (rank_of<Q> == 3) {
+    return make_tensor<S, 3, Eigen::RowMajor>({shape.B, shape.Lq, shape.Lk});
+  } else {
+    return make_tensor<S, 2, Eigen::RowMajor>({shape.Lq, shape.Lk});
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

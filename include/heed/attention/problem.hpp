@@ -1,0 +1,33 @@
+// One checked call: what every backend computes from.
+#pragma once
+
+#include <cmath>
+#include <span>
+
+#include "heed/attention/options.hpp"
+#include "heed/core/shape.hpp"
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed {
+
+template <class T>
+struct Problem {
+  View<const T, 4> q;     // [B, Hq,  Lq, D]
+  View<const T, 4> k;     // [B, Hkv, Lk, D]
+  View<const T, 4> v;     // [B, Hkv, Lk, Dv]
+  View<T, 4> out;         // [B, Hq,  Lq, Dv]
+  View<Accum<T>, 3> lse;  // [B, Hq,  Lq], natural log; no data: not wanted
+  Shape shape;
+  double scale;
+  Dropout dropout;
+};
+
+inline namespace HEED_ABI {
+
+inline double scale_of(const Options& options, const Shape& shape) {
+  return options.scale ? *options.scale : 1 / std::sqrt(static_cast<double>(shape.D));
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,119 @@
+// The textbook: softmax(mask(modify(scale·q kᵀ))) v, a row at a time, nothing clever. The oracle.
+// Vaswani et al., "Attention Is All You Need" (2017), equation 1.
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+#include <vector>
+
+#include "heed/attention/operands.hpp"
+
+namespace heed::reference {
+
+template <class Out, class Weights, class Lse>
+struct Textbook {
+  Out out;                  // [B, Hq, Lq, Dv]
+  Weights weights;          // [B, Hq, Lq, Lk]  rows sum to 1, or are 0 where a row sees no key
+  Weights dropped_weights;  // [B, Hq, Lq, Lk]  after dropout: out = dropped_weights · v
+  Weights scores;  // [B, Hq, Lq, Lk]  scale·q·k in logits, before score modifiers and mask
+  Lse lse;         // [B, Hq, Lq]      natural log; −inf where a row sees no key
+};
+
+inline namespace HEED_ABI {
+
+// One query of one head. Dots, softmax and sums are in R, the weights are rounded to W before they
+// meet the values. Every pointer is a row of Lk numbers.
+template <class W, class T, class R, class M, class S>
+R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S& score, W* weights,
+      W* dropped, W* scores, std::vector<R>& modified) {
+  const Index kv_head = h / problem.shape.group();
+  const int Lk = static_cast<int>(problem.shape.Lk);
+  R max = std::numeric_limits<R>::lowest();
+  for (int j = 0; j < Lk; ++j) {
+    R dot = 0;
+    for (Index d = 0; d < problem.shape.D; ++d) {
+      dot += static_cast<R>(problem.q(b, h, i, d)) * static_cast<R>(problem.k(b, kv_head, j, d));
+    }
+    const R s = static_cast<R>(problem.scale) * dot;
+    scores[j] = static_cast<W>(s);
+    R& m = modified[static_cast<std::size_t>(j)];
+    m = mask_if(!mask.allows(i, j), static_cast<R>(score.value(s, i, j)));
+    if (!is_masked(m) && m > max) max = m;
+  }
+  R sum = 0;
+  for (const R m : modified) sum += is_masked(m) ? R(0) : std::exp(m - max);
+  const Dropout& dropout = problem.dropout;
+  for (int j = 0; j < Lk; ++j) {
+    const R m = modified[static_cast<std::size_t>(j)];
+    const R weight = is_masked(m) ? R(0) : std::exp(m - max) / sum;
+    const bool kept = !dropout.active() ||
+                      dropout.keeps(static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(h),
+                                    static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
+    weights[j] = static_cast<W>(weight);
+    dropped[j] = static_cast<W>(kept ? weight * static_cast<R>(dropout.keep_scale) : R(0));
+  }
+  return mask_if(sum == R(0), max + std::log(sum));
+}
+
+// out[i] = Σ_j dropped[j]·v[j] over the keys the row sees: behind a mask, 0·inf is nothing.
+template <class W, class T, class R>
+void weigh_values(const Problem<T>& problem, Index b, Index h, int i, const W* dropped,
+                  const std::vector<R>& modified, const View<W, 4>& out) {
+  const Index kv_head = h / problem.shape.group();
+  for (Index d = 0; d < problem.shape.Dv; ++d) {
+    R sum = 0;
+    for (std::size_t j = 0; j < modified.size(); ++j) {
+      if (is_masked(modified[j])) continue;
+      sum += static_cast<R>(dropped[j]) *
+             static_cast<R>(problem.v(b, kv_head, static_cast<Index>(j), d));
+    }
+    out(b, h, i, d) = static_cast<W>(sum);
+  }
+}
+
+// Attention with every intermediate result, O(Lq·Lk) memory, one thread.
+//
+//   q [B, Hq, Lq, D]   k [B, Hkv, Lk, D]   v [B, Hkv, Lk, Dv], or rank 3 or 2, as for attention
+//
+// attention(…) computes as the obvious code in the inputs' type does: dots, softmax and sums in
+// float (double for double), weights rounded before they meet v, out rounded once.
+// attention<double>(…) takes the same inputs and computes in double: the oracle.
+// Throws heed::Error as attention does.
+template <class Compute = void, class Q, class K, class V, class M = mask::None,
+          class S = score::None>
+auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+               const Options& options = {}) {
+  constexpr const char* call = "heed::reference::attention";
+  check_types<Q, K, V, M, S>();
+  using T = ScalarOf<Q>;
+  using W = std::conditional_t<std::is_void_v<Compute>, T, Compute>;
+  using R = Accum<W>;
+  using Traits = TraitsOf<Q>;
+  const auto shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+  const auto problem = make_problem(q, k, v, shape, options);
+  using ScoreTraits = TensorTraits<View<W, rank_of<Q>>>;
+
+  Textbook<typename Traits::template Owned<W>, typename ScoreTraits::template Owned<W>,
+           typename Traits::template Rows<R>>
+      result{make_like<W>(q, shape), make_scores<Q, W>(shape), make_scores<Q, W>(shape),
+             make_scores<Q, W>(shape), make_rows<Q, R>(shape.B, shape.Hq, shape.Lq)};
+  const auto out = lift(Traits::template owned_view<W>(result.out));
+  const auto lse = lift_rows(rows_view(result.lse));
+  std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
+  for (Index b = 0; b < shape.B; ++b) {
+    for (Index h = 0; h < shape.Hq; ++h) {
+      const auto bound_mask = mask::bind(as_mask(mask), shape, b, h);
+      const auto bound_score = score::bind(as_score(score), shape, b, h);
+      for (int i = 0; i < shape.Lq; ++i) {
+        const Index at = ((b * shape.Hq + h) * shape.Lq + i) * shape.Lk;
+        lse(b, h, i) = row(problem, b, h, i, bound_mask, bound_score, result.weights.data() + at,
+                           result.dropped_weights.data() + at, result.scores.data() + at, modified);
+        weigh_values(problem, b, h, i, result.dropped_weights.data() + at, modified, out);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::reference

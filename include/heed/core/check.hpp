@@ -1,0 +1,99 @@
+// The wrong calls of the contract, each a heed::Error that shows the shapes.
+#pragma once
+
+#include <limits>
+#include <string>
+
+#include "heed/core/error.hpp"
+#include "heed/core/overlap.hpp"
+#include "heed/core/shape.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed {
+
+inline constexpr Index max_length = std::numeric_limits<std::int32_t>::max();
+
+inline namespace HEED_ABI {
+
+// Throws heed::Error "call: problem (shapes)". Nothing is allocated unless it throws.
+template <class Shapes>
+void require(bool good, const char* call, const char* problem, const Shapes& shapes) {
+  if (!good) throw Error(std::string(call) + ": " + problem + " (" + shapes() + ")");
+}
+
+// Throws heed::Error "call: k has dim 80 but q has dim 64 (shapes)".
+template <class Shapes>
+void require_equal(Index a, Index b, const char* what_a, const char* what_b, const char* call,
+                   const Shapes& shapes) {
+  if (a == b) return;
+  throw Error(std::string(call) + ": " + what_a + " " + std::to_string(a) + " but " + what_b + " " +
+              std::to_string(b) + " (" + shapes() + ")");
+}
+
+template <class T, int Rank>
+void require_sane(const View<T, Rank>& x, const char* call, const char* name) {
+  for (int d = 0; d < Rank; ++d) {
+    if (x.extent[d] < 0 || x.extent[d] > max_length) {
+      throw Error(std::string(call) + ": " + name + " has an extent outside 0 … 2^31 - 1 (" + name +
+                  " " + to_string(x) + ")");
+    }
+  }
+  checked_size(x);
+  if (x.data == nullptr && !x.empty()) {
+    throw Error(std::string(call) + ": " + name + " has no data (" + name + " " + to_string(x) +
+                ")");
+  }
+}
+
+// The shape of a call from q [B, Hq, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv] of any rank.
+template <class T, int Rank>
+Shape check_operands(const char* call, const View<const T, Rank>& q, const View<const T, Rank>& k,
+                     const View<const T, Rank>& v) {
+  require_sane(q, call, "q");
+  require_sane(k, call, "k");
+  require_sane(v, call, "v");
+  const auto shapes = [&] {
+    return "q " + to_string(q) + ", k " + to_string(k) + ", v " + to_string(v);
+  };
+  const auto q4 = lift(q);
+  const auto k4 = lift(k);
+  const auto v4 = lift(v);
+  const Shape shape{q4.extent[0], q4.extent[1], k4.extent[1], q4.extent[2],
+                    k4.extent[2], q4.extent[3], v4.extent[3], Rank};
+  require_equal(k4.extent[3], shape.D, "k has dim", "q has dim", call, shapes);
+  require_equal(k4.extent[0], shape.B, "k has batch", "q has batch", call, shapes);
+  require_equal(v4.extent[0], shape.B, "v has batch", "q has batch", call, shapes);
+  require_equal(v4.extent[1], shape.Hkv, "v has heads", "k has heads", call, shapes);
+  require_equal(v4.extent[2], shape.Lk, "v has length", "k has length", call, shapes);
+  require(shape.D > 0, call, "dim of q and k is 0", shapes);
+  require(shape.Hq == 0 || (shape.Hkv != 0 && shape.Hq % shape.Hkv == 0), call,
+          "the number of query heads is no multiple of the number of key heads", shapes);
+  return shape;
+}
+
+// out is [B, Hq, Lq, Dv] and shares no memory with an input.
+template <class T, int Rank>
+void check_output(const char* call, const View<T, Rank>& out, const Shape& shape,
+                  const View<const T, Rank>& q, const View<const T, Rank>& k,
+                  const View<const T, Rank>& v) {
+  require_sane(out, call, "out");
+  const auto shapes = [&] {
+    return "out " + to_string(out) + ", q " + to_string(q) + ", k " + to_string(k) + ", v " +
+           to_string(v);
+  };
+  const auto out4 = lift(out);
+  require(out4.extent[0] == shape.B && out4.extent[1] == shape.Hq && out4.extent[2] == shape.Lq &&
+              out4.extent[3] == shape.Dv,
+          call, "out has not the shape of q with v's dim", shapes);
+  require(!repeats_elements(out), call, "out repeats elements (a stride of 0)", shapes);
+  require(!may_overlap(out, q), call, "out overlaps q", shapes);
+  require(!may_overlap(out, k), call, "out overlaps k", shapes);
+  require(!may_overlap(out, v), call, "out overlaps v", shapes);
+}
+
+inline void check_scale(const char* call, double scale) {
+  if (!is_finite(scale)) throw Error(std::string(call) + ": scale is not finite");
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

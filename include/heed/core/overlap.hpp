@@ -1,0 +1,71 @@
+// Do two views share memory? Decided by address ranges, and, for interleaved slices of one buffer
+// (the q, k and v of a fused projection, say), by the residues they occupy.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed {
+
+// Bytes [begin, end) that a view touches, widest over all its elements.
+struct ByteRange {
+  std::intptr_t begin, end;
+};
+
+inline namespace HEED_ABI {
+
+// The bytes of the elements reached through the dimensions whose stride is no multiple of `period`
+// bytes; period 0 takes every dimension.
+template <class T, int Rank>
+ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
+  auto begin = reinterpret_cast<std::intptr_t>(x.data);
+  std::intptr_t end = begin + static_cast<std::intptr_t>(sizeof(T));
+  for (int d = 0; d < Rank; ++d) {
+    const Index step = x.stride[d] * static_cast<Index>(sizeof(T));
+    if (period != 0 && step % period == 0) continue;
+    const Index reach = (x.extent[d] - 1) * step;
+    (reach < 0 ? begin : end) += reach;
+  }
+  return {begin, end};
+}
+
+// Whether a and b stay in disjoint residues modulo `period`: every dimension either steps by whole
+// periods or remains inside its part of one.
+template <class A, class B, int RankA, int RankB>
+bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index period) {
+  const ByteRange in_a = byte_range(a, period);
+  const ByteRange in_b = byte_range(b, period);
+  const auto size_a = in_a.end - in_a.begin;
+  const auto size_b = in_b.end - in_b.begin;
+  const Index between = ((in_b.begin - in_a.begin) % period + period) % period;
+  return between >= size_a && between + size_b <= period;
+}
+
+// Whether a write to `out` could change `in`. Never false for views that share an element.
+template <class Out, class In, int RankOut, int RankIn>
+bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
+  if (out.empty() || in.empty()) return false;
+  const ByteRange a = byte_range(out);
+  const ByteRange b = byte_range(in);
+  if (a.end <= b.begin || b.end <= a.begin) return false;
+  for (int d = 0; d < RankOut; ++d) {
+    const Index period = std::abs(out.stride[d]) * static_cast<Index>(sizeof(Out));
+    if (period != 0 && disjoint_modulo(out, in, period)) return false;
+  }
+  return true;
+}
+
+// Whether two different indices of a view certainly name one element.
+template <class T, int Rank>
+bool repeats_elements(const View<T, Rank>& x) {
+  for (int d = 0; d < Rank; ++d) {
+    if (x.stride[d] == 0 && x.extent[d] > 1) return true;
+  }
+  return false;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

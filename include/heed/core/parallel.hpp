@@ -1,0 +1,114 @@
+// Who computes what: workers pull tasks from one counter; nothing about a result depends on them.
+//
+// Through the user's Executor where given, else OpenMP where compiled with it, else one thread.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+
+#include "heed/core/types.hpp"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace heed {
+
+// A call to make once per worker; refers to its target, owns nothing.
+struct Job {
+  void (*call)(void* target, int worker);
+  void* target;
+
+  void operator()(int worker) const { call(target, worker); }
+};
+
+// The user's pool. `run` calls job(0) … job(workers − 1), in any order and on any threads, and
+// returns when all have returned. Jobs do not throw.
+class Executor {
+ public:
+  Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  virtual ~Executor() = default;
+  virtual int concurrency() const = 0;
+  virtual void run(int workers, Job job) = 0;
+};
+
+inline namespace HEED_ABI {
+
+inline int available_threads(const Executor* executor) {
+  if (executor != nullptr) return std::max(1, executor->concurrency());
+#if defined(_OPENMP)
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+// Workers for `tasks` tasks: at most `threads` (0: as many as there are).
+inline int worker_count(Index tasks, int threads, const Executor* executor) {
+  const int available = available_threads(executor);
+#if defined(_OPENMP)
+  const bool can_exceed = executor == nullptr;
+#else
+  const bool can_exceed = false;
+#endif
+  int workers = threads == 0 ? available : threads;
+  if (!can_exceed) workers = std::min(workers, available);
+  return static_cast<int>(std::clamp<Index>(tasks, 1, workers));
+}
+
+inline const char* parallel_name(const Executor* executor) {
+  if (executor != nullptr) return "executor";
+#if defined(_OPENMP)
+  return "OpenMP";
+#else
+  return "one thread (compiled without OpenMP, no executor given)";
+#endif
+}
+
+inline void run_workers(int workers, Executor* executor, Job job) {
+  if (workers == 1) {
+    job(0);
+  } else if (executor != nullptr) {
+    executor->run(workers, job);
+  } else {
+#if defined(_OPENMP)
+#pragma omp parallel num_threads(workers)
+    job(omp_get_thread_num());
+#else
+    for (int worker = 0; worker < workers; ++worker) job(worker);
+#endif
+  }
+}
+
+// body(task, worker) for every task in [0, tasks), each exactly once, handed out in order.
+// The first exception stops the handing out and is thrown here when all workers are done.
+template <class Body>
+void parallel_for(Index tasks, int workers, Executor* executor, Body&& body) {
+  struct State {
+    Body& body;
+    Index tasks;
+    std::atomic<Index> next{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr error{};
+
+    void work(int worker) noexcept {
+      try {
+        for (Index task = next++; task < tasks; task = next++) body(task, worker);
+      } catch (...) {
+        next = tasks;
+        if (!failed.exchange(true)) error = std::current_exception();
+      }
+    }
+  };
+  State state{body, tasks};
+  run_workers(
+      workers, executor,
+      {[](void* target, int worker) { static_cast<State*>(target)->work(worker); }, &state});
+  if (state.error) std::rethrow_exception(state.error);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

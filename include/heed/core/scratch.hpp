@@ -1,0 +1,81 @@
+// Scratch: one aligned block of memory a call, carved into what each worker needs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+
+#include "heed/core/assert.hpp"
+#include "heed/core/error.hpp"
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed {
+
+inline constexpr std::size_t scratch_alignment = 64;  // a cache line, and the widest vector
+
+// Hands out pieces of a block in order, each on a cache line of its own. A Carver over nothing
+// only counts, so that the sizes are written down once: in the code that carves.
+class Carver {
+ public:
+  explicit Carver(std::byte* begin) : begin_(begin) {}
+
+  template <class T>
+  T* array(Index count) {
+    T* piece = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + used_);
+    const Index bytes = checked_product(count, static_cast<Index>(sizeof(T)));
+    const auto lines =
+        (static_cast<std::size_t>(bytes) + scratch_alignment - 1) / scratch_alignment;
+    used_ += lines * scratch_alignment;
+    return piece;
+  }
+
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* begin_;
+  std::size_t used_ = 0;
+};
+
+// The caller's workspace where there is one, else one allocation.
+class Scratch {
+ public:
+  // Throws heed::Error if a workspace is given and is too small.
+  Scratch(std::size_t bytes, std::span<std::byte> workspace) {
+    if (workspace.data() == nullptr) {
+      if (bytes == 0) return;
+      owned_.reset(new (std::align_val_t{scratch_alignment}) std::byte[bytes]);
+      begin_ = owned_.get();
+      return;
+    }
+    void* begin = workspace.data();
+    std::size_t room = workspace.size();
+    if (std::align(scratch_alignment, bytes, begin, room) == nullptr) {
+      throw Error("heed: the workspace has " + std::to_string(workspace.size()) +
+                  " bytes, this call needs " + std::to_string(with_slack(bytes)) +
+                  " (heed::workspace_bytes)");
+    }
+    begin_ = static_cast<std::byte*>(begin);
+  }
+
+  std::byte* begin() const { return begin_; }
+
+  // What a workspace at any address must have to hold `bytes` aligned.
+  static constexpr std::size_t with_slack(std::size_t bytes) {
+    return bytes == 0 ? 0 : bytes + scratch_alignment - 1;
+  }
+
+ private:
+  struct AlignedDelete {
+    void operator()(std::byte* block) const {
+      ::operator delete[](block, std::align_val_t{scratch_alignment});
+    }
+  };
+  std::unique_ptr<std::byte[], AlignedDelete> owned_;
+  std::byte* begin_ = nullptr;
+};
+
+}  // namespace heed

@@ -1,0 +1,95 @@
+// What may be passed as a tensor: anything with TensorTraits. Views and [B, L, H, D] are here,
+// Eigen's types in core/eigen.hpp.
+//
+// TensorTraits<X> gives
+//   Scalar, rank               element type; 4 [B, H, L, D], 3 [B, L, D] or 2 [L, D]
+//   view(x), mutable_view(x)   a View in that order of dimensions, whatever the memory's order
+//   Owned<S>, make<S>(extents) a result in x's layout, and its view(…) as above
+//   Rows<S>                    a result with one number a row: [B, H, L], [B, L] or [L]
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed {
+
+template <class X>
+struct TensorTraits {};
+
+template <class X>
+using TraitsOf = TensorTraits<std::remove_cvref_t<X>>;
+
+template <class X>
+concept TensorLike = requires {
+  typename TraitsOf<X>::Scalar;
+};
+
+template <TensorLike X>
+using ScalarOf = typename TraitsOf<X>::Scalar;
+
+template <TensorLike X>
+inline constexpr int rank_of = TraitsOf<X>::rank;
+
+// A rank-4 tensor whose dimensions are [B, L, H, D]; refers to it, copies nothing.
+template <class X>
+struct Blhd {
+  X* tensor;
+};
+
+inline namespace HEED_ABI {
+
+// Says that a rank-4 tensor is [B, L, H, D]. The result refers to x: use it inside the call.
+template <class X>
+Blhd<std::remove_reference_t<X>> blhd(X&& x) {
+  static_assert(TensorLike<X>, "heed::blhd: this type is no tensor that heed can view");
+  static_assert(rank_of<X> == 4, "heed::blhd: a [B, L, H, D] tensor has rank 4");
+  return {&x};
+}
+
+template <class T>
+constexpr View<T, 4> swap_heads(const View<T, 4>& x) {
+  return {x.data,
+          {x.extent[0], x.extent[2], x.extent[1], x.extent[3]},
+          {x.stride[0], x.stride[2], x.stride[1], x.stride[3]}};
+}
+
+template <TensorLike X>
+auto view_of(const X& x) {
+  return TraitsOf<X>::view(x);
+}
+
+template <class X>
+auto mutable_view_of(X&& x) {
+  return TraitsOf<X>::mutable_view(x);
+}
+
+}  // namespace HEED_ABI
+
+template <class X>
+struct TensorTraits<Blhd<X>> {
+  using Inner = TraitsOf<X>;
+  using Scalar = typename Inner::Scalar;
+  static constexpr int rank = 4;
+  template <class S>
+  using Owned = typename Inner::template Owned<S>;
+  template <class S>
+  using Rows = typename Inner::template Rows<S>;
+
+  static View<const Scalar, 4> view(const Blhd<X>& x) { return swap_heads(Inner::view(*x.tensor)); }
+  static View<Scalar, 4> mutable_view(const Blhd<X>& x) {
+    return swap_heads(Inner::mutable_view(*x.tensor));
+  }
+  template <class S>
+  static Owned<S> make(const Extents<4>& extent) {
+    return Inner::template make<S>({extent[0], extent[2], extent[1], extent[3]});
+  }
+  template <class S>
+  static View<S, 4> owned_view(Owned<S>& x) {
+    return swap_heads(Inner::template owned_view<S>(x));
+  }
+};
+
+}  // namespace heed

@@ -1,0 +1,81 @@
+// What an element is: which types tensors may hold, in which type they are summed, and how a score
+// that counts as masked looks.
+//
+// A masked score is −inf, recognised by its bits: with -ffast-math a compiler may assume that
+// infinities do not exist and fold a comparison with one away.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+#include "heed/core/abi.hpp"
+#include "heed/core/device.hpp"
+
+namespace heed {
+
+using Index = std::int64_t;
+
+// Element<T>::Accum is the type of dots, softmax, sums and lse for tensors of T.
+// core/eigen.hpp adds Eigen::half and Eigen::bfloat16.
+template <class T>
+struct Element {};
+
+template <>
+struct Element<float> {
+  using Accum = float;
+  static constexpr const char* name = "float";
+};
+
+template <>
+struct Element<double> {
+  using Accum = double;
+  static constexpr const char* name = "double";
+};
+
+template <class T>
+concept AttentionElement = requires {
+  typename Element<T>::Accum;
+};
+
+template <AttentionElement T>
+using Accum = typename Element<T>::Accum;
+
+inline namespace HEED_ABI {
+
+template <class R>
+using BitsOf = std::conditional_t<sizeof(R) == 4, std::uint32_t, std::uint64_t>;
+
+template <class R>
+inline constexpr BitsOf<R> masked_bits = static_cast<BitsOf<R>>(sizeof(R) == 4
+                                                                    ? 0xff800000u
+                                                                    : 0xfff0000000000000u);
+
+// Whether a score is −inf: the row does not see the key.
+template <class R>
+HEED_DEVICE constexpr bool is_masked(R score) {
+  return std::bit_cast<BitsOf<R>>(score) == masked_bits<R>;
+}
+
+// `score`, or −inf where `masked`. The choice is between integers, which no -ffast-math touches.
+template <class R>
+HEED_DEVICE constexpr R mask_if(bool masked, R score) {
+  return std::bit_cast<R>(masked ? masked_bits<R> : std::bit_cast<BitsOf<R>>(score));
+}
+
+// Neither NaN nor infinite, asked of the exponent bits.
+HEED_DEVICE constexpr bool is_finite(float x) {
+  return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) != 0x7f800000u;
+}
+HEED_DEVICE constexpr bool is_finite(double x) {
+  return (std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+}
+HEED_DEVICE constexpr bool is_nan(float x) {
+  return (std::bit_cast<std::uint32_t>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+HEED_DEVICE constexpr bool is_nan(double x) {
+  return (std::bit_cast<std::uint64_t>(x) & 0x7fffffffffffffffu) > 0x7ff0000000000000u;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,75 @@
+// A mask chosen at run time. Erased per tile, not per element: one virtual call fills a tile.
+#pragma once
+
+#include <memory>
+
+#include "heed/mask/combine.hpp"
+#include "heed/mask/mask.hpp"
+
+namespace heed::mask {
+
+class Any {
+ public:
+  // Every query sees every key, until assigned.
+  Any() : Any(None{}) {}
+
+  template <MaskLike M>
+  requires(!std::same_as<M, Any>) Any(const M& mask)
+      : held_(std::make_shared<Held<AsMask<M>>>(as_mask(mask))) {}
+
+ private:
+  struct Interface {
+    Interface() = default;
+    Interface(const Interface&) = delete;
+    Interface& operator=(const Interface&) = delete;
+    virtual ~Interface() = default;
+    virtual void check(const Shape& shape) const = 0;
+    virtual bool allows(const Shape& shape, Index b, Index h, int i, int j) const = 0;
+    virtual Coverage coverage(const Shape& shape, Index b, Index h, Tile tile) const = 0;
+    virtual void fill(const Shape& shape, Index b, Index h, Tile tile, std::uint8_t* allowed,
+                      Index stride) const = 0;
+  };
+
+  template <class M>
+  struct Held final : Interface {
+    M mask;
+
+    explicit Held(const M& held) : mask(held) {}
+    void check(const Shape& shape) const override { mask::check(mask, shape); }
+    bool allows(const Shape& shape, Index b, Index h, int i, int j) const override {
+      return mask::bind(mask, shape, b, h).allows(i, j);
+    }
+    Coverage coverage(const Shape& shape, Index b, Index h, Tile tile) const override {
+      return mask::bind(mask, shape, b, h).coverage(tile);
+    }
+    void fill(const Shape& shape, Index b, Index h, Tile tile, std::uint8_t* allowed,
+              Index stride) const override {
+      mask::fill(mask::bind(mask, shape, b, h), tile, allowed, stride);
+    }
+  };
+
+ public:
+  // Refers to the mask inside; binding it anew in every call keeps this free of allocations.
+  struct Bound {
+    const Interface* held;
+    Shape shape;
+    Index b, h;
+
+    bool allows(int i, int j) const { return held->allows(shape, b, h, i, j); }
+    Coverage coverage(Tile tile) const { return held->coverage(shape, b, h, tile); }
+    void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
+      held->fill(shape, b, h, tile, allowed, stride);
+    }
+  };
+
+  Bound bind(const Shape& shape, Index b, Index h) const { return {held_.get(), shape, b, h}; }
+  void check(const Shape& shape) const { held_->check(shape); }
+
+ private:
+  std::shared_ptr<const Interface> held_;
+};
+
+// mask::any m = mask::causal(); m = mask::local(64);
+using any = Any;
+
+}  // namespace heed::mask

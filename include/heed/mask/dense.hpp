@@ -1,0 +1,48 @@
+// A mask given as a tensor: a nonzero element attends. Any arithmetic or half type, any strides.
+#pragma once
+
+#include <type_traits>
+
+#include "heed/core/broadcast.hpp"
+#include "heed/mask/mask.hpp"
+
+namespace heed::mask {
+
+using heed::axes;
+
+template <class T>
+struct BoundDense {
+  View<const T, 2> nonzero;  // [Lq | 1, Lk | 1]
+
+  HEED_DEVICE bool allows(int i, int j) const { return nonzero(i, j) != T(0); }
+
+  HEED_DEVICE Coverage coverage(Tile tile) const {
+    const bool first = allows(tile.q_begin, tile.k_begin);
+    for (int i = tile.q_begin; i < tile.q_end; ++i) {
+      for (int j = tile.k_begin; j < tile.k_end; ++j) {
+        if (allows(i, j) != first) return Coverage::Partial;
+      }
+    }
+    return first ? Coverage::Full : Coverage::Empty;
+  }
+};
+
+template <class T>
+struct Dense {
+  Broadcast<T> tensor;
+
+  HEED_DEVICE BoundDense<T> bind(const Shape&, Index b, Index h) const { return {tensor.at(b, h)}; }
+  void check(const Shape& shape) const { tensor.check("heed::mask::dense", shape); }
+};
+
+inline namespace HEED_ABI {
+
+// [Lq, Lk], [B, H, Lq, Lk], or what `meaning` says (core/broadcast.hpp); extents of 1 broadcast.
+// Refers to the tensor: it must outlive the mask. Throws heed::Error where rank and axes disagree.
+template <TensorLike X>
+Dense<ScalarOf<X>> dense(const X& tensor, axes meaning = axes::by_rank) {
+  return {broadcast("heed::mask::dense", tensor, meaning)};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::mask

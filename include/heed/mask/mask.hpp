@@ -1,0 +1,122 @@
+// The mask contract: which (query, key) pairs may attend, and what a whole tile looks like.
+//
+// A mask answers two questions. `allows(i, j)` is the definition. `coverage(tile)` is the
+// shortcut: kernels skip Empty tiles, run Full tiles without asking, and test only Partial ones.
+// Partial is always a legal answer; a wrong Full or Empty is a bug (tests/mask/law_test.cpp).
+//
+// A mask that depends on the shape, the batch or the head answers after `bind(shape, b, h)`, h the
+// query head. `check(shape)`, where there is one, throws heed::Error before anything is computed.
+// A user's mask is any type that does this; a callable (i, j) or (b, h, i, j) -> bool is one too.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+#include "heed/core/device.hpp"
+#include "heed/core/shape.hpp"
+
+namespace heed::mask {
+
+// Half-open rectangle of scores: queries [q_begin, q_end) by keys [k_begin, k_end). Never empty.
+struct Tile {
+  int q_begin, q_end;
+  int k_begin, k_end;
+};
+
+enum class Coverage { Empty, Partial, Full };
+
+template <class M>
+concept BoundMask = requires(const M& mask, int i, int j, Tile tile) {
+  { mask.allows(i, j) } -> std::same_as<bool>;
+  { mask.coverage(tile) } -> std::same_as<Coverage>;
+};
+
+template <class M>
+concept BindableMask = requires(const M& mask, const Shape& shape, Index b, Index h) {
+  { mask.bind(shape, b, h) } -> BoundMask;
+};
+
+template <class M>
+concept Mask = BoundMask<M> || BindableMask<M>;
+
+template <class F>
+concept MaskOfPair = !Mask<F> && std::is_invocable_r_v<bool, const F&, int, int>;
+
+template <class F>
+concept MaskOfPlace = !Mask<F> && std::is_invocable_r_v<bool, const F&, int, int, int, int>;
+
+template <class M>
+concept MaskLike = Mask<M> || MaskOfPair<M> || MaskOfPlace<M>;
+
+// Every query sees every key.
+struct None {
+  HEED_DEVICE constexpr bool allows(int, int) const { return true; }
+  HEED_DEVICE constexpr Coverage coverage(Tile) const { return Coverage::Full; }
+};
+
+// A callable bound to a batch and a head. All its tiles are Partial: nothing is skipped.
+template <class F>
+struct BoundPredicate {
+  const F* function;
+  int b, h;
+
+  bool allows(int i, int j) const {
+    if constexpr (MaskOfPair<F>)
+      return (*function)(i, j);
+    else
+      return (*function)(b, h, i, j);
+  }
+  Coverage coverage(Tile) const { return Coverage::Partial; }
+};
+
+template <class F>
+struct Predicate {
+  F function;
+
+  BoundPredicate<F> bind(const Shape&, Index b, Index h) const {
+    return {&function, static_cast<int>(b), static_cast<int>(h)};
+  }
+};
+
+inline namespace HEED_ABI {
+
+// A mask as it is; a callable as a mask.
+template <Mask M>
+constexpr const M& as_mask(const M& mask) {
+  return mask;
+}
+template <class F>
+requires MaskOfPair<F> || MaskOfPlace<F>
+constexpr Predicate<F> as_mask(const F& function) { return {function}; }
+
+template <Mask M>
+HEED_DEVICE auto bind(const M& mask, const Shape& shape, Index b, Index h) {
+  if constexpr (BoundMask<M>)
+    return mask;
+  else
+    return mask.bind(shape, b, h);
+}
+
+// Throws heed::Error where the mask does not fit the shape.
+template <Mask M>
+void check(const M& mask, const Shape& shape) {
+  if constexpr (requires { mask.check(shape); }) mask.check(shape);
+}
+
+// allowed[r · stride + c] = 1 where query q_begin + r sees key k_begin + c, else 0.
+template <BoundMask M>
+void fill(const M& mask, Tile tile, std::uint8_t* allowed, Index stride) {
+  if constexpr (requires { mask.fill(tile, allowed, stride); }) {
+    mask.fill(tile, allowed, stride);
+  } else {
+    for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
+      for (int j = tile.k_begin; j < tile.k_end; ++j) {
+        allowed[j - tile.k_begin] = mask.allows(i, j) ? 1 : 0;
+      }
+    }
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::mask

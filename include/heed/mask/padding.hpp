@@ -1,0 +1,52 @@
+// Keys past the end of their sequence are seen by nobody: keys [0, lengths[b]) of batch b remain.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "heed/core/error.hpp"
+#include "heed/mask/mask.hpp"
+
+namespace heed::mask {
+
+// Every query sees the keys [0, keys).
+struct Prefix {
+  int keys;
+
+  HEED_DEVICE constexpr bool allows(int, int j) const { return j < keys; }
+  HEED_DEVICE constexpr Coverage coverage(Tile tile) const {
+    if (tile.k_end <= keys) return Coverage::Full;
+    return tile.k_begin >= keys ? Coverage::Empty : Coverage::Partial;
+  }
+};
+
+struct Padding {
+  std::span<const int> lengths;  // [B]
+
+  HEED_DEVICE Prefix bind(const Shape&, Index b, Index) const {
+    return {lengths[static_cast<std::size_t>(b)]};
+  }
+
+  void check(const Shape& shape) const {
+    if (static_cast<Index>(lengths.size()) != shape.B) {
+      throw Error("heed::mask::padding: " + std::to_string(lengths.size()) +
+                  " lengths for a batch of " + std::to_string(shape.B));
+    }
+    for (const int length : lengths) {
+      if (length >= 0 && length <= shape.Lk) continue;
+      throw Error("heed::mask::padding: length " + std::to_string(length) + " is outside 0 … " +
+                  std::to_string(shape.Lk) + " keys");
+    }
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Refers to `lengths`, one per batch: they must outlive the mask.
+inline Padding padding(std::span<const int> lengths) { return {lengths}; }
+inline Padding padding(const std::vector<int>& lengths) { return {lengths}; }
+Padding padding(std::vector<int>&& temporary) = delete;
+
+}  // namespace HEED_ABI
+}  // namespace heed::mask

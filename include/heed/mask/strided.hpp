@@ -1,0 +1,35 @@
+// Every query sees every stride-th key: 0, stride, 2·stride, …
+#pragma once
+
+#include <string>
+
+#include "heed/core/error.hpp"
+#include "heed/mask/mask.hpp"
+
+namespace heed::mask {
+
+struct Strided {
+  int stride;
+
+  HEED_DEVICE constexpr bool allows(int, int j) const { return j % stride == 0; }
+
+  HEED_DEVICE constexpr Coverage coverage(Tile tile) const {
+    const int to_next = (stride - tile.k_begin % stride) % stride;
+    if (to_next >= tile.k_end - tile.k_begin) return Coverage::Empty;
+    const bool every = stride == 1 || (tile.k_end - tile.k_begin == 1);
+    return every ? Coverage::Full : Coverage::Partial;
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Throws heed::Error for a stride below 1.
+inline Strided strided(int stride) {
+  if (stride < 1) {
+    throw Error("heed::mask::strided: stride " + std::to_string(stride) + " is below 1");
+  }
+  return {stride};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::mask

@@ -1,0 +1,69 @@
+// ALiBi: −slope·|distance| is added to a score, each head with its own slope.
+// Press, Smith, Lewis, "Train Short, Test Long" (2021), section 3.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "heed/core/error.hpp"
+#include "heed/score/score.hpp"
+
+namespace heed::score {
+
+struct BoundAlibi {
+  float slope;
+  int offset;  // Lk − Lq: both sequences end together
+
+  template <class R>
+  HEED_DEVICE constexpr R value(R s, int i, int j) const {
+    const int distance = j - i - offset;
+    return s - static_cast<R>(slope) * static_cast<R>(distance < 0 ? -distance : distance);
+  }
+  template <class R>
+  HEED_DEVICE constexpr R derivative(R, int, int) const {
+    return R(1);
+  }
+};
+
+struct Alibi {
+  std::span<const float> slopes;  // [Hq]
+
+  HEED_DEVICE BoundAlibi bind(const Shape& shape, Index, Index h) const {
+    return {slopes[static_cast<std::size_t>(h)], static_cast<int>(shape.end_offset())};
+  }
+  void check(const Shape& shape) const {
+    if (static_cast<Index>(slopes.size()) == shape.Hq) return;
+    throw Error("heed::score::alibi: " + std::to_string(slopes.size()) + " slopes for " +
+                std::to_string(shape.Hq) + " query heads");
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Refers to `slopes`, one per query head: they must outlive the score.
+inline Alibi alibi(std::span<const float> slopes) { return {slopes}; }
+inline Alibi alibi(const std::vector<float>& slopes) { return {slopes}; }
+Alibi alibi(std::vector<float>&& temporary) = delete;
+
+// The paper's slopes: 2^(−8 n / heads), n = 1 … heads, where heads is a power of two; else those of
+// the power below, then every other one of the power above. Throws heed::Error for heads < 1.
+inline std::vector<float> alibi_slopes(int heads) {
+  if (heads < 1) {
+    throw Error("heed::score::alibi_slopes: heads " + std::to_string(heads) + " is below 1");
+  }
+  const int power = static_cast<int>(std::bit_floor(static_cast<unsigned>(heads)));
+  std::vector<float> slopes;
+  for (int n = 1; n <= power; ++n) {
+    slopes.push_back(static_cast<float>(std::exp2(-8.0 * n / power)));
+  }
+  for (int n = 0; n < heads - power; ++n) {
+    slopes.push_back(static_cast<float>(std::exp2(-8.0 * (2 * n + 1) / (2.0 * power))));
+  }
+  return slopes;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::score

@@ -1,0 +1,47 @@
+// A tensor of numbers added to the scores, in logits. −inf masks.
+#pragma once
+
+#include <type_traits>
+
+#include "heed/core/broadcast.hpp"
+#include "heed/score/score.hpp"
+
+namespace heed::score {
+
+using heed::axes;
+
+template <class T>
+struct BoundBias {
+  View<const T, 2> bias;  // [Lq | 1, Lk | 1]
+
+  template <class R>
+  HEED_DEVICE R value(R s, int i, int j) const {
+    return s + static_cast<R>(bias(i, j));
+  }
+  template <class R>
+  HEED_DEVICE constexpr R derivative(R, int, int) const {
+    return R(1);
+  }
+};
+
+template <class T>
+struct Bias {
+  Broadcast<T> tensor;
+
+  HEED_DEVICE BoundBias<T> bind(const Shape&, Index b, Index h) const { return {tensor.at(b, h)}; }
+  void check(const Shape& shape) const { tensor.check("heed::score::bias", shape); }
+};
+
+inline namespace HEED_ABI {
+
+// [Lq, Lk], [B, H, Lq, Lk], or what `meaning` says (core/broadcast.hpp); extents of 1 broadcast.
+// Refers to the tensor: it must outlive the score. Throws heed::Error where rank and axes disagree.
+template <TensorLike X>
+Bias<ScalarOf<X>> bias(const X& tensor, axes meaning = axes::by_rank) {
+  static_assert(!std::is_same_v<ScalarOf<X>, bool>,
+                "heed::score::bias: a tensor of bool is a mask: use heed::mask::dense");
+  return {broadcast("heed::score::bias", tensor, meaning)};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::score

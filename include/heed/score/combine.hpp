@@ -1,0 +1,47 @@
+// first >> second: the second score modifies what the first one gives.
+#pragma once
+
+#include <utility>
+
+#include "heed/score/score.hpp"
+
+namespace heed::score {
+
+template <Score A, Score B>
+struct Then {
+  A first;
+  B second;
+
+  template <class R>
+  HEED_DEVICE constexpr R value(R s, int i, int j) const requires BoundScore<A> && BoundScore<B> {
+    return second.value(static_cast<R>(first.value(s, i, j)), i, j);
+  }
+  template <class R>
+  HEED_DEVICE constexpr R derivative(R s, int i, int j) const requires DifferentiableScore<A> &&
+      DifferentiableScore<B> {
+    return second.derivative(static_cast<R>(first.value(s, i, j)), i, j) *
+           first.derivative(s, i, j);
+  }
+  HEED_DEVICE auto bind(const Shape& shape, Index b, Index h) const {
+    auto one = score::bind(first, shape, b, h);
+    auto two = score::bind(second, shape, b, h);
+    return Then<decltype(one), decltype(two)>{one, two};
+  }
+  void check(const Shape& shape) const {
+    score::check(first, shape);
+    score::check(second, shape);
+  }
+};
+
+template <class S>
+using AsScore = std::remove_cvref_t<decltype(as_score(std::declval<const S&>()))>;
+
+inline namespace HEED_ABI {
+
+template <ScoreLike A, ScoreLike B>
+constexpr Then<AsScore<A>, AsScore<B>> operator>>(const A& first, const B& second) {
+  return {as_score(first), as_score(second)};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::score

@@ -1,0 +1,110 @@
+// The score contract: what happens to scale·q·k before the mask and the softmax.
+//
+// A score is a function: `value(s, i, j)` is the modified score of query i and key j,
+// `derivative(s, i, j)` its derivative by s at the same s, which the backward pass wants.
+// A score that depends on the shape, the batch or the head answers after `bind(shape, b, h)`, h the
+// query head; `check(shape)`, where there is one, throws heed::Error before anything is computed.
+// A modified score of −inf counts as masked. A callable (s, i, j) or (s, b, h, i, j) -> float is a
+// score too; it is forward only, having no derivative.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include "heed/core/device.hpp"
+#include "heed/core/shape.hpp"
+
+namespace heed::score {
+
+template <class S>
+concept BoundScore = requires(const S& score, float s, int i, int j) {
+  { score.value(s, i, j) } -> std::convertible_to<float>;
+};
+
+template <class S>
+concept BindableScore = requires(const S& score, const Shape& shape, Index b, Index h) {
+  { score.bind(shape, b, h) } -> BoundScore;
+};
+
+template <class S>
+concept Score = BoundScore<S> || BindableScore<S>;
+
+template <class S>
+concept DifferentiableScore = BoundScore<S> && requires(const S& score, float s, int i, int j) {
+  { score.derivative(s, i, j) } -> std::convertible_to<float>;
+};
+
+template <class F>
+concept ScoreOfPair = !Score<F> && std::is_invocable_r_v<float, const F&, float, int, int>;
+
+template <class F>
+concept ScoreOfPlace =
+    !Score<F> && std::is_invocable_r_v<float, const F&, float, int, int, int, int>;
+
+template <class S>
+concept ScoreLike = Score<S> || ScoreOfPair<S> || ScoreOfPlace<S>;
+
+// The score as it is.
+struct None {
+  template <class R>
+  HEED_DEVICE constexpr R value(R s, int, int) const {
+    return s;
+  }
+  template <class R>
+  HEED_DEVICE constexpr R derivative(R, int, int) const {
+    return R(1);
+  }
+};
+
+// A callable bound to a batch and a head. For double tensors it is as exact as its parameter type.
+template <class F>
+struct BoundFunction {
+  const F* function;
+  int b, h;
+
+  template <class R>
+  R value(R s, int i, int j) const {
+    if constexpr (std::is_invocable_v<const F&, R, int, int>) {
+      return static_cast<R>((*function)(s, i, j));
+    } else {
+      return static_cast<R>((*function)(s, b, h, i, j));
+    }
+  }
+};
+
+template <class F>
+struct Function {
+  F function;
+
+  BoundFunction<F> bind(const Shape&, Index b, Index h) const {
+    return {&function, static_cast<int>(b), static_cast<int>(h)};
+  }
+};
+
+inline namespace HEED_ABI {
+
+// A score as it is; a callable as a score.
+template <Score S>
+constexpr const S& as_score(const S& score) {
+  return score;
+}
+template <class F>
+requires ScoreOfPair<F> || ScoreOfPlace<F>
+constexpr Function<F> as_score(const F& function) { return {function}; }
+
+template <Score S>
+HEED_DEVICE auto bind(const S& score, const Shape& shape, Index b, Index h) {
+  if constexpr (BoundScore<S>)
+    return score;
+  else
+    return score.bind(shape, b, h);
+}
+
+// Throws heed::Error where the score does not fit the shape.
+template <Score S>
+void check(const S& score, const Shape& shape) {
+  if constexpr (requires { score.check(shape); }) score.check(shape);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::score

@@ -1,0 +1,38 @@
+// s becomes cap·tanh(s / cap): scores stay within ±cap.
+// Gemma 2 (2024), section 2, "logit soft-capping".
+#pragma once
+
+#include <cmath>
+
+#include "heed/core/error.hpp"
+#include "heed/score/score.hpp"
+
+namespace heed::score {
+
+struct SoftCap {
+  double cap;
+
+  template <class R>
+  HEED_DEVICE R value(R s, int, int) const {
+    const R limit = static_cast<R>(cap);
+    return limit * std::tanh(s / limit);
+  }
+  template <class R>
+  HEED_DEVICE R derivative(R s, int, int) const {
+    const R t = std::tanh(s / static_cast<R>(cap));
+    return R(1) - t * t;
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Throws heed::Error unless cap is positive and finite.
+inline SoftCap soft_cap(double cap) {
+  if (!(is_finite(cap) && cap > 0)) {
+    throw Error("heed::score::soft_cap: the cap must be positive and finite");
+  }
+  return {cap};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::score
