@@ -1,0 +1,20 @@
+# One unit a folder that includes all its headers: what clang-tidy reads. Never built.
+file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
+  "${PROJECT_SOURCE_DIR}/include/heed/*/*.hpp")
+set(folders "")
+foreach(header IN LISTS headers)
+  cmake_path(GET header PARENT_PATH folder)
+  cmake_path(GET folder FILENAME folder)
+  list(APPEND folders ${folder})
+  string(APPEND ${folder}_text "#include \"${header}\"\n")
+endforeach()
+list(REMOVE_DUPLICATES folders)
+
+set(units "")
+foreach(folder IN LISTS folders)
+  set(unit "${PROJECT_BINARY_DIR}/lint/${folder}.cpp")
+  file(CONFIGURE OUTPUT "${unit}" CONTENT "${${folder}_text}" @ONLY)
+  list(APPEND units "${unit}")
+endforeach()
+add_library(heed_lint OBJECT EXCLUDE_FROM_ALL ${units})
+target_link_libraries(heed_lint PRIVATE heed_develop)

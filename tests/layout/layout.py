@@ -1,0 +1,211 @@
+"""The rules of the tree that no compiler checks.
+
+  layout.py check ROOT                     arrows between folders, who may use what, words
+  layout.py headers ROOT COMPILER FLAGS... every header compiles alone
+  layout.py self-test                      breaks each rule in a tree made for it and sees it found
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Includes go from a later tier to an earlier one, or stay inside a folder.
+TIERS = [
+    {"core"},
+    {"mask", "score", "softmax", "simd", "position"},
+    {"attention"},
+    {"decode", "approx", "nn", "cuda", "distributed"},
+    {"inspect"},
+]
+TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders}
+UMBRELLAS = {"heed.hpp", "inspect.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
+EVERYWHERE = {"version.hpp"}
+
+# What only some places may contain: (what, pattern, paths below include/heed that may).
+RESERVED = [
+    ("Eigen", r"#\s*include\s*<(unsupported/)?Eigen/|\bEigen::",
+     r"core/eigen\.hpp|(nn|approx|inspect)/.*"),
+    ("an intrinsic", r"#\s*include\s*<\w*(intrin|arm_neon|arm_sve)\.h>|\b_mm\d*_\w+\(|\b__m\d+[id]?\b",
+     r"simd/.*"),
+    ("OpenMP", r"#\s*pragma\s+omp\b|#\s*include\s*<omp\.h>|\bomp_\w+\(", r"core/parallel\.hpp"),
+    ("a CUDA kernel", r"\b__global__\b", r"cuda/.*\.cuh"),
+    ("MPI", r"#\s*include\s*<mpi\.h>|\bMPI_\w+", r"distributed/.*"),
+]
+
+# Written in pieces, so that this file does not contain them.
+WORDS = re.compile(
+    r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b"
+    r"|(?<![\w.~-])/(" + "|".join(["ro" + "ot", "ho" + "me", "wo" + "rk", "Us" + "ers"]) + r")/")
+SKIPPED_FOLDERS = {".git", ".cache", "build", "out", "__pycache__"}
+
+
+def code_of(text):
+    """The text without its comments, line numbers kept."""
+    blank = lambda match: re.sub(r"[^\n]", " ", match.group(0))
+    return re.sub(r"//[^\n]*|/\*.*?\*/", blank, text, flags=re.S)
+
+
+def headers_of(root):
+    base = root / "include" / "heed"
+    files = sorted(p for p in base.rglob("*") if p.suffix in {".hpp", ".inl", ".cuh"})
+    return {p.relative_to(base).as_posix(): code_of(p.read_text(encoding="utf-8")) for p in files}
+
+
+def includes_of(code):
+    """(line number, path below heed/) of each of a header's own includes."""
+    for number, line in enumerate(code.splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*[<"](?:heed/)?([^">]+)[">]', line)
+        if match and ('"' in line or "heed/" in line):
+            yield number, match.group(1)
+
+
+def check_arrows(headers):
+    for name, code in headers.items():
+        folder = name.split("/")[0]
+        if "/" not in name:
+            if name not in UMBRELLAS:
+                yield f"{name}: only {', '.join(sorted(UMBRELLAS))} stand directly in include/heed"
+            continue
+        if folder not in TIER:
+            yield f"{name}: folder {folder} has no place in the order of folders"
+            continue
+        for number, target in includes_of(code):
+            into = target.split("/")[0]
+            if target not in headers:
+                yield f"{name}:{number}: includes {target}, which include/heed does not have"
+            elif target not in EVERYWHERE and into != folder and (
+                    TIER.get(into, len(TIERS)) >= TIER[folder]):
+                yield f"{name}:{number}: {folder} may not include {target}: the arrow runs back"
+
+
+def check_reserved(headers):
+    for name, code in headers.items():
+        for what, pattern, allowed in RESERVED:
+            if not re.fullmatch(allowed, name):
+                for match in re.finditer(pattern, code):
+                    number = code.count("\n", 0, match.start()) + 1
+                    yield f"{name}:{number}: {what} belongs in {allowed}"
+
+
+def check_form(headers):
+    for name, code in headers.items():
+        if name.endswith(".hpp") and "#pragma once" not in code:
+            yield f"{name}: has no #pragma once"
+
+
+def check_reached(headers):
+    reached, open_set = set(), [name for name in headers if name in UMBRELLAS]
+    while open_set:
+        name = open_set.pop()
+        if name not in reached:
+            reached.add(name)
+            open_set += [target for _, target in includes_of(headers[name]) if target in headers]
+    for name in sorted(set(headers) - reached):
+        yield f"{name}: not reached from heed.hpp or another umbrella header"
+
+
+def check_words(root):
+    for folder, folders, files in os.walk(root):
+        folders[:] = [f for f in folders
+                      if f not in SKIPPED_FOLDERS and not f.startswith("build-")]
+        for file in files:
+            if file == ".git":  # of a linked working tree
+                continue
+            path = Path(folder) / file
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except UnicodeDecodeError:
+                continue  # a picture or hostile test data, not prose
+            for number, line in enumerate(lines, 1):
+                match = WORDS.search(line)
+                if match:
+                    yield f"{path.relative_to(root)}:{number}: must not say {match.group(0)!r}"
+
+
+def check(root):
+    headers = headers_of(root)
+    for complaints in (check_arrows, check_reserved, check_form, check_reached):
+        yield from complaints(headers)
+    yield from check_words(root)
+
+
+def check_headers_alone(root, compiler, flags):
+    for name in headers_of(root):
+        if not name.endswith(".hpp"):
+            continue
+        command = [compiler, *flags, "-fsyntax-only", "-x", "c++", "-"]
+        unit = f'#include "heed/{name}"\n#include "heed/{name}"\n'
+        result = subprocess.run(command, input=unit, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            yield f"{name}: does not compile alone:\n{result.stderr}"
+
+
+GOOD_TREE = {
+    "include/heed/heed.hpp": '#pragma once\n#include "heed/attention/attention.hpp"\n',
+    "include/heed/version.hpp": "#pragma once\n",
+    "include/heed/core/error.hpp": "#pragma once\n",
+    "include/heed/mask/causal.hpp": '#pragma once\n#include "heed/core/error.hpp"\n',
+    "include/heed/attention/attention.hpp": '#pragma once\n#include "heed/mask/causal.hpp"\n',
+    "README.md": "see https://example.org/home/page and ./work/x; // #pragma omp in a comment\n",
+}
+
+# (file, text appended to it, what the complaint must say)
+BAD_EDITS = [
+    ("include/heed/core/error.hpp", '#include "heed/mask/causal.hpp"\n', "the arrow runs back"),
+    ("include/heed/mask/causal.hpp", '#include "heed/score/score.hpp"\n', "does not have"),
+    ("include/heed/attention/attention.hpp", '#include "heed/heed.hpp"\n', "the arrow runs back"),
+    ("include/heed/utils/text.hpp", "#pragma once\n", "has no place"),
+    ("include/heed/extra.hpp", "#pragma once\n", "stand directly"),
+    ("include/heed/mask/causal.hpp", "#include <Eigen/Core>\n", "Eigen belongs"),
+    ("include/heed/mask/causal.hpp", "using Half = Eigen::half;\n", "Eigen belongs"),
+    ("include/heed/attention/attention.hpp", "#include <immintrin.h>\n", "intrinsic belongs"),
+    ("include/heed/attention/attention.hpp", "auto z = _mm256_setzero_ps();\n", "intrinsic belongs"),
+    ("include/heed/core/error.hpp", "#pragma omp parallel\n", "OpenMP belongs"),
+    ("include/heed/core/error.hpp", "#include <omp.h>\n", "OpenMP belongs"),
+    ("include/heed/core/error.hpp", "__global__ void kernel();\n", "CUDA kernel belongs"),
+    ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
+    ("include/heed/mask/window.hpp", "int twice;\n", "no #pragma once"),
+    ("README.md", "TO" + "DO: finish\n", "must not say"),
+    ("README.md", "cd /ro" + "ot/heed\n", "must not say"),
+]
+
+
+def complaints_about(edit):
+    with tempfile.TemporaryDirectory() as folder:
+        files = dict(GOOD_TREE)
+        if edit:
+            files[edit[0]] = files.get(edit[0], "") + edit[1]
+        for name, text in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return list(check(Path(folder)))
+
+
+def self_test():
+    for complaint in complaints_about(None):
+        yield f"the good tree is refused: {complaint}"
+    for edit in BAD_EDITS:
+        if not any(edit[2] in complaint for complaint in complaints_about(edit)):
+            yield f"{edit[0]} + {edit[1]!r}: nothing says {edit[2]!r}"
+
+
+def main(arguments):
+    if arguments[:1] == ["check"] and len(arguments) == 2:
+        complaints = check(Path(arguments[1]))
+    elif arguments[:1] == ["headers"] and len(arguments) >= 3:
+        complaints = check_headers_alone(Path(arguments[1]), arguments[2], arguments[3:])
+    elif arguments == ["self-test"]:
+        complaints = self_test()
+    else:
+        sys.exit(__doc__)
+    complaints = list(complaints)
+    print("\n".join(complaints))
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
