@@ -1,12 +1,23 @@
+#include <heed/heed.hpp>
 #include <iostream>
 
-#include "heed/core/error.hpp"
-#include "heed/version.hpp"
+namespace mask = heed::mask;
+namespace score = heed::score;
 
 int main() {
-  try {
-    throw heed::Error("heed::attention: k has dim 80 but q has dim 64");
-  } catch (const heed::Error& error) {
-    std::cout << HEED_VERSION_MAJOR << '.' << HEED_VERSION_MINOR << ' ' << error.what() << '\n';
-  }
+  heed::Tensor4<float> q(1, 2, 5, 4);
+  heed::Tensor4<float> k(1, 1, 7, 4);
+  heed::Tensor4<float> v(1, 1, 7, 3);
+  q.setConstant(0.5F);
+  k.setConstant(0.25F);
+  v.setConstant(2.0F);
+  const auto soft = score::soft_cap(50);
+  const auto result = heed::attention(q, k, v, mask::causal() & mask::window(3), soft);
+  const auto half = heed::attention(Eigen::MatrixXd(Eigen::MatrixXd::Ones(4, 4)),
+                                    Eigen::MatrixXd(Eigen::MatrixXd::Ones(4, 4)),
+                                    Eigen::MatrixXd(Eigen::MatrixXd::Ones(4, 4)));
+  std::cout << "heed " << HEED_VERSION_MAJOR << '.' << HEED_VERSION_MINOR << ": "
+            << result.out(0, 1, 4, 2) << '\n';
+  const bool averages = std::abs(result.out(0, 1, 4, 2) - 2.0F) < 1e-6F;
+  return averages && std::abs(half.out(3, 3) - 1.0) < 1e-12 ? 0 : 1;
 }

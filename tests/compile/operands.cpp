@@ -1,0 +1,30 @@
+// expect: q, k and v must have the same element type
+// expect: elements must be float, double
+// expect: must be Eigen tensors, matrices or maps in memory
+// expect: q, k and v must have the same rank
+// expect: tensors are .B, H, L, D., .B, L, D. or .L, D.
+// expect: must be Eigen tensors, matrices or maps in memory
+#include "heed/heed.hpp"
+
+int main() {
+  const heed::Tensor4<float> q(1, 2, 3, 4);
+#if HEED_WRONG == 0
+  return static_cast<int>(heed::attention(q, q, q).out.size()) - 24;
+#elif HEED_WRONG == 1
+  const heed::Tensor4<double> k(1, 2, 3, 4);
+  heed::attention(q, k, q);
+#elif HEED_WRONG == 2
+  const heed::Tensor4<int> whole(1, 2, 3, 4);
+  heed::attention(whole, whole, whole);
+#elif HEED_WRONG == 3
+  heed::attention(q, q + q, q);
+#elif HEED_WRONG == 4
+  const heed::Tensor3<float> k(2, 3, 4);
+  heed::attention(q, k, k);
+#elif HEED_WRONG == 5
+  const Eigen::Tensor<float, 5, Eigen::RowMajor> five(1, 2, 3, 4, 5);
+  heed::attention(five, five, five);
+#elif HEED_WRONG == 6
+  heed::attention(q, q.data(), q);
+#endif
+}
