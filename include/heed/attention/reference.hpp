@@ -89,7 +89,9 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   using W = std::conditional_t<std::is_void_v<Compute>, T, Compute>;
   using R = Accum<W>;
   using Traits = TraitsOf<Q>;
-  const auto shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+  const auto& the_mask = as_mask(mask);
+  const auto& the_score = as_score(score);
+  const auto shape = check_call(call, q, k, v, the_mask, the_score, options);
   const auto problem = make_problem(q, k, v, shape, options);
   using ScoreTraits = TensorTraits<View<W, rank_of<Q>>>;
 
@@ -102,8 +104,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
   for (Index b = 0; b < shape.B; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {
-      const auto bound_mask = mask::bind(as_mask(mask), shape, b, h);
-      const auto bound_score = score::bind(as_score(score), shape, b, h);
+      const auto bound_mask = mask::bind(the_mask, shape, b, h);
+      const auto bound_score = score::bind(the_score, shape, b, h);
       for (int i = 0; i < shape.Lq; ++i) {
         const Index at = ((b * shape.Hq + h) * shape.Lq + i) * shape.Lk;
         lse(b, h, i) = row(problem, b, h, i, bound_mask, bound_score, result.weights.data() + at,

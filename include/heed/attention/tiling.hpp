@@ -47,18 +47,18 @@ bool all_finite(const R* x, Index count) {
 // Raw dots become scale·dot, modified, and masked: what the mask forbids, and what lies beyond the
 // tile's last key, is −inf.
 //   s        [rows, tile_keys]  rows `stride` apart
-//   allowed  [rows, tile_keys]  scratch, rows `stride` apart, written only for a Partial tile
+//   allowed  [rows, tile_keys]  scratch, rows `stride` apart, written unless the tile is Full
 template <class R, class M, class S>
 void modify_and_mask(R* s, std::uint8_t* allowed, Index stride, mask::Tile tile,
                      mask::Coverage coverage, R scale, const M& mask, const S& score) {
   const int cols = tile.k_end - tile.k_begin;
-  const bool partial = coverage == mask::Coverage::Partial;
-  if (partial) mask::fill(mask, tile, allowed, stride);
+  const bool masked = coverage != mask::Coverage::Full;
+  if (masked) mask::fill(mask, tile, allowed, stride);
   for (int i = tile.q_begin; i < tile.q_end; ++i, s += stride, allowed += stride) {
     for (int c = 0; c < cols; ++c) {
       s[c] = static_cast<R>(score.value(scale * s[c], i, tile.k_begin + c));
     }
-    if (partial) {
+    if (masked) {
       for (int c = 0; c < cols; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
     }
     for (int c = cols; c < tile_keys; ++c) s[c] = mask_if(true, s[c]);

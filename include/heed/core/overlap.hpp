@@ -61,6 +61,7 @@ bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
 // Whether two different indices of a view certainly name one element.
 template <class T, int Rank>
 bool repeats_elements(const View<T, Rank>& x) {
+  if (x.empty()) return false;
   for (int d = 0; d < Rank; ++d) {
     if (x.stride[d] == 0 && x.extent[d] > 1) return true;
   }

@@ -56,7 +56,11 @@ struct None {
   }
 };
 
-// A callable bound to a batch and a head. For double tensors it is as exact as its parameter type.
+// A callable bound to a batch and a head. For double tensors it is as exact as its parameter type:
+// a float parameter narrows, as its author asked, and must not warn in every file that does so.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wfloat-conversion"
 template <class F>
 struct BoundFunction {
   const F* function;
@@ -71,6 +75,7 @@ struct BoundFunction {
     }
   }
 };
+#pragma GCC diagnostic pop
 
 template <class F>
 struct Function {

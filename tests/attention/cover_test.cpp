@@ -1,0 +1,95 @@
+// A seeded cover of masks × scores × types × sizes: every pair of a mask and a score meets every
+// type, at sizes drawn anew each time. Masks and scores are erased, so a type is one instantiation.
+#include <functional>
+
+#include "support/problem.hpp"
+
+namespace heed {
+namespace {
+
+using test::Inputs;
+using test::Layout;
+
+using ErasedScore = std::function<float(float, int, int, int, int)>;
+
+template <class S>
+ErasedScore erase(const S& score, const Shape& shape) {
+  return [score, shape](float s, int b, int h, int i, int j) {
+    return score::bind(score, shape, b, h).value(s, i, j);
+  };
+}
+
+constexpr Index sizes[] = {1, 2, 17, 63, 64, 65, 97, 130};
+constexpr Index dims[] = {1, 8, 20, 33, 64};
+
+// The n-th draw of a number below `count`.
+Index draw(std::uint64_t seed, std::uint32_t n, Index count) {
+  return static_cast<Index>(philox(seed, {n, 0, 0, 0})[0] % static_cast<std::uint64_t>(count));
+}
+
+Shape draw_shape(std::uint64_t seed) {
+  const Index Hkv = 1 + draw(seed, 0, 2);
+  return {1 + draw(seed, 1, 2),
+          Hkv * (1 + draw(seed, 2, 3)),
+          Hkv,
+          sizes[draw(seed, 3, 8)],
+          sizes[draw(seed, 4, 8)],
+          dims[draw(seed, 5, 5)],
+          dims[draw(seed, 6, 5)],
+          4};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("masks × scores × sizes meet the oracle", "", float, double, Half, BFloat16) {
+  std::uint64_t seed = sizeof(TestType);
+  for (int m = 0; m < 12; ++m) {
+    for (int s = 0; s < 6; ++s) {
+      const Shape shape = draw_shape(++seed);
+      CAPTURE(test::name_of(shape), m, s);
+      const auto slopes = score::alibi_slopes(static_cast<int>(shape.Hq));
+      std::vector<int> lengths(static_cast<std::size_t>(shape.B), static_cast<int>(shape.Lk / 2));
+      Tensor4<bool> visible(shape.B, 1, shape.Lq, shape.Lk);
+      Tensor4<float> bias(1, shape.Hq, shape.Lq, shape.Lk);
+      for (Index n = 0; n < visible.size(); ++n) visible.data()[n] = test::uniform(seed, n) > 0.2;
+      for (Index n = 0; n < bias.size(); ++n) {
+        const double x = test::uniform(seed + 1, n);
+        bias.data()[n] = x > 0.9 ? -std::numeric_limits<float>::infinity() : static_cast<float>(x);
+      }
+      const mask::any masks[12] = {
+          mask::None{},
+          mask::causal(),
+          mask::causal(mask::align::start),
+          mask::window(5, 9),
+          mask::local(6) | mask::global(3),
+          mask::strided(7),
+          mask::bigbird(8, 2, 3, seed),
+          mask::random(2, seed) & mask::causal(),
+          ~mask::causal(),
+          mask::padding(lengths),
+          mask::dense(visible),
+          mask::dense(visible) & mask::padding(lengths) & mask::causal(),
+      };
+      const ErasedScore scores[6] = {
+          erase(score::None{}, shape),
+          erase(score::alibi(slopes), shape),
+          erase(score::bias(bias), shape),
+          erase(score::soft_cap(1.5), shape),
+          erase(score::soft_cap(2) >> score::alibi(slopes) >> score::bias(bias), shape),
+          erase(score::bias(bias) >> score::soft_cap(3), shape),
+      };
+      const Inputs<TestType> in(shape, static_cast<Layout>(draw(seed, 7, 3)), seed, 2);
+      const auto q = in.q.cview();
+      const auto k = in.k.cview();
+      const auto v = in.v.cview();
+      const auto truth = reference::attention<double>(q, k, v, masks[m], scores[s]);
+      const auto naive = reference::attention(q, k, v, masks[m], scores[s]);
+      test::require_accurate<TestType>(attention(q, k, v, masks[m], scores[s]), naive, truth);
+      const Options options{.backend = Backend::chunked};
+      test::require_accurate<TestType>(attention(q, k, v, masks[m], scores[s], options), naive,
+                                       truth);
+    }
+  }
+}
+
+}  // namespace heed

@@ -1,0 +1,185 @@
+// The same call gives the same bits: for any number of threads, any executor, any batch mates, from
+// several threads at once; and exceptions come out of the parallel region.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "support/problem.hpp"
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int> allocations{0};
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  if (counting) ++allocations;
+  void* block = nullptr;
+  if (posix_memalign(&block, alignment, bytes == 0 ? 1 : bytes) != 0) throw std::bad_alloc();
+  return block;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
+void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+
+namespace heed {
+namespace {
+
+using test::Inputs;
+using test::Layout;
+
+class ThreadPerWorker final : public Executor {
+ public:
+  int concurrency() const override { return 8; }
+  void run(int workers, Job job) override {
+    std::vector<std::thread> threads;
+    for (int worker = 0; worker < workers; ++worker) threads.emplace_back(job, worker);
+    for (auto& thread : threads) thread.join();
+  }
+};
+
+constexpr Shape shape{2, 4, 2, 200, 260, 24, 20, 4};
+
+auto run(const Inputs<float>& in, const Options& options) {
+  return attention(in.q.cview(), in.k.cview(), in.v.cview(), mask::causal(), {}, options);
+}
+
+}  // namespace
+
+TEST_CASE("the bits do not depend on the number of threads") {
+  const Inputs<float> in(shape, Layout::packed, 1);
+  ThreadPerWorker pool;
+  for (const Backend backend : {Backend::flash, Backend::chunked}) {
+    const auto one = run(in, {.threads = 1, .dropout = 0.1, .backend = backend});
+    for (const int threads : {0, 2, 3, 4, 7, 8}) {
+      for (int repeat = 0; repeat < 5; ++repeat) {
+        const auto openmp = run(in, {.threads = threads, .dropout = 0.1, .backend = backend});
+        REQUIRE(test::same_bits(one.out, openmp.out));
+        const auto pooled =
+            run(in, {.threads = threads, .executor = &pool, .dropout = 0.1, .backend = backend});
+        REQUIRE(test::same_bits(one.out, pooled.out));
+        REQUIRE(test::same_bits(one.lse, pooled.lse));
+      }
+    }
+  }
+}
+
+// flash-attention#47
+TEST_CASE("the bits do not depend on what else is in the batch") {
+  const Inputs<float> in({3, 4, 2, 70, 260, 24, 20, 4}, Layout::packed, 2);
+  const auto all = run(in, {});
+  for (Index b = 0; b < 3; ++b) {
+    const auto one = [b](View<const float, 4> v) {
+      v.data += b * v.stride[0];
+      v.extent[0] = 1;
+      return v;
+    };
+    const auto alone =
+        attention(one(in.q.cview()), one(in.k.cview()), one(in.v.cview()), mask::causal());
+    const Tensor3<float> expected = all.out.chip(b, 0);
+    REQUIRE(test::same_bits(alone.out, expected));
+  }
+}
+
+TEST_CASE("calls from several threads at once do not disturb each other") {
+  const Inputs<float> in(shape, Layout::packed, 3);
+  const auto expected = run(in, {.threads = 1});
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int repeat = 0; repeat < 3; ++repeat) {
+        const auto result = run(in, {.threads = 2});
+        if (!test::same_bits(result.out, expected.out)) ++wrong;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(wrong == 0);
+}
+
+TEST_CASE("an exception of a user's mask comes out of the parallel region") {
+  const Inputs<float> in(shape, Layout::packed, 4);
+  ThreadPerWorker pool;
+  const auto throwing = [](int i, int j) -> bool {
+    if (i == 150 && j == 33) throw std::runtime_error("mask says no");
+    return true;
+  };
+  for (Executor* executor : {static_cast<Executor*>(nullptr), static_cast<Executor*>(&pool)}) {
+    for (const int threads : {1, 2, 4}) {
+      REQUIRE_THROWS_WITH(attention(in.q.cview(), in.k.cview(), in.v.cview(), throwing, {},
+                                    {.threads = threads, .executor = executor}),
+                          "mask says no");
+    }
+  }
+}
+
+TEST_CASE("an exception of a user's score comes out of the parallel region") {
+  const Inputs<float> in(shape, Layout::packed, 4);
+  const auto throwing = [](float, int, int) -> float { throw std::runtime_error("no score"); };
+  REQUIRE_THROWS_WITH(attention(in.q.cview(), in.k.cview(), in.v.cview(), {}, throwing),
+                      "no score");
+}
+
+TEST_CASE("attention_into with the caller's workspace allocates nothing") {
+  const Inputs<float> in(shape, Layout::gaps, 5);
+  const auto q = in.q.cview();
+  const auto k = in.k.cview();
+  const auto v = in.v.cview();
+  const std::vector<float> slopes = score::alibi_slopes(4);
+  const mask::any chosen = mask::bigbird() & mask::causal();
+  const auto bias = score::alibi(slopes) >> score::soft_cap(30);
+  for (const Backend backend : {Backend::flash, Backend::chunked}) {
+    CallReport report;
+    Options options{.threads = 2, .dropout = 0.1, .backend = backend, .report = &report};
+    auto result = attention(q, k, v, chosen, bias, options);  // OpenMP's threads start here
+    std::vector<std::byte> workspace(workspace_bytes(q, k, v, chosen, bias, options));
+    options.workspace = workspace;
+    allocations = 0;
+    counting = true;
+    attention_into(result, q, k, v, chosen, bias, options);
+    counting = false;
+    REQUIRE(allocations == 0);
+    REQUIRE(report.scratch_bytes <= workspace.size());
+
+    options.workspace = std::span(workspace).first(workspace.size() - 128);
+    REQUIRE_THROWS_AS(attention_into(result, q, k, v, chosen, bias, options), Error);
+    options.workspace = {};
+    counting = true;
+    attention_into(result, q, k, v, chosen, bias, options);
+    counting = false;
+    REQUIRE(allocations == 1 + 0);  // scratch, and nothing else
+    allocations = 0;
+  }
+}
+
+TEST_CASE("a workspace at any address will do") {
+  const Inputs<float> in({1, 1, 1, 70, 90, 8, 8, 4}, Layout::packed, 6);
+  const auto expected = attention(in.q.cview(), in.k.cview(), in.v.cview());
+  const std::size_t bytes = workspace_bytes(in.q.cview(), in.k.cview(), in.v.cview());
+  std::vector<std::byte> memory(bytes + 64, std::byte{0xff});
+  for (std::size_t offset = 0; offset < 64; offset += 7) {
+    const auto workspace = std::span(memory).subspan(offset, bytes);
+    const auto r =
+        attention(in.q.cview(), in.k.cview(), in.v.cview(), {}, {}, {.workspace = workspace});
+    REQUIRE(test::same_bits(r.out, expected.out));
+  }
+}
+
+}  // namespace heed
