@@ -48,6 +48,6 @@ TEST_CASE("global answers about the ends of the longest sequences") {
   CHECK(none.coverage({0, 1, 0, longest}) == Coverage::Empty);
 }
 
-TEST_CASE("a negative count is refused, with its number") {
+TEST_CASE("a negative count of global tokens is refused, with its number") {
   CHECK_THAT(error_of([] { global(-2); }), ContainsSubstring("heed::mask::global: count -2"));
 }

@@ -106,6 +106,6 @@ TEST_CASE("random answers about the longest sequences") {
   CHECK(all.coverage({0, 1, 0, longest}) == Coverage::Full);
 }
 
-TEST_CASE("a negative count is refused, with its number") {
+TEST_CASE("a negative count of random keys is refused, with its number") {
   CHECK_THAT(error_of([] { random(-5); }), ContainsSubstring("heed::mask::random: count -5"));
 }

@@ -86,7 +86,7 @@ TEST_CASE("a window of zero at the ends of the longest sequences") {
   CHECK(bound.coverage({longest - 64, longest, 0, 64}) == Coverage::Empty);
 }
 
-TEST_CASE("a negative side is refused, with its number") {
+TEST_CASE("a negative side of a window is refused, with its number") {
   CHECK_THAT(error_of([] { window(-1, 5); }), ContainsSubstring("left -1, right 5"));
   CHECK_THAT(error_of([] { window(5, -7); }), ContainsSubstring("left 5, right -7"));
   CHECK_THAT(error_of([] { window(-3); }), ContainsSubstring("heed::mask::window"));
