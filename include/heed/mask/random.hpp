@@ -2,9 +2,11 @@
 //
 // Row i has its own pseudo-random permutation of the keys and sees those that land in
 // [0, count): membership and the list of a row's keys both cost O(1) a key and no memory. The
-// permutation is a four-round Feistel network on the smallest even number of bits that holds Lk
+// permutation is an eight-round Feistel network on the smallest even number of bits that holds Lk
 // keys, walked until it lands below Lk (Black and Rogaway, "Ciphers with Arbitrary Finite
-// Domains", 2002, section 3), keyed by Philox from the seed and the row.
+// Domains", 2002, section 3), keyed by Philox from the seed and the row. Four rounds are not
+// enough: over 100,000 rows of 12 keys, two neighbours came together 24 % too often; with eight, 1
+// %, less than the noise.
 #pragma once
 
 #include <algorithm>
@@ -40,8 +42,12 @@ class RowPermutation {
   }
 
  private:
+  static constexpr std::size_t rounds = 8;
+
   HEED_DEVICE constexpr std::uint32_t mix(std::uint32_t half, std::size_t round) const {
-    std::uint64_t x = (std::uint64_t{half} ^ round_keys_[round]) * 0x9E3779B97F4A7C15u;
+    const std::uint32_t key =
+        round_keys_[round % 4] + static_cast<std::uint32_t>(round / 4) * 0x9E3779B9u;
+    std::uint64_t x = (std::uint64_t{half} ^ key) * 0x9E3779B97F4A7C15u;
     x ^= x >> 29;
     x *= 0xBF58476D1CE4E5B9u;
     return static_cast<std::uint32_t>(x >> 32) & half_mask();
@@ -51,7 +57,7 @@ class RowPermutation {
   HEED_DEVICE constexpr std::uint32_t forward(std::uint32_t x) const {
     std::uint32_t left = x >> half_bits_;
     std::uint32_t right = x & half_mask();
-    for (std::size_t round = 0; round < 4; ++round) {
+    for (std::size_t round = 0; round < rounds; ++round) {
       const std::uint32_t next = left ^ mix(right, round);
       left = right;
       right = next;
@@ -61,7 +67,7 @@ class RowPermutation {
   HEED_DEVICE constexpr std::uint32_t backward(std::uint32_t x) const {
     std::uint32_t left = x >> half_bits_;
     std::uint32_t right = x & half_mask();
-    for (std::size_t round = 4; round-- > 0;) {
+    for (std::size_t round = rounds; round-- > 0;) {
       const std::uint32_t previous = right ^ mix(left, round);
       right = left;
       left = previous;

@@ -34,7 +34,13 @@ inline Window window(Index left, Index right, align alignment = align::end) {
 inline Window window(Index width) { return window(width, width); }
 
 // The documents' local attention of size w: w / 2 keys to each side, so 2·(w / 2) + 1 in all.
-inline Window local(Index size) { return window(size / 2); }
+// Throws heed::Error for a negative size.
+inline Window local(Index size) {
+  if (size < 0) {
+    throw Error("heed::mask::local: size " + std::to_string(size) + " is negative");
+  }
+  return window(size / 2);
+}
 
 }  // namespace HEED_ABI
 }  // namespace heed::mask

@@ -1,0 +1,125 @@
+// The law of masks: coverage tells the truth about every tile, and fill says what allows says.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "heed/core/shape.hpp"
+#include "heed/mask/mask.hpp"
+
+namespace heed::test {
+
+// How much a mask promises: `legal` may answer Partial for any tile, `exact` may not.
+enum class Promise { legal, exact };
+
+// Asked of `allows` once for all tiles, then of `coverage` and `fill` tile by tile.
+template <mask::BoundMask M>
+class Law {
+ public:
+  Law(const M& mask, int Lq, int Lk)
+      : mask_(mask), Lq_(Lq), Lk_(Lk), sums_(std::size_t(Lq + 1) * std::size_t(Lk + 1)) {
+    for (int i = 0; i < Lq; ++i) {
+      for (int j = 0; j < Lk; ++j) {
+        sum(i + 1, j + 1) = sum(i, j + 1) + sum(i + 1, j) - sum(i, j) + (mask.allows(i, j) ? 1 : 0);
+      }
+    }
+  }
+
+  // Pairs of the tile that may attend.
+  int allowed(mask::Tile t) const {
+    return sum(t.q_end, t.k_end) - sum(t.q_begin, t.k_end) - sum(t.q_end, t.k_begin) +
+           sum(t.q_begin, t.k_begin);
+  }
+  int allowed() const { return sum(Lq_, Lk_); }
+
+  // Empty, or how `coverage` breaks the law for this tile.
+  std::string check_coverage(mask::Tile tile, Promise promise = Promise::legal) const {
+    const int count = allowed(tile);
+    const int area = (tile.q_end - tile.q_begin) * (tile.k_end - tile.k_begin);
+    const mask::Coverage claimed = mask_.coverage(tile);
+    if (claimed == mask::Coverage::Full && count < area) return text(tile, "Full is wrong");
+    if (claimed == mask::Coverage::Empty && count > 0) return text(tile, "Empty is wrong");
+    if (promise == Promise::exact && claimed == mask::Coverage::Partial) {
+      if (count == area) return text(tile, "Partial should be Full");
+      if (count == 0) return text(tile, "Partial should be Empty");
+    }
+    return {};
+  }
+
+  // Empty, or where `fill` differs from `allows` or writes beside the tile.
+  std::string check_fill(mask::Tile tile) const {
+    constexpr std::uint8_t untouched = 0xa5;
+    const int rows = tile.q_end - tile.q_begin;
+    const int cols = tile.k_end - tile.k_begin;
+    const Index stride = cols + 3;
+    std::vector<std::uint8_t> filled(std::size_t(rows * stride), untouched);
+    mask::fill(mask_, tile, filled.data(), stride);
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < stride; ++c) {
+        const std::uint8_t got = filled[std::size_t(r * stride + c)];
+        const bool inside = c < cols;
+        if (!inside && got != untouched) return text(tile, "fill writes beside the tile");
+        if (!inside) continue;
+        const bool allows = allowed({tile.q_begin + r, tile.q_begin + r + 1, tile.k_begin + c,
+                                     tile.k_begin + c + 1}) == 1;
+        if (got != (allows ? 1 : 0)) return text(tile, "fill differs from allows");
+      }
+    }
+    return {};
+  }
+
+  // Every tile whose sides are in `cuts`, ascending positions; those beyond a length are left out.
+  std::string check(const std::vector<int>& cuts, Promise promise = Promise::legal) const {
+    std::string wrong;
+    for_each_span(cuts, Lq_, [&](int q_begin, int q_end) {
+      for_each_span(cuts, Lk_, [&](int k_begin, int k_end) {
+        if (wrong.empty()) wrong = check_coverage({q_begin, q_end, k_begin, k_end}, promise);
+      });
+    });
+    if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_fill({0, Lq_, 0, Lk_});
+    if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_fill({1, Lq_ - 1, 2, Lk_});
+    return wrong;
+  }
+
+  // Every tile there is.
+  std::string check_all(Promise promise = Promise::legal) const {
+    std::vector<int> cuts;
+    for (int at = 0; at <= (Lq_ > Lk_ ? Lq_ : Lk_); ++at) cuts.push_back(at);
+    return check(cuts, promise);
+  }
+
+ private:
+  int& sum(int i, int j) { return sums_[std::size_t(i) * std::size_t(Lk_ + 1) + std::size_t(j)]; }
+  int sum(int i, int j) const {
+    return sums_[std::size_t(i) * std::size_t(Lk_ + 1) + std::size_t(j)];
+  }
+
+  template <class Visit>
+  static void for_each_span(const std::vector<int>& cuts, int length, const Visit& visit) {
+    for (const int begin : cuts) {
+      for (const int end : cuts) {
+        if (begin < end && end <= length) visit(begin, end);
+      }
+    }
+  }
+
+  std::string text(mask::Tile t, const char* what) const {
+    return std::string(what) + " for queries [" + std::to_string(t.q_begin) + "," +
+           std::to_string(t.q_end) + ") by keys [" + std::to_string(t.k_begin) + "," +
+           std::to_string(t.k_end) + ") of " + std::to_string(Lq_) + " by " + std::to_string(Lk_) +
+           ": " + std::to_string(allowed(t)) + " allowed";
+  }
+
+  M mask_;
+  int Lq_, Lk_;
+  std::vector<int> sums_;  // [Lq + 1, Lk + 1], allowed pairs above and left of a corner
+};
+
+// The law of any mask for one head of a call.
+template <mask::MaskLike M>
+auto law_of(const M& mask, const Shape& shape, Index b = 0, Index h = 0) {
+  return Law(mask::bind(mask, shape, b, h), static_cast<int>(shape.Lq), static_cast<int>(shape.Lk));
+}
+
+}  // namespace heed::test
