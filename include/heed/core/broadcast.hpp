@@ -1,9 +1,12 @@
 // A dense tensor over scores: which of its axes stand for batch, head, query and key.
 //
-//   rank 2               [Lq, Lk]
-//   rank 3               [B, Lq, Lk] where the inputs have rank 3; for rank-4 inputs it must be
-//   said rank 4               [B, H, Lq, Lk] axes::batch, heads   rank 3 as [B, Lq, Lk] or [H, Lq,
-//   Lk];   axes::keys  rank 2 as [B, Lk]
+// Without a word: rank 2 is [Lq, Lk], rank 4 is [B, H, Lq, Lk], and rank 3 is [B, Lq, Lk] where the
+// inputs have rank 3; over rank-4 inputs it must be said which axis comes first:
+//
+//   axes::batch   rank 3 is [B, Lq, Lk]
+//   axes::heads   rank 3 is [H, Lq, Lk]
+//   axes::keys    rank 2 is [B, Lk]
+//
 // An extent of 1 broadcasts.
 #pragma once
 
@@ -46,7 +49,7 @@ struct Broadcast {
   HEED_DEVICE View<const T, 2> at(Index b, Index h) const {
     const Index offset = (view.extent[0] == 1 ? 0 : b) * view.stride[0] +
                          (view.extent[1] == 1 ? 0 : h) * view.stride[1];
-    return {view.data + offset,
+    return {view.data == nullptr ? nullptr : view.data + offset,
             {view.extent[2], view.extent[3]},
             {view.extent[2] == 1 ? 0 : view.stride[2], view.extent[3] == 1 ? 0 : view.stride[3]}};
   }

@@ -1,4 +1,5 @@
-// A tensor of numbers added to the scores, in logits. −inf masks.
+// A tensor of numbers added to the scores, in logits. −inf masks, whatever the score is: behind it
+// a NaN or +inf of a padded key stays unseen.
 #pragma once
 
 #include <type_traits>
@@ -16,7 +17,8 @@ struct BoundBias {
 
   template <class R>
   HEED_DEVICE R value(R s, int i, int j) const {
-    return s + static_cast<R>(bias(i, j));
+    const R added = static_cast<R>(bias(i, j));
+    return mask_if(is_masked(added), s + added);
   }
   template <class R>
   HEED_DEVICE constexpr R derivative(R, int, int) const {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
+#include <string>
 
 #include "heed/core/error.hpp"
 #include "heed/score/score.hpp"
@@ -26,10 +28,14 @@ struct SoftCap {
 
 inline namespace HEED_ABI {
 
-// Throws heed::Error unless cap is positive and finite.
+// Throws heed::Error unless cap is positive and within what a float can hold: scores of float
+// tensors are capped in float, where 1e39 is inf and inf·tanh(s / inf) is NaN.
 inline SoftCap soft_cap(double cap) {
-  if (!(is_finite(cap) && cap > 0)) {
-    throw Error("heed::score::soft_cap: the cap must be positive and finite");
+  using Float = std::numeric_limits<float>;
+  if (!is_finite(cap) || cap < static_cast<double>(Float::min()) ||
+      cap > static_cast<double>(Float::max())) {
+    throw Error("heed::score::soft_cap: the cap " + std::to_string(cap) +
+                " is not a positive, finite float");
   }
   return {cap};
 }
