@@ -5,7 +5,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -19,10 +18,11 @@ namespace heed::inspect {
 
 // The keys with a query's largest weight, in order of position; none where it sees no key.
 struct Attends {
-  std::int64_t query = 0;
-  std::vector<std::int64_t> keys = {};
-  double weight = 0;         // of each of them; NaN where the row holds a NaN
-  std::int64_t visible = 0;  // keys with a weight above 0
+  Index query = 0;
+  std::vector<Index> keys = {};
+  double weight = 0;     // of each of them
+  Index visible = 0;     // keys with a weight above 0
+  bool has_nan = false;  // then there is no largest weight
 };
 
 inline namespace HEED_ABI {
@@ -33,18 +33,18 @@ inline namespace HEED_ABI {
 // for equal embeddings at different positions.
 template <Matrix M>
 std::vector<Attends> attends_most(const M& weights, double tie = 1e-5) {
+  const auto view = view_of(weights);  // [Lq, Lk]
   std::vector<Attends> result;
-  const std::int64_t keys = columns_of(weights);
-  for (std::int64_t i = 0; i < rows_of(weights); ++i) {
+  for (Index i = 0; i < view.extent[0]; ++i) {
     Attends row{.query = i};
-    for (std::int64_t j = 0; j < keys; ++j) {
-      const auto weight = static_cast<double>(weights(i, j));
+    for (Index j = 0; j < view.extent[1]; ++j) {
+      const auto weight = static_cast<double>(view(i, j));
+      row.has_nan = row.has_nan || is_nan(weight);
       row.visible += weight > 0 ? 1 : 0;
-      row.weight =
-          std::isnan(weight) || std::isnan(row.weight) ? NAN : std::max(row.weight, weight);
+      row.weight = std::max(row.weight, weight);
     }
-    for (std::int64_t j = 0; j < keys && row.weight > 0; ++j) {
-      if (static_cast<double>(weights(i, j)) >= row.weight * (1 - tie)) row.keys.push_back(j);
+    for (Index j = 0; j < view.extent[1] && row.weight > 0 && !row.has_nan; ++j) {
+      if (static_cast<double>(view(i, j)) >= row.weight * (1 - tie)) row.keys.push_back(j);
     }
     result.push_back(row);
   }
@@ -53,14 +53,14 @@ std::vector<Attends> attends_most(const M& weights, double tie = 1e-5) {
 
 namespace attends {
 
-inline bool repeated(const std::vector<std::string>& tokens, std::int64_t position) {
+inline bool repeated(const std::vector<std::string>& tokens, Index position) {
   const std::string& token = tokens[static_cast<std::size_t>(position)];
   return std::count(tokens.begin(), tokens.end(), token) > 1;
 }
 
 // 'cat', or 'the' (5) where the sentence has several, counted from 1 as people count words.
-inline std::string name(const std::vector<std::string>& tokens, std::int64_t position) {
-  if (position < 0 || position >= static_cast<std::int64_t>(tokens.size())) {
+inline std::string name(const std::vector<std::string>& tokens, Index position) {
+  if (position < 0 || position >= static_cast<Index>(tokens.size())) {
     throw Error("heed::inspect::attends_text: position " + std::to_string(position) + " but only " +
                 std::to_string(tokens.size()) + " tokens");
   }
@@ -68,8 +68,7 @@ inline std::string name(const std::vector<std::string>& tokens, std::int64_t pos
   return repeated(tokens, position) ? quoted + " (" + std::to_string(position + 1) + ")" : quoted;
 }
 
-inline std::string list(const std::vector<std::string>& tokens,
-                        const std::vector<std::int64_t>& keys) {
+inline std::string list(const std::vector<std::string>& tokens, const std::vector<Index>& keys) {
   std::string text;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (i > 0) text += i + 1 == keys.size() ? " and " : ", ";
@@ -91,10 +90,10 @@ inline std::string percent(double weight) {
 inline std::string attends_text(const Attends& row, const std::vector<std::string>& query_tokens,
                                 const std::vector<std::string>& key_tokens) {
   const std::string query = attends::name(query_tokens, row.query);
-  if (std::isnan(row.weight)) return query + " has a NaN among its weights";
+  if (row.has_nan) return query + " has a NaN among its weights";
   if (row.keys.empty()) return query + " attends to nothing";
   const std::string share = attends::percent(row.weight);
-  const auto tied = static_cast<std::int64_t>(row.keys.size());
+  const auto tied = static_cast<Index>(row.keys.size());
   if (tied == 1)
     return query + " attends most to " + attends::list(key_tokens, row.keys) + ", " + share;
   if (tied == row.visible && tied > 2) {

@@ -5,7 +5,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <numbers>
 #include <string>
@@ -53,17 +52,16 @@ inline std::string number_text(double value) {
 
 // One tick a label where that fits, else every k-th, at the middle of its row or column. Without
 // labels, round indices at least `index_room` pixels apart.
-inline std::vector<Tick> choose_ticks(std::int64_t count, double pixels,
+inline std::vector<Tick> choose_ticks(Index count, double pixels,
                                       const std::vector<std::string>& labels, double index_room) {
   std::vector<Tick> ticks;
   if (count == 0) return ticks;
   const double pitch = pixels / static_cast<double>(count);
   const double spacing = labels.empty() ? index_room : label_cap + line_gap;
   const double least = std::max(1.0, spacing / pitch);
-  const auto step = static_cast<std::int64_t>(labels.empty() ? nice_step(least) : std::ceil(least));
-  const auto last =
-      labels.empty() ? count : std::min(count, static_cast<std::int64_t>(labels.size()));
-  for (std::int64_t i = 0; i < last; i += step) {
+  const auto step = static_cast<Index>(labels.empty() ? nice_step(least) : std::ceil(least));
+  const auto last = labels.empty() ? count : std::min(count, static_cast<Index>(labels.size()));
+  for (Index i = 0; i < last; i += step) {
     const double middle = (static_cast<double>(i) + 0.5) * pitch;
     ticks.push_back({middle, labels.empty() ? std::to_string(i)
                                             : fit_text(labels[static_cast<std::size_t>(i)],
@@ -85,7 +83,7 @@ inline double closest(const std::vector<Tick>& ticks) {
 }  // namespace axis
 
 // Labels left of the rows, always upright.
-inline Axis row_axis(std::int64_t count, double pixels, const std::vector<std::string>& labels) {
+inline Axis row_axis(Index count, double pixels, const std::vector<std::string>& labels) {
   Axis result;
   result.ticks = axis::choose_ticks(count, pixels, labels, 18);
   result.depth = axis::widest(result.ticks);
@@ -93,7 +91,7 @@ inline Axis row_axis(std::int64_t count, double pixels, const std::vector<std::s
 }
 
 // Labels below the columns: level if they fit, else turned by 45 degrees, else upright on edge.
-inline Axis column_axis(std::int64_t count, double pixels, const std::vector<std::string>& labels) {
+inline Axis column_axis(Index count, double pixels, const std::vector<std::string>& labels) {
   Axis result;
   result.ticks = axis::choose_ticks(count, pixels, labels, 36);
   const double width = axis::widest(result.ticks), pitch = axis::closest(result.ticks);

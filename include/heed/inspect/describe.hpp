@@ -8,7 +8,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <limits>
 #include <string>
@@ -30,14 +29,14 @@ struct PatternThresholds {
 // The four measures of weights [Lq, Lk] and the names they earn. A query's own position is aligned
 // to the end of the keys: query i stands at key i + Lk − Lq.
 struct Description {
-  double diagonal = 0;      // mean weight of a query on its own position
-  double evenness = 0;      // mean of entropy / log(keys seen), over rows that see two keys or more
-  double top_two = 0;       // mean share of the two largest, over rows that see five keys or more
-  double later = 0;         // largest weight on a key after the query's position
-  double earlier = 0;       // largest weight on a key before it
-  std::int64_t rows = 0;    // rows that see a key; the means are over these
-  std::int64_t blind = 0;   // rows that see none
-  std::int64_t broken = 0;  // rows with a NaN or an infinity
+  double diagonal = 0;  // mean weight of a query on its own position
+  double evenness = 0;  // mean of entropy / log(keys seen), over rows that see two keys or more
+  double top_two = 0;   // mean share of the two largest, over rows that see five keys or more
+  double later = 0;     // largest weight on a key after the query's position
+  double earlier = 0;   // largest weight on a key before it
+  Index rows = 0;       // rows that see a key; the means are over these
+  Index blind = 0;      // rows that see none
+  Index broken = 0;     // rows with a NaN or an infinity
   bool is_diagonal = false, is_uniform = false, is_sparse = false, is_causal = false;
   std::string text = {};  // "causal, diagonal"; "mixed" where no threshold is met
 };
@@ -48,18 +47,18 @@ namespace pattern {
 
 struct Sums {
   double diagonal = 0, evenness = 0, top_two = 0;
-  std::int64_t diagonal_rows = 0, even_rows = 0, long_rows = 0;
+  Index diagonal_rows = 0, even_rows = 0, long_rows = 0;
 };
 
 // Adds one row of weights; `own` is its position among the keys, which may lie before the first.
-inline void add_row(const std::vector<double>& row, std::int64_t own, Sums& sums, Description& d) {
+inline void add_row(const std::vector<double>& row, Index own, Sums& sums, Description& d) {
   double total = 0, entropy = 0, first = 0, second = 0;
-  std::int64_t seen = 0;
+  Index seen = 0;
   for (std::size_t j = 0; j < row.size(); ++j) {
     const double w = row[j];
     total += w;
-    if (static_cast<std::int64_t>(j) > own) d.later = std::max(d.later, w);
-    if (static_cast<std::int64_t>(j) < own) d.earlier = std::max(d.earlier, w);
+    if (static_cast<Index>(j) > own) d.later = std::max(d.later, w);
+    if (static_cast<Index>(j) < own) d.earlier = std::max(d.earlier, w);
     if (!(w > 0)) continue;
     ++seen;
     entropy -= w * std::log(w);
@@ -68,7 +67,7 @@ inline void add_row(const std::vector<double>& row, std::int64_t own, Sums& sums
   }
   if (seen == 0) return void(++d.blind);
   ++d.rows;
-  if (own >= 0 && own < static_cast<std::int64_t>(row.size())) {
+  if (own >= 0 && own < static_cast<Index>(row.size())) {
     sums.diagonal += row[static_cast<std::size_t>(own)] / total;
     ++sums.diagonal_rows;
   }
@@ -77,11 +76,11 @@ inline void add_row(const std::vector<double>& row, std::int64_t own, Sums& sums
     sums.evenness += (entropy / total + std::log(total)) / std::log(static_cast<double>(seen));
     ++sums.even_rows;
   }
-  constexpr std::int64_t long_row = 5;  // two of fewer keys are much of them by themselves
+  constexpr Index long_row = 5;  // two of fewer keys are much of them by themselves
   if (seen >= long_row) sums.top_two += (first + second) / total, ++sums.long_rows;
 }
 
-inline double mean(double sum, std::int64_t count) {
+inline double mean(double sum, Index count) {
   return count == 0 ? 0 : sum / static_cast<double>(count);
 }
 
@@ -105,16 +104,17 @@ inline std::string names(const Description& d) {
 // Causal needs weight before some query's position, else every diagonal would be causal too.
 template <Matrix M>
 Description describe(const M& weights, const PatternThresholds& thresholds = {}) {
-  const std::int64_t queries = rows_of(weights), keys = columns_of(weights);
+  const auto view = view_of(weights);  // [Lq, Lk]
+  const Index queries = view.extent[0], keys = view.extent[1];
   Description d;
   pattern::Sums sums;
   std::vector<double> row(static_cast<std::size_t>(keys));
-  for (std::int64_t i = 0; i < queries; ++i) {
+  for (Index i = 0; i < queries; ++i) {
     bool finite = true;
-    for (std::int64_t j = 0; j < keys; ++j) {
-      const auto weight = static_cast<double>(weights(i, j));
+    for (Index j = 0; j < keys; ++j) {
+      const auto weight = static_cast<double>(view(i, j));
       row[static_cast<std::size_t>(j)] = weight;
-      finite = finite && std::isfinite(weight);
+      finite = finite && is_finite(weight);
     }
     if (!finite) {
       ++d.broken;

@@ -70,6 +70,27 @@ inline Image arrange(const std::vector<Image>& pictures, const GridOptions& opti
   return image;
 }
 
+// The matrix of every head of one batch: weights [B, H, Lq, Lk], or [B, Lq, Lk] with one head.
+// The views refer to `weights`. Throws heed::Error for a batch that is not there.
+template <TensorLike X>
+std::vector<View<const ScalarOf<X>, 2>> heads_of(const X& weights, Index batch = 0) {
+  const auto view = lift(view_of(weights));  // [B, H, Lq, Lk]
+  if (batch < 0 || batch >= view.extent[0]) {
+    throw Error("heed::inspect::heads_of: batch " + std::to_string(batch) + " of weights " +
+                to_string(view));
+  }
+  std::vector<View<const ScalarOf<X>, 2>> heads;
+  for (Index h = 0; h < view.extent[1]; ++h) heads.push_back(view.matrix(batch, h));
+  return heads;
+}
+
+// "Head 0", "Head 1", …: titles for a grid of heads.
+inline std::vector<std::string> head_titles(std::size_t heads) {
+  std::vector<std::string> titles;
+  for (std::size_t h = 0; h < heads; ++h) titles.push_back("Head " + std::to_string(h));
+  return titles;
+}
+
 // Matrices under the same options, in one common range with one colour bar at the right.
 //
 // `titles` names each, in place of options.title. Throws heed::Error where the numbers differ.

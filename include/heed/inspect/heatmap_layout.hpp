@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -43,8 +42,8 @@ inline constexpr double title_cap = 11, name_cap = 9.5, value_cap = 8.5;
 inline constexpr int largest_cell = 48, labelled_cell = 22, widest_labelled_plot = 1200;
 
 inline std::string value_text(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  if (is_nan(value)) return "NaN";
+  if (!is_finite(value)) return value > 0 ? "inf" : "-inf";
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), std::abs(value) < 1000 ? "%.2f" : "%.1e", value);
   return std::string(text.data()) == "-0.00" ? "0.00" : text.data();
@@ -64,14 +63,14 @@ inline Range range_of(const Cells& cells, const HeatmapOptions& options) {
 }
 
 inline Color color_of(double value, Range range, const Colormap& colors) {
-  if (std::isnan(value)) return palette::not_a_number;
-  if (std::isinf(value)) return value > 0 ? palette::plus_infinity : palette::minus_infinity;
+  if (is_nan(value)) return palette::not_a_number;
+  if (!is_finite(value)) return value > 0 ? palette::plus_infinity : palette::minus_infinity;
   // Halved first: the width of a range may itself overflow.
   return colors((value / 2 - range.low / 2) / (range.high / 2 - range.low / 2));
 }
 
-inline void check_labels(const char* side, std::size_t labels, std::int64_t count) {
-  if (labels == 0 || static_cast<std::int64_t>(labels) == count) return;
+inline void check_labels(const char* side, std::size_t labels, Index count) {
+  if (labels == 0 || static_cast<Index>(labels) == count) return;
   throw Error("heed::inspect::heatmap: " + std::to_string(labels) + " " + side + " labels for " +
               std::to_string(count) + " " + side + "s");
 }
@@ -83,7 +82,7 @@ struct LegendEntry {
 
 inline std::vector<LegendEntry> legend_of(const Cells& cells) {
   std::vector<LegendEntry> legend;
-  const auto add = [&](std::int64_t count, Color color, const char* name) {
+  const auto add = [&](Index count, Color color, const char* name) {
     if (count > 0)
       legend.push_back({color, std::string(name) + " (" + std::to_string(count) + ")"});
   };

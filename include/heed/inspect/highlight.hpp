@@ -16,6 +16,7 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
+#include "heed/core/types.hpp"
 #include "heed/inspect/colormap.hpp"
 #include "heed/inspect/image.hpp"
 #include "heed/inspect/utf8.hpp"
@@ -50,7 +51,7 @@ inline bool continues_word(const std::string& token) {
 
 // Several digits after the point would claim more than a picture can show.
 inline std::string percent_text(double weight) {
-  if (std::isnan(weight)) return "NaN";
+  if (is_nan(weight)) return "NaN";
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f %%", 100 * weight);
   return text.data();
@@ -60,13 +61,13 @@ inline double darkest_weight(const std::vector<WeightedWord>& words, double full
   double largest = full_scale;
   if (largest > 0) return largest;
   for (const WeightedWord& word : words) {
-    if (std::isfinite(word.weight)) largest = std::max(largest, word.weight);
+    if (is_finite(word.weight)) largest = std::max(largest, word.weight);
   }
   return largest > 0 ? largest : 1;
 }
 
 inline Color ground_of(const Colormap& colors, double weight, double darkest) {
-  if (std::isnan(weight)) return palette::not_a_number;
+  if (is_nan(weight)) return palette::not_a_number;
   return colors(std::clamp(weight / darkest, 0.0, 1.0));
 }
 
