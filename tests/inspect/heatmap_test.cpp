@@ -95,7 +95,7 @@ TEST_CASE("half types are drawn") {
   m << Eigen::half(0.F), Eigen::half(1.F), Eigen::half(0.5F), Eigen::half(0.25F);
   const auto cells = cells_of(m);
   CHECK(cells.at(1, 0) == 0.5);
-  CHECK(cells.finite.high == 1);
+  CHECK(cells.summary.high == 1);
 }
 
 TEST_CASE("NaN and infinities have colours of their own, and a legend counts them") {
@@ -238,7 +238,7 @@ TEST_CASE("512 x 512 keeps every element, 3000 columns are averaged and keep the
   CHECK(cells.columns == 1024);
   CHECK(cells.matrix_columns == 3000);
   CHECK(std::isnan(cells.at(1, 1023)));
-  CHECK(cells.finite.high == 4);
+  CHECK(cells.summary.high == 4);
   CHECK(cells.at(0, 0) == Approx(4.0 / 3));
   CHECK(heatmap(wide).width() < 1400);
 }

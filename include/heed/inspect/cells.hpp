@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 #include <vector>
 
 #include "heed/core/abi.hpp"
@@ -12,6 +11,7 @@
 #include "heed/core/tensor.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/inspect/summary.hpp"
 
 namespace heed::inspect {
 
@@ -24,17 +24,14 @@ struct Cells {
   Index matrix_rows = 0, matrix_columns = 0;
   std::size_t rows = 0, columns = 0;
   std::vector<double> values = {};
-  Range finite{std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest()};
-  Index nan = 0, plus_infinity = 0, minus_infinity = 0;  // in the matrix, not in the cells
+  Summary summary = {};  // of the matrix, not of the cells
 
   double at(std::size_t row, std::size_t column) const { return values[row * columns + column]; }
-  bool has_finite() const { return finite.low <= finite.high; }
 };
 
 // A rank-2 tensor of any number type: a View, an Eigen matrix, map or block, an Eigen tensor.
 template <class X>
-concept Matrix = TensorLike<X> && rank_of<X>
-== 2;
+concept Matrix = TensorLike<X> &&(rank_of<X> == 2);
 
 inline namespace HEED_ABI {
 
@@ -60,17 +57,6 @@ struct Block {
   }
 };
 
-inline void count(Cells& cells, double value) {
-  if (is_nan(value)) {
-    ++cells.nan;
-  } else if (!is_finite(value)) {
-    ++(value > 0 ? cells.plus_infinity : cells.minus_infinity);
-  } else {
-    cells.finite.low = std::min(cells.finite.low, value);
-    cells.finite.high = std::max(cells.finite.high, value);
-  }
-}
-
 }  // namespace sample
 
 // At most `limit` cells a side; larger matrices are reduced block by block. O(rows · columns) time.
@@ -90,7 +76,7 @@ Cells cells_of(const M& matrix, Index limit = 1024) {
     for (Index j = 0; j < cells.matrix_columns; ++j) {
       const auto column = static_cast<std::size_t>(j * columns / cells.matrix_columns);
       const auto value = static_cast<double>(view(i, j));
-      sample::count(cells, value);
+      cells.summary.add(value);
       blocks[row * cells.columns + column].add(value);
     }
   }

@@ -105,8 +105,7 @@ Image heatmap_grid(const std::vector<M>& matrices, const std::vector<std::string
   Cells all;
   for (const M& matrix : matrices) {
     cells.push_back(cells_of(matrix));
-    all.finite.low = std::min(all.finite.low, cells.back().finite.low);
-    all.finite.high = std::max(all.finite.high, cells.back().finite.high);
+    all.summary.add(cells.back().summary);
   }
   options.range = heat::range_of(all, options);
   const bool with_bar = options.color_bar;

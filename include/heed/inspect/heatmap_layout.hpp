@@ -51,8 +51,8 @@ inline std::string value_text(double value) {
 
 inline Range range_of(const Cells& cells, const HeatmapOptions& options) {
   if (options.range && options.range->low < options.range->high) return *options.range;
-  if (!cells.has_finite()) return {0, 1};
-  Range range = cells.finite;
+  if (!cells.summary.has_finite()) return {0, 1};
+  Range range{cells.summary.low, cells.summary.high};
   if (options.colors.diverging()) {
     const double reach = std::max(std::abs(range.low), std::abs(range.high));
     return reach > 0 ? Range{-reach, reach} : Range{-1, 1};
@@ -86,9 +86,9 @@ inline std::vector<LegendEntry> legend_of(const Cells& cells) {
     if (count > 0)
       legend.push_back({color, std::string(name) + " (" + std::to_string(count) + ")"});
   };
-  add(cells.nan, palette::not_a_number, "NaN");
-  add(cells.minus_infinity, palette::minus_infinity, "-inf");
-  add(cells.plus_infinity, palette::plus_infinity, "+inf");
+  add(cells.summary.nan, palette::not_a_number, "NaN");
+  add(cells.summary.minus_infinity, palette::minus_infinity, "-inf");
+  add(cells.summary.plus_infinity, palette::plus_infinity, "+inf");
   return legend;
 }
 
