@@ -1,16 +1,11 @@
 // What a token attends to most: the documents' sentence with its true numbers, ties as ties.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "heed/attention/reference.hpp"
 #include "heed/inspect/attends.hpp"
+#include "support/catch.hpp"
 
 namespace {
 

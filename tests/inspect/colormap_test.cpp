@@ -1,11 +1,6 @@
 // Colour maps: lightness moves one way, zero is where it should be, and the ends are the anchors.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include "heed/inspect/colormap.hpp"
+#include "support/catch.hpp"
 
 namespace {
 

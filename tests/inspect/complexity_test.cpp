@@ -1,13 +1,8 @@
 // Complexity: the corrected numbers of the source documents, units, and refusal to wrap round.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include <string>
 
 #include "heed/inspect/complexity.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
@@ -55,7 +50,7 @@ TEST_CASE("what does not fit 64 bits is an error, not a small number") {
   CHECK(complexity_at(std::uint64_t{1} << 25).flops > 0);
   CHECK_THROWS_AS(complexity_at(std::uint64_t{1} << 31), heed::Error);
   CHECK_THROWS_WITH(complexity_at(std::uint64_t{1} << 40),
-                    Catch::Matchers::Contains("exceeds 64 bits"));
+                    heed::test::ContainsSubstring("exceeds 64 bits"));
 }
 
 TEST_CASE("bytes carry their unit") {
@@ -74,8 +69,9 @@ TEST_CASE("the table has a header, a line a length, and aligned columns") {
   CHECK(table.find("48.00 MiB") != std::string::npos);
   const std::size_t width = table.find('\n');
   std::size_t begin = 0;
-  for (std::size_t end; (end = table.find('\n', begin)) != std::string::npos; begin = end + 1) {
+  for (std::size_t end = width; end != std::string::npos; end = table.find('\n', begin)) {
     CHECK(end - begin == width);
+    begin = end + 1;
   }
 }
 

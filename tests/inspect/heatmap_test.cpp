@@ -1,16 +1,11 @@
 // Heat maps: the right colour at the right place, labels that are there and inside, odd matrices.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "heed/inspect/heatmap_grid.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
@@ -52,6 +47,7 @@ Color cell_color(const Image& image, const heat::Layout& layout, int row, int co
 
 std::vector<std::string> words(int count, const std::string& stem = "word") {
   std::vector<std::string> labels;
+  labels.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) labels.push_back(stem + std::to_string(i));
   return labels;
 }
@@ -203,7 +199,9 @@ TEST_CASE("cell values are written in the cells and widen them") {
   for (int y = 2; y < layout.cell_height - 2; ++y) {
     for (int x = 2; x < layout.cell_width - 2; ++x) {
       ink += image.at(layout.plot.x + layout.cell_width + x,
-                      layout.plot.y + layout.cell_height + y) != ground;
+                      layout.plot.y + layout.cell_height + y) == ground
+                 ? 0
+                 : 1;
     }
   }
   CHECK(ink > 60);

@@ -1,14 +1,9 @@
 // Highlight: words and weights come out right, and no token can break out of the page or terminal.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include <string>
 #include <vector>
 
 #include "heed/inspect/highlight.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
@@ -96,12 +91,10 @@ TEST_CASE("UTF-8 passes, malformed bytes become U+FFFD") {
   CHECK(printable("\xe4\xb8") == "\xEF\xBF\xBD\xEF\xBF\xBD");  // cut short
   CHECK(printable("\xc0\xaf") == "\xEF\xBF\xBD\xEF\xBF\xBD");  // overlong '/'
   CHECK(printable("\xe0\x80\xaf") == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
-  CHECK(printable("\xed\xa0\x80").find("\xed") == std::string::npos);  // a surrogate
-  CHECK(printable("\xf4\x90\x80\x80").find("\xf4") == std::string::npos);
-  CHECK(printable("a\xe2\x80\xae"
-                  "b") ==
-        "a\xEF\xBF\xBD"
-        "b");  // right-to-left override
+  CHECK(printable("\xed\xa0\x80").find('\xed') == std::string::npos);  // a surrogate
+  CHECK(printable("\xf4\x90\x80\x80").find('\xf4') == std::string::npos);
+  const char right_to_left_override[] = {'a', '\xe2', '\x80', '\xae', 'b', '\0'};
+  CHECK(printable(right_to_left_override) == "a\xEF\xBF\xBD" + std::string("b"));
 }
 
 TEST_CASE("NaN weights show as such, negative and zero ones are pale") {

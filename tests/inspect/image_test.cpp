@@ -1,11 +1,6 @@
 // An Image holds what was drawn, clips what was not inside, and refuses what cannot be.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include "heed/inspect/image.hpp"
+#include "support/catch.hpp"
 
 namespace {
 

@@ -1,10 +1,4 @@
 // PNG: what is written is what is read back, and what cannot be written says why.
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
-
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -24,10 +18,10 @@
 #pragma GCC diagnostic pop
 
 #include "heed/inspect/png.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
-using heed::inspect::Color;
 using heed::inspect::Image;
 
 Image speckled(int width, int height) {
@@ -99,7 +93,7 @@ TEST_CASE("a full disk is an error") {
   std::filesystem::remove(link);
   std::filesystem::create_symlink("/dev/full", link);
   CHECK_THROWS_WITH(heed::inspect::write_png(link, speckled(2, 2)),
-                    Catch::Matchers::Contains("No space left on device"));
+                    heed::test::ContainsSubstring("No space left on device"));
   CHECK(std::filesystem::exists("/dev/full"));
   std::filesystem::remove_all(link.parent_path());
 }

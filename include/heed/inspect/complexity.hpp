@@ -98,6 +98,7 @@ inline ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions
 inline std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& lengths,
                                              const ComplexityOptions& options = {}) {
   std::vector<ComplexityRow> rows;
+  rows.reserve(lengths.size());
   for (const std::uint64_t length : lengths) rows.push_back(complexity_at(length, options));
   return rows;
 }

@@ -147,8 +147,9 @@ inline Glyph code_point_box(char32_t code_point) {
             width + 2};
   for (int i = 0; i < 2 * columns; ++i) {
     const auto digit = (code_point >> (4U * static_cast<unsigned>(2 * columns - 1 - i))) & 0xFU;
-    const float x = 1.6F + digit_pitch * static_cast<float>(i % columns);
-    const float y = 0.5F + row_pitch * static_cast<float>(i / columns);
+    const int row = i / columns, column = i % columns;
+    const float x = 1.6F + digit_pitch * static_cast<float>(column);
+    const float y = 0.5F + row_pitch * static_cast<float>(row);
     for (const Stroke& s : ascii_glyph("0123456789ABCDEF"[digit]).strokes) {
       box.strokes.push_back(
           {x + shrink * s.x0, y + shrink * s.y0, x + shrink * s.x1, y + shrink * s.y1, pen});

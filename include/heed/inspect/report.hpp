@@ -4,6 +4,7 @@
 // inputs; what the fast path does is compared with it by the tests.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
