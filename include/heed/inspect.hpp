@@ -1,0 +1,18 @@
+// heed::inspect: looking at attention. Needs stb (Debian and Ubuntu: libstb-dev) for pictures; what
+// prints text (attends, complexity, describe, highlight, report) can be included without it.
+#pragma once
+
+#include "heed/inspect/attends.hpp"
+#include "heed/inspect/canvas.hpp"
+#include "heed/inspect/cells.hpp"
+#include "heed/inspect/colormap.hpp"
+#include "heed/inspect/complexity.hpp"
+#include "heed/inspect/describe.hpp"
+#include "heed/inspect/explain_weights.hpp"
+#include "heed/inspect/heatmap.hpp"
+#include "heed/inspect/heatmap_grid.hpp"
+#include "heed/inspect/highlight.hpp"
+#include "heed/inspect/image.hpp"
+#include "heed/inspect/matrix_of.hpp"
+#include "heed/inspect/png.hpp"
+#include "heed/inspect/report.hpp"

@@ -1,0 +1,67 @@
+// PNG: an Image on disk or in memory, written by stb_image_write.
+#pragma once
+
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "heed/core/abi.hpp"
+#include "heed/core/error.hpp"
+#include "heed/inspect/image.hpp"
+#include "heed/inspect/stb_png.hpp"
+
+namespace heed::inspect {
+inline namespace HEED_ABI {
+
+// The bytes of a PNG file. Throws heed::Error for a picture without pixels, which PNG cannot hold.
+inline std::vector<std::uint8_t> encode_png(const Image& image) {
+  const std::string size = std::to_string(image.width()) + " x " + std::to_string(image.height());
+  if (image.width() == 0 || image.height() == 0) {
+    throw Error("heed::inspect::encode_png: the image is empty (" + size + ")");
+  }
+  // stb works with int: the filtered rows and the worst-case deflate must stay below 2^31 bytes.
+  const long long bytes = 3LL * image.width() * image.height();
+  if (bytes > INT_MAX / 2) {
+    throw Error("heed::inspect::encode_png: the image is too large for stb (" + size + ")");
+  }
+  std::vector<std::uint8_t> png;
+  const auto append = [](void* context, void* data, int count) {
+    const auto* begin = static_cast<const std::uint8_t*>(data);
+    static_cast<std::vector<std::uint8_t>*>(context)->insert(
+        static_cast<std::vector<std::uint8_t>*>(context)->end(), begin, begin + count);
+  };
+  if (stb::stbi_write_png_to_func(append, &png, image.width(), image.height(), 3, image.data(),
+                                  3 * image.width()) == 0) {
+    throw Error("heed::inspect::encode_png: stb_image_write failed on " + size);
+  }
+  return png;
+}
+
+// Writes the picture; throws heed::Error with the path and the system's reason where it cannot.
+// A half-written file is removed (a device is not).
+inline void write_png(const std::filesystem::path& path, const Image& image) {
+  const std::vector<std::uint8_t> png = encode_png(image);
+  const auto fail = [&path](int reason) {
+    throw Error("heed::inspect::write_png: cannot write '" + path.string() +
+                "': " + std::strerror(reason));
+  };
+  errno = 0;
+  std::FILE* file = std::fopen(path.string().c_str(), "wb");
+  if (file == nullptr) fail(errno);
+  const bool written = std::fwrite(png.data(), 1, png.size(), file) == png.size();
+  const int write_error = errno;
+  const bool closed = std::fclose(file) == 0;
+  if (written && closed) return;
+  const int reason = written ? errno : write_error;
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(path, ignored)) std::filesystem::remove(path, ignored);
+  fail(reason);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::inspect
