@@ -1,0 +1,61 @@
+// y = x Wᵀ + b.
+#pragma once
+
+#include <string>
+
+#include "heed/nn/parameter.hpp"
+#include "heed/nn/product.hpp"
+
+namespace heed::nn {
+
+enum class Bias { yes, no };
+
+template <class T>
+class Linear {
+ public:
+  Linear(Index in, Index out, Bias bias = Bias::yes)
+      : weight_(Parameter<T>::weight(out, in)),
+        bias_(Parameter<T>::bias(bias == Bias::yes ? out : 0, in)),
+        has_bias_(bias == Bias::yes) {}
+
+  Index in() const { return weight_.value.cols(); }
+  Index out() const { return weight_.value.rows(); }
+  const Parameter<T>& weight() const { return weight_; }  // [out, in]
+  const Parameter<T>& bias() const { return bias_; }      // [out], or [0] without
+
+  // Outputs [first, first + count) alone.
+  Affine<T> rows(Index first, Index count) const {
+    return {weight_.value.data() + first, count, in(), out(),
+            has_bias_ ? bias_.value.data() + first : nullptr};
+  }
+  Affine<T> affine() const { return rows(0, out()); }
+
+  // activation(x Wᵀ + b)
+  //
+  //   x        [B, L, in] or [L, in], any strides
+  //   returns  [B, L, out] or [L, out], of x's kind
+  //
+  // Throws heed::Error where x has another number of features. The bits of a token depend on
+  // neither the threads nor the other tokens.
+  template <Tokens X, Activation<T> F = Identity>
+  auto forward(const X& x, const Options& options = {}, const F& activation = {}) const {
+    const auto tokens = tokens_of(x, in(), "heed::nn::Linear::forward");
+    auto y = make_tokens(x, out());
+    affine_into(made_view<X>(y), tokens, affine(), options, activation);
+    return y;
+  }
+
+  // Names: weight, bias.
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    visit(prefix + "weight", self.weight_);
+    if (self.has_bias_) visit(prefix + "bias", self.bias_);
+  }
+
+ private:
+  Parameter<T> weight_;
+  Parameter<T> bias_;
+  bool has_bias_;
+};
+
+}  // namespace heed::nn

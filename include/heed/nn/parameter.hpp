@@ -1,0 +1,76 @@
+// A learnable array, and how the parameters of a module are reached: by name, each exactly once.
+//
+// A module has one static function
+//   template <class Self, class Visit>
+//   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix);
+// that calls visit(prefix + "name", parameter) for its own and hands the prefix on to its parts.
+// Loading, counting and initialising need nothing else; a user's module joins by writing it.
+#pragma once
+
+#include <Eigen/Core>
+#include <string>
+#include <vector>
+
+#include "heed/core/eigen.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed::nn {
+
+// Column-major in memory, whatever is loaded: a product then packs [out, in] weights from
+// contiguous columns. Measured with blocks of 24 rows on a 2-core AVX-512 server, plain SSE build:
+// 28 GFLOP/s against 8 to 23 for row-major weights.
+template <class T>
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+
+template <class T>
+struct Parameter {
+  Matrix<T> value;   // [out, in], or [size, 1] for rank 1
+  int rank = 1;      // 1: [size], 2: [out, in]
+  Index fan_in = 0;  // inputs and outputs of the map it belongs to; 0: not initialised at random
+  Index fan_out = 0;
+  T start = 0;  // what a parameter without fans begins as
+
+  static Parameter weight(Index out, Index in) {
+    return {Matrix<T>::Zero(out, in), 2, in, out, T(0)};
+  }
+  static Parameter bias(Index out, Index in) { return {Matrix<T>::Zero(out, 1), 1, in, out, T(0)}; }
+  static Parameter constant(Index size, T start) {
+    return {Matrix<T>::Constant(size, 1, start), 1, 0, 0, start};
+  }
+
+  Index size() const { return value.size(); }
+  View<const T, 2> view() const { return view_of(value); }
+  std::vector<Index> shape() const {
+    if (rank == 1) return {value.rows()};
+    return {value.rows(), value.cols()};
+  }
+};
+
+inline namespace HEED_ABI {
+
+// "[384,1536]"
+inline std::string to_string(const std::vector<Index>& shape) {
+  std::string text = "[";
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    text += (d == 0 ? "" : ",") + std::to_string(shape[d]);
+  }
+  return text + "]";
+}
+
+// Calls visit(name, parameter) for every parameter of a module, always in the same order; the
+// parameter is const where the module is.
+template <class Module, class Visit>
+void each_parameter(Module& module, const Visit& visit, const std::string& prefix = {}) {
+  std::remove_const_t<Module>::each_parameter(module, visit, prefix);
+}
+
+// Numbers to learn in a module.
+template <class Module>
+Index parameter_count(const Module& module) {
+  Index count = 0;
+  each_parameter(module, [&](const std::string&, const auto& p) { count += p.size(); });
+  return count;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn

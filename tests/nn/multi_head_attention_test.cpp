@@ -1,0 +1,212 @@
+// Multi-head attention against loops: heads, groups, fused weights, masks, scores, weights.
+#include "heed/nn/multi_head_attention.hpp"
+
+#include "heed/mask/causal.hpp"
+#include "heed/mask/padding.hpp"
+#include "heed/score/alibi.hpp"
+#include "nn/loops.hpp"
+#include "support/catch.hpp"
+
+using namespace nn_test;
+using heed::Tensor3;
+namespace nn = heed::nn;
+namespace mask = heed::mask;
+namespace score = heed::score;
+
+namespace {
+
+const auto sees_all = [](std::size_t, std::size_t) { return true; };
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("multi-head attention: equals the loops for heads, groups and dims", "", float,
+                   double) {
+  const double tolerance = sizeof(TestType) == 4 ? 5e-6 : 1e-13;
+  struct Case {
+    Index heads, kv_heads, head_dim;
+  };
+  for (const Case c : {Case{1, 0, 0}, Case{4, 0, 0}, Case{4, 2, 0}, Case{6, 1, 0}, Case{3, 3, 5}}) {
+    for (const auto bias : {nn::Bias::yes, nn::Bias::no}) {
+      nn::MultiHeadAttention<TestType> part(
+          12, {.heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.head_dim, .bias = bias});
+      scatter(part, 0.5, 3);
+      const auto kv_heads = static_cast<std::size_t>(c.kv_heads == 0 ? c.heads : c.kv_heads);
+      const auto x = tokens<TestType>(2, 11, 12, 5);
+      const auto y = part.forward(x);
+      REQUIRE(y.dimensions() == x.dimensions());
+      for (Index b = 0; b < 2; ++b) {
+        const Rows rows = rows_of(x, b);
+        CHECK(difference(y, b,
+                         attention(rows, rows, rows, weights_of(part), "",
+                                   static_cast<std::size_t>(c.heads), kv_heads, sees_all)) <
+              tolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("multi-head attention: queries from one place, keys and values from another") {
+  nn::MultiHeadAttention<float> part(8, {.heads = 2, .source_features = 5});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 10, 8, 5);
+  const auto keys = tokens<float>(2, 20, 5, 6);
+  const auto values = tokens<float>(2, 20, 5, 7);
+  const auto y = part.forward(x, keys, values);
+  for (Index b = 0; b < 2; ++b) {
+    CHECK(difference(y, b,
+                     attention(rows_of(x, b), rows_of(keys, b), rows_of(values, b),
+                               weights_of(part), "", 2, 2, sees_all)) < 5e-6);
+  }
+}
+
+TEST_CASE("multi-head attention: masks and scores are attention's") {
+  nn::MultiHeadAttention<float> part(8, {.heads = 2});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(1, 10, 8, 5);
+  const Rows rows = rows_of(x, 0);
+  const Rows causal = attention(rows, rows, rows, weights_of(part), "", 2, 2,
+                                [](std::size_t i, std::size_t j) { return j <= i; });
+  CHECK(difference(part.forward(x, mask::causal()), 0, causal) < 5e-6);
+  CHECK(difference(part.forward(x, [](int i, int j) { return j <= i; }), 0, causal) < 5e-6);
+  const std::vector<int> none = {0};
+  // no key is seen: only the bias of the last projection is left
+  const auto blind = part.forward(x, mask::padding(none));
+  for (Index i = 0; i < 10; ++i) {
+    for (Index j = 0; j < 8; ++j) {
+      CHECK(blind(0, i, j) == static_cast<float>(weights_of(part).at("output.bias")(j, 0)));
+    }
+  }
+  const auto slopes = score::alibi_slopes(2);
+  CHECK_FALSE(same_bits(part.forward(x, {}, score::alibi(slopes)), part.forward(x)));
+}
+
+TEST_CASE("multi-head attention: fused weights and three inputs give the bits of separate ones") {
+  for (const Index kv_heads : {4, 2}) {
+    nn::MultiHeadAttention<float> separate(12, {.heads = 4, .kv_heads = kv_heads});
+    scatter(separate, 0.5, 3);
+    nn::MultiHeadAttention<float> fused(
+        12, {.heads = 4, .kv_heads = kv_heads, .projection = nn::Projection::fused});
+    const auto w = weights_of(separate);
+    nn::each_parameter(fused, [&](const std::string& name, auto& parameter) {
+      if (name.starts_with("qkv.")) {
+        const std::string kind = name.substr(4);
+        Eigen::MatrixXd all(parameter.value.rows(), parameter.value.cols());
+        all << w.at("query." + kind), w.at("key." + kind), w.at("value." + kind);
+        parameter.value = all.cast<float>();
+      } else {
+        parameter.value = w.at(name).cast<float>();
+      }
+    });
+    CHECK(nn::parameter_count(fused) == nn::parameter_count(separate));
+    const auto x = tokens<float>(2, 30, 12, 5);
+    const auto y = separate.forward(x, mask::causal());
+    CHECK(same_bits(fused.forward(x, mask::causal()), y));
+    CHECK(same_bits(separate.forward(x, x, x, mask::causal()), y));
+  }
+}
+
+TEST_CASE("multi-head attention: weights sum to 1, are 0 behind the mask, and give the output") {
+  nn::MultiHeadAttention<float> part(12, {.heads = 4, .kv_heads = 2});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 30, 12, 5);
+  const auto plain = part.forward(x, mask::causal());
+  const auto [out, weights] = part.forward_with_weights(x, mask::causal());
+  REQUIRE(weights.dimension(0) == 2);
+  REQUIRE(weights.dimension(1) == 4);
+  REQUIRE(weights.dimension(2) == 30);
+  REQUIRE(weights.dimension(3) == 30);
+  for (Index n = 0; n < out.size(); ++n) CHECK(std::abs(out.data()[n] - plain.data()[n]) < 2e-6);
+  for (Index i = 0; i < 30; ++i) {
+    double sum = 0;
+    for (Index j = 0; j < 30; ++j) {
+      sum += static_cast<double>(weights(1, 3, i, j));
+      if (j > i) CHECK(weights(1, 3, i, j) == 0);
+    }
+    CHECK(sum == Approx(1).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("multi-head attention: without the last projection the heads stand side by side") {
+  nn::MultiHeadAttention<float> part(12, {.heads = 3, .head_dim = 2, .output_projection = false});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 7, 12, 5);
+  const auto y = part.forward(x);
+  REQUIRE(y.dimension(2) == 6);
+  auto w = weights_of(part);
+  CHECK(w.size() == 6);
+  w["output.weight"] = Eigen::MatrixXd::Identity(6, 6);
+  const auto with_weights = part.forward_with_weights(x).out;
+  for (Index b = 0; b < 2; ++b) {
+    const Rows rows = rows_of(x, b);
+    const Rows expected = attention(rows, rows, rows, w, "", 3, 3, sees_all);
+    CHECK(difference(y, b, expected) < 5e-6);
+    CHECK(difference(with_weights, b, expected) < 5e-6);
+  }
+}
+
+TEST_CASE("multi-head attention: matrices [L, features] in, matrices out") {
+  nn::MultiHeadAttention<double> part(6, {.heads = 2});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<double>(1, 9, 6, 5);
+  const auto y = part.forward(x);
+  Eigen::MatrixXd matrix(9, 6);
+  for (Index i = 0; i < 9; ++i) {
+    for (Index j = 0; j < 6; ++j) matrix(i, j) = x(0, i, j);
+  }
+  const Eigen::MatrixXd result = part.forward(matrix);
+  for (Index i = 0; i < 9; ++i) {
+    for (Index j = 0; j < 6; ++j) CHECK(result(i, j) == y(0, i, j));
+  }
+}
+
+TEST_CASE("multi-head attention: dropout drops in training only, and by its seed") {
+  nn::MultiHeadAttention<float> part(8, {.heads = 2, .dropout = 0.5});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 16, 8, 5);
+  nn::MultiHeadAttention<float> never(8, {.heads = 2});
+  scatter(never, 0.5, 3);
+  const auto plain = never.forward(x);
+  CHECK(same_bits(part.forward(x), plain));
+  CHECK(same_bits(never.forward(x, {}, {}, {.mode = nn::Mode::train, .seed = 1}), plain));
+  const auto dropped = part.forward(x, {}, {}, {.mode = nn::Mode::train, .seed = 1});
+  CHECK_FALSE(same_bits(dropped, plain));
+  CHECK(same_bits(part.forward(x, {}, {}, {.mode = nn::Mode::train, .seed = 1}), dropped));
+  CHECK_FALSE(same_bits(part.forward(x, {}, {}, {.mode = nn::Mode::train, .seed = 2}), dropped));
+}
+
+TEST_CASE("multi-head attention: empty sequences") {
+  nn::MultiHeadAttention<float> part(8, {.heads = 2});
+  scatter(part, 0.5, 3);
+  CHECK(part.forward(Tensor3<float>(2, 0, 8)).size() == 0);
+  CHECK(part.forward(Tensor3<float>(0, 3, 8)).size() == 0);
+  const auto x = tokens<float>(1, 2, 8, 5);
+  const Tensor3<float> nothing(1, 0, 8);
+  const auto y = part.forward(x, nothing, nothing);
+  for (Index j = 0; j < 8; ++j) {
+    CHECK(y(0, 1, j) == static_cast<float>(weights_of(part).at("output.bias")(j, 0)));
+  }
+}
+
+TEST_CASE("multi-head attention: what does not fit is an error with its numbers") {
+  const auto make = [](Index features, const nn::MultiHeadAttentionOptions& options) {
+    return error_of([&] { nn::MultiHeadAttention<float>(features, options); });
+  };
+  const std::string start = "heed::nn::MultiHeadAttention: ";
+  CHECK(make(130, {.heads = 4}) == start + "130 features do not divide among 4 heads");
+  CHECK(make(12, {.heads = 4, .kv_heads = 3}) == start + "4 heads do not divide among 3 key heads");
+  CHECK(make(12, {.heads = 0}) == start + "0 heads");
+  CHECK(make(0, {}) == start + "0 features");
+  CHECK(make(12, {.heads = 2, .head_dim = -1}) == start + "head_dim -1");
+  CHECK(make(12, {.source_features = 7, .projection = nn::Projection::fused}) ==
+        start + "a fused projection takes one input, but queries have 12 features and keys 7");
+  CHECK(make(12, {.dropout = 1.5}).find("dropout 1.5") != std::string::npos);
+  CHECK(make(130, {.heads = 4, .head_dim = 16}).empty());
+
+  const nn::MultiHeadAttention<float> part(8, {.heads = 2, .source_features = 5});
+  const Tensor3<float> x(2, 3, 8), memory(2, 4, 5), shorter(2, 3, 5), fewer(1, 4, 5);
+  CHECK(error_of([&] { part.forward(x); }) ==
+        "heed::nn::MultiHeadAttention::forward: key has 8 features but the module takes 5 (key "
+        "[2,3,8])");
+  CHECK_THROWS_AS(part.forward(x, memory, shorter), heed::Error);
+  CHECK_THROWS_AS(part.forward(x, fewer, fewer), heed::Error);
+}
