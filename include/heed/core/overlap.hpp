@@ -24,6 +24,7 @@ ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
   auto begin = reinterpret_cast<std::intptr_t>(x.data);
   std::intptr_t end = begin + static_cast<std::intptr_t>(sizeof(T));
   for (int d = 0; d < Rank; ++d) {
+    if (x.extent[d] <= 1) continue;  // its stride may be anything
     const Index step = x.stride[d] * static_cast<Index>(sizeof(T));
     if (period != 0 && step % period == 0) continue;
     const Index reach = (x.extent[d] - 1) * step;
@@ -32,8 +33,8 @@ ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
   return {begin, end};
 }
 
-// Whether a and b stay in disjoint residues modulo `period`: every dimension either steps by whole
-// periods or remains inside its part of one.
+// Whether a and b stay in disjoint residues modulo `period` bytes: every dimension either steps by
+// whole periods or remains inside its part of one.
 template <class A, class B, int RankA, int RankB>
 bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index period) {
   const ByteRange in_a = byte_range(a, period);
@@ -41,7 +42,20 @@ bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index per
   const auto size_a = in_a.end - in_a.begin;
   const auto size_b = in_b.end - in_b.begin;
   const Index between = ((in_b.begin - in_a.begin) % period + period) % period;
-  return between >= size_a && between + size_b <= period;
+  return between >= size_a && size_b <= period - between;
+}
+
+// Whether a stride of `by` is a period that separates a and b.
+template <class By, int RankBy, class A, class B, int RankA, int RankB>
+bool separated_by(const View<By, RankBy>& by, const View<A, RankA>& a, const View<B, RankB>& b) {
+  constexpr auto element = static_cast<Index>(sizeof(By));
+  constexpr Index farthest = (Index{1} << 60) / element;  // no two addresses are that far apart
+  for (int d = 0; d < RankBy; ++d) {
+    const Index stride = by.stride[d];
+    if (stride == 0 || stride > farthest || stride < -farthest) continue;
+    if (disjoint_modulo(a, b, std::abs(stride) * element)) return true;
+  }
+  return false;
 }
 
 // Whether a write to `out` could change `in`. Never false for views that share an element.
@@ -51,11 +65,7 @@ bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
   const ByteRange a = byte_range(out);
   const ByteRange b = byte_range(in);
   if (a.end <= b.begin || b.end <= a.begin) return false;
-  for (int d = 0; d < RankOut; ++d) {
-    const Index period = std::abs(out.stride[d]) * static_cast<Index>(sizeof(Out));
-    if (period != 0 && disjoint_modulo(out, in, period)) return false;
-  }
-  return true;
+  return !separated_by(out, out, in) && !separated_by(in, out, in);
 }
 
 // Whether two different indices of a view certainly name one element.
