@@ -1,10 +1,12 @@
 // Describe: each pattern by name, on matrices made to show it and on real attention.
 #include <cmath>
+#include <numeric>
 
 #include "heed/attention/reference.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/mask/causal.hpp"
+#include "heed/mask/strided.hpp"
 #include "heed/mask/window.hpp"
 #include "heed/score/alibi.hpp"
 #include "support/catch.hpp"
@@ -28,6 +30,12 @@ TEST_CASE("the four patterns have their names") {
   MatrixXd sparse = MatrixXd::Constant(8, 8, 0.01);
   sparse.col(3).setConstant(0.93);
   CHECK(describe(sparse).text == "sparse");
+}
+
+TEST_CASE("a mild preference is not uniform") {
+  MatrixXd w = MatrixXd::Constant(6, 6, 0.1);
+  for (int i = 0; i < 6; ++i) w(i, (i + 1) % 6) = w(i, (i + 4) % 6) = 0.3;
+  CHECK(describe(w).text == "mixed");
 }
 
 TEST_CASE("a matrix without a pattern is mixed") {
@@ -99,10 +107,13 @@ TEST_CASE("empty and tiny matrices have no pattern to speak of") {
 TEST_CASE("masks and scores become the matrices they stand for") {
   heed::Shape shape;
   shape.Hq = 8, shape.Lq = 64, shape.Lk = 64;
-  const auto local = heed::inspect::mask_matrix(heed::mask::local(16), shape);
-  float ones = 0;
-  for (int i = 0; i < 64 * 64; ++i) ones += local.data()[i];
-  CHECK(ones == 1016);
+  const auto ones_of = [&](const auto& mask) {
+    const auto matrix = heed::inspect::mask_matrix(mask, shape);
+    return std::accumulate(matrix.data(), matrix.data() + 64 * 64, 0.0F);
+  };
+  CHECK(ones_of(heed::mask::local(16)) == 1016);
+  CHECK(ones_of(heed::mask::strided(8)) == 512);
+  CHECK(ones_of(heed::mask::causal()) == 2080);
   const auto lambda = heed::inspect::mask_matrix([](int i, int j) { return i == j + 1; }, shape);
   CHECK(lambda(5, 4) == 1);
   CHECK(lambda(4, 5) == 0);

@@ -127,6 +127,10 @@ TEST_CASE("ranges: given, from the values, symmetric for a diverging map, never 
   const auto symmetric = heat::range_of(cells_of(m), {.colors = heed::inspect::red_blue()});
   CHECK(symmetric.low == -3);
   CHECK(symmetric.high == 3);
+  MatrixXd weights(1, 2);
+  weights << 0.2, 0.6;
+  CHECK(heat::range_of(cells_of(weights), {}).low == 0);
+  CHECK(heat::range_of(cells_of(MatrixXd(-weights)), {}).high == 0);
   const auto flat = heat::range_of(cells_of(MatrixXd(MatrixXd::Constant(2, 2, 0.25))), {});
   CHECK(flat.low == 0);
   CHECK(flat.high == 0.25);

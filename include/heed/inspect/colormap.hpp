@@ -120,6 +120,12 @@ inline Colormap red_blue() {
                   true);
 }
 
+// Deep red to near-white: for biases and penalties, which are 0 at most.
+inline Colormap reds() {
+  return Colormap(
+      {{112, 10, 32}, {176, 55, 58}, {228, 128, 107}, {246, 194, 172}, {250, 247, 245}});
+}
+
 // Text that stays readable on `background`: dark on light colours, white on dark ones.
 inline Color text_on(Color background) {
   return to_oklab(background).lightness > 0.66 ? palette::ink : palette::white;

@@ -21,7 +21,7 @@ namespace heed::inspect {
 // When a measure names its pattern.
 struct PatternThresholds {
   double diagonal = 0.5;  // mean weight on the aligned diagonal, at least
-  double uniform = 0.95;  // mean entropy over that of equal weights, at least
+  double uniform = 0.99;  // mean entropy over that of equal weights, at least
   double sparse = 0.9;    // mean share of a row's two largest weights, at least
   double causal = 1e-6;   // largest weight on a later key, at most
 };

@@ -26,8 +26,9 @@ struct HeatmapOptions {
   std::vector<std::string> row_labels = {}, column_labels = {};  // none: indices are shown
   std::string row_name = "query", column_name = "key";           // beside the axes; may be empty
   Colormap colors = blues();
-  std::optional<Range> range = {};  // default: the finite values', symmetric for a diverging map
-  bool values = false;              // two decimals in each cell
+  std::optional<Range> range =
+      {};               // default: from the finite values, with 0; symmetric for a diverging map
+  bool values = false;  // two decimals in each cell
   bool color_bar = true;
   bool square_cells = true;  // false: the plot is a square, whatever the matrix
   int plot_size = 320;       // pixels of the longer side, more where labels need it
@@ -57,7 +58,6 @@ inline Range range_of(const Cells& cells, const HeatmapOptions& options) {
     const double reach = std::max(std::abs(range.low), std::abs(range.high));
     return reach > 0 ? Range{-reach, reach} : Range{-1, 1};
   }
-  if (range.low < range.high) return range;
   range = {std::min(0.0, range.low), std::max(0.0, range.high)};
   return range.low < range.high ? range : Range{0, 1};
 }

@@ -59,7 +59,7 @@ inline std::string padded(const std::string& text, std::size_t width) {
 }
 
 inline std::string line(const std::string& name, const std::string& value) {
-  return "  " + padded(name, 22) + value + '\n';
+  return "  " + padded(name, 24) + value + '\n';
 }
 
 inline std::string numbers(const char* name, const std::string& shape, const Summary& s) {

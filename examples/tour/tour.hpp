@@ -1,0 +1,21 @@
+// The stops of the tour. Each prints what it shows and writes its pictures into a folder.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace tour {
+
+void hand_computed_case();                                    // three tokens, by hand and exactly
+void sentence(const std::filesystem::path& folder);           // the cat sat on the mat
+void mask_pictures(const std::filesystem::path& folder);      // attention_masks.png
+void position_pictures(const std::filesystem::path& folder);  // position_encodings.png
+void head_pictures(const std::filesystem::path& folder);      // attention_heads.png
+void compare_pictures(const std::filesystem::path& folder);   // compare_attention_patterns.png
+void cost();                                                  // operations and memory by length
+void debug_report();                                          // a call looked at from inside
+
+void headline(const std::string& text);
+void saved(const std::filesystem::path& file);
+
+}  // namespace tour
