@@ -19,9 +19,9 @@ namespace heed::models {
 
 class Bert {
  public:
-  // Copies the weights out of the file. Throws heed::Error for a tensor that is missing or has
-  // another shape than the configuration says.
-  Bert(const BertConfig& config, const Safetensors& file);
+  // Takes the file over. Throws heed::Error for a tensor that is missing or has another shape than
+  // the configuration says.
+  Bert(const BertConfig& config, Safetensors file);
   Bert(Bert&& other) noexcept;
   Bert(const Bert&) = delete;
   Bert& operator=(const Bert&) = delete;
@@ -44,6 +44,9 @@ class Bert {
 
  private:
   struct Weights;
+
+  void check(std::span<const TokenId> ids, std::span<const int> lengths) const;
+
   BertConfig config_;
   std::unique_ptr<const Weights> weights_;
 };

@@ -156,7 +156,7 @@ FILE is text in UTF-8, one sentence a line; - is standard input.
   --model DIR       the model's folder; without it, the one in the cache
   --json            machine-readable output; embed prints an object a line
   --top N           search, highlight: how many to list (5)
-  --layer L         heads, highlight: the layer, 1 is the first; without it, the last
+  --layer L         the layer, 1 is the first; without it, heads: the first, highlight: the last
   --out FILE.png    heads: the picture (heads.png)
   --html FILE       highlight: also write a page
   --max-tokens N    cut a sentence after N tokens, [CLS] and [SEP] included (256, at most 512)
