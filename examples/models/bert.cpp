@@ -46,8 +46,8 @@ void load(Module& module, const Safetensors& file, const Rename& rename) {
   nn::each_parameter(module, [&](const std::string& name, const auto& parameter) {
     const std::vector<Index> shape = parameter.shape();
     const std::string stored = rename(name);
-    const std::vector<float>& held =
-        values[stored] = file.floats(stored, std::vector<std::uint64_t>(shape.begin(), shape.end()));
+    const std::vector<float>& held = values[stored] =
+        file.floats(stored, std::vector<std::uint64_t>(shape.begin(), shape.end()));
     source[stored] = {held.data(), shape};
   });
   nn::load(module, source, {.rename = rename});
@@ -91,8 +91,7 @@ Bert::Weights::Weights(const BertConfig& config, Safetensors opened)
   for (std::size_t layer = 0; layer < config.layers; ++layer) {
     nn::EncoderBlock<float>& block =
         blocks.emplace_back(static_cast<Index>(config.hidden), block_options(config));
-    load(block, file,
-         [layer](const std::string& name) { return checkpoint_name(layer, name); });
+    load(block, file, [layer](const std::string& name) { return checkpoint_name(layer, name); });
   }
 }
 

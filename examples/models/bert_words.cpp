@@ -64,16 +64,17 @@ bool is_punctuation(char32_t point) {
 }
 
 bool is_cjk_ideograph(char32_t point) {
-  constexpr std::array<std::pair<char32_t, char32_t>, 8> blocks{{{0x3400, 0x4dbf},
-                                                                 {0x4e00, 0x9fff},
-                                                                 {0xf900, 0xfaff},
-                                                                 {0x20000, 0x2a6df},
-                                                                 {0x2a700, 0x2b73f},
-                                                                 {0x2b740, 0x2b81f},
-                                                                 // The reference's typing error for
-                                                                 // 0x2b820; the model was trained so.
-                                                                 {0x2b920, 0x2ceaf},
-                                                                 {0x2f800, 0x2fa1f}}};
+  constexpr std::array<std::pair<char32_t, char32_t>, 8> blocks{
+      {{0x3400, 0x4dbf},
+       {0x4e00, 0x9fff},
+       {0xf900, 0xfaff},
+       {0x20000, 0x2a6df},
+       {0x2a700, 0x2b73f},
+       {0x2b740, 0x2b81f},
+       // The reference's typing error for
+       // 0x2b820; the model was trained so.
+       {0x2b920, 0x2ceaf},
+       {0x2f800, 0x2fa1f}}};
   return std::any_of(blocks.begin(), blocks.end(), [point](const auto& block) {
     return point >= block.first && point <= block.second;
   });
@@ -96,7 +97,7 @@ std::string cleaned(std::string_view text) {
 // Canonical decomposition (NFD), marks in canonical order.
 std::vector<utf8proc_int32_t> decomposed(const std::string& text) {
   constexpr auto options =
-      static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE);  // NOLINT
+      static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE);    // NOLINT
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());  // NOLINT
   const auto size = static_cast<utf8proc_ssize_t>(text.size());
   const utf8proc_ssize_t count = utf8proc_decompose(bytes, size, nullptr, 0, options);

@@ -66,7 +66,8 @@ MappedFile::~MappedFile() {
 }
 
 std::string_view MappedFile::text() const {
-  return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};  // NOLINT(*-reinterpret-cast)
+  return {reinterpret_cast<const char*>(bytes_.data()),
+          bytes_.size()};  // NOLINT(*-reinterpret-cast)
 }
 
 }  // namespace heed::models

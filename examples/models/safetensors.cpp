@@ -149,8 +149,8 @@ std::span<const std::byte> Safetensors::bytes(std::string_view name, std::string
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) refuse("is not in the file");
   const TensorEntry& entry = found->second;
-  if (entry.dtype != dtype || !std::equal(shape.begin(), shape.end(), entry.shape.begin(),
-                                          entry.shape.end())) {
+  if (entry.dtype != dtype ||
+      !std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end())) {
     refuse("is " + entry.dtype + " " + shape_text(entry.shape) + " where " + std::string(dtype) +
            " " + shape_text(shape) + " is expected");
   }

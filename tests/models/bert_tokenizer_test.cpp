@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
 #include "heed/core/error.hpp"
 #include "models/bert_words.hpp"
 #include "models/utf8.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
@@ -54,7 +54,10 @@ TEST_CASE("words: spaces, punctuation, case and accents") {
 }
 
 TEST_CASE("words: control characters vanish, all spaces separate") {
-  CHECK(words_of(std::string_view("a\0b\x07" "c\x7f" "d", 7)) == Words{"abcd"});
+  CHECK(words_of(std::string_view("a\0b\x07"
+                                  "c\x7f"
+                                  "d",
+                                  7)) == Words{"abcd"});
   CHECK(words_of("a\u200bb\u00adc\ufeffd\ufffde\ue000f") == Words{"abcdef"});
   CHECK(words_of("a\tb\nc\rd\u00a0e\u3000f\u2028g\u1680h") ==
         Words{"a", "b", "c", "d", "e", "f", "g", "h"});
@@ -115,7 +118,7 @@ TEST_CASE("bad UTF-8 is an error that says where") {
                                      "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe0\x80\x80"}) {
     const std::string text = "the " + std::string(bad);
     CHECK(heed::models::utf8_error(text) == std::size_t{4});
-    CHECK_THROWS_WITH(tokenizer().encode(text, 64), Catch::Matchers::Contains("at byte 4"));
+    CHECK_THROWS_WITH(tokenizer().encode(text, 64), heed::test::ContainsSubstring("at byte 4"));
     CHECK_THROWS_AS(tokenizer().encode(text + " the", 64), Error);
   }
   CHECK_FALSE(heed::models::utf8_error("a\u00e9\u4e2d\U0001f355\U0010ffff"));
@@ -138,11 +141,11 @@ TEST_CASE("vocabularies") {
   CHECK(crlf.find("b") == 1);
   CHECK(Vocabulary("a\nb\na").find("a") == 2);
   CHECK_FALSE(crlf.find("c"));
-  CHECK_THROWS_WITH(crlf.token(2), Catch::Matchers::Contains("outside [0, 2)"));
+  CHECK_THROWS_WITH(crlf.token(2), heed::test::ContainsSubstring("outside [0, 2)"));
   CHECK_THROWS_AS(crlf.token(-1), Error);
   CHECK_THROWS_AS(Vocabulary(""), Error);
-  CHECK_THROWS_WITH(Vocabulary("a\n\xff"), Catch::Matchers::Contains("not UTF-8 at byte 2"));
+  CHECK_THROWS_WITH(Vocabulary("a\n\xff"), heed::test::ContainsSubstring("not UTF-8 at byte 2"));
   CHECK_THROWS_WITH(BertTokenizer(Vocabulary("[PAD]\n[UNK]\n[CLS]\n[MASK]\n")),
-                    Catch::Matchers::Contains("no token \"[SEP]\""));
+                    heed::test::ContainsSubstring("no token \"[SEP]\""));
   CHECK_THROWS_AS(Vocabulary::from_file("/no/such/file"), Error);
 }

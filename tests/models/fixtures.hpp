@@ -21,7 +21,7 @@ struct InsideFixture {
   std::string text;
   std::vector<std::string> tokens;
   std::size_t token = 0;
-  std::vector<float> token_embedding;                                       // [384], last layer
+  std::vector<float> token_embedding;                                           // [384], last layer
   std::map<std::size_t, std::vector<std::vector<std::vector<float>>>> weights;  // layer: [H, L, L]
 };
 

@@ -5,12 +5,12 @@
 #include <string_view>
 #include <vector>
 
-#include "catch.hpp"
 #include "fixtures.hpp"
 #include "heed/core/error.hpp"
 #include "models/bert_tokenizer.hpp"
 #include "models/model_folder.hpp"
 #include "models/sentence_encoder.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
@@ -58,8 +58,7 @@ std::vector<TokenId> inside_ids() {
 TEST_CASE("ids are the reference's") {
   REQUIRE(fixtures().size() >= 50);
   if (!model_is_here()) return;
-  const BertTokenizer tokenizer(
-      Vocabulary::from_file(heed::models::minilm_folder() / "vocab.txt"));
+  const BertTokenizer tokenizer(Vocabulary::from_file(heed::models::minilm_folder() / "vocab.txt"));
   for (const Fixture& fixture : fixtures()) {
     CAPTURE(fixture.name);
     CHECK(tokenizer.encode(fixture.text, fixture.max_tokens).ids == fixture.ids);
@@ -130,7 +129,7 @@ TEST_CASE("calls that the encoder cannot serve are errors") {
   CHECK(encoder().embed({}).empty());
   CHECK_THROWS_AS(encoder().embed(std::span(&bad, 1)), Error);
   CHECK_THROWS_WITH(encoder().embed(std::span(&text, 1), {513}),
-                    Catch::Matchers::Contains("513 but the model has 512"));
+                    heed::test::ContainsSubstring("513 but the model has 512"));
   CHECK_THROWS_AS(encoder().embed(std::span(&text, 1), {0, 0}), Error);
   CHECK_THROWS_AS(SentenceEncoder("/no/such/folder"), Error);
 

@@ -49,7 +49,9 @@ const std::vector<OptionRule>& option_rules() {
          line.threads = static_cast<int>(number("--threads", value, 0, 1024));
        }},
       {"--max-tokens", "", true,
-       [](Line& line, Text value) { line.max_tokens = number("--max-tokens", value, 2, 1U << 20U); }},
+       [](Line& line, Text value) {
+         line.max_tokens = number("--max-tokens", value, 2, 1U << 20U);
+       }},
       {"--json", "", false, [](Line& line, Text) { line.json = true; }},
       {"--batch", " embed similarity search ", true,
        [](Line& line, Text value) { line.batch = number("--batch", value, 1, 4096); }},

@@ -42,8 +42,7 @@ void embed(const CommandLine& line, const SentenceEncoder& encoder) {
     const std::vector<float> vectors =
         encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report});
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      const auto vector =
-          std::span(vectors).subspan(i * encoder.dimension(), encoder.dimension());
+      const auto vector = std::span(vectors).subspan(i * encoder.dimension(), encoder.dimension());
       if (line.json) {
         print_object(out, first + i + 1, texts[i], vector);
       } else {

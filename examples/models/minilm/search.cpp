@@ -43,8 +43,8 @@ std::vector<Hit> best_hits(const CommandLine& line, const SentenceEncoder& encod
         encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report});
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const float* vector = vectors.data() + i * query.size();
-      hits.push_back({std::inner_product(query.begin(), query.end(), vector, 0.0F),
-                      numbers[first + i]});
+      hits.push_back(
+          {std::inner_product(query.begin(), query.end(), vector, 0.0F), numbers[first + i]});
     }
     const std::size_t kept = std::min(line.top, hits.size());
     std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(),

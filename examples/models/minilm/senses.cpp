@@ -13,11 +13,13 @@ namespace heed::models::minilm {
 namespace {
 
 constexpr std::string_view word = "bank";
+// The first `river_sentences` mean the river's, the others the one with money.
+constexpr std::size_t river_sentences = 3;
 constexpr std::array<std::string_view, 6> sentences{
     "The bank of the river was steep",
     "They sat on the grassy bank and watched the boats",
-    "The stream had washed away part of its bank",
-    "She deposited her salary at the bank",
+    "Reeds grew along the muddy bank of the stream",
+    "She deposited her salary at the bank on Friday",
     "The bank raised its interest rates again",
     "He asked the bank for a loan to buy a house"};
 
@@ -34,8 +36,8 @@ std::vector<double> word_vector(const SentenceEncoder& encoder, std::string_view
   const int length = static_cast<int>(ids.size());
   const std::vector<float> hidden =
       encoder.bert().forward(ids, std::span(&length, 1), layers, line.threads);
-  const auto row = hidden.begin() +
-                   (found - ids.begin()) * static_cast<std::ptrdiff_t>(encoder.dimension());
+  const auto row =
+      hidden.begin() + (found - ids.begin()) * static_cast<std::ptrdiff_t>(encoder.dimension());
   std::vector<double> vector(row, row + static_cast<std::ptrdiff_t>(encoder.dimension()));
   double norm = 0;
   for (const double x : vector) norm += x * x;
@@ -61,12 +63,37 @@ Cosines cosines(const SentenceEncoder& encoder, std::size_t layers, const Comman
   return table;
 }
 
+// The mean over pairs of different sentences, the first of [first, first_end), the other of
+// [second, second_end).
+double mean_cosine(const Cosines& table, std::size_t first, std::size_t first_end,
+                   std::size_t second, std::size_t second_end) {
+  double sum = 0;
+  int pairs = 0;
+  for (std::size_t i = first; i < first_end; ++i) {
+    for (std::size_t j = second; j < second_end; ++j) {
+      if (i == j) continue;
+      sum += table[i][j];
+      ++pairs;
+    }
+  }
+  return sum / pairs;
+}
+
+void print_means(const Cosines& table, Output& out) {
+  constexpr std::size_t river = river_sentences;
+  constexpr std::size_t all = sentences.size();
+  out.text("  river with river").fixed(mean_cosine(table, 0, river, 0, river), 2, 6);
+  out.text(", money with money").fixed(mean_cosine(table, river, all, river, all), 2, 6);
+  out.text(", river with money").fixed(mean_cosine(table, 0, river, river, all), 2, 6).text("\n");
+}
+
 void print_table(const Cosines& table, Output& out) {
   for (std::size_t i = 0; i < sentences.size(); ++i) {
     out.text("  ").number(i + 1);
     for (const double cosine : table[i]) out.fixed(cosine, 2, 6);
     out.text("  ").text(sentences[i]).text("\n");
   }
+  print_means(table, out);
 }
 
 void print_json(const Cosines& table, Output& out) {
