@@ -1,7 +1,7 @@
 # heed_models: what the programs and tests of whole models share, a static library so that the JSON
-# parser is compiled once. Included by whoever needs it first; heed_models_missing says what to
-# install where it cannot be built, and is empty where it can.
-include_guard(GLOBAL)
+# parser is compiled once. Every folder that uses it includes this file: the first defines it, all
+# find its packages, whose targets are a folder's own. heed_models_missing says what to install
+# where it cannot be built, and is empty where it can.
 
 set(heed_models_missing "")
 find_package(nlohmann_json 3.9 QUIET)
@@ -19,6 +19,9 @@ if(heed_models_missing)
   return()
 endif()
 
+if(TARGET heed_models)
+  return()
+endif()
 file(GLOB heed_models_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp")
 add_library(heed_models STATIC EXCLUDE_FROM_ALL ${heed_models_sources})
 target_include_directories(heed_models PUBLIC "${PROJECT_SOURCE_DIR}/examples")
