@@ -1,0 +1,174 @@
+#include "models/bert.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "heed/core/eigen.hpp"
+#include "heed/core/error.hpp"
+#include "heed/mask/padding.hpp"
+#include "heed/nn/encoder_block.hpp"
+#include "heed/nn/layer_norm.hpp"
+#include "heed/nn/load.hpp"
+
+namespace heed::models {
+namespace {
+
+using Rename = std::function<std::string(const std::string&)>;
+
+// What heed calls a part of a block, and what BERT's checkpoints do.
+std::string checkpoint_name(std::size_t layer, const std::string& parameter) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 8> parts{
+      {{"attention.query.", "attention.self.query."},
+       {"attention.key.", "attention.self.key."},
+       {"attention.value.", "attention.self.value."},
+       {"attention.output.", "attention.output.dense."},
+       {"norm1.", "attention.output.LayerNorm."},
+       {"feed_forward.first.", "intermediate.dense."},
+       {"feed_forward.second.", "output.dense."},
+       {"norm2.", "output.LayerNorm."}}};
+  const auto* part = std::find_if(parts.begin(), parts.end(), [&](const auto& names) {
+    return parameter.starts_with(names.first);
+  });
+  if (part == parts.end()) throw Error("heed::models::Bert: no weights are known for " + parameter);
+  return "encoder.layer." + std::to_string(layer) + "." + std::string(part->second) +
+         parameter.substr(part->first.size());
+}
+
+// Gives a module its weights; the file checks that each has the module's shape.
+template <class Module>
+void load(Module& module, const Safetensors& file, const Rename& rename) {
+  std::map<std::string, std::vector<float>> values;
+  nn::NamedTensors<float> source;
+  nn::each_parameter(module, [&](const std::string& name, const auto& parameter) {
+    const std::vector<Index> shape = parameter.shape();
+    const std::string stored = rename(name);
+    const std::vector<float>& held = values[stored] =
+        file.floats(stored, std::vector<std::uint64_t>(shape.begin(), shape.end()));
+    source[stored] = {held.data(), shape};
+  });
+  nn::load(module, source, {.rename = rename});
+}
+
+nn::EncoderBlockOptions block_options(const BertConfig& config) {
+  nn::EncoderBlockOptions options;
+  options.attention.heads = static_cast<Index>(config.heads);
+  options.hidden = static_cast<Index>(config.intermediate);
+  options.norm = nn::NormPlace::post;
+  options.eps = config.layer_norm_epsilon;
+  return options;
+}
+
+}  // namespace
+
+struct Bert::Weights {
+  Safetensors file;                 // keeps the word vectors, of which a sentence needs few
+  std::span<const std::byte> word;  // [vocabulary, hidden] floats
+  std::vector<float> position;      // [positions, hidden]
+  std::vector<float> token_type;    // [token_types, hidden]
+  nn::LayerNorm<float> norm;
+  std::vector<nn::EncoderBlock<float>> blocks;
+
+  Weights(const BertConfig& config, Safetensors opened);
+
+  // [B, L, hidden]: what the first block is given.
+  Tensor3<float> embed(std::span<const TokenId> ids, Index B, Index L, int threads) const;
+};
+
+Bert::Weights::Weights(const BertConfig& config, Safetensors opened)
+    : file(std::move(opened)),
+      word(file.bytes("embeddings.word_embeddings.weight", "F32",
+                      std::array{config.vocabulary, config.hidden})),
+      position(file.floats("embeddings.position_embeddings.weight",
+                           std::array{config.positions, config.hidden})),
+      token_type(file.floats("embeddings.token_type_embeddings.weight",
+                             std::array{config.token_types, config.hidden})),
+      norm(static_cast<Index>(config.hidden), {.eps = config.layer_norm_epsilon}) {
+  load(norm, file, [](const std::string& name) { return "embeddings.LayerNorm." + name; });
+  for (std::size_t layer = 0; layer < config.layers; ++layer) {
+    nn::EncoderBlock<float>& block =
+        blocks.emplace_back(static_cast<Index>(config.hidden), block_options(config));
+    load(block, file, [layer](const std::string& name) { return checkpoint_name(layer, name); });
+  }
+}
+
+Tensor3<float> Bert::Weights::embed(std::span<const TokenId> ids, Index B, Index L,
+                                    int threads) const {
+  const auto D = static_cast<std::size_t>(norm.features());
+  Tensor3<float> x(B, L, norm.features());
+  std::vector<float> vector(D);
+  for (std::size_t n = 0; n < ids.size(); ++n) {
+    const auto id = static_cast<std::size_t>(ids[n]);
+    const std::size_t place = n % static_cast<std::size_t>(L);
+    std::memcpy(vector.data(), word.data() + id * D * sizeof(float), D * sizeof(float));
+    for (std::size_t d = 0; d < D; ++d) {
+      x.data()[n * D + d] = vector[d] + token_type[d] + position[place * D + d];
+    }
+  }
+  return norm.forward(x, {.threads = threads});
+}
+
+Bert::Bert(const BertConfig& config, Safetensors file)
+    : config_(config), weights_(std::make_unique<const Weights>(config, std::move(file))) {}
+Bert::Bert(Bert&& other) noexcept = default;
+Bert::~Bert() = default;
+
+// Throws heed::Error for ids [B, L] that do not fit the lengths, the positions or the vocabulary.
+void Bert::check(std::span<const TokenId> ids, std::span<const int> lengths) const {
+  const auto refuse = [](const std::string& why) { throw Error("heed::models::Bert: " + why); };
+  const std::size_t B = lengths.size();
+  if (B == 0 ? !ids.empty() : ids.size() % B != 0) {
+    refuse(std::to_string(ids.size()) + " ids do not make " + std::to_string(B) + " rows");
+  }
+  const std::size_t L = B == 0 ? 0 : ids.size() / B;
+  if (L > config_.positions) {
+    refuse(std::to_string(L) + " tokens but the model has " + std::to_string(config_.positions) +
+           " positions");
+  }
+  for (const int length : lengths) {
+    if (length < 1 || static_cast<std::size_t>(length) > L) {
+      refuse("length " + std::to_string(length) + " is outside [1, " + std::to_string(L) + "]");
+    }
+  }
+  for (const TokenId id : ids) {
+    if (id < 0 || static_cast<std::uint64_t>(id) >= config_.vocabulary) {
+      refuse("id " + std::to_string(id) + " is outside [0, " + std::to_string(config_.vocabulary) +
+             ")");
+    }
+  }
+}
+
+std::vector<float> Bert::forward(std::span<const TokenId> ids, std::span<const int> lengths,
+                                 std::size_t layers, int threads) const {
+  check(ids, lengths);
+  if (layers > config_.layers) {
+    throw Error("heed::models::Bert: " + std::to_string(layers) + " layers are wanted of " +
+                std::to_string(config_.layers));
+  }
+  if (lengths.empty()) return {};
+  const auto B = static_cast<Index>(lengths.size());
+  const auto L = static_cast<Index>(ids.size()) / B;
+  Tensor3<float> x = weights_->embed(ids, B, L, threads);  // [B, L, D]
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    x = weights_->blocks[layer].forward(x, mask::padding(lengths), {}, {.threads = threads});
+  }
+  return {x.data(), x.data() + x.size()};
+}
+
+std::vector<float> Bert::attention_weights(std::span<const TokenId> ids, std::size_t layer) const {
+  if (layer >= config_.layers) {
+    throw Error("heed::models::Bert: layer " + std::to_string(layer) + " of " +
+                std::to_string(config_.layers));
+  }
+  const int length = static_cast<int>(ids.size());
+  check(ids, std::span(&length, 1));
+  Tensor3<float> x = weights_->embed(ids, 1, length, 0);  // [1, L, D]
+  for (std::size_t below = 0; below < layer; ++below) x = weights_->blocks[below].forward(x);
+  const auto weights = weights_->blocks[layer].attention().forward_with_weights(x).weights;
+  return {weights.data(), weights.data() + weights.size()};  // [1, heads, L, L]
+}
+
+}  // namespace heed::models

@@ -1,0 +1,54 @@
+// The BERT encoder: token ids to hidden states, with trained weights, on heed's own modules.
+//
+//   x = layer_norm(word[id] + position[i] + token_type[0])
+//   x = layer_norm(x + attention(x)); x = layer_norm(x + feed_forward(x))     layer by layer
+//
+// Devlin et al., BERT (2018); the block is Vaswani et al. (2017), section 3.1, norms after.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "models/bert_config.hpp"
+#include "models/safetensors.hpp"
+#include "models/vocabulary.hpp"
+
+namespace heed::models {
+
+class Bert {
+ public:
+  // Takes the file over. Throws heed::Error for a tensor that is missing or has another shape than
+  // the configuration says.
+  Bert(const BertConfig& config, Safetensors file);
+  Bert(Bert&& other) noexcept;
+  Bert(const Bert&) = delete;
+  Bert& operator=(const Bert&) = delete;
+  Bert& operator=(Bert&&) = delete;
+  ~Bert();
+
+  // The hidden states after the first `layers` layers (0: the embeddings), row-major.
+  //
+  //   ids      [B, L]      a sentence's row is padded behind its length with any id
+  //   lengths  [B]         1 … L
+  //   result   [B, L, D]   rows behind a sentence's length mean nothing
+  //
+  // Throws heed::Error for L above the model's positions or an id outside the vocabulary.
+  std::vector<float> forward(std::span<const TokenId> ids, std::span<const int> lengths,
+                             std::size_t layers, int threads = 0) const;
+
+  // The attention weights of layer `layer` (0 … layers − 1) on one sentence [L]: [heads, L, L],
+  // row i the weights of query token i.
+  std::vector<float> attention_weights(std::span<const TokenId> ids, std::size_t layer) const;
+
+ private:
+  struct Weights;
+
+  void check(std::span<const TokenId> ids, std::span<const int> lengths) const;
+
+  BertConfig config_;
+  std::unique_ptr<const Weights> weights_;
+};
+
+}  // namespace heed::models

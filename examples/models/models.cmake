@@ -1,0 +1,30 @@
+# heed_models: what the programs and tests of whole models share, a static library so that the JSON
+# parser is compiled once. Every folder that uses it includes this file: the first defines it, all
+# find its packages, whose targets are a folder's own. heed_models_missing says what to install
+# where it cannot be built, and is empty where it can.
+
+set(heed_models_missing "")
+find_package(nlohmann_json 3.9 QUIET)
+if(NOT nlohmann_json_FOUND)
+  list(APPEND heed_models_missing "nlohmann-json3-dev")
+endif()
+find_package(Utf8proc QUIET)
+if(NOT Utf8proc_FOUND)
+  list(APPEND heed_models_missing "libutf8proc-dev")
+endif()
+if(heed_models_missing)
+  list(JOIN heed_models_missing " " heed_models_missing)
+  message(STATUS "heed: the models are not built, missing (Debian and Ubuntu packages): "
+    "${heed_models_missing}")
+  return()
+endif()
+
+if(TARGET heed_models)
+  return()
+endif()
+file(GLOB heed_models_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp")
+add_library(heed_models STATIC EXCLUDE_FROM_ALL ${heed_models_sources})
+target_include_directories(heed_models PUBLIC "${PROJECT_SOURCE_DIR}/examples")
+target_link_libraries(heed_models
+  PUBLIC heed_develop
+  PRIVATE nlohmann_json::nlohmann_json utf8proc::utf8proc)

@@ -1,0 +1,20 @@
+// UTF-8 to code points and back, strictly: overlong forms, surrogates and cut sequences are errors.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace heed::models {
+
+// Offset of the first byte that no valid sequence explains, or nothing where all of it is UTF-8.
+std::optional<std::size_t> utf8_error(std::string_view text);
+
+// The code points of valid UTF-8.
+std::u32string decode_utf8(std::string_view text);
+
+// Appends one code point.
+void append_utf8(std::string& text, char32_t point);
+
+}  // namespace heed::models

@@ -1,0 +1,367 @@
+"""Calls the program minilm as a user does: right and wrong arguments, good and hostile files.
+
+  minilm_calls.py MINILM
+
+The model is a tiny one with random weights, made here, so nothing needs downloading; what the
+program prints for it is compared with the same encoder written out below in plain Python.
+"""
+
+import json
+import math
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HIDDEN, INNER, HEADS, LAYERS, POSITIONS, EPSILON = 8, 16, 2, 2, 24, 1e-12
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "on", "mat", "##s",
+              "bank", "river", ".", "a", "<", ">"]
+
+PROGRAM = sys.argv[1]
+failures = []
+
+
+def check(condition, what):
+    if not condition:
+        failures.append(what)
+
+
+# ---- the tiny model -------------------------------------------------------------------------------
+
+def make_weights():
+    draw = random.Random(7)
+    shapes = {"embeddings.word_embeddings.weight": [len(VOCABULARY), HIDDEN],
+              "embeddings.position_embeddings.weight": [POSITIONS, HIDDEN],
+              "embeddings.token_type_embeddings.weight": [2, HIDDEN],
+              "embeddings.LayerNorm.weight": [HIDDEN], "embeddings.LayerNorm.bias": [HIDDEN]}
+    for layer in range(LAYERS):
+        for part, out, into in (("attention.self.query", HIDDEN, HIDDEN),
+                                ("attention.self.key", HIDDEN, HIDDEN),
+                                ("attention.self.value", HIDDEN, HIDDEN),
+                                ("attention.output.dense", HIDDEN, HIDDEN),
+                                ("intermediate.dense", INNER, HIDDEN),
+                                ("output.dense", HIDDEN, INNER)):
+            shapes[f"encoder.layer.{layer}.{part}.weight"] = [out, into]
+            shapes[f"encoder.layer.{layer}.{part}.bias"] = [out]
+        for norm in ("attention.output.LayerNorm", "output.LayerNorm"):
+            shapes[f"encoder.layer.{layer}.{norm}.weight"] = [HIDDEN]
+            shapes[f"encoder.layer.{layer}.{norm}.bias"] = [HIDDEN]
+    # Rounded to what a float holds, so that both programs start from the same numbers.
+    return {name: (shape, [struct.unpack("<f", struct.pack("<f", draw.gauss(0, 0.7)))[0]
+                           for _ in range(math.prod(shape))])
+            for name, shape in shapes.items()}
+
+
+def safetensors(weights):
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, (shape, values) in weights.items():
+        packed = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape,
+                        "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+CONFIG = {"model_type": "bert", "hidden_act": "gelu", "vocab_size": len(VOCABULARY),
+          "hidden_size": HIDDEN, "intermediate_size": INNER, "max_position_embeddings": POSITIONS,
+          "type_vocab_size": 2, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
+          "layer_norm_eps": EPSILON}
+
+
+def write_model(folder, weights):
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    (folder / "model.safetensors").write_bytes(safetensors(weights))
+
+
+# ---- the same encoder, plainly --------------------------------------------------------------------
+
+def rows(weights, name):
+    (count, width), values = weights[name]
+    return [values[i * width:(i + 1) * width] for i in range(count)]
+
+
+def linear(weights, name, x):
+    matrix, bias = rows(weights, name + ".weight"), weights[name + ".bias"][1]
+    return [[sum(a * b for a, b in zip(row, token)) + shift for row, shift in zip(matrix, bias)]
+            for token in x]
+
+
+def layer_norm(weights, name, x):
+    gain, shift = weights[name + ".weight"][1], weights[name + ".bias"][1]
+    out = []
+    for token in x:
+        mean = sum(token) / len(token)
+        variance = sum((v - mean) ** 2 for v in token) / len(token)
+        out.append([(v - mean) / math.sqrt(variance + EPSILON) * g + s
+                    for v, g, s in zip(token, gain, shift)])
+    return out
+
+
+def attention(q, k, v):
+    """One head: its result and its weights."""
+    scores = [[sum(a * b for a, b in zip(qi, kj)) / math.sqrt(len(qi)) for kj in k] for qi in q]
+    weights = []
+    for row in scores:
+        exps = [math.exp(s - max(row)) for s in row]
+        weights.append([e / sum(exps) for e in exps])
+    return [[sum(w * vj[d] for w, vj in zip(row, v)) for d in range(len(v[0]))]
+            for row in weights], weights
+
+
+def add(x, y):
+    return [[a + b for a, b in zip(s, t)] for s, t in zip(x, y)]
+
+
+def encode(weights, ids):
+    """The sentence's vector and the attention weights of each layer, head by head."""
+    word = rows(weights, "embeddings.word_embeddings.weight")
+    position = rows(weights, "embeddings.position_embeddings.weight")
+    kind = rows(weights, "embeddings.token_type_embeddings.weight")[0]
+    x = layer_norm(weights, "embeddings.LayerNorm",
+                   [[a + b + c for a, b, c in zip(word[i], position[n], kind)]
+                    for n, i in enumerate(ids)])
+    looks, dim = [], HIDDEN // HEADS
+    for layer in range(LAYERS):
+        prefix = f"encoder.layer.{layer}."
+        q, k, v = (linear(weights, prefix + "attention.self." + part, x)
+                   for part in ("query", "key", "value"))
+        mixed, looks_here = [[] for _ in x], []
+        for h in range(HEADS):
+            out, look = attention(*([t[h * dim:(h + 1) * dim] for t in m] for m in (q, k, v)))
+            mixed = [a + b for a, b in zip(mixed, out)]
+            looks_here.append(look)
+        looks.append(looks_here)
+        x = layer_norm(weights, prefix + "attention.output.LayerNorm",
+                       add(x, linear(weights, prefix + "attention.output.dense", mixed)))
+        inner = [[0.5 * u * (1 + math.erf(u / math.sqrt(2))) for u in token]
+                 for token in linear(weights, prefix + "intermediate.dense", x)]
+        x = layer_norm(weights, prefix + "output.LayerNorm",
+                       add(x, linear(weights, prefix + "output.dense", inner)))
+    mean = [sum(token[d] for token in x) / len(x) for d in range(HIDDEN)]
+    norm = math.sqrt(sum(m * m for m in mean))
+    return [m / norm for m in mean], looks
+
+
+def ids_of(words, limit=16):
+    inner = [VOCABULARY.index(word) for word in words.split()]
+    return [2] + inner[:limit - 2] + [3]
+
+
+def close(a, b, tolerance=2e-5):
+    return len(a) == len(b) and all(abs(x - y) < tolerance for x, y in zip(a, b))
+
+
+# ---- calling the program --------------------------------------------------------------------------
+
+def call(*arguments, given=None, environment=None):
+    return subprocess.run([PROGRAM, *map(str, arguments)], input=given, capture_output=True,
+                          timeout=120, env={**os.environ, **(environment or {})}, check=False)
+
+
+def wrong(code, says, *arguments, **more):
+    result = call(*arguments, **more)
+    error = result.stderr.decode()
+    what = f"{arguments}: exit {result.returncode}, {error!r}"
+    check(result.returncode == code, f"{what}; expected exit {code}")
+    check(error.count("\n") == 1 and error.endswith("\n"), f"{what}; expected one line")
+    check(says in error, f"{what}; expected {says!r} in it")
+    check(result.stdout == b"", f"{what}; printed {result.stdout[:80]!r}")
+
+
+def right(*arguments, **more):
+    result = call(*arguments, **more)
+    check(result.returncode == 0,
+          f"{arguments}: exit {result.returncode}, {result.stderr.decode()!r}")
+    return result.stdout.decode()
+
+
+def test_arguments():
+    for command in ("embed", "similarity", "search", "heads", "highlight", "senses"):
+        check(command in right("--help"), f"--help does not tell of {command}")
+    check(right("embed", "-h") == right("--help"), "embed -h is not the help")
+    wrong(2, "no command")
+    wrong(2, 'no command "frobnicate"', "frobnicate")
+    wrong(2, "minilm embed FILE", "embed")
+    wrong(2, "minilm embed FILE", "embed", "a", "b")
+    wrong(2, 'minilm search "QUERY" FILE', "search", "a")
+    wrong(2, "no option --frob", "embed", "a", "--frob")
+    wrong(2, "embed does not take --layer", "embed", "a", "--layer", "1")
+    wrong(2, "--top wants a value", "search", "q", "a", "--top")
+    wrong(2, "--json takes no value", "embed", "a", "--json=yes")
+    for option, value in (("--top", "0"), ("--top", "x"), ("--top", "-1"), ("--top", ""),
+                          ("--batch", "1e3"), ("--batch", "99999999999999999999"),
+                          ("--threads", "-1"), ("--max-tokens", "1")):
+        wrong(2, f"{option} wants a whole number", "search", "q", "a", option, value)
+    wrong(1, "fetch.sh", "embed", "a", environment={"HEED_CACHE": "/no/such/folder"})
+
+
+def test_models(folder, weights):
+    def broken(says, name, text):
+        model = folder / f"broken{len(list(folder.iterdir()))}"
+        write_model(model, weights)
+        (model / name).unlink()
+        if text is not None:
+            (model / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        wrong(1, says, "--model", model, "embed", "-", given=b"the\n")
+
+    whole = safetensors(weights)
+    wrong(1, "config.json", "--model", folder / "nowhere", "embed", "-", given=b"")
+    for name in ("config.json", "vocab.txt", "model.safetensors", "sentence_bert_config.json",
+                 "1_Pooling/config.json"):
+        broken(name, name, None)
+    broken("is not a JSON object", "config.json", "[1, 2")
+    broken("is not a JSON object", "config.json", "[" * 100000)
+    broken("1 MiB", "config.json", " " * (1 << 20) + "{}")
+    broken("hidden_act", "config.json", json.dumps({**CONFIG, "hidden_act": "relu"}))
+    broken("hidden_size", "config.json", json.dumps({**CONFIG, "hidden_size": -8}))
+    broken("hidden_size", "config.json", json.dumps({**CONFIG, "hidden_size": 1 << 60}))
+    broken("heads cannot share", "config.json", json.dumps({**CONFIG, "num_attention_heads": 3}))
+    broken("where F32 [17,16] is expected", "config.json",
+           json.dumps({**CONFIG, "hidden_size": 16}))
+    broken("is not in the file", "config.json", json.dumps({**CONFIG, "num_hidden_layers": 3}))
+    broken("max_seq_length", "sentence_bert_config.json", '{"max_seq_length": 512}')
+    broken("pooling_mode_cls_token", "1_Pooling/config.json", '{"pooling_mode_cls_token": true}')
+    broken("17", "vocab.txt", "\n".join(VOCABULARY[:-1]))
+    broken("[SEP]", "vocab.txt", "\n".join(VOCABULARY).replace("[SEP]", "[sep]"))
+    broken("not UTF-8", "vocab.txt", b"\xff")
+    broken("too few", "model.safetensors", b"")
+    broken("bytes", "model.safetensors", whole[:-1])
+    broken("header", "model.safetensors", struct.pack("<Q", 1 << 60) + whole[8:])
+    broken("not JSON", "model.safetensors", whole[:8] + b"{" * (len(whole) - 8))
+
+
+def test_embed(model, folder, weights):
+    texts = ["the cat sat on the mat .", "a cat", "", "The CATS", "river " * 40, "xyzzy"]
+    words = ["the cat sat on the mat .", "a cat", "", "the cat ##s", "river " * 40, "[UNK]"]
+    expected = [encode(weights, ids_of(w))[0] for w in words]
+    for end in ("\n", "\r\n"):
+        for options in ((), ("--batch", "1"), ("--batch", "4", "--threads", "2")):
+            file = folder / "lines.txt"
+            file.write_bytes((end.join(texts) + end).encode())
+            printed = right("--model", model, "embed", file, *options).splitlines()
+            got = [[float(x) for x in line.split()] for line in printed]
+            check(len(got) == len(texts) and all(map(close, got, expected)),
+                  f"embed {options} differs from the reference")
+    objects = [json.loads(line) for line in
+               right("--model", model, "embed", "-", "--json",
+                     given='say "hi"\t\\ é\n\ufeffb\n'.encode()).splitlines()]
+    check([o["text"] for o in objects] == ['say "hi"\t\\ é', "\ufeffb"], "embed --json texts")
+    check([o["line"] for o in objects] == [1, 2], "embed --json line numbers")
+    check(all(len(o["embedding"]) == HIDDEN for o in objects), "embed --json lengths")
+    cut = right("--model", model, "embed", "-", "--max-tokens", "5", given=b"a cat sat on the mat")
+    check(close([float(x) for x in cut.split()], encode(weights, ids_of("a cat sat", 5))[0]),
+          "--max-tokens does not cut")
+    wrong(1, "24 positions", "--model", model, "embed", "-", "--max-tokens", "25", given=b"a\n")
+    check(len(right("--model", model, "embed", "-", given=b"a\n" * 5000).splitlines()) == 5000,
+          "embed loses lines")
+
+
+def test_files(model, folder):
+    (folder / "empty").write_bytes(b"")
+    (folder / "binary").write_bytes(bytes(range(256)) * 50)
+    (folder / "latin1").write_bytes(b"fine\ncaf\xe9 \n")
+    (folder / "cut").write_bytes("fine\nfine\ncafé".encode()[:-1])
+    for command in (("embed",), ("similarity",), ("search", "a cat")):
+        check(right("--model", model, *command, folder / "empty") == "", f"{command}: empty file")
+        wrong(1, "No such file", "--model", model, *command, folder / "missing")
+        wrong(1, "is a directory", "--model", model, *command, folder)
+        wrong(1, "binary:1: a zero byte", "--model", model, *command, folder / "binary")
+        wrong(1, "latin1:2: byte 4", "--model", model, *command, folder / "latin1")
+        wrong(1, "cut:3: byte 4", "--model", model, *command, folder / "cut")
+        wrong(1, "not a regular file", "--model", model, *command, "/dev/null")
+    wrong(1, "5001 lines", "--model", model, "similarity", "-", given=b"a\n" * 5001)
+    wrong(1, "not UTF-8", "--model", model, "search", os.fsdecode(b"\xff"), folder / "empty")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "--model", str(model), "embed", "-"], input=b"a\n",
+                                    stdout=full, stderr=subprocess.PIPE, check=False)
+        check(result.returncode == 1 and b"cannot write" in result.stderr, "a full disk is missed")
+
+
+def test_similarity_and_search(model, folder, weights):
+    file = folder / "notes.txt"
+    file.write_text("a cat sat .\n\nthe river bank\nthe mat\nthe cat sat on the mat\n")
+    lines = {1: "a cat sat .", 3: "the river bank", 4: "the mat", 5: "the cat sat on the mat"}
+    vectors = {n: encode(weights, ids_of(text))[0] for n, text in lines.items()}
+    dot = lambda a, b: sum(x * y for x, y in zip(a, b))
+
+    table = json.loads(right("--model", model, "similarity", file, "--json"))
+    check([entry["line"] for entry in table["lines"]] == list(lines), "similarity lines")
+    check(all(close(got, [dot(vectors[i], vectors[j]) for j in lines])
+              for got, i in zip(table["similarity"], lines)), "similarity numbers")
+    shown = right("--model", model, "similarity", file).splitlines()
+    check(shown[0].split() == ["1", "3", "4", "5"], "similarity heading")
+    check(shown[1].split()[:2] == ["1", "1.00"] and shown[1].endswith("a cat sat ."),
+          "similarity row")
+
+    query = encode(weights, ids_of("the cat"))[0]
+    ranked = sorted(lines, key=lambda n: -dot(query, vectors[n]))
+    found = json.loads(right("--model", model, "search", "The cat", file, "--json", "--top", "3"))
+    check(found["query"] == "The cat", "search query")
+    check([r["line"] for r in found["results"]] == ranked[:3], "search order")
+    check(close([r["score"] for r in found["results"]],
+                [dot(query, vectors[n]) for n in ranked[:3]]), "search scores")
+    shown = right("--model", model, "search", "the cat", file).splitlines()
+    check(len(shown) == 4 and f"line {ranked[0]}: {lines[ranked[0]]}" in shown[0], "search listing")
+    escape = right("--model", model, "search", "a", "-", given=b"\x1b[31mred\n")
+    check("\x1b" not in escape, "search passes escape sequences on")
+
+
+def test_pictures(model, folder, weights):
+    picture, page = folder / "heads.png", folder / "page.html"
+    looks = encode(weights, ids_of("the cat ##s sat <"))[1]
+    for layer in (1, 2):
+        told = json.loads(right("--model", model, "heads", "The cats sat <", "--out", picture,
+                                "--layer", layer, "--json"))
+        check(told["tokens"] == ["[CLS]", "the", "cat", "##s", "sat", "<", "[SEP]"], "heads tokens")
+        check(all(close(got, want) for head, expected in zip(told["weights"], looks[layer - 1])
+                  for got, want in zip(head, expected)), f"heads weights, layer {layer}")
+        check(picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "heads.png is no PNG")
+        picture.unlink()
+    check(len(right("--model", model, "heads", "", "--out", picture).splitlines()) == HEADS + 1,
+          "heads of an empty sentence")
+    wrong(1, "has 2 layers", "--model", model, "heads", "the cat", "--layer", "3")
+    wrong(1, "cannot write", "--model", model, "heads", "a", "--out", folder / "no" / "p.png")
+
+    told = json.loads(right("--model", model, "highlight", "The cats sat <", "--json", "--html",
+                            page))
+    last = looks[LAYERS - 1]
+    sums = [sum(row[j] for head in last for row in head) for j in range(1, 6)]
+    shares = [s / sum(sums) for s in sums]
+    shares[1:3] = [shares[1] + shares[2]]
+    check([w["text"] for w in told["words"]] == ["the", "cats", "sat", "<"], "highlight words")
+    check(close([w["share"] for w in told["words"]], shares), "highlight shares")
+    html = page.read_text()
+    check("&lt;" in html and "<span" in html and "cats" in html, "highlight page")
+    listed = right("--model", model, "highlight", "the cat", "--top", "1")
+    check(len(listed.splitlines()) == 1 and "\x1b" not in listed, "highlight list")
+    wrong(1, "no words", "--model", model, "highlight", "  ")
+    wrong(1, "cannot write", "--model", model, "highlight", "a", "--html", folder / "no" / "p.html")
+
+
+def main():
+    weights = make_weights()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = folder / "model"
+        write_model(model, weights)
+        test_arguments()
+        test_models(folder, weights)
+        test_embed(model, folder, weights)
+        test_files(model, folder)
+        test_similarity_and_search(model, folder, weights)
+        test_pictures(model, folder, weights)
+    print("\n".join(failures) or "all calls behave")
+    return 1 if failures else 0
+
+
+sys.exit(main())
