@@ -79,7 +79,8 @@ TEST_CASE("no bit of an embedding depends on the batch, the order or the threads
   if (!model_is_here()) return;
   std::vector<std::string_view> texts;
   for (const Fixture& fixture : fixtures()) {
-    if (fixture.ids.size() <= 64 || fixture.ids.size() == 256) texts.push_back(fixture.text);
+    const bool short_enough = fixture.ids.size() <= 30;
+    if (short_enough || fixture.name == "254 tokens") texts.push_back(fixture.text);
   }
   REQUIRE(texts.size() > 40);
   const std::vector<float> alone = encoder().embed(texts, {0, 1, 1});

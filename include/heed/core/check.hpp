@@ -30,6 +30,21 @@ void require_equal(Index a, Index b, const char* what_a, const char* what_b, con
               std::to_string(b) + " (" + shapes() + ")");
 }
 
+// Throws heed::Error where strides lead to an address that does not fit 64 bits.
+template <class T, int Rank>
+void check_reach(const View<T, Rank>& x) {
+  if (x.empty()) return;
+  Index begin = 0;
+  auto end = static_cast<Index>(reinterpret_cast<std::intptr_t>(x.data));
+  for (int d = 0; d < Rank; ++d) {
+    if (x.extent[d] == 1) continue;
+    const Index step = checked_product(x.stride[d], static_cast<Index>(sizeof(T)));
+    const Index reach = checked_product(x.extent[d] - 1, step);
+    Index& side = reach < 0 ? begin : end;
+    side = checked_sum(side, reach);
+  }
+}
+
 template <class T, int Rank>
 void require_sane(const View<T, Rank>& x, const char* call, const char* name) {
   for (int d = 0; d < Rank; ++d) {
@@ -39,6 +54,7 @@ void require_sane(const View<T, Rank>& x, const char* call, const char* name) {
     }
   }
   checked_size(x);
+  check_reach(x);
   if (x.data == nullptr && !x.empty()) {
     throw Error(std::string(call) + ": " + name + " has no data (" + name + " " + to_string(x) +
                 ")");

@@ -36,6 +36,7 @@ struct Element<Eigen::bfloat16> {
 inline namespace HEED_ABI {
 
 // The view of a tensor with dimensions `extent` packed in Eigen's row- or column-major order.
+// Throws heed::Error for a map of more elements than there can be.
 template <class T, int Rank, class Dimensions>
 View<T, Rank> packed_view(T* data, const Dimensions& extent, bool row_major) {
   View<T, Rank> view{data, {}, {}};
@@ -44,7 +45,7 @@ View<T, Rank> packed_view(T* data, const Dimensions& extent, bool row_major) {
     const int d = row_major ? Rank - 1 - n : n;
     view.extent[d] = static_cast<Index>(extent[static_cast<std::size_t>(d)]);
     view.stride[d] = step;
-    step *= view.extent[d] > 1 ? view.extent[d] : 1;
+    step = checked_product(step, view.extent[d] > 1 ? view.extent[d] : 1);
   }
   return view;
 }

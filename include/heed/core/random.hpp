@@ -47,7 +47,8 @@ struct Dropout {
             p < 1 ? 1 / (1 - p) : 0.0};
   }
 
-  constexpr bool active() const { return threshold != 0; }
+  // Below 2⁻³² nothing is dropped, but the weights are scaled all the same.
+  constexpr bool active() const { return keep_scale != 1; }
 
   HEED_DEVICE constexpr bool keeps(std::uint32_t b, std::uint32_t h, std::uint32_t i,
                                    std::uint32_t j) const {

@@ -23,21 +23,21 @@ class Carver {
  public:
   explicit Carver(std::byte* begin) : begin_(begin) {}
 
+  // Throws heed::Error where the pieces together do not fit 64 bits.
   template <class T>
   T* array(Index count) {
+    constexpr auto line = static_cast<Index>(scratch_alignment);
     T* piece = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + used_);
     const Index bytes = checked_product(count, static_cast<Index>(sizeof(T)));
-    const auto lines =
-        (static_cast<std::size_t>(bytes) + scratch_alignment - 1) / scratch_alignment;
-    used_ += lines * scratch_alignment;
+    used_ = checked_sum(used_, checked_sum(bytes, line - 1) / line * line);
     return piece;
   }
 
-  std::size_t used() const { return used_; }
+  std::size_t used() const { return static_cast<std::size_t>(used_); }
 
  private:
   std::byte* begin_;
-  std::size_t used_ = 0;
+  Index used_ = 0;
 };
 
 // The caller's workspace where there is one, else one allocation.
@@ -45,8 +45,8 @@ class Scratch {
  public:
   // Throws heed::Error if a workspace is given and is too small.
   Scratch(std::size_t bytes, std::span<std::byte> workspace) {
+    if (bytes == 0) return;
     if (workspace.data() == nullptr) {
-      if (bytes == 0) return;
       owned_.reset(new (std::align_val_t{scratch_alignment}) std::byte[bytes]);
       begin_ = owned_.get();
       return;

@@ -76,6 +76,16 @@ inline Index checked_product(Index a, Index b) {
   return product;
 }
 
+// a + b, or heed::Error where the sum of two sizes does not fit 64 bits.
+inline Index checked_sum(Index a, Index b) {
+  Index sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) {
+    throw Error("heed: a size of " + std::to_string(a) + " plus " + std::to_string(b) +
+                " does not fit 64 bits");
+  }
+  return sum;
+}
+
 // Number of elements; heed::Error where it, or its bytes, do not fit 64 bits.
 template <class T, int Rank>
 Index checked_size(const View<T, Rank>& view) {

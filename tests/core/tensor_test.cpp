@@ -1,0 +1,74 @@
+#include "heed/core/tensor.hpp"
+
+#include "heed/core/eigen.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using heed::Index;
+using heed::TensorLike;
+using heed::TensorTraits;
+using heed::View;
+using Tensor = heed::Tensor4<float>;
+
+static_assert(TensorLike<Tensor> && TensorLike<const Tensor&> && TensorLike<View<double, 3>>);
+static_assert(TensorLike<heed::Blhd<Tensor>> && TensorLike<heed::Blhd<const Tensor>>);
+static_assert(!TensorLike<int> && !TensorLike<float*> && !TensorLike<std::nullptr_t>);
+static_assert(std::is_same_v<heed::ScalarOf<const Eigen::Tensor<double, 4>>, double>);
+static_assert(heed::rank_of<heed::Blhd<Tensor>> == 4);
+
+Tensor counted(Index a, Index b, Index c, Index d) {
+  Tensor tensor(a, b, c, d);
+  for (Index n = 0; n < tensor.size(); ++n) tensor.data()[n] = static_cast<float>(n);
+  return tensor;
+}
+
+}  // namespace
+
+TEST_CASE("a [B, L, H, D] tensor is viewed as [B, H, L, D] without a copy") {
+  Tensor tensor = counted(2, 5, 3, 4);
+  const auto view = heed::view_of(heed::blhd(tensor));
+  CHECK(heed::to_string(view) == "[2,3,5,4]");
+  for (int b = 0; b < 2; ++b) {
+    for (int h = 0; h < 3; ++h) {
+      for (int i = 0; i < 5; ++i) {
+        for (int d = 0; d < 4; ++d) CHECK(&view(b, h, i, d) == &tensor(b, i, h, d));
+      }
+    }
+  }
+  heed::mutable_view_of(heed::blhd(tensor))(1, 2, 3, 0) = -7;
+  CHECK(tensor(1, 3, 2, 0) == -7);
+  const Tensor& constant = tensor;
+  CHECK(heed::view_of(heed::blhd(constant)).data == tensor.data());
+}
+
+TEST_CASE("results for a [B, L, H, D] tensor are [B, L, H, D] too") {
+  using Traits = TensorTraits<heed::Blhd<Tensor>>;
+  auto out = Traits::make<double>({2, 3, 5, 4});  // asked for as [B, H, L, D]
+  static_assert(std::is_same_v<decltype(out), heed::Tensor4<double>>);
+  CHECK(out.dimension(0) == 2);
+  CHECK(out.dimension(1) == 5);
+  CHECK(out.dimension(2) == 3);
+  CHECK(out.dimension(3) == 4);
+  const auto view = Traits::owned_view<double>(out);
+  CHECK(heed::to_string(view) == "[2,3,5,4]");
+  CHECK(&view(1, 2, 3, 0) == &out(1, 3, 2, 0));
+}
+
+TEST_CASE("a column-major [B, L, H, D] tensor is viewed the same way") {
+  Eigen::Tensor<float, 4> tensor(2, 5, 3, 4);
+  const auto view = heed::view_of(heed::blhd(tensor));
+  CHECK(heed::to_string(view) == "[2,3,5,4]");
+  CHECK(&view(1, 2, 3, 0) == &tensor(1, 3, 2, 0));
+}
+
+TEST_CASE("a view is a tensor: strided in, row major out") {
+  Tensor tensor = counted(2, 3, 4, 5);
+  const auto view = heed::view(tensor.data(), {2, 3}, {60, 20});
+  using Traits = TensorTraits<View<float, 2>>;
+  CHECK(Traits::view(view)(1, 2) == 100);
+  Traits::mutable_view(view)(1, 1) = -1;
+  CHECK(tensor.data()[80] == -1);
+  auto owned = Traits::make<float>({2, 3});
+  CHECK(Traits::owned_view<float>(owned).stride[0] == 3);
+}
