@@ -1,0 +1,123 @@
+// Modules that are multi-head attention with some arguments already chosen.
+#pragma once
+
+#include <vector>
+
+#include "heed/mask/combine.hpp"
+#include "heed/mask/window.hpp"
+#include "heed/nn/multi_head_attention.hpp"
+#include "heed/score/alibi.hpp"
+#include "heed/score/combine.hpp"
+
+namespace heed::nn {
+
+inline namespace HEED_ABI {
+
+// Multi-head attention as research code often has it: no biases, dropout 0.1 in training. Never
+// forming the scores is what heed's attention does anyway, so there is no second, efficient one.
+inline MultiHeadAttentionOptions unbiased(Index heads) {
+  return {.heads = heads, .bias = Bias::no, .dropout = 0.1};
+}
+
+// The same with a bias in each projection.
+inline MultiHeadAttentionOptions biased(Index heads) { return {.heads = heads, .dropout = 0.1}; }
+
+}  // namespace HEED_ABI
+
+// One head over all features, no bias and no projection of the result.
+template <class T>
+class SelfAttention {
+ public:
+  explicit SelfAttention(Index features)
+      : attention_(features, {.bias = Bias::no, .output_projection = false}) {}
+
+  const MultiHeadAttention<T>& attention() const { return attention_; }
+
+  // {out, weights} of x [B, L, features]: out as x, weights [B, 1, L, L].
+  template <Tokens X, class M = mask::None, class S = score::None>
+  auto forward(const X& x, const M& mask = {}, const S& score = {},
+               const Options& options = {}) const {
+    return attention_.forward_with_weights(x, mask, score, options);
+  }
+
+  // Names: query.weight, key.weight, value.weight.
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    nn::each_parameter(self.attention_, visit, prefix);
+  }
+
+ private:
+  MultiHeadAttention<T> attention_;
+};
+
+// Self-attention in which a token sees `size / 2` tokens to each side: mask::local(size).
+template <class T>
+class LocalAttention {
+ public:
+  // Throws heed::Error where the features do not divide among the heads or the size is negative.
+  LocalAttention(Index features, Index heads, Index size = 256)
+      : LocalAttention(features, unbiased(heads), size) {}
+  LocalAttention(Index features, const MultiHeadAttentionOptions& options, Index size)
+      : attention_(features, options), window_(mask::local(size)) {}
+
+  const MultiHeadAttention<T>& attention() const { return attention_; }
+
+  // As MultiHeadAttention::forward; a mask of the caller's narrows the window further.
+  template <Tokens X, class M = mask::None, class S = score::None>
+  auto forward(const X& x, const M& mask = {}, const S& score = {},
+               const Options& options = {}) const {
+    using mask::operator&;
+    return attention_.forward(x, window_ & mask::as_mask(mask), score, options);
+  }
+
+  // Names: those of MultiHeadAttention.
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    nn::each_parameter(self.attention_, visit, prefix);
+  }
+
+ private:
+  MultiHeadAttention<T> attention_;
+  mask::Window window_;
+};
+
+// Attention with linear biases: score::alibi with the paper's slopes for these heads.
+template <class T>
+class AlibiMultiHeadAttention {
+ public:
+  // Throws heed::Error where the features do not divide among the heads.
+  AlibiMultiHeadAttention(Index features, Index heads)
+      : AlibiMultiHeadAttention(features, unbiased(heads)) {}
+  AlibiMultiHeadAttention(Index features, const MultiHeadAttentionOptions& options)
+      : attention_(features, options),
+        slopes_(score::alibi_slopes(static_cast<int>(options.heads))) {}
+
+  const MultiHeadAttention<T>& attention() const { return attention_; }
+  const std::vector<float>& slopes() const { return slopes_; }  // [heads]
+
+  // As MultiHeadAttention::forward; a score of the caller's comes before the bias.
+  template <Tokens X, class M = mask::None, class S = score::None>
+  requires(!Tokens<M>) auto forward(const X& x, const M& mask = {}, const S& score = {},
+                                    const Options& options = {}) const {
+    return forward(x, x, x, mask, score, options);
+  }
+  template <Tokens X, Tokens K, Tokens V, class M = mask::None, class S = score::None>
+  auto forward(const X& query, const K& key, const V& value, const M& mask = {},
+               const S& score = {}, const Options& options = {}) const {
+    using score::operator>>;
+    return attention_.forward(query, key, value, mask,
+                              score::as_score(score) >> score::alibi(slopes_), options);
+  }
+
+  // Names: those of MultiHeadAttention.
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    nn::each_parameter(self.attention_, visit, prefix);
+  }
+
+ private:
+  MultiHeadAttention<T> attention_;
+  std::vector<float> slopes_;
+};
+
+}  // namespace heed::nn
