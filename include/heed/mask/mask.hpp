@@ -5,9 +5,9 @@
 // Partial is always a legal answer; a wrong Full or Empty is a bug (tests/mask/law_test.cpp).
 //
 // A mask that depends on the shape, the batch or the head answers after `bind(shape, b, h)`, h the
-// query head; what it returns may refer to the mask, which must stay. `check(shape)`, where there is
-// one, throws heed::Error before anything is computed.
-// A user's mask is any type that does this; a callable (i, j) or (b, h, i, j) -> bool is one too.
+// query head; what it returns may refer to the mask, which must stay. `check(shape)`, where there
+// is one, throws heed::Error before anything is computed. A user's mask is any type that does this;
+// a callable (i, j) or (b, h, i, j) -> bool is one too.
 #pragma once
 
 #include <concepts>
