@@ -27,7 +27,7 @@ consteval void check_types() {
         std::is_same_v<ScalarOf<Q>, ScalarOf<K>> && std::is_same_v<ScalarOf<Q>, ScalarOf<V>>,
         "heed: q, k and v must have the same element type");
     static_assert(AttentionElement<ScalarOf<Q>>,
-                  "heed: elements must be float, double, Eigen::half or Eigen::bfloat16");
+                  "heed: elements must be float, double, heed::Half or heed::BFloat16");
     static_assert(rank_of<Q> == rank_of<K> && rank_of<Q> == rank_of<V>,
                   "heed: q, k and v must have the same rank");
     static_assert(rank_of<Q> >= 2 && rank_of<Q> <= 4,
@@ -78,12 +78,13 @@ auto make_like(const Q&, const Shape& shape) {
 // Scores, row major whatever q's layout: [B, Hq, Lq, Lk], [B, Lq, Lk] or [Lq, Lk].
 template <class Q, class S>
 auto make_scores(const Shape& shape) {
+  using Scores = TensorTraits<View<S, rank_of<Q>>>;
   if constexpr (rank_of<Q> == 4) {
-    return make_tensor<S, 4, Eigen::RowMajor>({shape.B, shape.Hq, shape.Lq, shape.Lk});
+    return Scores::template make<S>({shape.B, shape.Hq, shape.Lq, shape.Lk});
   } else if constexpr (rank_of<Q> == 3) {
-    return make_tensor<S, 3, Eigen::RowMajor>({shape.B, shape.Lq, shape.Lk});
+    return Scores::template make<S>({shape.B, shape.Lq, shape.Lk});
   } else {
-    return make_tensor<S, 2, Eigen::RowMajor>({shape.Lq, shape.Lk});
+    return Scores::template make<S>({shape.Lq, shape.Lk});
   }
 }
 
