@@ -192,6 +192,14 @@ TEST_CASE("very long labels are shortened and nothing is cut off") {
   CHECK(border_is_clear(image));
 }
 
+TEST_CASE("a long first column label pushes the plot to the right instead of over the edge") {
+  std::vector<std::string> labels(8, "x");
+  labels[0] = "a remarkably long";
+  const Image image =
+      heatmap(MatrixXd(MatrixXd::Identity(8, 8)), {.column_labels = labels, .row_name = ""});
+  CHECK(border_is_clear(image));
+}
+
 TEST_CASE("cell values are written in the cells and widen them") {
   const MatrixXd m = MatrixXd::Constant(3, 3, -123.456);
   const HeatmapOptions options{.values = true};
