@@ -247,7 +247,7 @@ TEST_CASE("512 x 512 keeps every element, 3000 columns are averaged and keep the
   const auto cells = cells_of(wide);
   CHECK(cells.columns == 1024);
   CHECK(cells.matrix_columns == 3000);
-  CHECK(std::isnan(cells.at(1, 1023)));
+  CHECK(heed::is_nan(cells.at(1, 1023)));
   CHECK(cells.summary.high == 4);
   CHECK(cells.at(0, 0) == Approx(4.0 / 3));
   CHECK(heatmap(wide).width() < 1400);
