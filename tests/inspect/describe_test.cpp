@@ -103,7 +103,9 @@ TEST_CASE("masks and scores become the matrices they stand for") {
   float ones = 0;
   for (int i = 0; i < 64 * 64; ++i) ones += local.data()[i];
   CHECK(ones == 1016);
-  const auto lambda = heed::inspect::mask_matrix([](int i, int j) { return i == j + 1; }, shape);
+  const int step = static_cast<int>(shape.Hq) - 7;
+  const auto lambda =
+      heed::inspect::mask_matrix([step](int i, int j) { return i == j + step; }, shape);
   CHECK(lambda(5, 4) == 1);
   CHECK(lambda(4, 5) == 0);
   const auto slopes = heed::score::alibi_slopes(8);
