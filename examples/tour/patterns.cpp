@@ -40,18 +40,6 @@ class Normal {
   std::mt19937 engine_;
 };
 
-// Row 2i is sin(position / 10000^(2i / D)), row 2i + 1 the cosine (Vaswani et al. 2017, 3.5).
-Eigen::MatrixXd sinusoidal_by_dimension(int dimensions, int positions) {
-  Eigen::MatrixXd encoding(dimensions, positions);
-  for (int d = 0; d < dimensions; ++d) {
-    const double rate = std::pow(10000.0, -(d - d % 2) / static_cast<double>(dimensions));
-    for (int p = 0; p < positions; ++p) {
-      encoding(d, p) = d % 2 == 0 ? std::sin(p * rate) : std::cos(p * rate);
-    }
-  }
-  return encoding;
-}
-
 heed::Shape tokens_by_tokens(int tokens, int heads) {
   heed::Shape shape;
   shape.B = 1;
@@ -104,7 +92,10 @@ void tour::position_pictures(const std::filesystem::path& folder) {
   }
   std::printf("  ALiBi slopes of %d heads: %g ... %g\n", heads, static_cast<double>(slopes.front()),
               static_cast<double>(slopes.back()));
-  const Eigen::MatrixXd sinusoidal = sinusoidal_by_dimension(dimensions, positions);
+  const auto by_position = heed::position::sinusoidal(positions, dimensions);
+  const auto encodings = heed::view_of(by_position);
+  // Drawn as the papers do, a row a dimension: the same memory with its strides exchanged.
+  const auto sinusoidal = heed::view(encodings.data, {dimensions, positions}, {1, dimensions});
   const auto picture = [](const auto& matrix, const char* title, const char* rows,
                           const char* columns, const inspect::Colormap& colors) {
     return inspect::heatmap(matrix, {.title = title,

@@ -40,7 +40,9 @@ void write_highlight(const std::filesystem::path& folder, const std::vector<floa
   const std::string page = inspect::highlight_html(
       tokens, weights, {.percent = true, .title = "What \"sat\" attends to"});
   const auto file = folder / "sentence.html";
-  std::ofstream(file) << page;
+  if (!(std::ofstream(file) << page << std::flush)) {
+    throw heed::Error("cannot write '" + file.string() + "'");
+  }
   tour::saved(file);
 }
 
@@ -70,8 +72,8 @@ void tour::sentence(const std::filesystem::path& folder) {
   }
   std::cout << "pattern of the weights: " << inspect::describe(t.weights).text << '\n';
 
-  std::vector<float> of_sat;
-  for (int j = 0; j < 6; ++j) of_sat.push_back(t.weights(2, j));
+  std::vector<float> of_sat(6);
+  for (int j = 0; j < 6; ++j) of_sat[static_cast<std::size_t>(j)] = t.weights(2, j);
   const bool in_terminal = isatty(STDOUT_FILENO) == 1;
   if (in_terminal) {
     std::cout << "what 'sat' attends to: "

@@ -38,7 +38,7 @@ template <class Tensor>
 bool same_rank4(Tensor& tensor) {
   const auto view = heed::view_of(tensor);
   for (int d = 0; d < 4; ++d) {
-    if (view.extent[d] != tensor.dimension(static_cast<std::size_t>(d))) return false;
+    if (view.extent[d] != tensor.dimensions()[static_cast<std::size_t>(d)]) return false;
   }
   for (Index a = 0; a < view.extent[0]; ++a) {
     for (Index b = 0; b < view.extent[1]; ++b) {

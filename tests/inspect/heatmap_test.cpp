@@ -192,6 +192,14 @@ TEST_CASE("very long labels are shortened and nothing is cut off") {
   CHECK(border_is_clear(image));
 }
 
+TEST_CASE("a long first column label pushes the plot to the right instead of over the edge") {
+  std::vector<std::string> labels(8, "x");
+  labels[0] = "a remarkably long";
+  const Image image =
+      heatmap(MatrixXd(MatrixXd::Identity(8, 8)), {.column_labels = labels, .row_name = ""});
+  CHECK(border_is_clear(image));
+}
+
 TEST_CASE("cell values are written in the cells and widen them") {
   const MatrixXd m = MatrixXd::Constant(3, 3, -123.456);
   const HeatmapOptions options{.values = true};
@@ -239,7 +247,7 @@ TEST_CASE("512 x 512 keeps every element, 3000 columns are averaged and keep the
   const auto cells = cells_of(wide);
   CHECK(cells.columns == 1024);
   CHECK(cells.matrix_columns == 3000);
-  CHECK(std::isnan(cells.at(1, 1023)));
+  CHECK(heed::is_nan(cells.at(1, 1023)));
   CHECK(cells.summary.high == 4);
   CHECK(cells.at(0, 0) == Approx(4.0 / 3));
   CHECK(heatmap(wide).width() < 1400);

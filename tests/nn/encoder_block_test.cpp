@@ -1,9 +1,8 @@
-// Feed-forward and the encoder block against loops; weights by name.
+// Feed-forward and the encoder block against loops.
 #include "heed/nn/encoder_block.hpp"
 
 #include "heed/mask/padding.hpp"
 #include "heed/nn/initialise.hpp"
-#include "heed/nn/load.hpp"
 #include "nn/loops.hpp"
 #include "support/catch.hpp"
 
@@ -95,50 +94,14 @@ TEST_CASE("encoder block: attention must give the block's features") {
   CHECK(text == "heed::nn::EncoderBlock: attention gives 10 features, the block has 12");
 }
 
-TEST_CASE("load: by name, through a map of names, into every parameter") {
-  nn::EncoderBlock<float> block(4, {.attention = {.heads = 2}, .hidden = 6});
-  std::map<std::string, std::vector<float>> memory;
-  nn::NamedTensors<float> source;
-  float next = 0;
-  nn::each_parameter(block, [&](const std::string& name, const auto& parameter) {
-    auto& data = memory["bert." + name];
-    for (Index n = 0; n < parameter.size(); ++n) data.push_back(next += 1);
-    source["bert." + name] = {data.data(), parameter.shape()};
-  });
-  REQUIRE(source.size() == 16);
-  nn::LoadOptions options{.rename = [](const std::string& name) { return "bert." + name; }};
-  nn::load(block, source, options);
-  CHECK(nn::parameter_count(block) == static_cast<Index>(next));
+TEST_CASE("encoder block: every parameter has a name of its own") {
+  const nn::EncoderBlock<float> block(8, {.attention = {.heads = 2}});
   const Weights w = weights_of(block);
-  CHECK(w.at("attention.query.weight")(0, 1) == 2);  // row-major in the source
-  CHECK(w.at("attention.query.weight")(1, 0) == 5);
-  CHECK(w.at("attention.query.bias")(3, 0) == 20);
-  CHECK(w.at("norm2.bias")(3, 0) == next);
-
-  SECTION("a missing tensor") {
-    source.erase("bert.norm1.weight");
-    CHECK(error_of([&] { nn::load(block, source, options); }) ==
-          "heed::nn::load: nothing is named norm1.weight (bert.norm1.weight in the source), which "
-          "must be [4]");
+  CHECK(w.size() == 16);
+  for (const char* name : {"attention.query.weight", "attention.key.bias", "attention.value.weight",
+                           "attention.output.bias", "norm1.weight", "norm2.bias",
+                           "feed_forward.first.weight", "feed_forward.second.bias"}) {
+    CHECK(w.contains(name));
   }
-  SECTION("a wrong shape, and nothing is written") {
-    for (auto& [name, data] : memory) std::fill(data.begin(), data.end(), -1.0f);
-    source["bert.norm2.bias"].shape = {1, 4};
-    CHECK(error_of([&] { nn::load(block, source, options); }) ==
-          "heed::nn::load: norm2.bias (bert.norm2.bias in the source) is [1,4] but the parameter "
-          "is [4]");
-    CHECK(weights_of(block) == w);
-  }
-  SECTION("no data") {
-    source["bert.norm2.bias"].data = nullptr;
-    CHECK_THROWS_AS(nn::load(block, source, options), heed::Error);
-  }
-  SECTION("a tensor left over") {
-    source["bert.pooler.weight"] = source["bert.norm2.bias"];
-    CHECK(error_of([&] { nn::load(block, source, options); }) ==
-          "heed::nn::load: no parameter is loaded from bert.pooler.weight [4] (options.ignore says "
-          "which names may be left over)");
-    options.ignore = {"bert.pooler."};
-    CHECK_NOTHROW(nn::load(block, source, options));
-  }
+  CHECK(nn::parameter_count(block) == 4 * (64 + 8) + 2 * 16 + 8 * 32 + 32 + 32 * 8 + 8);
 }

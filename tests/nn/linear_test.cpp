@@ -1,7 +1,6 @@
 // y = x Wᵀ + b: against loops, and bits that depend on nothing but the token.
 #include "heed/nn/linear.hpp"
 
-#include "heed/nn/initialise.hpp"
 #include "nn/loops.hpp"
 #include "support/catch.hpp"
 
@@ -114,30 +113,4 @@ TEST_CASE("linear: a wrong number of features is an error with both") {
   const nn::Linear<float> layer(6, 5);
   const auto text = error_of([&] { layer.forward(Tensor3<float>(2, 3, 7)); });
   CHECK(text == "heed::nn::Linear::forward: x has 7 features but the module takes 6 (x [2,3,7])");
-}
-
-TEST_CASE("initialise: bounds, seeds and independence") {
-  nn::Linear<float> layer(48, 200);
-  nn::initialise(layer, nn::Init::xavier_uniform, 42);
-  const double bound = std::sqrt(6.0 / 248);
-  const auto& weight = layer.weight().value;
-  CHECK(weight.cwiseAbs().maxCoeff() <= bound);
-  CHECK(weight.cwiseAbs().maxCoeff() > 0.99 * bound);
-  CHECK(std::abs(weight.mean()) < 0.02 * bound);
-  // variance of a uniform distribution: bound² / 3
-  CHECK(weight.cwiseAbs2().mean() == Approx(bound * bound / 3).epsilon(0.03));
-  CHECK(layer.bias().value.isZero(0));
-
-  nn::Linear<float> torch(48, 200);
-  nn::initialise(torch, nn::Init::torch_linear, 42);
-  CHECK(torch.weight().value.cwiseAbs().maxCoeff() <= 1 / std::sqrt(48.0));
-  CHECK(torch.bias().value.cwiseAbs().maxCoeff() <= 1 / std::sqrt(48.0));
-  CHECK(torch.bias().value.cwiseAbs().maxCoeff() > 0.9 / std::sqrt(48.0));
-
-  nn::Linear<float> again(48, 200), other(48, 200);
-  nn::initialise(again, nn::Init::xavier_uniform, 42);
-  nn::initialise(other, nn::Init::xavier_uniform, 43);
-  CHECK(again.weight().value == weight);
-  CHECK(other.weight().value != weight);
-  CHECK(torch.weight().value.col(0) != torch.bias().value.col(0));
 }
