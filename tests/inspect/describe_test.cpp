@@ -107,7 +107,6 @@ TEST_CASE("empty and tiny matrices have no pattern to speak of") {
 TEST_CASE("masks and scores become the matrices they stand for") {
   heed::Shape shape;
   shape.Hq = 8, shape.Lq = 64, shape.Lk = 64;
-<<<<<<< .merge_file_h92z7U
   const auto ones_of = [&](const auto& mask) {
     const auto matrix = heed::inspect::mask_matrix(mask, shape);
     return std::accumulate(matrix.data(), matrix.data() + 64 * 64, 0.0F);
@@ -116,15 +115,6 @@ TEST_CASE("masks and scores become the matrices they stand for") {
   CHECK(ones_of(heed::mask::strided(8)) == 512);
   CHECK(ones_of(heed::mask::causal()) == 2080);
   const auto lambda = heed::inspect::mask_matrix([](int i, int j) { return i == j + 1; }, shape);
-=======
-  const auto local = heed::inspect::mask_matrix(heed::mask::local(16), shape);
-  float ones = 0;
-  for (int i = 0; i < 64 * 64; ++i) ones += local.data()[i];
-  CHECK(ones == 1016);
-  const int step = static_cast<int>(shape.Hq) - 7;
-  const auto lambda =
-      heed::inspect::mask_matrix([step](int i, int j) { return i == j + step; }, shape);
->>>>>>> .merge_file_pYsZEC
   CHECK(lambda(5, 4) == 1);
   CHECK(lambda(4, 5) == 0);
   const auto slopes = heed::score::alibi_slopes(8);

@@ -14,9 +14,8 @@ inline namespace HEED_ABI {
 // Throws heed::Error where the mask does not fit the shape. O(Lq · Lk).
 template <mask::MaskLike M>
 Tensor2<float> mask_matrix(const M& mask, const Shape& shape, Index b = 0, Index h = 0) {
-  const auto& the_mask = mask::as_mask(mask);
-  mask::check(the_mask, shape);
-  const auto bound = mask::bind(the_mask, shape, b, h);
+  mask::check(mask::as_mask(mask), shape);
+  const auto bound = mask::bind(mask::as_mask(mask), shape, b, h);
   auto matrix = make_tensor<float, 2, Eigen::RowMajor>({shape.Lq, shape.Lk});
   for (int i = 0; i < shape.Lq; ++i) {
     for (int j = 0; j < shape.Lk; ++j) matrix(i, j) = bound.allows(i, j) ? 1.0F : 0.0F;
@@ -29,9 +28,8 @@ Tensor2<float> mask_matrix(const M& mask, const Shape& shape, Index b = 0, Index
 template <score::ScoreLike S>
 Tensor2<float> score_matrix(const S& score, const Shape& shape, Index b = 0, Index h = 0,
                             float before = 0) {
-  const auto& the_score = score::as_score(score);
-  score::check(the_score, shape);
-  const auto bound = score::bind(the_score, shape, b, h);
+  score::check(score::as_score(score), shape);
+  const auto bound = score::bind(score::as_score(score), shape, b, h);
   auto matrix = make_tensor<float, 2, Eigen::RowMajor>({shape.Lq, shape.Lk});
   for (int i = 0; i < shape.Lq; ++i) {
     for (int j = 0; j < shape.Lk; ++j) {
