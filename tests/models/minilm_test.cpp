@@ -24,6 +24,26 @@ using heed::models::test::inside_fixture;
 
 constexpr double tolerance = 1e-5;
 
+// Eigen's products take a hundred times as long under a sanitizer, which finds in five texts what
+// it finds in fifty.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+// The fixtures to run the encoder on.
+std::vector<Fixture> encoded_fixtures() {
+  std::vector<Fixture> chosen;
+  for (const Fixture& fixture : fixtures()) {
+    const bool few = fixture.name == "plain" || fixture.name == "empty" ||
+                     fixture.name == "accents" || fixture.name == "chinese" ||
+                     fixture.name == "cut to three tokens";
+    if (few || !sanitized) chosen.push_back(fixture);
+  }
+  return chosen;
+}
+
 bool model_is_here() {
   if (heed::models::has_model(heed::models::minilm_folder())) return true;
   WARN("skipped: the model is not in " << heed::models::minilm_folder()
@@ -67,7 +87,8 @@ TEST_CASE("ids are the reference's") {
 
 TEST_CASE("embeddings are the reference's") {
   if (!model_is_here()) return;
-  for (const Fixture& fixture : fixtures()) {
+  const std::vector<Fixture> chosen = encoded_fixtures();
+  for (const Fixture& fixture : chosen) {
     CAPTURE(fixture.name);
     const std::string_view text = fixture.text;
     const auto embedding = encoder().embed(std::span(&text, 1), {fixture.max_tokens});
@@ -77,12 +98,13 @@ TEST_CASE("embeddings are the reference's") {
 
 TEST_CASE("no bit of an embedding depends on the batch, the order or the threads") {
   if (!model_is_here()) return;
+  const std::vector<Fixture> chosen = encoded_fixtures();
   std::vector<std::string_view> texts;
-  for (const Fixture& fixture : fixtures()) {
+  for (const Fixture& fixture : chosen) {
     const bool short_enough = fixture.ids.size() <= 30;
     if (short_enough || fixture.name == "254 tokens") texts.push_back(fixture.text);
   }
-  REQUIRE(texts.size() > 40);
+  REQUIRE(texts.size() > (sanitized ? 3 : 40));
   const std::vector<float> alone = encoder().embed(texts, {0, 1, 1});
   CHECK(encoder().embed(texts, {0, 7, 2}) == alone);
 
