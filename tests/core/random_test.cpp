@@ -48,6 +48,12 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("dropout keeps the word that is the threshold") {
+  const std::uint32_t word = philox(9, {0, 0, 0, 0})[0];
+  CHECK(Dropout{9, word, 2}.keeps(0, 0, 0, 0));
+  CHECK_FALSE(Dropout{9, std::uint64_t{word} + 1, 2}.keeps(0, 0, 0, 0));
+}
+
 TEST_CASE("dropout's threshold is floor(p · 2^32), its scale 1 / (1 − p)") {
   CHECK(Dropout::of(0.5, 0).threshold == 0x80000000u);
   CHECK(Dropout::of(0.1, 0).threshold == 429496729u);
