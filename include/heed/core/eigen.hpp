@@ -50,13 +50,14 @@ View<T, Rank> packed_view(T* data, const Dimensions& extent, bool row_major) {
   return view;
 }
 
-// A tensor of the given extents; heed::Error where its size does not fit (Eigen would wrap).
+// A tensor of the given extents; heed::Error where its size does not fit (Eigen would wrap, on its
+// way to 0 too: an extent of 0 does not excuse the others).
 template <class S, int Rank, int Layout>
 Eigen::Tensor<S, Rank, Layout> make_tensor(const Extents<Rank>& extent) {
   View<S, Rank> shape{nullptr, {}, {}};
   typename Eigen::Tensor<S, Rank, Layout>::Dimensions dimensions;
   for (int d = 0; d < Rank; ++d) {
-    shape.extent[d] = extent[d];
+    shape.extent[d] = extent[d] > 1 ? extent[d] : 1;
     dimensions[static_cast<std::size_t>(d)] = extent[d];
   }
   checked_size(shape);
