@@ -28,6 +28,7 @@ struct Plan {
   Index chunk;
   int workers;
   Index scratch_bytes;  // of all workers together
+  FlashPlan flash;
 };
 
 inline namespace HEED_ABI {
@@ -39,10 +40,14 @@ Plan make_plan(const Shape& shape, const Options& options) {
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: exact, and scratch does not grow with the lengths"
                       : "options.backend asked for it",
-            chunked::chunk_of(chunked::Options{}.chunk, shape), 1, 0};
+            chunked::chunk_of(chunked::Options{}.chunk, shape),
+            1,
+            0,
+            flash_plan(shape, simd::kernels<T>(isa()).geometry, sizeof(R), options.threads,
+                       options.executor)};
   if (plan.backend == Backend::flash) {
-    plan.workers = worker_count(flash_tasks(shape), options.threads, options.executor);
-    plan.scratch_bytes = checked_product(flash_scratch_bytes<R>(shape), plan.workers);
+    plan.workers = plan.flash.workers;
+    plan.scratch_bytes = checked_product(flash_scratch_bytes<R>(shape, plan.flash), plan.workers);
   } else if (plan.backend == Backend::chunked) {
     const Index tasks = chunked::tasks(shape, plan.chunk);
     plan.workers = worker_count(tasks, options.threads, options.executor);
@@ -57,7 +62,7 @@ inline CallReport describe(const Plan& plan, const Options& options) {
   report.backend = plan.backend == Backend::flash     ? "flash"
                    : plan.backend == Backend::chunked ? "chunked"
                                                       : "reference";
-  report.isa = "portable C++";
+  report.isa = plan.backend == Backend::flash ? name_of(isa()) : "plain C++";
   report.why = plan.why;
   report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
                                                        : parallel_name(options.executor);
@@ -87,7 +92,7 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
   const Plan plan = make_plan<T>(problem.shape, options);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::flash) {
-    flash_forward(problem, mask, score, plan.workers, options.executor, scratch.begin());
+    flash_forward(problem, mask, score, plan.flash, isa(), options.executor, scratch.begin());
   } else if (plan.backend == Backend::chunked) {
     chunked::forward(problem, View<T, 4>{nullptr, {}, {}}, mask, score, plan.chunk, plan.workers,
                      options.executor, scratch.begin());

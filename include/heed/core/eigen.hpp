@@ -24,12 +24,14 @@ using BFloat16 = Eigen::bfloat16;
 template <>
 struct Element<Eigen::half> {
   using Accum = float;
+  static constexpr Format format = Format::binary16;
   static constexpr const char* name = "half";
 };
 
 template <>
 struct Element<Eigen::bfloat16> {
   using Accum = float;
+  static constexpr Format format = Format::bfloat16;
   static constexpr const char* name = "bfloat16";
 };
 

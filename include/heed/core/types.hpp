@@ -16,6 +16,9 @@ namespace heed {
 
 using Index = std::int64_t;
 
+// How an element is written in memory.
+enum class Format { binary64, binary32, binary16, bfloat16 };
+
 // Element<T>::Accum is the type of dots, softmax, sums and lse for tensors of T.
 // core/eigen.hpp adds Eigen::half and Eigen::bfloat16.
 template <class T>
@@ -24,12 +27,14 @@ struct Element {};
 template <>
 struct Element<float> {
   using Accum = float;
+  static constexpr Format format = Format::binary32;
   static constexpr const char* name = "float";
 };
 
 template <>
 struct Element<double> {
   using Accum = double;
+  static constexpr Format format = Format::binary64;
   static constexpr const char* name = "double";
 };
 

@@ -1,0 +1,53 @@
+// The queries that one task computes: some of one head, or all of several heads of a group, which
+// share their keys and values.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/mask/mask.hpp"
+
+namespace heed {
+
+// Rows are numbered through: first those of head `first_head`, then those of the next.
+struct QueryRows {
+  Index b;
+  Index first_head;  // query head
+  int heads;
+  int q_begin;
+  int queries;  // of each head
+
+  int count() const { return heads * queries; }
+};
+
+inline namespace HEED_ABI {
+
+// f(head, row, q_begin, q_end) for each stretch of [first, last) that lies in one head; `row` is
+// where it starts.
+template <class F>
+void for_each_stretch(const QueryRows& rows, int first, int last, F&& f) {
+  last = std::min(last, rows.count());
+  for (int row = first; row < last;) {
+    const int q_begin = rows.q_begin + row % rows.queries;
+    const int count = std::min(last - row, rows.queries - row % rows.queries);
+    f(rows.first_head + row / rows.queries, row, q_begin, q_begin + count);
+    row += count;
+  }
+}
+
+// What rows [first, last) see of keys [k_begin, k_end).
+template <class M>
+mask::Coverage coverage_of(const M& mask, const Shape& shape, const QueryRows& rows, int first,
+                           int last, int k_begin, int k_end) {
+  bool any = false;
+  bool all = true;
+  for_each_stretch(rows, first, last, [&](Index head, int, int q_begin, int q_end) {
+    const auto bound = mask::bind(mask, shape, rows.b, head);
+    const mask::Coverage part = bound.coverage({q_begin, q_end, k_begin, k_end});
+    any |= part != mask::Coverage::Empty;
+    all &= part == mask::Coverage::Full;
+  });
+  return !any ? mask::Coverage::Empty : all ? mask::Coverage::Full : mask::Coverage::Partial;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

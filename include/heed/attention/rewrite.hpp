@@ -1,0 +1,78 @@
+// What happens to a cell of scores between q·kᵀ and the softmax: scale, score, mask.
+#pragma once
+
+#include <numbers>
+#include <type_traits>
+
+#include "heed/core/types.hpp"
+#include "heed/mask/mask.hpp"
+#include "heed/score/score.hpp"
+#include "heed/simd/vector.hpp"
+
+namespace heed {
+
+// Scores are kept in base 2, softmax(s) = 2^(s·log2 e) / Σ 2^(s·log2 e): exp2 is cheaper than exp.
+template <class R>
+inline constexpr R log2_e = std::numbers::log2e_v<R>;
+
+// Without a score the scale and log2 e are folded into q, and only the mask is left to do.
+template <class S>
+inline constexpr bool folds_scale = std::is_same_v<std::remove_const_t<S>, score::None>;
+
+inline namespace HEED_ABI {
+
+// Rewrites cells of [rows, Panel] scores in place; M and S are bound to a head. Compiled once per
+// instruction set (simd::rewriter), so the mask and the score, a user's own too, are vectorised.
+template <class R, class M, class S>
+struct Rewrite {
+  const M& mask;
+  const S& score;
+  R scale;
+  bool masked;  // whether some of the tile may be forbidden
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* cell, const mask::Tile& tile) const {
+    const int keys = tile.k_end - tile.k_begin;
+    if constexpr (!folds_scale<S>) {
+      for (int i = tile.q_begin; i < tile.q_end; ++i) {
+        modify_row<Panel>(cell + (i - tile.q_begin) * Panel, i, tile.k_begin, keys);
+      }
+    }
+    if (masked) {
+      for (int i = tile.q_begin; i < tile.q_end; ++i) {
+        mask_row<Panel>(cell + (i - tile.q_begin) * Panel, i, tile.k_begin, keys);
+      }
+    }
+    if (keys == Panel) return;
+    for (int r = 0; r < tile.q_end - tile.q_begin; ++r) {
+      for (int c = keys; c < Panel; ++c) cell[r * Panel + c] = mask_if(true, R(0));
+    }
+  }
+
+ private:
+  // Through an array of its own, which nothing the score reads can alias: the loop vectorises.
+  template <int Panel>
+  [[gnu::always_inline]] inline void modify_row(R* s, int i, int j, int keys) const {
+    simd::Array<R, Panel> row;
+    if (keys == Panel) {
+      for (int c = 0; c < Panel; ++c) row[c] = modified(s[c], i, j + c);
+      for (int c = 0; c < Panel; ++c) s[c] = row[c];
+    } else {
+      for (int c = 0; c < keys; ++c) s[c] = modified(s[c], i, j + c);
+    }
+  }
+
+  [[gnu::always_inline]] inline R modified(R dot, int i, int j) const {
+    return static_cast<R>(score.value(scale * dot, i, j)) * log2_e<R>;
+  }
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void mask_row(R* s, int i, int j, int keys) const {
+    simd::Array<std::uint8_t, Panel> allowed;
+    mask::fill(mask, {i, i + 1, j, j + keys}, allowed, Panel);
+    for (int c = 0; c < keys; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
+  }
+};
+
+}  // namespace HEED_ABI
+}  // namespace heed

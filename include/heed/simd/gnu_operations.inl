@@ -1,0 +1,31 @@
+// What kernels.inl asks of its includer, in GNU vectors: for any width on any machine.
+
+template <class V>
+HEED_INLINE V fma(V a, V b, V c) {
+  return a * b + c;
+}
+
+template <class V>
+HEED_INLINE V maximum(V a, V b) {
+  return a > b ? a : b;
+}
+
+template <class V>
+HEED_INLINE V fixed(V v) {
+#if defined(__FAST_MATH__)
+  asm("" : "+m"(v));
+#endif
+  return v;
+}
+
+template <class T>
+HEED_INLINE Vec<float> from_half(const T* p) {
+  Vec<float> v{};
+  for (int n = 0; n < width<float>; ++n) v[n] = static_cast<float>(p[n]);
+  return v;
+}
+
+template <class T>
+HEED_INLINE void to_half(Vec<float> v, T* p) {
+  for (int n = 0; n < width<float>; ++n) p[n] = static_cast<T>(v[n]);
+}

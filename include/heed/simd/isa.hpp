@@ -1,0 +1,61 @@
+// Which instruction set a call runs on: the best one that this machine has, asked once.
+//
+// A binary built without -march carries every kernel and picks here. HEED_ISA=avx2 (or portable) in
+// the environment lowers the choice, for tests and comparisons; it cannot raise it.
+#pragma once
+
+#include <cstdlib>
+#include <string_view>
+
+#include "heed/core/abi.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HEED_X86 1
+#else
+#define HEED_X86 0
+#endif
+
+namespace heed {
+
+// In ascending order of what they can do.
+enum class Isa { portable, avx2, avx512 };
+
+inline namespace HEED_ABI {
+
+// "portable" is what every machine of the architecture has: SSE2 on x86-64, NEON on aarch64.
+constexpr const char* name_of(Isa isa) {
+  return isa == Isa::avx512 ? "AVX-512" : isa == Isa::avx2 ? "AVX2+FMA" : "portable";
+}
+
+inline Isa machine_isa() {
+#if HEED_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    return Isa::avx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+  return Isa::portable;
+}
+
+// The instruction set named `wish`, if `machine` has it; else what `machine` has.
+constexpr Isa lowered(Isa machine, std::string_view wish) {
+  for (const Isa isa : {Isa::portable, Isa::avx2}) {
+    const bool meant = wish == (isa == Isa::portable ? "portable" : "avx2");
+    if (meant && isa < machine) return isa;
+  }
+  return machine;
+}
+
+// What calls run on. The same for the life of the process.
+inline Isa isa() {
+  static const Isa chosen = [] {
+    const char* wish = std::getenv("HEED_ISA");
+    return lowered(machine_isa(), wish == nullptr ? "" : wish);
+  }();
+  return chosen;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

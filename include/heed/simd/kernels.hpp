@@ -1,0 +1,33 @@
+// The kernels of this machine, picked once a call.
+#pragma once
+
+#include "heed/simd/avx2.hpp"
+#include "heed/simd/avx512.hpp"
+#include "heed/simd/portable.hpp"
+
+namespace heed::simd {
+
+inline namespace HEED_ABI {
+
+template <class T>
+const Kernels<T>& kernels(Isa isa) {
+#if HEED_X86
+  if (isa == Isa::avx512) return avx512::table<T>;
+  if (isa == Isa::avx2) return avx2::table<T>;
+#endif
+  return portable::table<T>;
+}
+
+// F as it is compiled for `isa`: rewrites a cell of scores.
+template <class R, class F, class Tile>
+auto rewriter(Isa isa) {
+  void (*chosen)(const F&, R*, const Tile&) = &portable::rewrite<R, F, Tile>;
+#if HEED_X86
+  if (isa == Isa::avx512) chosen = &avx512::rewrite<R, F, Tile>;
+  if (isa == Isa::avx2) chosen = &avx2::rewrite<R, F, Tile>;
+#endif
+  return chosen;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::simd

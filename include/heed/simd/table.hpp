@@ -1,0 +1,28 @@
+// The kernels of one instruction set, as a table of functions.
+#pragma once
+
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+#include "heed/simd/strip.hpp"
+#include "heed/simd/vector.hpp"
+
+namespace heed::simd {
+
+// Kernels for tensors of T, summed in R. What each does is said in kernels.inl.
+template <class T>
+struct Kernels {
+  using R = Accum<T>;
+
+  Geometry geometry;
+  void (*load_rows)(const View<const T, 2>& x, int count, R scale, R* to);
+  void (*pack_keys)(const View<const T, 2>& x, int keys, R* to);
+  bool (*pack_values)(const View<const T, 2>& x, int keys, Index capacity, R* to);
+  void (*dots)(const Strip<R>& strip);
+  void (*softmax)(const Strip<R>& strip);
+  void (*accumulate)(const Strip<R>& strip);
+  void (*accumulate_seen)(const Strip<R>& strip, const std::uint8_t* seen);
+  void (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
+                     const View<T, 2>& x);
+};
+
+}  // namespace heed::simd
