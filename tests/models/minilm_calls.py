@@ -344,6 +344,8 @@ def test_pictures(model, folder, weights):
     check("&lt;" in html and "<span" in html and "cats" in html, "highlight page")
     listed = right("--model", model, "highlight", "the cat", "--top", "1")
     check(len(listed.splitlines()) == 1 and "\x1b" not in listed, "highlight list")
+    twice = right("--model", model, "highlight", "the cat the")
+    check("'the' (1)" in twice and "'the' (3)" in twice and "'cat'\n" in twice, "repeated words")
     wrong(1, "no words", "--model", model, "highlight", "  ")
     wrong(1, "cannot write", "--model", model, "highlight", "a", "--html", folder / "no" / "p.html")
 
