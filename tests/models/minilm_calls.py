@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -327,7 +328,8 @@ def test_pictures(model, folder, weights):
                   for got, want in zip(head, expected)), f"heads weights, layer {layer}")
         check(picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "heads.png is no PNG")
         picture.unlink()
-    check(len(right("--model", model, "heads", "", "--out", picture).splitlines()) == HEADS + 1,
+    empty = right("--model", model, "heads", "", "--out", picture).splitlines()
+    check(len(empty) == HEADS + 1 and all(re.search(r": \S", line) for line in empty),
           "heads of an empty sentence")
     wrong(1, "has 2 layers", "--model", model, "heads", "the cat", "--layer", "3")
     wrong(1, "cannot write", "--model", model, "heads", "a", "--out", folder / "no" / "p.png")

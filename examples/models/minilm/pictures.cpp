@@ -100,7 +100,7 @@ void print_heads(const Look& look, const std::string& picture, Output& out) {
       out.text(inspect::attends::name(words, key - 1)).text(" ");
       out.fixed(100 * static_cast<double>(largest), 1, 0).text(" %");
     }
-    if (pattern != "mixed") out.text(largest >= 0 ? "; " : "").text(pattern);
+    if (largest < 0 || pattern != "mixed") out.text(largest >= 0 ? "; " : "").text(pattern);
     out.text("\n");
   }
   out.text("written: ").text(picture).text("\n");
