@@ -143,6 +143,7 @@ void write_page(const std::string& path, const std::string& page) {
 
 void print_words(const std::vector<inspect::WeightedWord>& words, std::size_t top, Output& out) {
   std::vector<std::string> texts;
+  texts.reserve(words.size());
   for (const inspect::WeightedWord& word : words) texts.push_back(word.text);
   std::vector<std::size_t> order(words.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
