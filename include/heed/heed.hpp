@@ -1,7 +1,15 @@
-// heed: attention. The whole CPU library; needs Eigen, links nothing.
+// heed: attention. The whole CPU library; needs Eigen, links nothing. What prints (the report, who
+// attends to whom, the cost of a length) is here too; pictures are <heed/inspect.hpp>, with stb.
 #pragma once
 
 #include "heed/attention/attention.hpp"
+#include "heed/inspect/attends.hpp"
+#include "heed/inspect/complexity.hpp"
+#include "heed/inspect/describe.hpp"
+#include "heed/inspect/explain_weights.hpp"
+#include "heed/inspect/highlight.hpp"
+#include "heed/inspect/matrix_of.hpp"
+#include "heed/inspect/report.hpp"
 #include "heed/mask/any.hpp"
 #include "heed/mask/bigbird.hpp"
 #include "heed/mask/causal.hpp"

@@ -1,5 +1,5 @@
-// heed::inspect: looking at attention. Needs stb (Debian and Ubuntu: libstb-dev) for pictures; what
-// prints text (attends, complexity, describe, highlight, report) can be included without it.
+// heed::inspect: looking at attention. Pictures need stb (Debian and Ubuntu: libstb-dev); all that
+// prints text comes with <heed/heed.hpp> too, which needs no stb.
 #pragma once
 
 #include "heed/inspect/attends.hpp"

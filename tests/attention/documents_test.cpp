@@ -31,7 +31,7 @@ Tensor3<T> hand_computed_tokens() {
 
 template <class T, class X, std::size_t Cols>
 void require_numbers(const X& x, const double (&exact)[3][Cols], const double (&printed)[3][Cols]) {
-  const double tolerance = 5e-7 + 2 * static_cast<double>(std::numeric_limits<T>::epsilon());
+  const double tolerance = 5e-7 + 4 * test::unit_roundoff<T>();
   for (Index i = 0; i < 3; ++i) {
     for (Index d = 0; d < static_cast<Index>(Cols); ++d) {
       const double value = static_cast<double>(x(0, i, d));

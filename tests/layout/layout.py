@@ -98,15 +98,25 @@ def check_form(headers):
             yield f"{name}: has no #pragma once"
 
 
-def check_reached(headers):
-    reached, open_set = set(), [name for name in headers if name in UMBRELLAS]
+def reached_from(headers, umbrellas):
+    reached, open_set = set(), [name for name in headers if name in umbrellas]
     while open_set:
         name = open_set.pop()
         if name not in reached:
             reached.add(name)
             open_set += [target for _, target in includes_of(headers[name]) if target in headers]
-    for name in sorted(set(headers) - reached):
+    return reached
+
+
+def check_reached(headers):
+    for name in sorted(set(headers) - reached_from(headers, UMBRELLAS)):
         yield f"{name}: not reached from heed.hpp or another umbrella header"
+
+
+def check_needs_no_stb(headers):
+    for name in sorted(reached_from(headers, {"heed.hpp"})):
+        if re.search(r"#\s*include\s*<(stb/)?stb_", headers[name]):
+            yield f"{name}: heed.hpp reaches it, and it needs stb"
 
 
 def check_words(root):
@@ -129,7 +139,7 @@ def check_words(root):
 
 def check(root):
     headers = headers_of(root)
-    for complaints in (check_arrows, check_reserved, check_form, check_reached):
+    for complaints in (check_arrows, check_reserved, check_form, check_reached, check_needs_no_stb):
         yield from complaints(headers)
     yield from check_words(root)
 
@@ -172,6 +182,7 @@ BAD_EDITS = [
     ("include/heed/core/error.hpp", "__global__ void kernel();\n", "CUDA kernel belongs"),
     ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
     ("include/heed/mask/window.hpp", "int twice;\n", "no #pragma once"),
+    ("include/heed/mask/causal.hpp", "#include <stb/stb_image_write.h>\n", "needs stb"),
     ("README.md", "TO" + "DO: finish\n", "must not say"),
     ("README.md", "cd /ro" + "ot/heed\n", "must not say"),
 ]

@@ -12,9 +12,8 @@ using heed::mask::Band;
 using heed::mask::causal;
 using heed::mask::Coverage;
 using heed::test::law_of;
+using heed::test::longest;
 using heed::test::scores_shape;
-
-constexpr int longest = 2147483647;  // 2^31 − 1, the longest sequence
 
 }  // namespace
 

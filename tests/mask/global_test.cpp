@@ -13,9 +13,8 @@ using heed::mask::global;
 using heed::test::ContainsSubstring;
 using heed::test::error_of;
 using heed::test::law_of;
+using heed::test::longest;
 using heed::test::scores_shape;
-
-constexpr int longest = 2147483647;
 
 }  // namespace
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -327,7 +328,8 @@ def test_pictures(model, folder, weights):
                   for got, want in zip(head, expected)), f"heads weights, layer {layer}")
         check(picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "heads.png is no PNG")
         picture.unlink()
-    check(len(right("--model", model, "heads", "", "--out", picture).splitlines()) == HEADS + 1,
+    empty = right("--model", model, "heads", "", "--out", picture).splitlines()
+    check(len(empty) == HEADS + 1 and all(re.search(r": \S", line) for line in empty),
           "heads of an empty sentence")
     wrong(1, "has 2 layers", "--model", model, "heads", "the cat", "--layer", "3")
     wrong(1, "cannot write", "--model", model, "heads", "a", "--out", folder / "no" / "p.png")
@@ -344,6 +346,8 @@ def test_pictures(model, folder, weights):
     check("&lt;" in html and "<span" in html and "cats" in html, "highlight page")
     listed = right("--model", model, "highlight", "the cat", "--top", "1")
     check(len(listed.splitlines()) == 1 and "\x1b" not in listed, "highlight list")
+    twice = right("--model", model, "highlight", "the cat the")
+    check("'the' (1)" in twice and "'the' (3)" in twice and "'cat'\n" in twice, "repeated words")
     wrong(1, "no words", "--model", model, "highlight", "  ")
     wrong(1, "cannot write", "--model", model, "highlight", "a", "--html", folder / "no" / "p.html")
 

@@ -96,7 +96,7 @@ TEST_CASE("ALiBi subtracts slope · distance from the position aligned to the en
 }
 
 TEST_CASE("ALiBi knows the farthest positions") {
-  constexpr int longest = 2147483647;
+  using heed::test::longest;
   const std::array<float, 1> slopes = {1.0f};
   const auto square = heed::score::bind(alibi(slopes), scores_shape(longest, longest), 0, 0);
   CHECK(square.value(0.0, 0, longest - 1) == -2147483646.0);

@@ -5,6 +5,8 @@
 
 namespace heed::test {
 
+inline constexpr int longest = 2147483647;  // 2^31 − 1, the longest sequence
+
 inline Shape scores_shape(Index B, Index H, Index Lq, Index Lk, int rank = 4) {
   return {.B = B, .Hq = H, .Hkv = H, .Lq = Lq, .Lk = Lk, .D = 8, .Dv = 8, .rank = rank};
 }

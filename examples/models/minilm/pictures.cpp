@@ -9,6 +9,7 @@
 #include <string>
 
 #include "heed/core/error.hpp"
+#include "heed/inspect/attends.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/heatmap_grid.hpp"
 #include "heed/inspect/highlight.hpp"
@@ -28,6 +29,7 @@ struct Look {
   std::vector<float> weights;  // [heads, L, L]
 
   std::size_t length() const { return tokens.size(); }
+  std::vector<std::string> words() const { return {tokens.begin() + 1, tokens.end() - 1}; }
   View<const float, 2> head(std::size_t h) const {
     const auto L = static_cast<Index>(length());
     return view(weights.data() + h * length() * length(), {L, L});
@@ -78,6 +80,7 @@ void print_heads_json(const Look& look, const std::string& picture, Output& out)
 
 // One line a head: its pattern, and the pair of different words it joins most.
 void print_heads(const Look& look, const std::string& picture, Output& out) {
+  const std::vector<std::string> words = look.words();
   for (std::size_t h = 0; h < look.heads; ++h) {
     const auto weights = look.head(h);
     Index query = 0, key = 0;
@@ -93,11 +96,11 @@ void print_heads(const Look& look, const std::string& picture, Output& out) {
     out.text("head ").fixed(static_cast<double>(h + 1), 0, 2).text(": ");
     const std::string pattern = inspect::describe(weights).text;
     if (largest >= 0) {
-      out.text("\"").text(look.tokens[static_cast<std::size_t>(query)]).text("\" to \"");
-      out.text(look.tokens[static_cast<std::size_t>(key)]).text("\" ");
+      out.text(inspect::attends::name(words, query - 1)).text(" to ");
+      out.text(inspect::attends::name(words, key - 1)).text(" ");
       out.fixed(100 * static_cast<double>(largest), 1, 0).text(" %");
     }
-    if (pattern != "mixed") out.text(largest >= 0 ? "; " : "").text(pattern);
+    if (largest < 0 || pattern != "mixed") out.text(largest >= 0 ? "; " : "").text(pattern);
     out.text("\n");
   }
   out.text("written: ").text(picture).text("\n");
@@ -138,12 +141,18 @@ void write_page(const std::string& path, const std::string& page) {
   if (!file) throw Error("minilm: cannot write " + path);
 }
 
-void print_words(std::vector<inspect::WeightedWord> words, std::size_t top, Output& out) {
-  std::stable_sort(words.begin(), words.end(),
-                   [](const auto& a, const auto& b) { return a.weight > b.weight; });
-  words.resize(std::min(top, words.size()));
-  for (const inspect::WeightedWord& word : words) {
-    out.fixed(100 * word.weight, 1, 6).text(" %  ").text(word.text).text("\n");
+void print_words(const std::vector<inspect::WeightedWord>& words, std::size_t top, Output& out) {
+  std::vector<std::string> texts;
+  texts.reserve(words.size());
+  for (const inspect::WeightedWord& word : words) texts.push_back(word.text);
+  std::vector<std::size_t> order(words.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return words[a].weight > words[b].weight; });
+  order.resize(std::min(top, order.size()));
+  for (const std::size_t n : order) {
+    out.fixed(100 * words[n].weight, 1, 6).text(" %  ");
+    out.text(inspect::attends::name(texts, static_cast<Index>(n))).text("\n");
   }
 }
 
@@ -184,7 +193,7 @@ void highlight(const CommandLine& line, const SentenceEncoder& encoder) {
   const Look look = look_at(line, encoder, encoder.config().layers);
   if (look.length() < 3) throw Error("minilm: the sentence has no words to highlight");
   const std::vector<double> shares = received(look);
-  const std::vector<std::string> tokens(look.tokens.begin() + 1, look.tokens.end() - 1);
+  const std::vector<std::string> tokens = look.words();
   const auto words = inspect::weighted_words(tokens, shares);
   inspect::HighlightOptions options;
   options.percent = true;

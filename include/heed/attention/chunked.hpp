@@ -119,6 +119,28 @@ void weigh_chunk(const Problem<T>& problem, Index b, Index h, int q_begin, int q
   }
 }
 
+// The chunk's scores become its weights; lse, and the weights where they are asked for, are stored.
+template <class T, class R>
+void normalise_chunk(const Problem<T>& problem, Index b, Index h, int q_begin, int q_end,
+                     const Scratch<R>& scratch, const View<T, 4>& weights) {
+  for (int i = q_begin; i < q_end; ++i) {
+    R* row = scratch.scores + (i - q_begin) * scratch.stride;
+    const R lse = softmax::dense(row, static_cast<int>(scratch.stride));
+    if (problem.lse.data != nullptr) problem.lse(b, h, i) = lse;
+    if (weights.data == nullptr) continue;
+    for (Index j = 0; j < problem.shape.Lk; ++j) weights(b, h, i, j) = static_cast<T>(row[j]);
+  }
+}
+
+template <class T, class R>
+void store_chunk(const Problem<T>& problem, Index b, Index h, int q_begin, int q_end,
+                 const Scratch<R>& scratch) {
+  const R* acc = scratch.acc;
+  for (int i = q_begin; i < q_end; ++i, acc += problem.shape.Dv) {
+    for (Index d = 0; d < problem.shape.Dv; ++d) problem.out(b, h, i, d) = static_cast<T>(acc[d]);
+  }
+}
+
 // Every chunk of every head. `weights` is [B, Hq, Lq, Lk] or has no data.
 template <class T, class M, class S>
 void forward(const Problem<T>& problem, const View<T, 4>& weights, const M& mask, const S& score,
@@ -136,19 +158,9 @@ void forward(const Problem<T>& problem, const View<T, 4>& weights, const M& mask
     const Scratch<R> scratch(carver, shape, chunk);
     score_chunk(problem, b, h, q_begin, q_end, mask::bind(mask, shape, b, h),
                 score::bind(score, shape, b, h), scratch);
-    for (int i = q_begin; i < q_end; ++i) {
-      R* row = scratch.scores + (i - q_begin) * scratch.stride;
-      const R lse = softmax::dense(row, static_cast<int>(scratch.stride));
-      if (problem.lse.data != nullptr) problem.lse(b, h, i) = lse;
-      if (weights.data == nullptr) continue;
-      for (Index j = 0; j < shape.Lk; ++j) weights(b, h, i, j) = static_cast<T>(row[j]);
-    }
+    normalise_chunk(problem, b, h, q_begin, q_end, scratch, weights);
     weigh_chunk(problem, b, h, q_begin, q_end, scratch);
-    for (int i = q_begin; i < q_end; ++i) {
-      for (Index d = 0; d < shape.Dv; ++d) {
-        problem.out(b, h, i, d) = static_cast<T>(scratch.acc[(i - q_begin) * shape.Dv + d]);
-      }
-    }
+    store_chunk(problem, b, h, q_begin, q_end, scratch);
   });
 }
 

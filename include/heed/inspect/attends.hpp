@@ -2,16 +2,15 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
 #include "heed/inspect/cells.hpp"
+#include "heed/inspect/format.hpp"
 #include "heed/inspect/utf8.hpp"
 
 namespace heed::inspect {
@@ -77,12 +76,6 @@ inline std::string list(const std::vector<std::string>& tokens, const std::vecto
   return text;
 }
 
-inline std::string percent(double weight) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f %%", 100 * weight);
-  return text.data();
-}
-
 }  // namespace attends
 
 // "'cat' attends most to 'cat' and 'mat', 28.3 % each". Throws heed::Error where a position has no
@@ -92,7 +85,7 @@ inline std::string attends_text(const Attends& row, const std::vector<std::strin
   const std::string query = attends::name(query_tokens, row.query);
   if (row.has_nan) return query + " has a NaN among its weights";
   if (row.keys.empty()) return query + " attends to nothing";
-  const std::string share = attends::percent(row.weight);
+  const std::string share = percent_text(row.weight);
   const auto tied = static_cast<Index>(row.keys.size());
   if (tied == 1)
     return query + " attends most to " + attends::list(key_tokens, row.keys) + ", " + share;

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -13,6 +11,7 @@
 #include "heed/core/abi.hpp"
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
+#include "heed/inspect/format.hpp"
 
 namespace heed::inspect {
 
@@ -44,11 +43,7 @@ inline double nice_step(double least) {
   return 10 * power;
 }
 
-inline std::string number_text(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.3g", value == 0 ? 0.0 : value);
-  return text.data();
-}
+inline std::string number_text(double value) { return formatted("%.3g", value == 0 ? 0.0 : value); }
 
 // One tick a label where that fits, else every k-th, at the middle of its row or column. Without
 // labels, round indices at least `index_room` pixels apart.

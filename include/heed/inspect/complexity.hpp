@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <ostream>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
+#include "heed/inspect/format.hpp"
 
 namespace heed::inspect {
 
@@ -56,12 +56,6 @@ std::uint64_t product(const char* what, Factors... factors) {
   return result;
 }
 
-inline std::string number(const char* format, double value, const char* unit) {
-  std::array<char, 48> text{};
-  std::snprintf(text.data(), text.size(), format, value);
-  return text.data() + std::string(unit);
-}
-
 // "512 B", "4.00 KiB", "1.50 GiB": 1 KiB is 1024 bytes, and the unit is always written.
 inline std::string bytes_text(std::uint64_t bytes) {
   static constexpr std::array<const char*, 6> units{" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
@@ -69,7 +63,7 @@ inline std::string bytes_text(std::uint64_t bytes) {
   double value = static_cast<double>(bytes) / 1024;
   std::size_t unit = 0;
   while (value >= 1024 && unit + 1 < units.size()) value /= 1024, ++unit;
-  return number("%.2f", value, units[unit]);
+  return formatted("%.2f", value) + units[unit];
 }
 
 inline std::string right(const std::string& text, std::size_t width) {
@@ -113,8 +107,8 @@ inline std::string complexity_table(const std::vector<ComplexityRow>& rows) {
     const double millions = static_cast<double>(row.n2_d_model) / 1e6;
     const double giga = static_cast<double>(row.flops) / 1e9;
     table += count::right(std::to_string(row.length), 9) + " |" +
-             count::right(count::number("%.2f", millions, ""), 16) + " |" +
-             count::right(count::number("%.3f", giga, ""), 16) + " |" +
+             count::right(formatted("%.2f", millions), 16) + " |" +
+             count::right(formatted("%.3f", giga), 16) + " |" +
              count::right(count::bytes_text(row.standard_bytes), 15) + " |" +
              count::right(count::bytes_text(row.flash_bytes), 11) + " |" +
              count::right(count::bytes_text(row.in_and_out_bytes), 13) + '\n';

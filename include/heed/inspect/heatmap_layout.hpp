@@ -3,10 +3,8 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +15,7 @@
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
 #include "heed/inspect/colormap.hpp"
+#include "heed/inspect/format.hpp"
 #include "heed/inspect/image.hpp"
 
 namespace heed::inspect {
@@ -45,9 +44,8 @@ inline constexpr int largest_cell = 48, labelled_cell = 22, widest_labelled_plot
 inline std::string value_text(double value) {
   if (is_nan(value)) return "NaN";
   if (!is_finite(value)) return value > 0 ? "inf" : "-inf";
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), std::abs(value) < 1000 ? "%.2f" : "%.1e", value);
-  return std::string(text.data()) == "-0.00" ? "0.00" : text.data();
+  const std::string text = formatted(std::abs(value) < 1000 ? "%.2f" : "%.1e", value);
+  return text == "-0.00" ? "0.00" : text;
 }
 
 inline Range range_of(const Cells& cells, const HeatmapOptions& options) {

@@ -18,6 +18,7 @@
 #include "heed/core/error.hpp"
 #include "heed/core/types.hpp"
 #include "heed/inspect/colormap.hpp"
+#include "heed/inspect/format.hpp"
 #include "heed/inspect/image.hpp"
 #include "heed/inspect/utf8.hpp"
 
@@ -47,14 +48,6 @@ inline constexpr std::string_view piece_prefix = "##";
 
 inline bool continues_word(const std::string& token) {
   return token.size() > piece_prefix.size() && std::string_view(token).starts_with(piece_prefix);
-}
-
-// Several digits after the point would claim more than a picture can show.
-inline std::string percent_text(double weight) {
-  if (is_nan(weight)) return "NaN";
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f %%", 100 * weight);
-  return text.data();
 }
 
 inline double darkest_weight(const std::vector<WeightedWord>& words, double full_scale) {
@@ -162,7 +155,7 @@ std::string highlight_ansi(const std::vector<std::string>& tokens, const Weights
     line += words::sgr("48", ground, options.terminal);
     line += words::sgr("38", text_on(ground), options.terminal);
     line += ' ' + printable(word.text) + ' ';
-    if (options.percent) line += words::percent_text(word.weight) + ' ';
+    if (options.percent) line += percent_text(word.weight) + ' ';
     line += "\x1b[0m";
   }
   return line + "\x1b[0m";
@@ -187,7 +180,7 @@ std::string highlight_html(const std::vector<std::string>& tokens, const Weights
                      title + "</h1>\n<p>\n";
   for (const WeightedWord& word : sentence) {
     const Color ground = words::ground_of(colors, word.weight, darkest);
-    const std::string share = words::percent_text(word.weight);
+    const std::string share = percent_text(word.weight);
     page += "<span style=\"background:" + words::css(ground) +
             ";color:" + words::css(text_on(ground)) + "\" title=\"" + share + "\">" +
             words::escape_html(word.text);

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <string>
 
 #include "heed/core/abi.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/inspect/format.hpp"
 
 namespace heed::inspect {
 
@@ -67,11 +66,7 @@ Summary summarize(const View<const T, Rank>& tensor) {
 }
 
 // "0.3536": four digits, as people compare them.
-inline std::string short_number(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.4g", value);
-  return text.data();
-}
+inline std::string short_number(double value) { return formatted("%.4g", value); }
 
 // "[-1.5, 2]", "none finite" or "empty".
 inline std::string range_text(const Summary& summary) {

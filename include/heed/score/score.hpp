@@ -3,7 +3,8 @@
 // A score is a function: `value(s, i, j)` is the modified score of query i and key j,
 // `derivative(s, i, j)` its derivative by s at the same s, which the backward pass wants.
 // A score that depends on the shape, the batch or the head answers after `bind(shape, b, h)`, h the
-// query head; `check(shape)`, where there is one, throws heed::Error before anything is computed.
+// query head; what it returns may refer to the score, which must stay. `check(shape)`, where there
+// is one, throws heed::Error before anything is computed.
 // A modified score of −inf counts as masked. A callable (s, i, j) or (s, b, h, i, j) -> float is a
 // score too; it is forward only, having no derivative.
 #pragma once

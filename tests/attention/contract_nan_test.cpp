@@ -1,0 +1,118 @@
+// The contract: NaN and infinity. Behind a mask they change no bit, attended they propagate, and
+// what memory held before never shows.
+#include "support/contract.hpp"
+
+namespace heed {
+namespace {
+
+using test::every_backend;
+using test::Inputs;
+using test::Layout;
+
+template <class T>
+auto attend(const Inputs<T>& in, const mask::any& mask, Backend backend, double dropout = 0) {
+  return attention(in.q.cview(), in.k.cview(), in.v.cview(), mask, {},
+                   {.dropout = dropout, .seed = 3, .backend = backend});
+}
+
+constexpr Index hidden_keys[] = {5, 77, 141, 149};
+bool sees(int, int j) { return j != 5 && j != 77 && j < 140; }
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("NaN or inf behind a mask changes no bit", "", float, double, Half, BFloat16) {
+  const Inputs<TestType> clean({1, 2, 1, 70, 150, 16, 16, 4}, Layout::packed, 3);
+  const mask::any mask = [](int i, int j) { return sees(i, j); };
+  for (const float poison : {test::nan, test::inf, -test::inf}) {
+    Inputs<TestType> dirty = clean;
+    for (const Index j : hidden_keys) {
+      dirty.k.view()(0, 0, j, 2) = static_cast<TestType>(poison);
+      dirty.v.view()(0, 0, j, 1) = static_cast<TestType>(poison);
+    }
+    for (const Backend backend : every_backend) {
+      for (const double dropout : {0.0, 0.3}) {
+        const auto expected = attend(clean, mask, backend, dropout);
+        const auto masked = attend(dirty, mask, backend, dropout);
+        REQUIRE(test::same_bits(expected.out, masked.out));
+        REQUIRE(test::same_bits(expected.lse, masked.lse));
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("NaN behind a score of -inf changes no bit", "", float, double, Half, BFloat16) {
+  const Inputs<TestType> clean({1, 2, 1, 70, 150, 16, 16, 4}, Layout::packed, 3);
+  Tensor2<float> bias(70, 150);
+  for (Index n = 0; n < bias.size(); ++n) {
+    bias.data()[n] = sees(0, static_cast<int>(n % 150)) ? 0.0f : -test::inf;
+  }
+  // Only the values can be poisoned: a key of NaN makes its score NaN + −inf, which is NaN.
+  Inputs<TestType> dirty = clean;
+  for (const Index j : hidden_keys) {
+    dirty.v.view()(0, 0, j, 1) = static_cast<TestType>(test::nan);
+  }
+  for (const Backend backend : every_backend) {
+    const auto biased = [&](const Inputs<TestType>& in) {
+      return attention(in.q.cview(), in.k.cview(), in.v.cview(), {}, score::bias(bias),
+                       {.backend = backend});
+    };
+    REQUIRE(test::same_bits(biased(clean).out, biased(dirty).out));
+  }
+}
+
+#if !defined(__FAST_MATH__)
+TEMPLATE_TEST_CASE("NaN in something attended propagates, and only there", "", float, double, Half,
+                   BFloat16) {
+  const Inputs<TestType> clean({1, 1, 1, 70, 150, 16, 16, 4}, Layout::packed, 4);
+  const auto nan = static_cast<TestType>(test::nan);
+  const mask::any causal = mask::causal();
+  Inputs<TestType> in_q = clean;
+  in_q.q.view()(0, 0, 7, 3) = nan;
+  Inputs<TestType> in_k = clean;
+  in_k.k.view()(0, 0, 100, 3) = nan;  // seen by queries from 20 on
+  Inputs<TestType> in_v = clean;
+  in_v.v.view()(0, 0, 100, 3) = nan;
+  for (const Backend backend : every_backend) {
+    const auto expected = attend(clean, causal, backend);
+    const auto q_result = attend(in_q, causal, backend);
+    const auto k_result = attend(in_k, causal, backend);
+    const auto v_result = attend(in_v, causal, backend);
+    // NaN where it should be, and elsewhere the bits that were there without it.
+    const auto right = [&](const auto& result, Index i, Index d, bool poisoned) {
+      const TestType x = result.out(0, 0, i, d);
+      return poisoned ? is_nan(static_cast<double>(x)) : x == expected.out(0, 0, i, d);
+    };
+    for (Index i = 0; i < 70; ++i) {
+      for (Index d = 0; d < 16; ++d) {
+        CAPTURE(i, d);
+        REQUIRE(right(q_result, i, d, i == 7));
+        REQUIRE(right(k_result, i, d, i >= 20));
+        REQUIRE(right(v_result, i, d, i >= 20 && d == 3));
+      }
+      REQUIRE(is_nan(q_result.lse(0, 0, i)) == (i == 7));
+      REQUIRE(is_nan(k_result.lse(0, 0, i)) == (i >= 20));
+      REQUIRE(v_result.lse(0, 0, i) == expected.lse(0, 0, i));
+    }
+  }
+}
+#endif
+
+TEMPLATE_TEST_CASE("what the results held before does not matter", "", float, double, Half,
+                   BFloat16) {
+  const Inputs<TestType> in({2, 2, 1, 70, 90, 16, 16, 4}, Layout::packed, 7);
+  const mask::any causal = mask::causal();
+  for (const Backend backend : every_backend) {
+    auto result = attend(in, causal, backend);
+    const auto expected = result;
+    for (Index n = 0; n < result.out.size(); ++n) {
+      result.out.data()[n] = static_cast<TestType>(test::nan);
+    }
+    result.lse.setConstant(test::nan);
+    attention_into(result, in.q.cview(), in.k.cview(), in.v.cview(), causal, {},
+                   {.seed = 3, .backend = backend});
+    REQUIRE(test::same_bits(result.out, expected.out));
+    REQUIRE(test::same_bits(result.lse, expected.lse));
+  }
+}
+
+}  // namespace heed

@@ -1,0 +1,233 @@
+// The contract: which number comes out. Scale, order of operations, masks, blind rows, dropout,
+// lse, on every path that computes attention and for every type.
+#include <bit>
+
+#include "support/contract.hpp"
+
+namespace heed {
+namespace {
+
+using test::every_backend;
+using test::Inputs;
+using test::Layout;
+using test::Small;
+
+// What a result in T may be off by, its values being below 1 in magnitude.
+template <class T>
+double tolerance() {
+  return 1e-6 + 4 * test::unit_roundoff<T>();
+}
+
+template <class T>
+bool is_plus_zero(const T& x) {
+  return std::bit_cast<std::uint64_t>(static_cast<double>(x)) == 0;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("scale is 1/sqrt(D) unless given", "", float, double, Half, BFloat16) {
+  const Small<TestType> s;
+  for (const Backend backend : every_backend) {
+    const auto plain = attention(s.q, s.k, s.v, {}, {}, {.backend = backend});
+    const auto same = attention(s.q, s.k, s.v, {}, {}, {.scale = 0.5, .backend = backend});
+    REQUIRE(test::same_bits(plain.out, same.out));
+    const auto other = attention(s.q, s.k, s.v, {}, {}, {.scale = 2, .backend = backend});
+    REQUIRE(test::max_difference(plain.out, other.out) > 1e-2);
+    const auto uniform = attention(s.q, s.k, s.v, {}, {}, {.scale = 0, .backend = backend});
+    for (Index i = 0; i < 5; ++i) REQUIRE(uniform.lse(i) == Approx(std::log(7.0)));
+  }
+}
+
+TEMPLATE_TEST_CASE("order of operations: scale, scores as written, mask, softmax", "", float,
+                   double, Half, BFloat16) {
+  const Small<TestType> s;
+  const std::vector<float> slopes{0.25f};
+  const mask::any see = [](int i, int j) { return (i + j) % 3 != 0; };
+  const auto score = score::soft_cap(0.5) >> score::alibi(slopes) >>
+                     [](auto x, int, int j) { return j == 4 ? x * 3 : x; };
+  for (const Backend backend : every_backend) {
+    const auto r = attention(s.q, s.k, s.v, see, score, {.scale = 0.75, .backend = backend});
+    for (Index i = 0; i < 5; ++i) {
+      double sum = 0;
+      double value = 0;
+      for (Index j = 0; j < 7; ++j) {
+        if ((i + j) % 3 == 0) continue;
+        double dot = 0;
+        for (Index d = 0; d < 4; ++d) {
+          dot += static_cast<double>(s.q(i, d)) * static_cast<double>(s.k(j, d));
+        }
+        double x = 0.5 * std::tanh(0.75 * dot / 0.5);
+        x -= 0.25 * std::abs(static_cast<double>(i + 2 - j));
+        if (j == 4) x *= 3;
+        sum += std::exp(x);
+        value += std::exp(x) * static_cast<double>(s.v(j, 1));
+      }
+      const double out = static_cast<double>(r.out(i, 1));
+      REQUIRE(std::abs(out - value / sum) <= tolerance<TestType>());
+      REQUIRE(r.lse(i) == Approx(std::log(sum)).epsilon(1e-5));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("a mask that is true attends; a bias of -inf is a mask", "", float, double, Half,
+                   BFloat16) {
+  const Small<TestType> s;
+  Tensor2<float> keep(5, 7);
+  Tensor2<float> bias(5, 7);
+  for (Index n = 0; n < 35; ++n) {
+    const bool attends = n % 4 != 1;
+    keep.data()[n] = attends ? -2.5f : 0.0f;
+    bias.data()[n] = attends ? 0.0f : -test::inf;
+  }
+  const mask::any visible = mask::dense(keep);
+  for (const Backend backend : every_backend) {
+    const auto masked = attention(s.q, s.k, s.v, visible, {}, {.backend = backend});
+    const auto biased = attention(s.q, s.k, s.v, {}, score::bias(bias), {.backend = backend});
+    REQUIRE(test::same_bits(masked.out, biased.out));
+    REQUIRE(test::same_bits(masked.lse, biased.lse));
+  }
+}
+
+TEMPLATE_TEST_CASE("causal is aligned to the end of the keys by default", "", float, double, Half,
+                   BFloat16) {
+  const Small<TestType> s;
+  const mask::any end = mask::causal();
+  const mask::any start = mask::causal(mask::align::start);
+  const mask::any by_hand = [](int i, int j) { return j <= i + 2; };
+  for (const Backend backend : every_backend) {
+    const auto see = [&](const mask::any& mask) {
+      return attention(s.q, s.k, s.v, mask, {}, {.backend = backend}).out;
+    };
+    REQUIRE(test::same_bits(see(end), see(by_hand)));
+    const auto first = see(start);
+    for (Index d = 0; d < 3; ++d) REQUIRE(first(0, d) == s.v(0, d));  // sees key 0 alone
+  }
+}
+
+TEST_CASE("window: both ends inclusive, at the query's aligned position") {
+  const Small<float> s;
+  const auto r = attention(s.q, s.k, s.v, mask::window(1, 2));
+  const auto by_hand =
+      attention(s.q, s.k, s.v, [](int i, int j) { return j >= i + 2 - 1 && j <= i + 2 + 2; });
+  REQUIRE(test::same_bits(r.out, by_hand.out));
+  REQUIRE(test::same_bits(attention(s.q, s.k, s.v, mask::window(2)).out,
+                          attention(s.q, s.k, s.v, mask::window(2, 2)).out));
+  REQUIRE(test::same_bits(attention(s.q, s.k, s.v, mask::local(5)).out,
+                          attention(s.q, s.k, s.v, mask::window(2)).out));
+}
+
+TEST_CASE("a window whose first tiles are wholly masked") {
+  const Inputs<float> in({1, 1, 1, 300, 300, 16, 16, 4}, Layout::packed, 2);
+  const auto q = in.q.cview();
+  const auto k = in.k.cview();
+  const auto v = in.v.cview();
+  // Only the lambda form makes a kernel compute the masked tiles.
+  const auto far = [](int i, int j) { return j - i >= -3 && j - i <= 0; };
+  const auto truth = reference::attention<double>(q, k, v, far);
+  const auto naive = reference::attention(q, k, v, far);
+  test::require_accurate<float>(attention(q, k, v, far), naive, truth);
+  test::require_accurate<float>(attention(q, k, v, mask::window(3, 0)), naive, truth);
+}
+
+TEMPLATE_TEST_CASE("causal with more queries than keys leaves the first rows blind", "", float,
+                   double, Half, BFloat16) {
+  const Inputs<TestType> in({1, 1, 1, 150, 100, 8, 8, 4}, Layout::packed, 1);
+  const mask::any causal = mask::causal();
+  for (const Backend backend : every_backend) {
+    const auto r =
+        attention(in.q.cview(), in.k.cview(), in.v.cview(), causal, {}, {.backend = backend});
+    for (Index i = 0; i < 50; ++i) {
+      REQUIRE(is_masked(r.lse(0, 0, i)));
+      for (Index d = 0; d < 8; ++d) REQUIRE(is_plus_zero(r.out(0, 0, i, d)));
+    }
+    REQUIRE(!is_masked(r.lse(0, 0, 50)));
+  }
+}
+
+TEMPLATE_TEST_CASE("a row that sees no key: out 0, weights 0, lse -inf", "", float, double, Half,
+                   BFloat16) {
+  const Small<TestType> s;
+  const mask::any see = [](int i, int) { return i != 3; };
+  for (const double dropout : {0.0, 0.5}) {
+    for (const Backend backend : every_backend) {
+      const auto r =
+          attention(s.q, s.k, s.v, see, {}, {.dropout = dropout, .seed = 7, .backend = backend});
+      for (Index d = 0; d < 3; ++d) REQUIRE(is_plus_zero(r.out(3, d)));
+      REQUIRE(is_masked(r.lse(3)));
+      REQUIRE(!is_masked(r.lse(2)));
+    }
+  }
+  const auto textbook = reference::attention(s.q, s.k, s.v, see);
+  const auto chunked = chunked::attention(s.q, s.k, s.v, see, {}, {.weights = true});
+  for (Index j = 0; j < 7; ++j) {
+    REQUIRE(is_plus_zero(textbook.weights(3, j)));
+    REQUIRE(is_plus_zero(chunked.weights(3, j)));
+  }
+}
+
+TEMPLATE_TEST_CASE("dropout follows Philox: the same weights are dropped on every path", "", float,
+                   double, Half, BFloat16) {
+  const Inputs<TestType> in({2, 3, 1, 70, 90, 8, 8, 4}, Layout::packed, 5);
+  const auto q = in.q.cview();
+  const auto k = in.k.cview();
+  const auto v = in.v.cview();
+  const mask::any causal = mask::causal();
+  const Options options{.dropout = 0.3, .seed = 1234567890123ull};
+  const auto textbook = reference::attention(q, k, v, causal, {}, options);
+  const auto threshold = static_cast<std::uint32_t>(0.3 * 4294967296.0);
+  Index dropped = 0;
+  Index attended = 0;
+  for (Index b = 0; b < 2; ++b) {
+    for (Index h = 0; h < 3; ++h) {
+      for (Index i = 0; i < 70; ++i) {
+        for (Index j = 0; j <= i + 20; ++j) {
+          const auto u = [](Index x) { return static_cast<std::uint32_t>(x); };
+          const bool kept =
+              philox(options.seed, {u(j / 4), u(i), u(h), u(b)})[u(j % 4)] >= threshold;
+          const double w = static_cast<double>(textbook.weights(b, h, i, j));
+          const double d = static_cast<double>(textbook.dropped_weights(b, h, i, j));
+          REQUIRE(d == Approx(kept ? w / 0.7 : 0.0).epsilon(tolerance<TestType>()));
+          dropped += kept ? 0 : 1;
+          ++attended;
+        }
+      }
+    }
+  }
+  REQUIRE(std::abs(static_cast<double>(dropped) / static_cast<double>(attended) - 0.3) < 0.01);
+  const auto truth = reference::attention<double>(q, k, v, causal, {}, options);
+  const auto undropped = reference::attention<double>(q, k, v, causal);
+  REQUIRE(test::max_difference(truth.lse, undropped.lse) == 0);  // lse is before dropout
+  for (const Backend backend : {Backend::flash, Backend::chunked}) {
+    Options with = options;
+    with.backend = backend;
+    test::require_accurate<TestType>(attention(q, k, v, causal, {}, with), textbook, truth);
+  }
+  for (const Backend backend : every_backend) {
+    const auto all = attention(q, k, v, causal, {}, {.dropout = 1, .backend = backend});
+    REQUIRE(test::max_magnitude(all.out) == 0);
+    const auto none = attention(q, k, v, causal, {}, {.dropout = 0, .seed = 5, .backend = backend});
+    const auto plain = attention(q, k, v, causal, {}, {.backend = backend});
+    REQUIRE(test::same_bits(none.out, plain.out));
+  }
+}
+
+TEMPLATE_TEST_CASE("lse is the natural log of the sum of exp, float for the half types", "", float,
+                   double, Half, BFloat16) {
+  const Inputs<TestType> in({1, 1, 1, 5, 70, 8, 8, 4}, Layout::packed, 6);
+  const auto q = in.q.cview();
+  const auto k = in.k.cview();
+  const auto v = in.v.cview();
+  const auto truth = reference::attention<double>(q, k, v, mask::any());
+  for (const Backend backend : every_backend) {
+    const auto r = attention(q, k, v, mask::any(), {}, {.backend = backend});
+    using Lse = typename decltype(r.lse)::Scalar;
+    static_assert(std::is_same_v<Lse, std::conditional_t<sizeof(TestType) == 8, double, float>>);
+    for (Index i = 0; i < 5; ++i) {
+      double sum = 0;
+      for (Index j = 0; j < 70; ++j) sum += std::exp(truth.scores(0, 0, i, j));
+      REQUIRE(r.lse(0, 0, i) == Approx(std::log(sum)).epsilon(sizeof(Lse) == 8 ? 1e-13 : 1e-5));
+    }
+  }
+}
+
+}  // namespace heed
