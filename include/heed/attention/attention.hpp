@@ -21,39 +21,32 @@ inline constexpr bool is_result = false;
 template <class Out, class Lse>
 inline constexpr bool is_result<Result<Out, Lse>> = true;
 
-// Which path a call takes, on how many workers, in how much scratch.
+// Which path a call takes, cut how, in how much scratch.
 struct Plan {
   Backend backend;
   const char* why;
-  Index chunk;
-  int workers;
+  FlashPlan cut;        // of flash and of chunked
   Index scratch_bytes;  // of all workers together
-  FlashPlan flash;
 };
 
 inline namespace HEED_ABI {
 
 template <class T>
 Plan make_plan(const Shape& shape, const Options& options) {
-  using R = Accum<T>;
   const bool automatic = options.backend == Backend::automatic;
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: exact, and scratch does not grow with the lengths"
                       : "options.backend asked for it",
-            chunked::chunk_of(chunked::Options{}.chunk, shape),
-            1,
-            0,
-            flash_plan(shape, simd::kernels<T>(isa()).geometry, sizeof(R), options.threads,
-                       options.executor)};
-  if (plan.backend == Backend::flash) {
-    plan.workers = plan.flash.workers;
-    plan.scratch_bytes = checked_product(flash_scratch_bytes<R>(shape, plan.flash), plan.workers);
-  } else if (plan.backend == Backend::chunked) {
-    const Index tasks = chunked::tasks(shape, plan.chunk);
-    plan.workers = worker_count(tasks, options.threads, options.executor);
-    plan.scratch_bytes =
-        checked_product(chunked::scratch_bytes<R>(shape, plan.chunk), plan.workers);
-  }
+            {},
+            0};
+  if (plan.backend == Backend::reference) return plan;
+  const simd::Geometry cell = simd::kernels<T>(isa()).geometry;
+  plan.cut =
+      plan.backend == Backend::flash
+          ? flash_plan(shape, cell, sizeof(Accum<T>), options.threads, options.executor)
+          : chunked::plan(shape, cell, chunked::Options{}.chunk, options.threads, options.executor);
+  plan.scratch_bytes =
+      checked_product(flash_scratch_bytes<Accum<T>>(shape, plan.cut), plan.cut.workers);
   return plan;
 }
 
@@ -62,11 +55,11 @@ inline CallReport describe(const Plan& plan, const Options& options) {
   report.backend = plan.backend == Backend::flash     ? "flash"
                    : plan.backend == Backend::chunked ? "chunked"
                                                       : "reference";
-  report.isa = plan.backend == Backend::flash ? name_of(isa()) : "plain C++";
+  report.isa = plan.backend == Backend::reference ? "plain C++" : name_of(isa());
   report.why = plan.why;
   report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
                                                        : parallel_name(options.executor);
-  report.threads = plan.workers;
+  report.threads = plan.cut.workers;
   report.scratch_bytes = static_cast<std::size_t>(plan.scratch_bytes);
   return report;
 }
@@ -91,13 +84,10 @@ template <class T, class M, class S>
 void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
   const Plan plan = make_plan<T>(problem.shape, options);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
-  if (plan.backend == Backend::flash) {
-    flash_forward(problem, mask, score, plan.flash, isa(), options.executor, scratch.begin());
-  } else if (plan.backend == Backend::chunked) {
-    chunked::forward(problem, View<T, 4>{nullptr, {}, {}}, mask, score, plan.chunk, plan.workers,
-                     options.executor, scratch.begin());
-  } else {
+  if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);
+  } else {
+    flash_forward(problem, mask, score, plan.cut, isa(), options.executor, scratch.begin());
   }
   if (options.report != nullptr) *options.report = describe(plan, options);
 }

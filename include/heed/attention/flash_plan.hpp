@@ -12,13 +12,13 @@ namespace heed {
 
 struct FlashPlan {
   simd::Geometry cell;
-  int block;    // keys that are packed together; the softmax goes on from block to block
+  Index block;  // keys that are packed together; the softmax goes on from block to block
   int strip;    // groups of queries that sweep a block together
   int queries;  // of one head in a task
   int heads;    // in a task
   Index tiles;  // tasks of a head, or of `heads` heads
   Index tasks;
-  int workers;
+  int workers = 1;
 
   // Rows of a task, in whole groups.
   Index rows() const { return cell.groups(Index{heads} * queries) * cell.rows; }
@@ -41,23 +41,24 @@ struct FlashScratch {
       : q(carver.array<R>(checked_product(plan.rows(), shape.D))),
         kt(carver.array<R>(checked_product(shape.D, plan.block))),
         v(carver.array<R>(checked_product(plan.cell.columns(shape.Dv), plan.block))),
-        scores(carver.array<R>(Index{plan.strip} * plan.cell.rows * plan.block)),
+        scores(carver.array<R>(checked_product(Index{plan.strip} * plan.cell.rows, plan.block))),
         acc(carver.array<R>(checked_product(plan.rows(), plan.cell.columns(shape.Dv)))),
         max(carver.array<R>(plan.rows())),
         sum(carver.array<R>(plan.rows())),
-        live(carver.array<std::uint8_t>(plan.strip * plan.cell.panels(plan.block))),
-        seen(carver.array<std::uint8_t>(Index{plan.strip} * plan.cell.rows * plan.block)) {}
+        live(carver.array<std::uint8_t>(checked_product(plan.strip, plan.cell.panels(plan.block)))),
+        seen(carver.array<std::uint8_t>(
+            checked_product(Index{plan.strip} * plan.cell.rows, plan.block))) {}
 };
 
 inline namespace HEED_ABI {
 
 // Keys whose packed form, and that of their values, stay in the second cache while a task sweeps
 // them. It depends on the width alone, as the bits of the result do on it.
-inline int flash_block(const Shape& shape, const simd::Geometry& cell, int bytes) {
+inline Index flash_block(const Shape& shape, const simd::Geometry& cell, int bytes) {
   constexpr Index packed_bytes = 64 * 1024;
   const Index widest = std::max<Index>({shape.D, shape.Dv, 1});
   const Index keys = std::clamp<Index>(packed_bytes / (widest * bytes), 64, 512);
-  return static_cast<int>(std::min(cell.panels(keys), cell.panels(shape.Lk)) * cell.panel);
+  return std::min(cell.panels(keys), cell.panels(shape.Lk)) * cell.panel;
 }
 
 // Queries of a task: many, since each task packs its keys anew (512 queries hide that at 1 %), but

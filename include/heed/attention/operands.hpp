@@ -56,10 +56,15 @@ Shape check_call(const char* call, const Q& q, const K& k, const V& v, const M& 
 template <class Q, class K, class V>
 Problem<ScalarOf<Q>> make_problem(const Q& q, const K& k, const V& v, const Shape& shape,
                                   const Options& options) {
-  return {lift(view_of(q)),         lift(view_of(k)),
-          lift(view_of(v)),         {nullptr, {}, {}},
-          {nullptr, {}, {}},        shape,
-          scale_of(options, shape), Dropout::of(options.dropout, options.seed)};
+  return {lift(view_of(q)),
+          lift(view_of(k)),
+          lift(view_of(v)),
+          {nullptr, {}, {}},
+          {nullptr, {}, {}},
+          {nullptr, {}, {}},
+          shape,
+          scale_of(options, shape),
+          Dropout::of(options.dropout, options.seed)};
 }
 
 // A result in q's layout: [B, Hq, Lq, Dv], [B, Lq, Dv] or [Lq, Dv].

@@ -18,6 +18,7 @@ struct Problem {
   View<const T, 4> v;     // [B, Hkv, Lk, Dv]
   View<T, 4> out;         // [B, Hq,  Lq, Dv]
   View<Accum<T>, 3> lse;  // [B, Hq,  Lq], natural log; no data: not wanted
+  View<T, 4> weights;     // [B, Hq,  Lq, Lk], zeros; no data: not wanted
   Shape shape;
   double scale;
   Dropout dropout;

@@ -1,19 +1,15 @@
 // What happens to a cell of scores between q·kᵀ and the softmax: scale, score, mask.
 #pragma once
 
-#include <numbers>
 #include <type_traits>
 
 #include "heed/core/types.hpp"
 #include "heed/mask/mask.hpp"
 #include "heed/score/score.hpp"
 #include "heed/simd/vector.hpp"
+#include "heed/softmax/online.hpp"
 
 namespace heed {
-
-// Scores are kept in base 2, softmax(s) = 2^(s·log2 e) / Σ 2^(s·log2 e): exp2 is cheaper than exp.
-template <class R>
-inline constexpr R log2_e = std::numbers::log2e_v<R>;
 
 // Without a score the scale and log2 e are folded into q, and only the mask is left to do.
 template <class S>
@@ -63,7 +59,7 @@ struct Rewrite {
   }
 
   [[gnu::always_inline]] inline R modified(R dot, int i, int j) const {
-    return static_cast<R>(score.value(scale * dot, i, j)) * log2_e<R>;
+    return static_cast<R>(score.value(scale * dot, i, j)) * softmax::log2_e<R>;
   }
 
   template <int Panel>

@@ -27,8 +27,9 @@ template <class R>
 using SignedBitsOf = std::conditional_t<sizeof(R) == 4, std::int32_t, std::int64_t>;
 
 // What exp2 is made of: 2^x = 2^n · 2^f with n whole and f in [−1/2, 1/2], 2^f a minimax
-// polynomial. Its relative error is 2.5e-9 for float and 1.8e-17 for double. 2^0 is exactly 1, so that a key seen
-// alone has a weight of exactly 1; degree 5 with that condition would be off by 4.3e-7.
+// polynomial. Its relative error is 2.5e-9 for float and 1.8e-17 for double. 2^0 is exactly 1, so
+// that a key seen alone has a weight of exactly 1; degree 5 with that condition would be off
+// by 4.3e-7.
 template <class R>
 struct Exp2;
 
@@ -37,10 +38,13 @@ struct Exp2<float> {
   static constexpr int mantissa = 23, bias = 127, terms = 7;
   static constexpr float magic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number
   static constexpr float lowest = -127;        // 2^lowest comes out as exactly 0
-  static constexpr float polynomial[terms] = {
-      0.00015461444698569129f, 0.0013400428177615838f, 0.0096180566785246381f,
-      0.055503272266703021f,   0.24022650922288759f,   0.69314720670283260f,
-      1.0f};
+  static constexpr float polynomial[terms] = {0.00015461444698569129f,
+                                              0.0013400428177615838f,
+                                              0.0096180566785246381f,
+                                              0.055503272266703021f,
+                                              0.24022650922288759f,
+                                              0.69314720670283260f,
+                                              1.0f};
 };
 
 template <>

@@ -1,47 +1,39 @@
-// The running softmax of one row: keys come in pieces, nothing but a maximum and a sum is kept.
-// Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018), Algorithm 3.
+// What is kept of a row whose keys come in pieces: a maximum and a sum, in base 2.
+// Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018).
 #pragma once
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "heed/core/abi.hpp"
 #include "heed/core/types.hpp"
 
 namespace heed::softmax {
 
+// Scores are kept in base 2, softmax(s) = 2^(s·log2 e) / Σ 2^(s·log2 e): exp2 is cheaper than exp.
+template <class R>
+inline constexpr R log2_e = std::numbers::log2e_v<R>;
+
 template <class R>
 struct Row {
-  R max = std::numeric_limits<R>::lowest();  // of the scores seen so far
-  R sum = 0;                                 // of exp(score − max)
+  R max = std::numeric_limits<R>::lowest();  // of the scores seen so far, times log2 e
+  R sum = 0;                                 // of exp2(score − max)
 
   // A row that has seen a key has a sum of at least 1, or NaN.
   constexpr bool blind() const { return sum == R(0); }
 
   // Natural log of the sum of exp(score); −inf for a blind row.
-  R lse() const { return mask_if(blind(), max + std::log(sum)); }
+  R lse() const { return mask_if(blind(), (max + std::log2(sum)) * std::numbers::ln2_v<R>); }
 };
 
 inline namespace HEED_ABI {
 
-// Takes in `count` scores and leaves exp(score − max) in their place, exactly 0 for masked ones.
-// Returns the factor for whatever was summed under the previous maximum; 1 where that still holds.
+// The row of the keys of both. What was summed under either maximum follows by 2^(its − the new).
 template <class R>
-R update(Row<R>& row, R* scores, int count) {
-  R highest = row.max;
-  for (int c = 0; c < count; ++c) {
-    const R score = is_masked(scores[c]) ? row.max : scores[c];
-    highest = score > highest ? score : highest;
-  }
-  const R shrink = highest > row.max ? std::exp(row.max - highest) : R(1);
-  R sum = 0;
-  for (int c = 0; c < count; ++c) {
-    scores[c] = is_masked(scores[c]) ? R(0) : std::exp(scores[c] - highest);
-    sum += scores[c];
-  }
-  row.sum = row.sum * shrink + sum;
-  row.max = highest;
-  return shrink;
+Row<R> merge(const Row<R>& a, const Row<R>& b) {
+  const R max = a.max > b.max ? a.max : b.max;
+  return {max, a.sum * std::exp2(a.max - max) + b.sum * std::exp2(b.max - max)};
 }
 
 }  // namespace HEED_ABI

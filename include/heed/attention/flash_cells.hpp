@@ -1,0 +1,130 @@
+// What happens to the cells of a strip besides the two products: which are computed, what becomes
+// of their scores, which weights are dropped.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/attention/flash_task.hpp"
+#include "heed/attention/rewrite.hpp"
+
+namespace heed {
+
+inline namespace HEED_ABI {
+
+// Which cells of a strip are to be computed, as mask::Coverage. Returns that of all together.
+template <class T, class M, class S>
+mask::Coverage find_live_cells(const FlashTask<T, M, S>& task, int first_group, int groups,
+                               int k_begin, int k_end) {
+  const simd::Geometry& cell = task.plan.cell;
+  const auto coverage = [&](int group, int count, int begin, int end) {
+    return coverage_of(task.mask, task.problem.shape, task.rows, group * cell.rows,
+                       (group + count) * cell.rows, begin, end);
+  };
+  const auto panels = static_cast<int>(cell.panels(k_end - k_begin));
+  std::uint8_t* live = task.scratch.live;
+  const mask::Coverage whole = coverage(first_group, groups, k_begin, k_end);
+  std::fill_n(live, Index{groups} * panels, static_cast<std::uint8_t>(whole));
+  if (whole != mask::Coverage::Partial) return whole;
+  bool any = false;
+  for (int g = 0; g < groups; ++g, live += panels) {
+    const mask::Coverage row = coverage(first_group + g, 1, k_begin, k_end);
+    for (int p = 0; p < panels; ++p) {
+      const int begin = k_begin + p * cell.panel;
+      const mask::Coverage found =
+          row == mask::Coverage::Partial
+              ? coverage(first_group + g, 1, begin, std::min(begin + cell.panel, k_end))
+              : row;
+      live[p] = static_cast<std::uint8_t>(found);
+      any |= found != mask::Coverage::Empty;
+    }
+  }
+  return any ? mask::Coverage::Partial : mask::Coverage::Empty;
+}
+
+// f(head, cell of scores, tile) for every piece of a live cell that lies in one head.
+template <class T, class M, class S, class F>
+void for_each_live_piece(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
+                         int first_group, int k_begin, F&& f) {
+  const simd::Geometry& cell = task.plan.cell;
+  for (int g = 0; g < strip.groups; ++g) {
+    const int first = (first_group + g) * cell.rows;
+    for_each_stretch(
+        task.rows, first, first + cell.rows, [&](Index h, int row, int begin, int end) {
+          for (int p = 0; p < strip.panels; ++p) {
+            const Index at = Index{g} * strip.panels + p;
+            if (strip.live[at] == 0) continue;
+            const int j = k_begin + p * cell.panel;
+            const mask::Tile tile{begin, end, j, std::min(j + cell.panel, k_begin + strip.keys)};
+            f(h, strip.scores + (at * cell.rows + row - first) * cell.panel, tile,
+              static_cast<mask::Coverage>(strip.live[at]));
+          }
+        });
+  }
+}
+
+// Scores of a strip: scaled, modified, masked.
+template <class T, class M, class S>
+void rewrite_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
+                   int first_group, int k_begin) {
+  using R = Accum<T>;
+  using mask::Coverage;
+  const Problem<T>& problem = task.problem;
+  for_each_live_piece(
+      task, strip, first_group, k_begin,
+      [&](Index h, R* scores, const mask::Tile& tile, Coverage coverage) {
+        const bool whole = tile.k_end - tile.k_begin == task.plan.cell.panel;
+        if (folds_scale<S> && whole && coverage == Coverage::Full) return;
+        const auto mask = mask::bind(task.mask, problem.shape, task.rows.b, h);
+        const auto score = score::bind(task.score, problem.shape, task.rows.b, h);
+        using Cell = Rewrite<R, decltype(mask), decltype(score)>;
+        const Cell rewrite{mask, score, static_cast<R>(problem.scale), coverage != Coverage::Full};
+        simd::rewriter<R, Cell, mask::Tile>(task.isa)(rewrite, scores, tile);
+      });
+}
+
+template <class T, class M, class S>
+void drop_weights(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
+                  int first_group, int k_begin) {
+  using R = Accum<T>;
+  const Dropout& dropout = task.problem.dropout;
+  const int panel = task.plan.cell.panel;
+  for_each_live_piece(task, strip, first_group, k_begin,
+                      [&](Index h, R* p, const mask::Tile& tile, mask::Coverage) {
+                        for (int i = tile.q_begin; i < tile.q_end; ++i, p += panel) {
+                          for (int j = tile.k_begin; j < tile.k_end; ++j) {
+                            const bool kept = dropout.keeps(static_cast<std::uint32_t>(task.rows.b),
+                                                            static_cast<std::uint32_t>(h),
+                                                            static_cast<std::uint32_t>(i),
+                                                            static_cast<std::uint32_t>(j));
+                            p[j - tile.k_begin] *= kept ? static_cast<R>(dropout.keep_scale) : R(0);
+                          }
+                        }
+                      });
+}
+
+// weights = p / sum, 0 where nothing is seen: of a plan with a single block, whose sums are
+// complete.
+template <class T, class M, class S>
+void store_weights(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
+                   int first_group) {
+  using R = Accum<T>;
+  const simd::Geometry& cell = task.plan.cell;
+  const int first = first_group * cell.rows;
+  const auto store = [&](Index h, int row, int begin, int end) {
+    for (int i = begin; i < end; ++i, ++row) {
+      const Index group = (row - first) / cell.rows;
+      const Index r = (row - first) % cell.rows;
+      const R sum = strip.sum[row - first];
+      for (int j = 0; j < strip.keys; ++j) {
+        const Index at = group * strip.panels + j / cell.panel;
+        const R p = strip.scores[(at * cell.rows + r) * cell.panel + j % cell.panel];
+        const bool seen = strip.live[at] != 0 && sum != R(0);
+        task.problem.weights(task.rows.b, h, i, j) = static_cast<T>(seen ? p / sum : R(0));
+      }
+    }
+  };
+  for_each_stretch(task.rows, first, first + strip.groups * cell.rows, store);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,174 @@
+// Part of kernels.inl: rows of any strides and types in and out of packed form.
+
+// width<R> elements of any type as R.
+template <class R, class T>
+HEED_INLINE Vec<R> widen(const T* from) {
+  if constexpr (std::is_same_v<R, T>) {
+    return load(from);
+  } else if constexpr (Element<T>::format == Format::bfloat16) {
+    using Short = Register<std::uint16_t, width<R>>;
+    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
+    const auto upper = *reinterpret_cast<const typename Short::unaligned*>(from);
+    return (Vec<R>)(__builtin_convertvector(upper, Bits) << 16);
+  } else {
+    return from_half(from);
+  }
+}
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+template <class R, class T>
+HEED_INLINE void narrow(Vec<R> v, T* to) {
+  if constexpr (std::is_same_v<R, T>) {
+    store(to, v);
+  } else if constexpr (Element<T>::format == Format::bfloat16) {
+    using Short = Register<std::uint16_t, width<R>>;
+    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
+    const Bits bits = (Bits)v;
+    const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const Bits quiet = (bits >> 16) | 0x40u;
+    const Bits chosen = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+    *reinterpret_cast<typename Short::unaligned*>(to) =
+        __builtin_convertvector(chosen, typename Short::type);
+  } else {
+    to_half(v, to);
+  }
+}
+
+// `count` ≤ width elements, the rest 0.
+template <class R, class T>
+HEED_INLINE Vec<R> widen_some(const T* from, Index step, Index count) {
+  if (step == 1 && count >= width<R>) return widen<R>(from);
+  Array<T, width<R>> some = {};
+  for (Index n = 0; n < count && n < width<R>; ++n) some[n] = from[n * step];
+  return widen<R>(some);
+}
+
+// to[r][d] = scale·x(r, d), `count` rows.
+template <class T>
+void load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* to) {
+  using R = Accum<T>;
+  for (int r = 0; r < count; ++r, to += x.extent[1]) {
+    const T* from = x.data + r * x.stride[0];
+    Index d = 0;
+    for (; d + width<R> <= x.extent[1]; d += width<R>) {
+      store(to + d, scale * widen_some<R>(from + d * x.stride[1], x.stride[1], width<R>));
+    }
+    for (; d < x.extent[1]; ++d) to[d] = scale * static_cast<R>(from[d * x.stride[1]]);
+  }
+}
+
+template <class R, int Step, std::size_t... J>
+HEED_INLINE void exchange(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
+  constexpr int W = width<R>;
+  const Vec<R> low = __builtin_shufflevector(
+      a, b, ((J & Step) == 0 ? static_cast<int>(J) : W + static_cast<int>(J) - Step)...);
+  b = __builtin_shufflevector(
+      a, b, ((J & Step) == 0 ? static_cast<int>(J) + Step : W + static_cast<int>(J))...);
+  a = low;
+}
+
+// Turns a square of registers: blocks of Step × Step change places, then smaller ones.
+template <class R, int Step = width<R> / 2>
+HEED_INLINE void transpose(Array<Vec<R>, width<R>>& x) {
+#pragma GCC unroll 16
+  for (int i = 0; i < width<R>; ++i) {
+    if ((i & Step) == 0) {
+      exchange<R, Step>(x[i], x[i + Step], std::make_index_sequence<width<R>>{});
+    }
+  }
+  if constexpr (Step > 1) transpose<R, Step / 2>(x);
+}
+
+// to[d][c] = x(c, d) for width<R> keys, `count` of them real, the rest 0; rows of `to` a panel
+// apart.
+template <class T>
+HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>* to) {
+  using R = Accum<T>;
+  constexpr int W = width<R>;
+  const T* from = x.data;
+  Index d = 0;
+  if (count == W && x.stride[1] == 1) {
+    for (; d + W <= x.extent[1]; d += W) {
+      Array<Vec<R>, W> square;
+#pragma GCC unroll 16
+      for (int c = 0; c < W; ++c) square[c] = widen<R>(from + c * x.stride[0] + d);
+      transpose<R>(square);
+#pragma GCC unroll 16
+      for (int n = 0; n < W; ++n) store(to + (d + n) * panel<R>, square[n]);
+    }
+  }
+  for (; d < x.extent[1]; ++d) {
+    store(to + d * panel<R>, widen_some<R>(from + d * x.stride[1], x.stride[0], count));
+  }
+}
+
+// Packs keys for dots: to[p][d][c] = x(p · panel + c, d), 0 beyond the last key.
+template <class T>
+void pack_keys(const View<const T, 2>& x, int keys, Accum<T>* to) {
+  using R = Accum<T>;
+  constexpr int W = width<R>;
+  const int packed = (keys + panel<R> - 1) / panel<R> * panel<R>;
+  View<const T, 2> rest = x;
+  for (int first = 0; first < packed; first += W, rest.data += W * x.stride[0]) {
+    R* at = to + (first / panel<R>)*x.extent[1] * panel<R> + first % panel<R>;
+    const int left = keys - first;
+    if (left > 0) {
+      pack_square_rows(rest, left < W ? left : W, at);
+    } else {
+      for (Index d = 0; d < x.extent[1]; ++d) store(at + d * panel<R>, Vec<R>{});
+    }
+  }
+}
+
+// Packs values for accumulate: to[p][c][d] = x(c, p · panel + d), 0 beyond the last column.
+// Returns whether all of them are finite.
+template <class T>
+bool pack_values(const View<const T, 2>& x, int keys, Index capacity, Accum<T>* to) {
+  using R = Accum<T>;
+  using Signed = SignedBitsOf<R>;
+  typedef Signed Bits __attribute__((vector_size(sizeof(Vec<R>))));
+  constexpr Signed exponent = static_cast<Signed>(Exp2<R>::bias * 2 + 1) << Exp2<R>::mantissa;
+  Bits worst = {};
+  for (int c = 0; c < keys; ++c) {
+    const T* from = x.data + c * x.stride[0];
+    for (Index d = 0; d < x.extent[1]; d += panel<R>) {
+      const Index left = x.extent[1] - d;
+      const Index registers = left >= panel<R> ? vectors<R> : (left + width<R> - 1) / width<R>;
+      R* row = to + d * capacity + c * registers * width<R>;
+      for (Index n = 0; n < registers; ++n) {
+        const Index at = d + n * width<R>;
+        const Vec<R> v = widen_some<R>(from + at * x.stride[1], x.stride[1], x.extent[1] - at);
+        store(row + n * width<R>, v);
+        const Bits size = (Bits)v & exponent;
+        worst = size > worst ? size : worst;
+      }
+    }
+  }
+  for (int n = 0; n < width<R>; ++n) {
+    if (worst[n] == exponent) return false;
+  }
+  return true;
+}
+
+// x(r, d) = acc[first + r][d] · factor[r], rounded once; `count` rows of one group.
+template <class T>
+void store_rows(const Accum<T>* acc, Index columns, int first, const Accum<T>* factor, int count,
+                const View<T, 2>& x) {
+  using R = Accum<T>;
+  constexpr int W = width<R>;
+  for (int r = 0; r < count; ++r) {
+    T* to = x.data + r * x.stride[0];
+    for (Index d = 0; d < x.extent[1]; d += W) {
+      const Index begin = d / panel<R> * panel<R>;
+      const Index stride = columns - begin < panel<R> ? columns - begin : panel<R>;
+      const Vec<R> v = load(acc + begin * rows<R> + (first + r) * stride + d - begin) * factor[r];
+      if (x.stride[1] == 1 && d + W <= x.extent[1]) {
+        narrow<R>(v, to + d);
+      } else {
+        Array<T, W> some;
+        narrow<R>(v, some);
+        for (Index n = 0; n < W && d + n < x.extent[1]; ++n) to[(d + n) * x.stride[1]] = some[n];
+      }
+    }
+  }
+}

@@ -1,0 +1,130 @@
+// Part of kernels.inl: the two products of attention, q·kᵀ and weights·v.
+
+// s[r][c] = Σ_d q[r][d]·kt[d][c], one cell.
+template <class R>
+HEED_INLINE void dots_cell(const R* __restrict q, Index D, const R* __restrict kt,
+                           R* __restrict s) {
+  Array<Array<Vec<R>, vectors<R>>, rows<R>> acc = {};
+#pragma GCC unroll 4
+  for (Index d = 0; d < D; ++d, kt += panel<R>) {
+    Array<Vec<R>, vectors<R>> b;
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) b[n] = load(kt + n * width<R>);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows<R>; ++r) {
+      const Vec<R> a = all(q[r * D + d]);
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n) acc[r][n] = fma(a, b[n], acc[r][n]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows<R>; ++r) {
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) store(s + r * panel<R> + n * width<R>, acc[r][n]);
+  }
+}
+
+// acc[r][d] += Σ_c p[r][c]·v[c][d], one group of queries and a run of keys, N registers of columns.
+template <int N, class R>
+HEED_INLINE void accumulate_cell(const R* __restrict p, const R* __restrict v, int keys,
+                                 R* __restrict acc) {
+  constexpr int stride = N * width<R>;
+  Array<Array<Vec<R>, N>, rows<R>> sum;
+#pragma GCC unroll 16
+  for (int r = 0; r < rows<R>; ++r) {
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) sum[r][n] = load(acc + r * stride + n * width<R>);
+  }
+  for (; keys > 0; keys -= panel<R>, p += rows<R> * panel<R>) {
+    const int count = keys < panel<R> ? keys : panel<R>;
+#pragma GCC unroll 4
+    for (int c = 0; c < count; ++c, v += stride) {
+      Array<Vec<R>, N> b;
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) b[n] = load(v + n * width<R>);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows<R>; ++r) {
+        const Vec<R> a = all(p[r * panel<R> + c]);
+#pragma GCC unroll 16
+        for (int n = 0; n < N; ++n) sum[r][n] = fma(a, b[n], sum[r][n]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows<R>; ++r) {
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) store(acc + r * stride + n * width<R>, sum[r][n]);
+  }
+}
+
+// scores = q kᵀ, every live cell. A panel of keys stays in the first cache while all groups use it.
+template <class R>
+void dots(const Strip<R>& strip) {
+  constexpr int cell = rows<R> * panel<R>;
+  for (int p = 0; p < strip.panels; ++p) {
+    for (int g = 0; g < strip.groups; ++g) {
+      const Index at = Index{g} * strip.panels + p;
+      if (strip.live[at] == 0) continue;
+      dots_cell(strip.q + g * rows<R> * strip.D, strip.D, strip.kt + p * strip.D * panel<R>,
+                strip.scores + at * cell);
+    }
+  }
+}
+
+// acc of one group and one panel of columns, over every run of live cells.
+template <int N, class R>
+HEED_INLINE void accumulate_group(const Strip<R>& strip, int group, const R* v, R* acc) {
+  constexpr int cell = rows<R> * panel<R>;
+  const std::uint8_t* live = strip.live + Index{group} * strip.panels;
+  const R* p = strip.scores + Index{group} * strip.panels * cell;
+  for (int begin = 0; begin < strip.panels; ++begin) {
+    if (live[begin] == 0) continue;
+    int end = begin + 1;
+    while (end < strip.panels && live[end] != 0) ++end;
+    const int last = end * panel<R> < strip.keys ? end * panel<R> : strip.keys;
+    accumulate_cell<N>(p + Index{begin} * cell, v + Index{begin} * panel<R> * (N * width<R>),
+                       last - begin * panel<R>, acc);
+    begin = end;
+  }
+}
+
+// acc += weights · v. A panel of values stays in the first cache while all groups use it.
+template <class R>
+void accumulate(const Strip<R>& strip) {
+  for (Index d = 0; d < strip.columns; d += panel<R>) {
+    const R* v = strip.v + d * strip.capacity;
+    const Index registers = (strip.columns - d) / width<R>;
+    for (int g = 0; g < strip.groups; ++g) {
+      R* acc = strip.acc + (g * strip.columns + d) * rows<R>;
+      if (registers >= vectors<R>) {
+        accumulate_group<vectors<R>>(strip, g, v, acc);
+      } else if (registers == 1) {
+        accumulate_group<1>(strip, g, v, acc);
+      } else if constexpr (vectors<R> > 2) {
+        if (registers == 2) accumulate_group<2>(strip, g, v, acc);
+        if (registers == 3) accumulate_group<3>(strip, g, v, acc);
+      }
+    }
+  }
+}
+
+// acc += weights · v where some values are NaN or infinite: keys that a row does not see are left
+// out, since 0·inf is not 0.
+//   seen  as scores; nonzero where the row sees the key
+template <class R>
+void accumulate_seen(const Strip<R>& strip, const std::uint8_t* seen) {
+  constexpr int cell = rows<R> * panel<R>;
+  for (Index at = 0; at < Index{strip.groups} * strip.panels * cell; ++at) {
+    const Index where = at / cell;
+    const Index group = where / strip.panels;
+    const Index key = where % strip.panels * panel<R> + at % panel<R>;
+    const Index r = at % cell / panel<R>;
+    if (strip.live[where] == 0 || key >= strip.keys || seen[at] == 0) continue;
+    for (Index d = 0; d < strip.columns; d += panel<R>) {
+      const Index stride = strip.columns - d < panel<R> ? strip.columns - d : panel<R>;
+      const R* v = strip.v + d * strip.capacity + key * stride;
+      R* acc = strip.acc + (group * strip.columns + d) * rows<R> + r * stride;
+      for (Index n = 0; n < stride; ++n) acc[n] += strip.scores[at] * v[n];
+    }
+  }
+}

@@ -1,0 +1,129 @@
+// Part of kernels.inl: the softmax of a strip, and the exponential it is made of.
+
+// x = 2^x for N registers of x ≤ 0, exactly 0 from Exp2::lowest down, 1 for 0, NaN for NaN. Several
+// registers go through it side by side: one alone would wait for each of its own steps.
+template <class R, int N>
+HEED_INLINE void exp2(Array<Vec<R>, N>& x) {
+  using E = Exp2<R>;
+  typedef BitsOf<R> Bits __attribute__((vector_size(sizeof(Vec<R>))));
+  const Vec<R> magic = all<R>(E::magic + E::bias);
+  Array<Vec<R>, N> power;
+  Array<Vec<R>, N> y;
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) {
+    x[n] = maximum(all<R>(E::lowest), x[n]);
+    // The low bits of x + magic are the whole part of x + bias: moved up they are that power of 2.
+    power[n] = fixed(x[n] + magic);
+    x[n] = x[n] - fixed(power[n] - magic);
+    power[n] = (Vec<R>)((Bits)power[n] << E::mantissa);
+  }
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) {
+    y[n] = fma(all<R>(E::polynomial[0]), x[n], all<R>(E::polynomial[1]));
+  }
+#pragma GCC unroll 16
+  for (int k = 2; k < E::terms; ++k) {
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) y[n] = fma(y[n], x[n], all<R>(E::polynomial[k]));
+  }
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) x[n] = y[n] * power[n];
+}
+
+// Rows that go through the softmax side by side: enough to have four registers in flight.
+template <class R>
+inline constexpr int abreast = vectors<R> >= 4 ? 1 : 4 / vectors<R>;
+
+// The largest score of each row, `before` among them.
+template <class R>
+HEED_INLINE void row_maxima(const R* s, const std::uint8_t* live, int panels, const R* before,
+                            R* after) {
+  Array<Array<Vec<R>, vectors<R>>, abreast<R>> high;
+#pragma GCC unroll 16
+  for (int r = 0; r < abreast<R>; ++r) {
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) high[r][n] = all(before[r]);
+  }
+  for (int p = 0; p < panels; ++p, s += rows<R> * panel<R>) {
+    if (live[p] == 0) continue;
+#pragma GCC unroll 16
+    for (int r = 0; r < abreast<R>; ++r) {
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n) {
+        high[r][n] = maximum(load(s + r * panel<R> + n * width<R>), high[r][n]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < abreast<R>; ++r) {
+#pragma GCC unroll 16
+    for (int n = 1; n < vectors<R>; ++n) high[r][0] = maximum(high[r][n], high[r][0]);
+    after[r] = highest<R>(high[r][0])[0];
+  }
+}
+
+// s = exp2(s − max) in place, and the sum of each row.
+template <class R>
+HEED_INLINE void row_weights(R* s, const std::uint8_t* live, int panels, const R* max, R* sum) {
+  constexpr int count = abreast<R> * vectors<R>;
+  Array<Vec<R>, abreast<R>> sums = {};
+  for (int p = 0; p < panels; ++p, s += rows<R> * panel<R>) {
+    if (live[p] == 0) continue;
+    Array<Vec<R>, count> x;
+#pragma GCC unroll 16
+    for (int n = 0; n < count; ++n) x[n] = load(s + n * width<R>) - all(max[n / vectors<R>]);
+    exp2<R, count>(x);
+#pragma GCC unroll 16
+    for (int n = 0; n < count; ++n) store(s + n * width<R>, x[n]);
+#pragma GCC unroll 16
+    for (int r = 0; r < abreast<R>; ++r) {
+      Vec<R> all_of_row = x[r * vectors<R>];
+#pragma GCC unroll 16
+      for (int n = 1; n < vectors<R>; ++n) all_of_row += x[r * vectors<R> + n];
+      sums[r] += all_of_row;
+    }
+  }
+  for (int r = 0; r < abreast<R>; ++r) sum[r] = total<R>(sums[r])[0];
+}
+
+// acc of one row under a new maximum: times 2^by, which is returned.
+template <class R>
+HEED_INLINE R shrink_row(const Strip<R>& strip, Index row, R by) {
+  Array<Vec<R>, 1> shrink = {all(by)};
+  exp2<R, 1>(shrink);
+  for (Index d = 0; d < strip.columns; d += panel<R>) {
+    const Index stride = strip.columns - d < panel<R> ? strip.columns - d : panel<R>;
+    R* acc = strip.acc + (row / rows<R> * strip.columns + d) * rows<R> + row % rows<R> * stride;
+    for (Index n = 0; n < stride; n += width<R>) store(acc + n, load(acc + n) * shrink[0]);
+  }
+  return shrink[0][0];
+}
+
+// The running softmax of a strip, in base 2: scores become weights under the new maximum; max, sum
+// and acc follow. Exactly 0 for a score of −inf; NaN for NaN.
+// Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018), Algorithm 3.
+template <class R>
+void softmax(const Strip<R>& strip) {
+  static_assert(rows<R> % abreast<R> == 0);
+  Array<R, rows<R>> max;
+  Array<R, rows<R>> sum;
+  for (Index group = 0; group < strip.groups; ++group) {
+    const std::uint8_t* live = strip.live + group * strip.panels;
+    R* s = strip.scores + group * strip.panels * rows<R> * panel<R>;
+    R* running_max = strip.max + group * rows<R>;
+    R* running_sum = strip.sum + group * rows<R>;
+    for (int r = 0; r < rows<R>; r += abreast<R>) {
+      row_maxima(s + r * panel<R>, live, strip.panels, running_max + r, max + r);
+    }
+    for (int r = 0; r < rows<R>; r += abreast<R>) {
+      row_weights(s + r * panel<R>, live, strip.panels, max + r, sum + r);
+    }
+    for (int r = 0; r < rows<R>; ++r) {
+      if (max[r] > running_max[r]) {
+        running_sum[r] *= shrink_row(strip, group * rows<R> + r, running_max[r] - max[r]);
+        running_max[r] = max[r];
+      }
+      running_sum[r] += sum[r];
+    }
+  }
+}
