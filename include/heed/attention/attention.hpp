@@ -31,8 +31,14 @@ struct Plan {
 
 inline namespace HEED_ABI {
 
+// Whether keys and values are contiguous in their last dimension.
 template <class T>
-Plan make_plan(const Shape& shape, const Options& options) {
+bool contiguous(const View<T, 4>& k, const View<T, 4>& v) {
+  return k.stride[3] == 1 && v.stride[3] == 1;
+}
+
+template <class T>
+Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
   const bool automatic = options.backend == Backend::automatic;
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: exact, and scratch does not grow with the lengths"
@@ -43,10 +49,9 @@ Plan make_plan(const Shape& shape, const Options& options) {
   const simd::Geometry cell = simd::kernels<T>(isa()).geometry;
   plan.cut =
       plan.backend == Backend::flash
-          ? flash_plan(shape, cell, sizeof(Accum<T>), options.threads, options.executor)
+          ? flash_plan(shape, cell, sizeof(Accum<T>), contiguous, options.threads, options.executor)
           : chunked::plan(shape, cell, chunked::Options{}.chunk, options.threads, options.executor);
-  plan.scratch_bytes =
-      checked_product(flash_scratch_bytes<Accum<T>>(shape, plan.cut), plan.cut.workers);
+  plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
 
@@ -82,7 +87,7 @@ void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
 
 template <class T, class M, class S>
 void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
-  const Plan plan = make_plan<T>(problem.shape, options);
+  const Plan plan = make_plan<T>(problem.shape, contiguous(problem.k, problem.v), options);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);
@@ -160,7 +165,8 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const M& mask = 
   check_types<Q, K, V, M, S>();
   const Shape shape =
       check_call("heed::workspace_bytes", q, k, v, as_mask(mask), as_score(score), options);
-  const Index bytes = make_plan<ScalarOf<Q>>(shape, options).scratch_bytes;
+  const bool together = contiguous(lift(view_of(k)), lift(view_of(v)));
+  const Index bytes = make_plan<ScalarOf<Q>>(shape, together, options).scratch_bytes;
   return Scratch::with_slack(static_cast<std::size_t>(bytes));
 }
 

@@ -39,15 +39,11 @@ inline namespace HEED_ABI {
 // The plan of flash with one block that holds all keys and one strip that holds the chunk.
 inline FlashPlan plan(const Shape& shape, const simd::Geometry& cell, Index chunk, int threads,
                       const Executor* executor) {
-  const auto queries = static_cast<int>(std::clamp<Index>(shape.Lq, 1, chunk));
-  FlashPlan plan{cell,
-                 cell.panels(shape.Lk) * cell.panel,
-                 static_cast<int>(cell.groups(queries)),
-                 queries,
-                 1,
-                 (shape.Lq + queries - 1) / queries,
-                 0,
-                 1};
+  FlashPlan plan{cell, cell.panels(shape.Lk) * cell.panel};
+  plan.queries = static_cast<int>(std::max<Index>(1, std::min(shape.Lq, chunk)));
+  plan.strip = static_cast<int>(cell.groups(plan.queries));
+  plan.tiles = (shape.Lq + plan.queries - 1) / plan.queries;
+  plan.span = shape.Lk;
   plan.tasks = checked_product(checked_product(shape.B, shape.Hq), plan.tiles);
   plan.workers = worker_count(plan.tasks, threads, executor);
   return plan;
@@ -72,8 +68,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   if (options.chunk < 1) throw Error(std::string(call) + ": the chunk is below 1");
   const FlashPlan cut = plan(shape, simd::kernels<T>(isa()).geometry, options.chunk,
                              options.threads, options.executor);
-  const auto scratch =
-      static_cast<std::size_t>(checked_product(flash_scratch_bytes<R>(shape, cut), cut.workers));
+  const auto scratch = static_cast<std::size_t>(flash_workspace_bytes<R>(shape, cut));
 
   Shape none = shape;
   none.Lq = 0;

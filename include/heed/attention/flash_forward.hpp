@@ -33,50 +33,82 @@ void load_queries(const FlashTask<T, M, S>& task) {
   std::fill_n(scratch.sum, task.plan.rows(), R(0));
 }
 
-// One strip of queries against the packed block of keys [k_begin, k_begin + keys).
+// A block of keys, packed in scratch or where it lies.
+template <class T>
+struct FlashBlock {
+  int begin, keys;
+  View<const T, 2> k, v;
+  bool finite;  // whether all its values are
+};
+
+template <class R>
+simd::Strip<R> make_strip(const FlashScratch<R>& scratch, const FlashPlan& plan, const Shape& shape,
+                          int row, int queries, int keys) {
+  simd::Strip<R> strip;
+  strip.queries = queries;
+  strip.groups = static_cast<int>(plan.cell.groups(queries));
+  strip.panels = static_cast<int>(plan.cell.panels(keys));
+  strip.keys = keys;
+  strip.D = shape.D;
+  strip.columns = plan.cell.columns(shape.Dv);
+  strip.capacity = plan.block;
+  strip.q = scratch.q + row * shape.D;
+  strip.kt = scratch.kt;
+  strip.v = scratch.v;
+  strip.live = scratch.live;
+  strip.scores = scratch.scores;
+  strip.acc = scratch.acc + row * strip.columns;
+  strip.max = scratch.max + row;
+  strip.sum = scratch.sum + row;
+  return strip;
+}
+
+// acc += weights · v, where NaN and infinity do not get through to rows that do not see them.
 template <class T, class M, class S>
-void flash_strip(const FlashTask<T, M, S>& task, int first_group, int groups, int k_begin, int keys,
-                 bool finite) {
+void accumulate_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
+                      const FlashBlock<T>& block) {
+  const simd::Kernels<T>& kernels = task.kernels();
+  if (!block.finite) {
+    if (task.plan.direct) {
+      kernels.pack_values(block.v, block.keys, task.plan.block, task.scratch.v);
+    }
+    kernels.accumulate_seen(strip, task.scratch.seen);
+  } else if (task.plan.direct) {
+    kernels.accumulate_direct(strip, block.v);
+  } else {
+    kernels.accumulate(strip);
+  }
+}
+
+// The strip of queries that starts at row `row` of the task against a block of keys.
+template <class T, class M, class S>
+void flash_strip(const FlashTask<T, M, S>& task, int row, const FlashBlock<T>& block) {
   using R = Accum<T>;
-  const Shape& shape = task.problem.shape;
   const simd::Geometry& cell = task.plan.cell;
   const FlashScratch<R>& scratch = task.scratch;
-  const mask::Coverage seen = find_live_cells(task, first_group, groups, k_begin, k_begin + keys);
+  const int group = row / cell.rows;
+  const int queries = std::min(task.plan.strip * cell.rows, task.rows.count() - row);
+  const auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
+  const mask::Coverage seen =
+      find_live_cells(task, group, strip.groups, block.begin, block.begin + block.keys);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
-  const Index row = Index{first_group} * cell.rows;
-  const Index columns = cell.columns(shape.Dv);
-  const auto panels = static_cast<int>(cell.panels(keys));
-  const simd::Strip<R> strip{groups,
-                             panels,
-                             keys,
-                             shape.D,
-                             columns,
-                             task.plan.block,
-                             scratch.q + row * shape.D,
-                             scratch.kt,
-                             scratch.v,
-                             scratch.live,
-                             scratch.scores,
-                             scratch.acc + row * columns,
-                             scratch.max + row,
-                             scratch.sum + row};
   const simd::Kernels<T>& kernels = task.kernels();
-  kernels.dots(strip);
-  if (!folds_scale<S> || keys % cell.panel != 0 || seen != mask::Coverage::Full) {
-    rewrite_strip(task, strip, first_group, k_begin);
+  if (task.plan.direct) {
+    kernels.dots_direct(strip, block.k);
+  } else {
+    kernels.dots(strip);
   }
-  if (!finite) {
-    const Index count = Index{groups} * panels * cell.rows * cell.panel;
+  if (!folds_scale<S> || block.keys % cell.panel != 0 || seen != mask::Coverage::Full) {
+    rewrite_strip(task, strip, group, block.begin);
+  }
+  if (!block.finite) {
+    const Index count = Index{strip.groups} * strip.panels * cell.rows * cell.panel;
     for (Index n = 0; n < count; ++n) scratch.seen[n] = !is_masked(scratch.scores[n]);
   }
   kernels.softmax(strip);
-  if (task.problem.weights.data != nullptr) store_weights(task, strip, first_group);
-  if (task.problem.dropout.active()) drop_weights(task, strip, first_group, k_begin);
-  if (finite) {
-    kernels.accumulate(strip);
-  } else {
-    kernels.accumulate_seen(strip, scratch.seen);
-  }
+  if (task.problem.weights.data != nullptr) store_weights(task, strip, group);
+  if (task.problem.dropout.active()) drop_weights(task, strip, group, block.begin);
+  accumulate_strip(task, strip, block);
 }
 
 // out = acc / sum, zero for a row that saw no key; lse beside it.
@@ -103,30 +135,56 @@ void write_rows(const FlashTask<T, M, S>& task) {
   }
 }
 
+// The rows of a task against keys [first, last).
 template <class T, class M, class S>
-void run_task(const FlashTask<T, M, S>& task) {
+void attend_span(const FlashTask<T, M, S>& task, int first, int last) {
   const Problem<T>& problem = task.problem;
-  const simd::Geometry& cell = task.plan.cell;
-  const auto groups = static_cast<int>(cell.groups(task.rows.count()));
-  const auto Lk = static_cast<int>(problem.shape.Lk);
+  const simd::Kernels<T>& kernels = task.kernels();
   const auto k = problem.k.matrix(task.rows.b, task.kv_head());
   const auto v = problem.v.matrix(task.rows.b, task.kv_head());
   load_queries(task);
-  for (int k_begin = 0, k_end = 0; k_begin < Lk; k_begin = k_end) {
-    const auto keys = static_cast<int>(std::min<Index>(task.plan.block, Lk - k_begin));
-    k_end = k_begin + keys;
-    if (coverage_of(task.mask, problem.shape, task.rows, 0, task.rows.count(), k_begin, k_end) ==
+  for (int begin = first, end = first; begin < last; begin = end) {
+    const auto keys = static_cast<int>(std::min<Index>(task.plan.block, last - begin));
+    end = begin + keys;
+    if (coverage_of(task.mask, problem.shape, task.rows, 0, task.rows.count(), begin, end) ==
         mask::Coverage::Empty) {
       continue;
     }
-    task.kernels().pack_keys(slice(k, k_begin, keys), keys, task.scratch.kt);
-    const bool finite =
-        task.kernels().pack_values(slice(v, k_begin, keys), keys, task.plan.block, task.scratch.v);
-    for (int first = 0; first < groups; first += task.plan.strip) {
-      flash_strip(task, first, std::min(task.plan.strip, groups - first), k_begin, keys, finite);
+    FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), true};
+    if (task.plan.direct) {
+      block.finite = kernels.all_finite(block.v, keys);
+    } else {
+      kernels.pack_keys(block.k, keys, task.scratch.kt);
+      block.finite = kernels.pack_values(block.v, keys, task.plan.block, task.scratch.v);
+    }
+    for (int row = 0; row < task.rows.count(); row += task.plan.strip * task.plan.cell.rows) {
+      flash_strip(task, row, block);
     }
   }
-  write_rows(task);
+}
+
+// The rows of the first span become those of all spans, in ascending order.
+template <class R>
+void merge_spans(const FlashPartials<R>& partials, const simd::Geometry& cell, Index first_task,
+                 Index spans) {
+  for (Index task = first_task + 1; task < first_task + spans; ++task) {
+    for (Index row = 0; row < partials.rows; ++row) {
+      const Index at = first_task * partials.rows + row;
+      const Index from = task * partials.rows + row;
+      const softmax::Row<R> a{partials.max[at], partials.sum[at]};
+      const softmax::Row<R> b{partials.max[from], partials.sum[from]};
+      const softmax::Row<R> both = merge(a, b);
+      const R of_a = std::exp2(a.max - both.max);
+      const R of_b = std::exp2(b.max - both.max);
+      partials.max[at] = both.max;
+      partials.sum[at] = both.sum;
+      for (Index d = 0; d < partials.columns; ++d) {
+        const Index place = cell.place(row, d, partials.columns);
+        R& x = partials.acc[first_task * partials.rows * partials.columns + place];
+        x = x * of_a + partials.acc[task * partials.rows * partials.columns + place] * of_b;
+      }
+    }
+  }
 }
 
 // Every task, on `plan.workers` workers that share nothing. The keys of a row come in ascending
@@ -138,12 +196,32 @@ template <class T, class M, class S>
 void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
                    Isa isa, Executor* executor, std::byte* memory) {
   using R = Accum<T>;
-  const Index bytes = flash_scratch_bytes<R>(problem.shape, plan);
-  parallel_for(plan.tasks, plan.workers, executor, [&](Index task, int worker) {
-    Carver carver(memory + worker * bytes);
-    run_task(FlashTask<T, M, S>{problem, mask, score, plan, isa,
-                                flash_rows(plan, problem.shape, task),
-                                FlashScratch<R>(carver, problem.shape, plan)});
+  const Shape& shape = problem.shape;
+  const Index bytes = flash_scratch_bytes<R>(shape, plan);
+  Carver carver(memory);
+  const FlashPartials<R> partials(carver, shape, plan);
+  std::byte* scratch = memory + carver.used();
+  const auto task_of = [&](Index task, int worker) {
+    Carver own(scratch + worker * bytes);
+    return FlashTask<T, M, S>{problem,
+                              mask,
+                              score,
+                              plan,
+                              isa,
+                              flash_rows(plan, shape, task),
+                              partials.of(task, FlashScratch<R>(own, shape, plan))};
+  };
+  parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
+    const auto task = task_of(index, worker);
+    const Index first = index % plan.spans * plan.span;
+    attend_span(task, static_cast<int>(first),
+                static_cast<int>(std::min(first + plan.span, shape.Lk)));
+    if (plan.spans == 1) write_rows(task);
+  });
+  if (plan.spans == 1) return;
+  parallel_for(plan.tasks / plan.spans, plan.workers, executor, [&](Index set, int worker) {
+    merge_spans(partials, plan.cell, set * plan.spans, plan.spans);
+    write_rows(task_of(set * plan.spans, worker));
   });
 }
 

@@ -11,13 +11,16 @@
 namespace heed {
 
 struct FlashPlan {
-  simd::Geometry cell;
-  Index block;  // keys that are packed together; the softmax goes on from block to block
-  int strip;    // groups of queries that sweep a block together
-  int queries;  // of one head in a task
-  int heads;    // in a task
-  Index tiles;  // tasks of a head, or of `heads` heads
-  Index tasks;
+  simd::Geometry cell{};
+  Index block = 0;      // keys that are packed together; the softmax goes on from block to block
+  int strip = 8;        // groups of queries that sweep a block together
+  int queries = 1;      // of one head in a task
+  int heads = 1;        // in a task
+  Index tiles = 1;      // tasks of a head, or of `heads` heads, over each span
+  Index spans = 1;      // pieces that the keys are cut into; their results are merged in order
+  Index span = 0;       // keys of a piece
+  bool direct = false;  // keys and values are read where they lie, not packed
+  Index tasks = 0;
   int workers = 1;
 
   // Rows of a task, in whole groups.
@@ -50,6 +53,34 @@ struct FlashScratch {
             checked_product(Index{plan.strip} * plan.cell.rows, plan.block))) {}
 };
 
+// What is left of each task's rows where the keys of a row are cut into several spans.
+template <class R>
+struct FlashPartials {
+  Index rows;
+  Index columns;
+  R* acc = nullptr;
+  R* max = nullptr;
+  R* sum = nullptr;
+
+  FlashPartials(Carver& carver, const Shape& shape, const FlashPlan& plan)
+      : rows(plan.rows()), columns(plan.cell.columns(shape.Dv)) {
+    if (plan.spans == 1) return;
+    const Index all_rows = checked_product(plan.tasks, rows);
+    acc = carver.array<R>(checked_product(all_rows, columns));
+    max = carver.array<R>(all_rows);
+    sum = carver.array<R>(all_rows);
+  }
+
+  // Scratch whose rows are those of a task.
+  FlashScratch<R> of(Index task, FlashScratch<R> scratch) const {
+    if (acc == nullptr) return scratch;
+    scratch.acc = acc + task * rows * columns;
+    scratch.max = max + task * rows;
+    scratch.sum = sum + task * rows;
+    return scratch;
+  }
+};
+
 inline namespace HEED_ABI {
 
 // Keys whose packed form, and that of their values, stay in the second cache while a task sweeps
@@ -74,10 +105,32 @@ inline int flash_queries(const Shape& shape, const simd::Geometry& cell, int thr
   return static_cast<int>(std::max<Index>(1, std::min(shape.Lq, even)));
 }
 
-inline FlashPlan flash_plan(const Shape& shape, const simd::Geometry& cell, int bytes, int threads,
-                            const Executor* executor) {
-  FlashPlan plan{cell, flash_block(shape, cell, bytes), 8, 0, 1, 0, 0, 1};
+// Few queries, as in decoding: one task has all that share a key head, and keys are cut into spans
+// whatever else there is to do, so that many threads help with one long cache.
+inline FlashPlan decode_plan(const Shape& shape, const simd::Geometry& cell, int bytes) {
+  constexpr Index span = 2048;
+  FlashPlan plan{cell, flash_block(shape, cell, bytes)};
+  plan.queries = static_cast<int>(shape.Lq);
+  plan.heads = static_cast<int>(shape.group());
+  plan.spans = std::max<Index>(1, (shape.Lk + span - 1) / span);
+  plan.span = span;
+  plan.direct = true;
+  plan.tasks = checked_product(checked_product(shape.B, shape.Hkv), plan.spans);
+  return plan;
+}
+
+// `contiguous`: whether keys and values are so in their last dimension.
+inline FlashPlan flash_plan(const Shape& shape, const simd::Geometry& cell, int bytes,
+                            bool contiguous, int threads, const Executor* executor) {
+  constexpr Index few = 8;
   const int available = worker_count(Index{1} << 30, threads, executor);
+  if (contiguous && shape.Lq > 0 && shape.group() > 0 && shape.Lq <= few / shape.group()) {
+    FlashPlan plan = decode_plan(shape, cell, bytes);
+    plan.workers = worker_count(plan.tasks, threads, executor);
+    return plan;
+  }
+  FlashPlan plan{cell, flash_block(shape, cell, bytes)};
+  plan.span = shape.Lk;
   plan.queries = flash_queries(shape, cell, available);
   plan.tiles = (shape.Lq + plan.queries - 1) / plan.queries;
   const Index all_heads = checked_product(shape.B, shape.Hq);
@@ -94,6 +147,7 @@ inline FlashPlan flash_plan(const Shape& shape, const simd::Geometry& cell, int 
 
 // The queries of a task. Late queries see most keys under a causal mask: they come first.
 inline QueryRows flash_rows(const FlashPlan& plan, const Shape& shape, Index task) {
+  task /= plan.spans;
   const Index head_sets = shape.Hq / plan.heads;
   const Index sets = shape.B * head_sets;
   const Index tile = plan.tiles - 1 - task / sets;
@@ -107,6 +161,20 @@ Index flash_scratch_bytes(const Shape& shape, const FlashPlan& plan) {
   Carver counter(nullptr);
   FlashScratch<R>(counter, shape, plan);
   return static_cast<Index>(counter.used());
+}
+
+template <class R>
+Index flash_partials_bytes(const Shape& shape, const FlashPlan& plan) {
+  Carver counter(nullptr);
+  FlashPartials<R>(counter, shape, plan);
+  return static_cast<Index>(counter.used());
+}
+
+// Of all workers together.
+template <class R>
+Index flash_workspace_bytes(const Shape& shape, const FlashPlan& plan) {
+  return checked_sum(flash_partials_bytes<R>(shape, plan),
+                     checked_product(flash_scratch_bytes<R>(shape, plan), plan.workers));
 }
 
 }  // namespace HEED_ABI

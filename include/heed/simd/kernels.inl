@@ -55,6 +55,8 @@ HEED_INLINE Vec<R> total(Vec<R> v) {
   return v;
 }
 
+#include "heed/simd/conversion.inl"
+#include "heed/simd/direct.inl"
 #include "heed/simd/packing.inl"
 #include "heed/simd/products.inl"
 #include "heed/simd/softmax.inl"
@@ -67,7 +69,15 @@ void rewrite(const F& f, R* cell, const Tile& tile) {
 }
 
 template <class T>
-inline constexpr Kernels<T> table{
-    geometry<Accum<T>>, &load_rows<T>,      &pack_keys<T>,         &pack_values<T>,
-    &dots<Accum<T>>,    &softmax<Accum<T>>, &accumulate<Accum<T>>, &accumulate_seen<Accum<T>>,
-    &store_rows<T>};
+inline constexpr Kernels<T> table{geometry<Accum<T>>,
+                                  &load_rows<T>,
+                                  &pack_keys<T>,
+                                  &pack_values<T>,
+                                  &all_finite<T>,
+                                  &dots<Accum<T>>,
+                                  &dots_direct<T>,
+                                  &softmax<Accum<T>>,
+                                  &accumulate<Accum<T>>,
+                                  &accumulate_direct<T>,
+                                  &accumulate_seen<Accum<T>>,
+                                  &store_rows<T>};

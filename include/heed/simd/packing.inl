@@ -1,48 +1,5 @@
 // Part of kernels.inl: rows of any strides and types in and out of packed form.
 
-// width<R> elements of any type as R.
-template <class R, class T>
-HEED_INLINE Vec<R> widen(const T* from) {
-  if constexpr (std::is_same_v<R, T>) {
-    return load(from);
-  } else if constexpr (Element<T>::format == Format::bfloat16) {
-    using Short = Register<std::uint16_t, width<R>>;
-    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
-    const auto upper = *reinterpret_cast<const typename Short::unaligned*>(from);
-    return (Vec<R>)(__builtin_convertvector(upper, Bits) << 16);
-  } else {
-    return from_half(from);
-  }
-}
-
-// Rounds to nearest, ties to even; NaN stays NaN.
-template <class R, class T>
-HEED_INLINE void narrow(Vec<R> v, T* to) {
-  if constexpr (std::is_same_v<R, T>) {
-    store(to, v);
-  } else if constexpr (Element<T>::format == Format::bfloat16) {
-    using Short = Register<std::uint16_t, width<R>>;
-    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
-    const Bits bits = (Bits)v;
-    const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const Bits quiet = (bits >> 16) | 0x40u;
-    const Bits chosen = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
-    *reinterpret_cast<typename Short::unaligned*>(to) =
-        __builtin_convertvector(chosen, typename Short::type);
-  } else {
-    to_half(v, to);
-  }
-}
-
-// `count` ≤ width elements, the rest 0.
-template <class R, class T>
-HEED_INLINE Vec<R> widen_some(const T* from, Index step, Index count) {
-  if (step == 1 && count >= width<R>) return widen<R>(from);
-  Array<T, width<R>> some = {};
-  for (Index n = 0; n < count && n < width<R>; ++n) some[n] = from[n * step];
-  return widen<R>(some);
-}
-
 // to[r][d] = scale·x(r, d), `count` rows.
 template <class T>
 void load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* to) {
@@ -125,10 +82,7 @@ void pack_keys(const View<const T, 2>& x, int keys, Accum<T>* to) {
 template <class T>
 bool pack_values(const View<const T, 2>& x, int keys, Index capacity, Accum<T>* to) {
   using R = Accum<T>;
-  using Signed = SignedBitsOf<R>;
-  typedef Signed Bits __attribute__((vector_size(sizeof(Vec<R>))));
-  constexpr Signed exponent = static_cast<Signed>(Exp2<R>::bias * 2 + 1) << Exp2<R>::mantissa;
-  Bits worst = {};
+  Exponents<R> worst{};
   for (int c = 0; c < keys; ++c) {
     const T* from = x.data + c * x.stride[0];
     for (Index d = 0; d < x.extent[1]; d += panel<R>) {
@@ -139,15 +93,11 @@ bool pack_values(const View<const T, 2>& x, int keys, Index capacity, Accum<T>* 
         const Index at = d + n * width<R>;
         const Vec<R> v = widen_some<R>(from + at * x.stride[1], x.stride[1], x.extent[1] - at);
         store(row + n * width<R>, v);
-        const Bits size = (Bits)v & exponent;
-        worst = size > worst ? size : worst;
+        worst.add(v);
       }
     }
   }
-  for (int n = 0; n < width<R>; ++n) {
-    if (worst[n] == exponent) return false;
-  }
-  return true;
+  return worst.finite();
 }
 
 // x(r, d) = acc[first + r][d] · factor[r], rounded once; `count` rows of one group.

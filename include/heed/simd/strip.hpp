@@ -19,10 +19,18 @@ struct Geometry {
   constexpr Index groups(Index queries) const { return (queries + rows - 1) / rows; }
   constexpr Index panels(Index keys) const { return (keys + panel - 1) / panel; }
   constexpr Index columns(Index Dv) const { return (Dv + lanes - 1) / lanes * lanes; }
+
+  // Where number d of a row lies among weighted values, [groups, columns / panel, rows, panel].
+  constexpr Index place(Index row, Index d, Index all_columns) const {
+    const Index begin = d / panel * panel;
+    const Index stride = all_columns - begin < panel ? all_columns - begin : panel;
+    return (row / rows * all_columns + begin) * rows + row % rows * stride + d - begin;
+  }
 };
 
 template <class R>
 struct Strip {
+  int queries = 0;  // rows that are real; the last group may have fewer than it has room for
   int groups = 0;
   int panels = 0;      // of keys in this block
   int keys = 0;        // keys in this block

@@ -17,9 +17,12 @@ struct Kernels {
   void (*load_rows)(const View<const T, 2>& x, int count, R scale, R* to);
   void (*pack_keys)(const View<const T, 2>& x, int keys, R* to);
   bool (*pack_values)(const View<const T, 2>& x, int keys, Index capacity, R* to);
+  bool (*all_finite)(const View<const T, 2>& x, int count);
   void (*dots)(const Strip<R>& strip);
+  void (*dots_direct)(const Strip<R>& strip, const View<const T, 2>& k);
   void (*softmax)(const Strip<R>& strip);
   void (*accumulate)(const Strip<R>& strip);
+  void (*accumulate_direct)(const Strip<R>& strip, const View<const T, 2>& v);
   void (*accumulate_seen)(const Strip<R>& strip, const std::uint8_t* seen);
   void (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
                      const View<T, 2>& x);

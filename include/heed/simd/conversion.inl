@@ -1,0 +1,65 @@
+// Part of kernels.inl: elements of any type in and out of registers.
+
+// width<R> elements of any type as R.
+template <class R, class T>
+HEED_INLINE Vec<R> widen(const T* from) {
+  if constexpr (std::is_same_v<R, T>) {
+    return load(from);
+  } else if constexpr (Element<T>::format == Format::bfloat16) {
+    using Short = Register<std::uint16_t, width<R>>;
+    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
+    const auto upper = *reinterpret_cast<const typename Short::unaligned*>(from);
+    return (Vec<R>)(__builtin_convertvector(upper, Bits) << 16);
+  } else {
+    return from_half(from);
+  }
+}
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+template <class R, class T>
+HEED_INLINE void narrow(Vec<R> v, T* to) {
+  if constexpr (std::is_same_v<R, T>) {
+    store(to, v);
+  } else if constexpr (Element<T>::format == Format::bfloat16) {
+    using Short = Register<std::uint16_t, width<R>>;
+    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
+    const Bits bits = (Bits)v;
+    const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const Bits quiet = (bits >> 16) | 0x40u;
+    const Bits chosen = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+    *reinterpret_cast<typename Short::unaligned*>(to) =
+        __builtin_convertvector(chosen, typename Short::type);
+  } else {
+    to_half(v, to);
+  }
+}
+
+// `count` ≤ width elements, the rest 0.
+template <class R, class T>
+HEED_INLINE Vec<R> widen_some(const T* from, Index step, Index count) {
+  if (step == 1 && count >= width<R>) return widen<R>(from);
+  Array<T, width<R>> some = {};
+  for (Index n = 0; n < count && n < width<R>; ++n) some[n] = from[n * step];
+  return widen<R>(some);
+}
+
+// The largest exponent of the numbers it is given.
+template <class R>
+struct Exponents {
+  typedef SignedBitsOf<R> Bits __attribute__((vector_size(sizeof(Vec<R>))));
+  static constexpr SignedBitsOf<R> mask = static_cast<SignedBitsOf<R>>(Exp2<R>::bias * 2 + 1)
+                                          << Exp2<R>::mantissa;
+  Bits largest;
+
+  HEED_INLINE void add(Vec<R> v) {
+    const Bits exponent = (Bits)v & mask;
+    largest = exponent > largest ? exponent : largest;
+  }
+  // Whether none of them was NaN or infinite.
+  HEED_INLINE bool finite() const {
+    for (int n = 0; n < width<R>; ++n) {
+      if (largest[n] == mask) return false;
+    }
+    return true;
+  }
+};
