@@ -38,7 +38,7 @@ template <class T>
 struct FlashBlock {
   int begin, keys;
   View<const T, 2> k, v;
-  bool finite;  // whether all its values are
+  bool finite;  // whether all its values are, or none is behind a mask
 };
 
 template <class R>
@@ -82,7 +82,7 @@ void accumulate_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>
 
 // The strip of queries that starts at row `row` of the task against a block of keys.
 template <class T, class M, class S>
-void flash_strip(const FlashTask<T, M, S>& task, int row, const FlashBlock<T>& block) {
+void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block) {
   using R = Accum<T>;
   const simd::Geometry& cell = task.plan.cell;
   const FlashScratch<R>& scratch = task.scratch;
@@ -94,6 +94,8 @@ void flash_strip(const FlashTask<T, M, S>& task, int row, const FlashBlock<T>& b
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
   const simd::Kernels<T>& kernels = task.kernels();
   if (task.plan.direct) {
+    const bool all_seen = folds_scale<S> && seen == mask::Coverage::Full;
+    block.finite = all_seen || kernels.all_finite(block.v, block.keys);
     kernels.dots_direct(strip, block.k);
   } else {
     kernels.dots(strip);
@@ -151,9 +153,7 @@ void attend_span(const FlashTask<T, M, S>& task, int first, int last) {
       continue;
     }
     FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), true};
-    if (task.plan.direct) {
-      block.finite = kernels.all_finite(block.v, keys);
-    } else {
+    if (!task.plan.direct) {
       kernels.pack_keys(block.k, keys, task.scratch.kt);
       block.finite = kernels.pack_values(block.v, keys, task.plan.block, task.scratch.v);
     }

@@ -1,6 +1,10 @@
 // Part of kernels.inl: the two products for a few queries, as in decoding. Keys and values are read
 // once, where they lie: packing them would cost as much as all that is done with them.
 
+// How far ahead of its use a row is asked for; where caches are full of other work, the machine's
+// own guess comes too late.
+inline constexpr int prefetched_rows = 16;
+
 // s[r][c] = Σ_d q[r][d]·k(c, d) for Rows queries and Keys keys; sums of lanes, then of the
 // register.
 template <int Rows, int Keys, class T>
@@ -14,6 +18,7 @@ HEED_INLINE void dots_block(const View<const T, 2>& k, int first, const Accum<T>
 #pragma GCC unroll 16
     for (int c = 0; c < Keys; ++c) {
       const T* from = k.data + (first + c) * k.stride[0] + d;
+      __builtin_prefetch(from + prefetched_rows * k.stride[0]);
       key[c] = whole ? widen<R>(from) : widen_some<R>(from, 1, D - d);
     }
 #pragma GCC unroll 16
@@ -55,6 +60,7 @@ HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end,
   const bool whole = column + N * width<R> <= v.extent[1];
   for (int c = begin; c < end; ++c) {
     const T* from = v.data + c * v.stride[0] + column;
+    __builtin_prefetch(from + prefetched_rows * v.stride[0]);
     Array<Vec<R>, N> value;
 #pragma GCC unroll 16
     for (int n = 0; n < N; ++n) {
