@@ -1,0 +1,28 @@
+// Contestants take turns: on a machine that others use too, whoever runs longer meets the same
+// disturbance, and the best slice of each is what it can do.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace heed::bench {
+
+// HEED_BENCH_QUICK in the environment: the shapes are shrunk and everything runs once.
+bool quick();
+
+struct Turns {
+  double seconds = 0.6;  // for all contestants together; HEED_BENCH_SECONDS overrides it
+  double slice = 0.003;  // a turn is as many calls as take this long; 0: one call
+
+  static Turns from_environment();
+};
+
+// The best seconds of one call of each contestant; each runs at least once, short calls eight times
+// even where a long one has used up the time.
+std::vector<double> alternate(const std::vector<std::function<void()>>& contestants,
+                              const Turns& turns = Turns::from_environment());
+
+// By how many bytes the process grew during the call, at its largest; 0 where it cannot be known.
+double extra_memory(const std::function<void()>& call);
+
+}  // namespace heed::bench
