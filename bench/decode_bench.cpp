@@ -11,7 +11,7 @@ template <class T, class M>
 void measure(benchmark::State& state, const Row& row, const M& mask) {
   heed::bench::Operands<T> operands(row);
   const heed::bench::ReadLoop read(row.threads, heed::bench::quick());
-  auto turns = heed::bench::Turns::from_environment();
+  auto turns = heed::bench::Turns::from_environment(row.threads);
   turns.slice = 0;
   const auto best = heed::bench::alternate(
       {[&] { operands.attend(row.threads, mask, heed::score::None{}); }, read}, turns);

@@ -20,7 +20,8 @@ void measure(benchmark::State& state, const Row& row, const M& seen, const S& mo
   const heed::bench::FmaLoop fma(row.type, row.threads);
   const auto best =
       heed::bench::alternate({[&] { operands.attend(row.threads, seen, modify); },
-                              [&] { plain.attend(row.threads, base, score::None{}); }, fma});
+                              [&] { plain.attend(row.threads, base, score::None{}); }, fma},
+                             heed::bench::Turns::from_environment(row.threads));
   const double flops = heed::bench::useful_flops(row);
   heed::bench::set_time(state, best[0]);
   heed::bench::set_rate(state, flops, best[0], fma.flops() / best[2]);
@@ -85,7 +86,8 @@ void measure_layout(benchmark::State& state, Row row) {
                                 heed::attention_into(heed::blhd(out), heed::blhd(q), heed::blhd(k),
                                                      heed::blhd(v), {}, {}, options);
                               },
-                              [&] { plain.attend(row.threads, mask::None{}, score::None{}); }});
+                              [&] { plain.attend(row.threads, mask::None{}, score::None{}); }},
+                             heed::bench::Turns::from_environment(row.threads));
   heed::bench::set_time(state, best[0]);
   state.counters["GFLOP/s"] = heed::bench::useful_flops(row) / best[0] * 1e-9;
   state.counters["of plain"] = best[1] / best[0];

@@ -11,7 +11,8 @@ void measure(benchmark::State& state, const Row& row, const M& mask) {
   const heed::bench::FmaLoop fma_one(row.type, 1), fma_several(row.type, row.threads);
   const auto best = heed::bench::alternate(
       {[&] { one.attend(1, mask, heed::score::None{}); }, fma_one,
-       [&] { several.attend(row.threads, mask, heed::score::None{}); }, fma_several});
+       [&] { several.attend(row.threads, mask, heed::score::None{}); }, fma_several},
+      heed::bench::Turns::from_environment(row.threads));
   const double gain = best[0] / best[2];
   const double fma_gain = (fma_several.flops() / best[3]) / (fma_one.flops() / best[1]);
   heed::bench::set_time(state, best[2]);

@@ -13,7 +13,8 @@ void measure(benchmark::State& state, const Row& row, const M& mask) {
   const heed::bench::FmaLoop fma(row.type, row.threads);
   const auto best =
       heed::bench::alternate({[&] { operands.attend(row.threads, mask, heed::score::None{}); },
-                              [&] { floats.attend(row.threads, mask, heed::score::None{}); }, fma});
+                              [&] { floats.attend(row.threads, mask, heed::score::None{}); }, fma},
+                             heed::bench::Turns::from_environment(row.threads));
   heed::bench::set_time(state, best[0]);
   heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[2]);
   state.counters["of float"] = best[1] / best[0];

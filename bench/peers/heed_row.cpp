@@ -86,7 +86,7 @@ Measured measure(const Row& row, double seconds, const M& seen, const S& modify)
   const auto call = [&] { operands.attend(row.threads, seen, modify); };
   const bool decode = row.question == "decode";
   const heed::bench::FmaLoop fma(row.type, row.threads);
-  heed::bench::Turns turns{seconds, 0.003};
+  heed::bench::Turns turns{.seconds = seconds, .one_thread = row.threads == 1};
   std::vector<std::function<void()>> contestants{call, fma};
   std::unique_ptr<heed::bench::ReadLoop> read;
   if (decode) {
@@ -127,7 +127,8 @@ Measured measure_encoder(const heed::bench::EncoderRow& row, double seconds) {
   static const heed::bench::Encoder encoder;
   const auto hidden = encoder(row, 1);
   const double extra = heed::bench::extra_memory([&] { encoder(row, 1); });
-  const auto best = heed::bench::alternate({[&] { encoder(row, 1); }}, {seconds, 0.003});
+  const auto best =
+      heed::bench::alternate({[&] { encoder(row, 1); }}, {.seconds = seconds, .one_thread = true});
   // The last row of padded sentences means nothing, so the probe stays in the last one's start.
   return {best[0], 0, 0, extra, "", probe(hidden.data() + encoder.last_sentence(row), 384)};
 }
@@ -179,7 +180,7 @@ int main(int argc, char** argv) {
       answer(name, seconds);
     }
   } else {
-    const auto turns = heed::bench::Turns::from_environment();
-    for (int n = 1; n < argc; ++n) answer(argv[n], turns.seconds);
+    const double seconds = heed::bench::Turns::from_environment(1).seconds;
+    for (int n = 1; n < argc; ++n) answer(argv[n], seconds);
   }
 }

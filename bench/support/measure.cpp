@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <string>
 
@@ -23,12 +24,19 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 // Seconds a call, of one turn.
-double turn(const std::function<void()>& call, double slice, double expected) {
-  const double calls = std::max(1.0, std::ceil(slice / expected));
+double turn(const std::function<void()>& call, const Turns& turns, double expected) {
+  const double calls = std::max(1.0, std::ceil(turns.slice / expected));
   const auto start = Clock::now();
+  const double thread_start = thread_seconds();
   for (double n = 0; n < calls; ++n) call();
-  return seconds_since(start) / calls;
+  return (turns.one_thread ? thread_seconds() - thread_start : seconds_since(start)) / calls;
 }
 
 // A line of /proc/self/status, in bytes.
@@ -44,10 +52,10 @@ double status_bytes(const std::string& key) {
 
 bool quick() { return std::getenv("HEED_BENCH_QUICK") != nullptr; }
 
-Turns Turns::from_environment() {
-  Turns turns;
+Turns Turns::from_environment(int threads) {
+  Turns turns{.one_thread = threads == 1};
   if (const char* seconds = std::getenv("HEED_BENCH_SECONDS")) turns.seconds = std::atof(seconds);
-  if (quick()) turns = {0, 0};
+  if (quick()) turns.seconds = turns.slice = 0;
   return turns;
 }
 
@@ -55,14 +63,14 @@ std::vector<double> alternate(const std::vector<std::function<void()>>& contesta
                               const Turns& turns) {
   const auto start = Clock::now();
   std::vector<double> best;
-  for (const auto& call : contestants) best.push_back(turn(call, 0, 1));
+  for (const auto& call : contestants) best.push_back(turn(call, turns, turns.slice));
   // Turns behind the time limit are for the short calls beside a long one.
   for (int round = 0; turns.seconds > 0; ++round) {
     const bool late = seconds_since(start) >= turns.seconds;
     if (late && round >= least_rounds) break;
     for (std::size_t n = 0; n < contestants.size(); ++n) {
       if (late && best[n] > short_call) continue;
-      best[n] = std::min(best[n], turn(contestants[n], turns.slice, best[n]));
+      best[n] = std::min(best[n], turn(contestants[n], turns, best[n]));
     }
   }
   return best;

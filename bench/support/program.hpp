@@ -33,7 +33,8 @@ template <class T, class M, class S>
 void measure_forward(benchmark::State& state, const Row& row, const M& mask, const S& score) {
   Operands<T> operands(row);
   const FmaLoop fma(row.type, row.threads);
-  const auto best = alternate({[&] { operands.attend(row.threads, mask, score); }, fma});
+  const auto best = alternate({[&] { operands.attend(row.threads, mask, score); }, fma},
+                              Turns::from_environment(row.threads));
   set_time(state, best[0]);
   set_rate(state, useful_flops(row), best[0], fma.flops() / best[1]);
   set_goal(state, row);
