@@ -3,13 +3,15 @@
 //   heed_row --list         the rows as a JSON array
 //   heed_row NAME...        measures each row; one line of JSON a row
 //   heed_row --serve        reads lines "NAME SECONDS", answers each with one such line
-#include <cstdio>
 #include <cstring>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "support/measure.hpp"
 #include "support/operands.hpp"
@@ -43,19 +45,43 @@ const char* name_of(Pattern pattern) {
   return "padding";
 }
 
+// One JSON object on one line; texts hold nothing that JSON escapes.
+class Object {
+ public:
+  Object& text(const char* key, std::string_view value) {
+    return raw(key, '"' + std::string(value) + '"');
+  }
+  template <class Number>
+  Object& number(const char* key, Number value) {
+    std::ostringstream digits;
+    digits.precision(9);
+    digits << value;
+    return raw(key, digits.str());
+  }
+  Object& raw(const char* key, const std::string& value) {
+    members_ += (members_.empty() ? "" : ", ") + ('"' + std::string(key) + "\": ") + value;
+    return *this;
+  }
+  std::string str() const { return '{' + members_ + '}'; }
+
+ private:
+  std::string members_;
+};
+
 void list() {
   const char* separator = "[";
   for (const Row& row : heed::bench::rows) {
     if (!row.peers) continue;
-    std::cout << separator << "{\"name\":\"" << row.name << "\",\"question\":\"" << row.question
-              << "\",\"B\":" << row.B << ",\"Hq\":" << row.Hq << ",\"Hkv\":" << row.Hkv
-              << ",\"Lq\":" << row.Lq << ",\"Lk\":" << row.Lk << ",\"D\":" << row.D
-              << ",\"Dv\":" << row.Dv << ",\"pattern\":\"" << name_of(row.pattern)
-              << "\",\"window\":" << Row::window_size
-              << ",\"bias\":" << (row.modifier == Modifier::bias)
-              << ",\"bf16\":" << (row.type == Type::bf16) << ",\"threads\":" << row.threads
-              << ",\"flops\":" << heed::bench::useful_flops(row)
-              << ",\"goal\":" << heed::bench::goal_of(row) << '}';
+    Object object;
+    object.text("name", row.name).text("question", row.question);
+    object.number("B", row.B).number("Hq", row.Hq).number("Hkv", row.Hkv);
+    object.number("Lq", row.Lq).number("Lk", row.Lk).number("D", row.D).number("Dv", row.Dv);
+    object.text("pattern", name_of(row.pattern)).number("window", Row::window_size);
+    object.number("bias", row.modifier == Modifier::bias);
+    object.number("bf16", row.type == Type::bf16).number("threads", row.threads);
+    object.number("flops", heed::bench::useful_flops(row));
+    object.number("goal", heed::bench::goal_of(row));
+    std::cout << separator << object.str();
     separator = ",\n";
   }
   std::cout << "]\n";
@@ -148,27 +174,34 @@ Measured measure_name(const std::string& name, double seconds) {
   throw std::runtime_error("there is no row " + name);
 }
 
-// One line of JSON, whatever happens.
-void answer(const std::string& name, double seconds) {
+std::string list_of(const std::vector<float>& values) {
+  std::ostringstream text;
+  text.precision(9);
+  for (std::size_t n = 0; n < values.size(); ++n) text << (n > 0 ? ", " : "[") << values[n];
+  return text.str() + "]";
+}
+
+// One line of JSON, whatever happens; whether the row could be measured.
+bool answer(const std::string& name, double seconds) {
+  Object object;
+  object.text("name", name);
+  bool measured_it = false;
   try {
     const Measured measured = measure_name(name, seconds);
-    std::cout << "{\"name\":\"" << name << "\",\"seconds\":" << measured.seconds
-              << ",\"fma\":" << measured.fma_flops << ",\"read\":" << measured.read_bytes
-              << ",\"extra\":" << measured.extra_bytes << ",\"how\":\"" << measured.isa
-              << "\",\"probe\":[";
-    for (std::size_t n = 0; n < measured.probe.size(); ++n) {
-      std::cout << (n > 0 ? "," : "") << measured.probe[n];
-    }
-    std::cout << "]}" << std::endl;
+    object.number("seconds", measured.seconds).number("fma", measured.fma_flops);
+    object.number("read", measured.read_bytes).number("extra", measured.extra_bytes);
+    object.text("how", measured.isa).raw("probe", list_of(measured.probe));
+    measured_it = true;
   } catch (const std::exception& error) {
-    std::cout << "{\"name\":\"" << name << "\",\"error\":\"" << error.what() << "\"}" << std::endl;
+    object.text("error", error.what());
   }
+  std::cout << object.str() << std::endl;
+  return measured_it;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::cout.precision(9);
   if (argc == 2 && std::strcmp(argv[1], "--list") == 0) {
     list();
   } else if (argc == 2 && std::strcmp(argv[1], "--serve") == 0) {
@@ -181,6 +214,8 @@ int main(int argc, char** argv) {
     }
   } else {
     const double seconds = heed::bench::Turns::from_environment(1).seconds;
-    for (int n = 1; n < argc; ++n) answer(argv[n], seconds);
+    bool all = true;
+    for (int n = 1; n < argc; ++n) all = answer(argv[n], seconds) && all;
+    return all ? 0 : 1;
   }
 }

@@ -63,6 +63,7 @@ std::vector<double> alternate(const std::vector<std::function<void()>>& contesta
                               const Turns& turns) {
   const auto start = Clock::now();
   std::vector<double> best;
+  best.reserve(contestants.size());
   for (const auto& call : contestants) best.push_back(turn(call, turns, turns.slice));
   // Turns behind the time limit are for the short calls beside a long one.
   for (int round = 0; turns.seconds > 0; ++round) {
