@@ -1,0 +1,134 @@
+"""ONNX Runtime: its fused operators, and the three plain ones."""
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper
+
+import inputs
+
+NAME = "ONNX Runtime " + onnxruntime.__version__
+FLOAT = TensorProto.FLOAT
+INT32 = TensorProto.INT32
+
+
+def session(nodes, given, results, threads, initializers=()):
+    graph = helper.make_graph(
+        nodes, "row", [helper.make_tensor_value_info(name, kind, shape)
+                       for name, (kind, shape) in given.items()],
+        [helper.make_tensor_value_info(name, FLOAT, None) for name in results],
+        initializer=list(initializers))
+    model = helper.make_model(graph, ir_version=8, opset_imports=[
+        helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                        providers=["CPUExecutionProvider"])
+
+
+def bound(runner, given, results):
+    """call() and held results of a session whose inputs and outputs stay where they are."""
+    binding = runner.io_binding()
+    for name, value in given.items():
+        if not isinstance(value, onnxruntime.OrtValue):
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(value)
+        binding.bind_ortvalue_input(name, value)
+    for name, value in results.items():
+        if value is None:
+            binding.bind_output(name, "cpu")
+        else:
+            binding.bind_ortvalue_output(name, value)
+    return (lambda: runner.run_with_iobinding(binding)), (lambda: binding.get_outputs()[0].numpy())
+
+
+def ways(row):
+    if row["question"] == "minilm":
+        import minilm_onnx  # which imports this module
+        return minilm_onnx.ways(row["name"])
+    if row["bf16"]:
+        return []
+    if row["question"] == "decode":
+        return [("GroupQueryAttention", lambda: decode(row))]
+    found = []
+    if row["pattern"] != "causal_window":
+        found.append(("MultiHeadAttention", lambda: multi_head(row)))
+    if row["pattern"] != "full":
+        found.append(("GroupQueryAttention", lambda: grouped(row)))
+    if row["pattern"] == "full" and not row["bias"]:
+        found.append(("MatMul, Softmax, MatMul", lambda: plain(row)))
+    return found
+
+
+def rows_of_tokens(x):
+    """[B, L, H·D] of [B, H, L, D]"""
+    return np.ascontiguousarray(x.transpose(0, 2, 1, 3)).reshape(x.shape[0], x.shape[2], -1)
+
+
+def heads_of(out, row):
+    return np.ascontiguousarray(
+        out.reshape(row["B"], row["Lq"], row["Hq"], row["Dv"]).transpose(0, 2, 1, 3))
+
+
+def run(row, node, given, results):
+    kinds = {name: (INT32 if value.dtype == np.int32 else FLOAT, value.shape)
+             for name, value in given.items()}
+    call, result = bound(session([node], kinds, results, row["threads"]), given,
+                         dict.fromkeys(results))
+    return call, lambda: heads_of(result(), row)
+
+
+def multi_head(row):
+    q, k, v = (rows_of_tokens(x) for x in inputs.qkv(row))
+    given = {"q": q, "k": k, "v": v}
+    names = ["q", "k", "v"]
+    if row["bias"]:
+        given["bias"] = inputs.bias(row)
+        names += ["", "", "bias"]
+    node = helper.make_node("MultiHeadAttention", names, ["out"], domain="com.microsoft",
+                            num_heads=row["Hq"], unidirectional=int(row["pattern"] == "causal"))
+    return run(row, node, given, ["out"])
+
+
+def grouped(row):
+    q, k, v = (rows_of_tokens(x) for x in inputs.qkv(row))
+    given = {"q": q, "k": k, "v": v, "last": np.full(row["B"], row["Lk"] - 1, np.int32),
+             "total": np.array(row["Lk"], np.int32)}
+    window = row["window"] + 1 if row["pattern"] == "causal_window" else -1
+    node = helper.make_node("GroupQueryAttention", ["q", "k", "v", "", "", "last", "total"],
+                            ["out", "present_k", "present_v"], domain="com.microsoft",
+                            num_heads=row["Hq"], kv_num_heads=row["Hkv"],
+                            local_window_size=window)
+    return run(row, node, given, ["out", "present_k", "present_v"])
+
+
+def decode(row):
+    """One new token; the cache is its own result, as a serving loop binds it."""
+    q, k, v = inputs.qkv(row)
+    given = {"q": rows_of_tokens(q), "k": rows_of_tokens(k[:, :, -1:]),
+             "v": rows_of_tokens(v[:, :, -1:]), "past_k": k, "past_v": v,
+             "last": np.full(row["B"], row["Lk"] - 1, np.int32),
+             "total": np.array(row["Lk"], np.int32)}
+    kinds = {name: (INT32 if value.dtype == np.int32 else FLOAT, value.shape)
+             for name, value in given.items()}
+    node = helper.make_node(
+        "GroupQueryAttention", ["q", "k", "v", "past_k", "past_v", "last", "total"],
+        ["out", "present_k", "present_v"], domain="com.microsoft", num_heads=row["Hq"],
+        kv_num_heads=row["Hkv"])
+    for cache in ("past_k", "past_v"):
+        given[cache] = onnxruntime.OrtValue.ortvalue_from_numpy(given[cache])
+    results = {"out": None, "present_k": given["past_k"], "present_v": given["past_v"]}
+    call, result = bound(session([node], kinds, results, row["threads"]), given, results)
+    return call, lambda: heads_of(result(), row)
+
+
+def plain(row):
+    q, k, v = inputs.qkv(row)
+    scale = helper.make_tensor("scale", FLOAT, [], [row["D"]**-0.5])
+    nodes = [helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 1, 3, 2]),
+             helper.make_node("MatMul", ["q", "kt"], ["raw"]),
+             helper.make_node("Mul", ["raw", "scale"], ["scores"]),
+             helper.make_node("Softmax", ["scores"], ["weights"], axis=-1),
+             helper.make_node("MatMul", ["weights", "v"], ["out"])]
+    given = {"q": q, "k": k, "v": v}
+    kinds = {name: (FLOAT, value.shape) for name, value in given.items()}
+    return bound(session(nodes, kinds, ["out"], row["threads"], [scale]), given, {"out": None})

@@ -1,0 +1,31 @@
+// Contestants take turns: on a machine that others use too, whoever runs longer meets the same
+// disturbance, and the best slice of each is what it can do.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace heed::bench {
+
+// HEED_BENCH_QUICK in the environment: the shapes are shrunk and everything runs once.
+bool quick();
+
+struct Turns {
+  double seconds = 0.6;  // for all contestants together; HEED_BENCH_SECONDS overrides it
+  double slice = 0.003;  // a turn is as many calls as take this long; 0: one call
+  // What runs on the calling thread alone is timed by its processor seconds, to which other
+  // programs on the machine add little; what runs on several, by the clock on the wall.
+  bool one_thread = false;
+
+  static Turns from_environment(int threads);
+};
+
+// The best seconds of one call of each contestant; each runs at least once, short calls eight times
+// even where a long one has used up the time.
+std::vector<double> alternate(const std::vector<std::function<void()>>& contestants,
+                              const Turns& turns);
+
+// By how many bytes the process grew during the call, at its largest; 0 where it cannot be known.
+double extra_memory(const std::function<void()>& call);
+
+}  // namespace heed::bench

@@ -1,0 +1,51 @@
+// What the machine can do at best, measured in the same process as heed: multiply-adds that never
+// leave the registers, and reads of memory that no cache holds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "support/problems.hpp"
+
+namespace heed::bench {
+
+// The widest instructions that this processor has and HEED_ISA allows.
+enum class Isa { baseline, avx2, avx512 };
+Isa widest_isa();
+const char* name_of(Isa isa);
+double goal_of(const Row& row);
+
+// "AMD EPYC, avx2 …": for the head of a table.
+std::string processor_name();
+
+// A burst of independent multiply-adds of float (or double, for f64) on `threads` threads.
+class FmaLoop {
+ public:
+  FmaLoop(Type type, int threads);
+
+  void operator()() const;
+  double flops() const { return flops_; }  // of one call
+
+ private:
+  using Burst = double (*)(std::int64_t rounds);
+
+  Burst burst_;
+  int threads_;
+  double flops_;
+};
+
+// One pass over a buffer several times as large as the last cache, in one piece a thread.
+class ReadLoop {
+ public:
+  ReadLoop(int threads, bool quick);
+
+  void operator()() const;
+  double bytes() const { return static_cast<double>(buffer_.size() * sizeof(std::uint64_t)); }
+
+ private:
+  std::vector<std::uint64_t> buffer_;
+  int threads_;
+};
+
+}  // namespace heed::bench

@@ -1,0 +1,54 @@
+// A benchmark program: its rows under their names, the same columns everywhere.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <string>
+
+#include "support/measure.hpp"
+#include "support/operands.hpp"
+#include "support/peak.hpp"
+
+namespace heed::bench {
+
+using Measure = std::function<void(benchmark::State&, const Row&)>;
+
+// Registers each row of the question (shrunk where quick), then runs them as the command line says.
+int run_rows(int argc, char** argv, std::string_view question, const Measure& measure);
+
+// Registers one measurement under a name of its own; run_rows runs it with the rest.
+void add(const std::string& name, const std::function<void(benchmark::State&)>& measure);
+
+// What Google Benchmark shows as the time: `seconds`, the best call.
+void set_time(benchmark::State& state, double seconds);
+
+// Columns GFLOP/s, FMA (what the multiply-add loop does beside it, in GFLOP/s) and peak, their
+// ratio.
+void set_rate(benchmark::State& state, double flops, double seconds, double fma_flops);
+void set_goal(benchmark::State& state, const Row& row);
+
+// heed on a row beside the FMA loop.
+template <class T, class M, class S>
+void measure_forward(benchmark::State& state, const Row& row, const M& mask, const S& score) {
+  Operands<T> operands(row);
+  const FmaLoop fma(row.type, row.threads);
+  const auto best = alternate({[&] { operands.attend(row.threads, mask, score); }, fma},
+                              Turns::from_environment(row.threads));
+  set_time(state, best[0]);
+  set_rate(state, useful_flops(row), best[0], fma.flops() / best[1]);
+  set_goal(state, row);
+  state.SetLabel(operands.report.isa);
+}
+
+// Full or causal.
+template <class T>
+void measure_forward(benchmark::State& state, const Row& row) {
+  if (row.pattern == Pattern::causal) {
+    measure_forward<T>(state, row, mask::causal(), score::None{});
+  } else {
+    measure_forward<T>(state, row, mask::None{}, score::None{});
+  }
+}
+
+}  // namespace heed::bench
