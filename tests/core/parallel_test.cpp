@@ -29,7 +29,7 @@ class Threads : public Executor {
     for (int worker = 0; worker < workers; ++worker) threads.emplace_back(job, worker);
     for (std::thread& thread : threads) thread.join();
   }
-  int calls = 0;
+  std::atomic<int> calls{0};  // a task may start a loop of its own
 
  private:
   int concurrency_;
