@@ -122,9 +122,13 @@ inline FlashPlan decode_plan(const Shape& shape, const simd::Geometry& cell, int
 // `contiguous`: whether keys and values are so in their last dimension.
 inline FlashPlan flash_plan(const Shape& shape, const simd::Geometry& cell, int bytes,
                             bool contiguous, int threads, const Executor* executor) {
+  // Below `long_enough` keys there is little to read. So a short text alone in its batch, which has
+  // few queries too, takes the path, and gets the bits, that it has padded to a longer one.
   constexpr Index few = 8;
+  constexpr Index long_enough = 64;
   const int available = worker_count(Index{1} << 30, threads, executor);
-  if (contiguous && shape.Lq > 0 && shape.group() > 0 && shape.Lq <= few / shape.group()) {
+  if (contiguous && shape.Lk >= long_enough && shape.Lq > 0 && shape.group() > 0 &&
+      shape.Lq <= few / shape.group()) {
     FlashPlan plan = decode_plan(shape, cell, bytes);
     plan.workers = worker_count(plan.tasks, threads, executor);
     return plan;
