@@ -7,7 +7,7 @@ HEED_INLINE Vec<R> widen(const T* from) {
     return load(from);
   } else if constexpr (Element<T>::format == Format::bfloat16) {
     using Short = Register<std::uint16_t, width<R>>;
-    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
+    using Bits = typename Register<std::uint32_t, width<R>>::type;
     const auto upper = *reinterpret_cast<const typename Short::unaligned*>(from);
     return (Vec<R>)(__builtin_convertvector(upper, Bits) << 16);
   } else {
@@ -22,7 +22,7 @@ HEED_INLINE void narrow(Vec<R> v, T* to) {
     store(to, v);
   } else if constexpr (Element<T>::format == Format::bfloat16) {
     using Short = Register<std::uint16_t, width<R>>;
-    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(Vec<R>))));
+    using Bits = typename Register<std::uint32_t, width<R>>::type;
     const Bits bits = (Bits)v;
     const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     const Bits quiet = (bits >> 16) | 0x40u;
@@ -46,7 +46,7 @@ HEED_INLINE Vec<R> widen_some(const T* from, Index step, Index count) {
 // The largest exponent of the numbers it is given.
 template <class R>
 struct Exponents {
-  typedef SignedBitsOf<R> Bits __attribute__((vector_size(sizeof(Vec<R>))));
+  using Bits = typename Register<SignedBitsOf<R>, width<R>>::type;
   static constexpr SignedBitsOf<R> mask = static_cast<SignedBitsOf<R>>(Exp2<R>::bias * 2 + 1)
                                           << Exp2<R>::mantissa;
   Bits largest;

@@ -16,11 +16,11 @@ void load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* t
 
 template <class R, int Step, std::size_t... J>
 HEED_INLINE void exchange(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
-  constexpr int W = width<R>;
+  constexpr int lanes = width<R>;
   const Vec<R> low = __builtin_shufflevector(
-      a, b, ((J & Step) == 0 ? static_cast<int>(J) : W + static_cast<int>(J) - Step)...);
+      a, b, ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...);
   b = __builtin_shufflevector(
-      a, b, ((J & Step) == 0 ? static_cast<int>(J) + Step : W + static_cast<int>(J))...);
+      a, b, ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...);
   a = low;
 }
 
@@ -41,17 +41,17 @@ HEED_INLINE void transpose(Array<Vec<R>, width<R>>& x) {
 template <class T>
 HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>* to) {
   using R = Accum<T>;
-  constexpr int W = width<R>;
+  constexpr int lanes = width<R>;
   const T* from = x.data;
   Index d = 0;
-  if (count == W && x.stride[1] == 1) {
-    for (; d + W <= x.extent[1]; d += W) {
-      Array<Vec<R>, W> square;
+  if (count == lanes && x.stride[1] == 1) {
+    for (; d + lanes <= x.extent[1]; d += lanes) {
+      Array<Vec<R>, lanes> square;
 #pragma GCC unroll 16
-      for (int c = 0; c < W; ++c) square[c] = widen<R>(from + c * x.stride[0] + d);
+      for (int c = 0; c < lanes; ++c) square[c] = widen<R>(from + c * x.stride[0] + d);
       transpose<R>(square);
 #pragma GCC unroll 16
-      for (int n = 0; n < W; ++n) store(to + (d + n) * panel<R>, square[n]);
+      for (int n = 0; n < lanes; ++n) store(to + (d + n) * panel<R>, square[n]);
     }
   }
   for (; d < x.extent[1]; ++d) {
@@ -63,14 +63,14 @@ HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>
 template <class T>
 void pack_keys(const View<const T, 2>& x, int keys, Accum<T>* to) {
   using R = Accum<T>;
-  constexpr int W = width<R>;
+  constexpr int lanes = width<R>;
   const int packed = (keys + panel<R> - 1) / panel<R> * panel<R>;
   View<const T, 2> rest = x;
-  for (int first = 0; first < packed; first += W, rest.data += W * x.stride[0]) {
+  for (int first = 0; first < packed; first += lanes, rest.data += lanes * x.stride[0]) {
     R* at = to + (first / panel<R>)*x.extent[1] * panel<R> + first % panel<R>;
     const int left = keys - first;
     if (left > 0) {
-      pack_square_rows(rest, left < W ? left : W, at);
+      pack_square_rows(rest, left < lanes ? left : lanes, at);
     } else {
       for (Index d = 0; d < x.extent[1]; ++d) store(at + d * panel<R>, Vec<R>{});
     }
@@ -105,19 +105,20 @@ template <class T>
 void store_rows(const Accum<T>* acc, Index columns, int first, const Accum<T>* factor, int count,
                 const View<T, 2>& x) {
   using R = Accum<T>;
-  constexpr int W = width<R>;
+  constexpr int lanes = width<R>;
   for (int r = 0; r < count; ++r) {
     T* to = x.data + r * x.stride[0];
-    for (Index d = 0; d < x.extent[1]; d += W) {
+    for (Index d = 0; d < x.extent[1]; d += lanes) {
       const Index begin = d / panel<R> * panel<R>;
       const Index stride = columns - begin < panel<R> ? columns - begin : panel<R>;
       const Vec<R> v = load(acc + begin * rows<R> + (first + r) * stride + d - begin) * factor[r];
-      if (x.stride[1] == 1 && d + W <= x.extent[1]) {
+      if (x.stride[1] == 1 && d + lanes <= x.extent[1]) {
         narrow<R>(v, to + d);
       } else {
-        Array<T, W> some;
+        Array<T, lanes> some;
         narrow<R>(v, some);
-        for (Index n = 0; n < W && d + n < x.extent[1]; ++n) to[(d + n) * x.stride[1]] = some[n];
+        for (Index n = 0; n < lanes && d + n < x.extent[1]; ++n)
+          to[(d + n) * x.stride[1]] = some[n];
       }
     }
   }

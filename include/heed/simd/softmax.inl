@@ -5,7 +5,7 @@
 template <class R, int N>
 HEED_INLINE void exp2(Array<Vec<R>, N>& x) {
   using E = Exp2<R>;
-  typedef BitsOf<R> Bits __attribute__((vector_size(sizeof(Vec<R>))));
+  using Bits = typename Register<BitsOf<R>, width<R>>::type;
   const Vec<R> magic = all<R>(E::magic + E::bias);
   Array<Vec<R>, N> power;
   Array<Vec<R>, N> y;

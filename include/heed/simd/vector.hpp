@@ -12,8 +12,10 @@ namespace heed::simd {
 
 template <class R, int Lanes>
 struct Register {
+  // NOLINTNEXTLINE(modernize-use-using): the attribute belongs to a declarator
   typedef R type __attribute__((vector_size(sizeof(R) * Lanes)));
   // The same in memory, at any address, over objects of any type.
+  // NOLINTNEXTLINE(modernize-use-using)
   typedef R unaligned
       __attribute__((vector_size(sizeof(R) * Lanes), aligned(alignof(R)), may_alias));
 };
