@@ -16,9 +16,9 @@ template <class T, class M, class S>
 mask::Coverage find_live_cells(const FlashTask<T, M, S>& task, int first_group, int groups,
                                int k_begin, int k_end) {
   const simd::Geometry& cell = task.plan.cell;
-  const auto coverage = [&](int group, int count, int begin, int end) {
-    return coverage_of(task.mask, task.problem.shape, task.rows, group * cell.rows,
-                       (group + count) * cell.rows, begin, end);
+  const auto coverage = [&](int at, int count, int begin, int end) {
+    return coverage_of(task.mask, task.problem.shape, task.rows, at * cell.rows,
+                       (at + count) * cell.rows, begin, end);
   };
   const auto panels = static_cast<int>(cell.panels(k_end - k_begin));
   std::uint8_t* live = task.scratch.live;
