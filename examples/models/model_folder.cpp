@@ -11,7 +11,7 @@ std::filesystem::path cache_folder() {
     const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing sets them
     return std::filesystem::path(value == nullptr ? "" : value);
   };
-  if (const auto own = variable("HEED_CACHE"); !own.empty()) return own;
+  if (auto own = variable("HEED_CACHE"); !own.empty()) return own;
   if (const auto shared = variable("XDG_CACHE_HOME"); !shared.empty()) return shared / "heed";
   return variable("HOME") / ".cache" / "heed";
 }

@@ -17,7 +17,7 @@ namespace {
 namespace minilm = heed::models::minilm;
 
 std::filesystem::path model_folder(const minilm::CommandLine& line) {
-  const std::filesystem::path folder =
+  std::filesystem::path folder =
       line.model ? std::filesystem::path(*line.model) : heed::models::minilm_folder();
   if (!line.model && !heed::models::has_model(folder)) {
     throw heed::Error("minilm: the model is not in " + folder.string() +

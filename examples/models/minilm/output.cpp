@@ -25,7 +25,7 @@ Output& Output::text(std::string_view piece) {
 
 Output& Output::number(float value) {
   std::array<char, 32> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
   return text({digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 

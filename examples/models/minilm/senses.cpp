@@ -49,6 +49,7 @@ using Cosines = std::array<std::array<double, sentences.size()>, sentences.size(
 
 Cosines cosines(const SentenceEncoder& encoder, std::size_t layers, const CommandLine& line) {
   std::vector<std::vector<double>> vectors;
+  vectors.reserve(sentences.size());
   for (const std::string_view sentence : sentences) {
     vectors.push_back(word_vector(encoder, sentence, layers, line));
   }
