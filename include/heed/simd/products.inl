@@ -124,7 +124,9 @@ void accumulate_seen(const Strip<R>& strip, const std::uint8_t* seen) {
       const Index stride = strip.columns - d < panel<R> ? strip.columns - d : panel<R>;
       const R* v = strip.v + d * strip.capacity + key * stride;
       R* acc = strip.acc + (group * strip.columns + d) * rows<R> + r * stride;
-      for (Index n = 0; n < stride; ++n) acc[n] += strip.scores[at] * v[n];
+      for (Index n = 0; n < stride; n += width<R>) {
+        store(acc + n, fma(all(strip.scores[at]), load(v + n), load(acc + n)));
+      }
     }
   }
 }
