@@ -40,7 +40,7 @@ struct FlashScratch {
   std::uint8_t* live;
   std::uint8_t* seen;  // as scores; written only where values are not finite
 
-  FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
+  [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
       : q(carver.array<R>(checked_product(plan.rows(), shape.D))),
         kt(carver.array<R>(checked_product(shape.D, plan.block))),
         v(carver.array<R>(checked_product(plan.cell.columns(shape.Dv), plan.block))),
@@ -62,7 +62,7 @@ struct FlashPartials {
   R* max = nullptr;
   R* sum = nullptr;
 
-  FlashPartials(Carver& carver, const Shape& shape, const FlashPlan& plan)
+  [[gnu::always_inline]] FlashPartials(Carver& carver, const Shape& shape, const FlashPlan& plan)
       : rows(plan.rows()), columns(plan.cell.columns(shape.Dv)) {
     if (plan.spans == 1) return;
     const Index all_rows = checked_product(plan.tasks, rows);

@@ -33,3 +33,14 @@
 #define HEED_ABI_JOIN_(isa, omp, math) abi_##isa##_##omp##_##math
 #define HEED_ABI_JOIN(isa, omp, math) HEED_ABI_JOIN_(isa, omp, math)
 #define HEED_ABI HEED_ABI_JOIN(HEED_ABI_ISA, HEED_ABI_OMP, HEED_ABI_MATH)
+
+namespace heed {
+inline namespace HEED_ABI {
+
+// A type that differs from unit to unit as their flags do: as a default template argument it keeps
+// apart what a type outside the inline namespace holds but cannot inline, like virtual functions.
+// Other members that compilers leave out of line are [[gnu::always_inline]].
+struct UnitFlags {};
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -28,7 +28,7 @@ struct Broadcast {
   axes meaning;
 
   // Throws heed::Error unless every extent is 1 or the call's.
-  void check(const char* what, const Shape& shape) const {
+  [[gnu::always_inline]] void check(const char* what, const Shape& shape) const {
     if (rank == 3 && meaning == axes::by_rank && shape.rank == 4) {
       throw Error(std::string(what) +
                   ": a rank-3 tensor over rank-4 inputs may mean [B, Lq, Lk] or [H, Lq, Lk]; say "

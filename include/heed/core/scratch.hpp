@@ -44,7 +44,7 @@ class Carver {
 class Scratch {
  public:
   // Throws heed::Error if a workspace is given and is too small.
-  Scratch(std::size_t bytes, std::span<std::byte> workspace) {
+  [[gnu::always_inline]] Scratch(std::size_t bytes, std::span<std::byte> workspace) {
     if (bytes == 0) return;
     if (workspace.data() == nullptr) {
       owned_.reset(new (std::align_val_t{scratch_alignment}) std::byte[bytes]);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "heed/core/abi.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/mask/mask.hpp"
 
@@ -11,11 +12,12 @@ namespace heed::mask {
 class Any {
  public:
   // Every query sees every key, until assigned.
+  template <class Flags = UnitFlags>
   Any() : Any(None{}) {}
 
-  template <MaskLike M>
+  template <MaskLike M, class Flags = UnitFlags>
   requires(!std::same_as<M, Any>) Any(const M& mask)
-      : held_(std::make_shared<Held<AsMask<M>>>(as_mask(mask))) {}
+      : held_(std::make_shared<Held<AsMask<M>, Flags>>(as_mask(mask))) {}
 
  private:
   struct Interface {
@@ -30,7 +32,7 @@ class Any {
                       Index stride) const = 0;
   };
 
-  template <class M>
+  template <class M, class Flags>
   struct Held final : Interface {
     M mask;
 

@@ -28,7 +28,7 @@ struct Padding {
     return {lengths[static_cast<std::size_t>(b)]};
   }
 
-  void check(const Shape& shape) const {
+  [[gnu::always_inline]] void check(const Shape& shape) const {
     if (static_cast<Index>(lengths.size()) != shape.B) {
       throw Error("heed::mask::padding: " + std::to_string(lengths.size()) +
                   " lengths for a batch of " + std::to_string(shape.B));

@@ -34,7 +34,7 @@ struct Alibi {
   HEED_DEVICE BoundAlibi bind(const Shape& shape, Index, Index h) const {
     return {slopes[static_cast<std::size_t>(h)], static_cast<int>(shape.end_offset())};
   }
-  void check(const Shape& shape) const {
+  [[gnu::always_inline]] void check(const Shape& shape) const {
     if (static_cast<Index>(slopes.size()) == shape.Hq) return;
     throw Error("heed::score::alibi: " + std::to_string(slopes.size()) + " slopes for " +
                 std::to_string(shape.Hq) + " query heads");

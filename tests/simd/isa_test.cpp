@@ -1,0 +1,137 @@
+// Which instruction set a call runs on: HEED_ISA lowers it, never raises it; and whole calls agree
+// on all of them.
+#include <cstdlib>
+
+#include "support/problem.hpp"
+
+namespace heed {
+namespace {
+
+using test::Buffer;
+using test::Inputs;
+using test::Layout;
+
+constexpr Isa every_isa[] = {Isa::portable, Isa::avx2, Isa::avx512};
+
+template <class T>
+struct Outcome {
+  Buffer<T> out;
+  Tensor3<Accum<T>> lse;
+};
+
+// attention as it runs where `isa` is the best there is.
+template <class T>
+Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const mask::any& mask,
+                        const auto& score) {
+  const Options options{.threads = 1};
+  Outcome<T> outcome{Buffer<T>(shape.B, shape.Hq, shape.Lq, shape.Dv),
+                     Tensor3<Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, options);
+  problem.out = outcome.out.view();
+  problem.lse = rows_view(outcome.lse);
+  const FlashPlan plan = flash_plan(shape, simd::kernels<T>(isa).geometry, sizeof(Accum<T>),
+                                    contiguous(problem.k, problem.v), options.threads, nullptr);
+  const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
+  flash_forward(problem, mask, score, plan, isa, nullptr, scratch.begin());
+  return outcome;
+}
+
+// What require_accurate reads: an outcome as tensors.
+template <class T>
+struct Dense {
+  Tensor4<T> out;
+  Tensor3<Accum<T>> lse;
+
+  explicit Dense(const Outcome<T>& outcome) : lse(outcome.lse) {
+    const auto view = outcome.out.cview();
+    out = Eigen::TensorMap<Tensor4<const T>>(view.data, view.extent[0], view.extent[1],
+                                             view.extent[2], view.extent[3]);
+  }
+};
+
+template <class T>
+void check_agreement(const Shape& shape, Layout layout, const mask::any& mask, const auto& score) {
+  const Inputs<T> in(shape, layout, 21);
+  const auto q = in.q.cview();
+  const auto k = in.k.cview();
+  const auto v = in.v.cview();
+  const auto truth = reference::attention<double>(q, k, v, mask, score);
+  const auto naive = reference::attention(q, k, v, mask, score);
+  for (const Isa isa : every_isa) {
+    if (isa > machine_isa()) continue;
+    CAPTURE(name_of(isa), test::name_of(shape), Element<T>::name);
+    const Outcome<T> outcome = attention_on<T>(isa, in, shape, mask, score);
+    test::require_accurate<T>(Dense<T>(outcome), naive, truth);
+    REQUIRE(outcome.out.margins_intact());
+  }
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+TEST_CASE("HEED_ISA lowers the instruction set and nothing else") {
+  for (const Isa machine : every_isa) {
+    REQUIRE(lowered(machine, "portable") == Isa::portable);
+    REQUIRE(lowered(machine, "avx2") == std::min(machine, Isa::avx2));
+    for (const char* other : {"", "avx512", "AVX2", "avx", "sse", "0", "portable ", " avx2", "☃"}) {
+      REQUIRE(lowered(machine, other) == machine);
+    }
+  }
+}
+
+// ctest runs it once more for each of several values of HEED_ISA.
+TEST_CASE("calls run on what HEED_ISA and the machine say", "[environment]") {
+  const std::string wish = environment("HEED_ISA");
+  const Isa best = machine_isa();
+  const Isa expected = wish == "portable" ? Isa::portable
+                       : wish == "avx2"   ? std::min(best, Isa::avx2)
+                                          : best;
+  REQUIRE(isa() == expected);
+  Tensor2<float> x(3, 4);
+  x.setConstant(0.5F);
+  CallReport report;
+  attention(x, x, x, {}, {}, {.report = &report});
+  REQUIRE(report.isa == std::string(name_of(expected)));
+}
+
+TEST_CASE("the instruction sets are in order and have names") {
+  REQUIRE(Isa::portable < Isa::avx2);
+  REQUIRE(Isa::avx2 < Isa::avx512);
+  REQUIRE(name_of(Isa::portable) == std::string("portable"));
+  REQUIRE(name_of(Isa::avx2) == std::string("AVX2+FMA"));
+  REQUIRE(name_of(Isa::avx512) == std::string("AVX-512"));
+}
+
+TEMPLATE_TEST_CASE("whole calls on every instruction set meet the oracle", "", float, double, Half,
+                   BFloat16) {
+  Index turn = 0;
+  for (const Index Lq : {1, 5, 24, 61}) {
+    for (const Index Lk : {1, 31, 97, 257}) {
+      for (const Index D : {1, 17, 64, 80}) {
+        const auto layout = static_cast<Layout>(turn % 3);
+        const mask::any mask = turn % 2 == 0 ? mask::any() : mask::any(mask::causal());
+        const Shape shape{1, 2, turn % 4 == 0 ? 1 : 2, Lq, Lk, D, D + turn % 7, 4};
+        check_agreement<TestType>(shape, layout, mask, score::None{});
+        ++turn;
+      }
+    }
+  }
+}
+
+TEST_CASE("masks and a score on every instruction set meet the oracle") {
+  const std::vector<float> slopes = score::alibi_slopes(4);
+  const auto score = score::alibi(slopes) >> score::soft_cap(3);
+  const mask::any masks[] = {mask::window(7), mask::strided(5), mask::bigbird(),
+                             mask::causal() & ~mask::window(3)};
+  for (const mask::any& mask : masks) {
+    for (const Index L : {5, 50, 131}) {
+      check_agreement<float>({1, 4, 2, L, L, 16, 24, 4}, Layout::packed, mask, score);
+    }
+  }
+}
+
+}  // namespace heed

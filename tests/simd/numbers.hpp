@@ -1,0 +1,51 @@
+// Numbers for tests of kernels: random ones, awkward sizes, bits.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "heed/simd/strip.hpp"
+
+namespace heed::test {
+
+// Uniform in [−1, 1), the same everywhere.
+class Numbers {
+ public:
+  explicit Numbers(std::uint64_t seed) : engine_(seed) {}
+  double next() { return static_cast<double>(engine_() >> 11) * 0x1p-52 - 1; }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+// Around whole registers and panels, and primes.
+inline std::vector<int> sizes(const simd::Geometry& cell) {
+  const int L = cell.lanes;
+  const int P = cell.panel;
+  std::vector<int> all = {1,  2,     3,         5,     7,         13,           31,
+                          61, L - 1, L,         L + 1, 2 * L - 1, 3 * L + 1,    P - 1,
+                          P,  P + 1, 2 * P - 1, 2 * P, 2 * P + 1, 3 * P + L + 1};
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+// Half the distance from 1 to the next number of R.
+template <class R>
+constexpr double roundoff = static_cast<double>(std::numeric_limits<R>::epsilon()) / 2;
+
+template <class X>
+bool same_bits(X a, X b) {
+  return std::memcmp(&a, &b, sizeof(X)) == 0;
+}
+
+template <class X>
+bool all_same_bits(const X* a, const X* b, Index count) {
+  return std::memcmp(a, b, static_cast<std::size_t>(count) * sizeof(X)) == 0;
+}
+
+}  // namespace heed::test

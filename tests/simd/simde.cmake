@@ -1,0 +1,21 @@
+# heed/simd/avx512.hpp made executable on any machine: SIMDe gives its intrinsics other bodies
+# (simde.cpp), and here it loses the region that names the instructions and the register constraint
+# that only AVX-512 has.
+#   heed_write_emulated_avx512(output)
+function(heed_write_emulated_avx512 output)
+  set(header "${PROJECT_SOURCE_DIR}/include/heed/simd/avx512.hpp")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
+  file(READ "${header}" text)
+  string(REGEX REPLACE
+    "#if defined\\(__clang__\\)\n#pragma clang attribute [^#]*#else\n#pragma GCC [^#]*(#pragma GCC [^#]*)?#endif"
+    "" emulated "${text}")
+  string(REPLACE "\"+v\"" "\"+m\"" emulated "${emulated}")
+  string(REPLACE "namespace avx512" "namespace emulated_avx512" emulated "${emulated}")
+  foreach(gone IN ITEMS "#pragma GCC" "#pragma clang" "\"+v\"" "namespace avx512")
+    string(FIND "${emulated}" "${gone}" at)
+    if(NOT at EQUAL -1)
+      message(FATAL_ERROR "heed: ${header} is written in a way that this does not know: ${gone}")
+    endif()
+  endforeach()
+  file(CONFIGURE OUTPUT "${output}" CONTENT "${emulated}" @ONLY)
+endfunction()

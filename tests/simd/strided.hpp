@@ -1,0 +1,102 @@
+// Matrices in every layout a view can have, in guarded memory that is NaN between the elements.
+#pragma once
+
+#include "heed/core/view.hpp"
+#include "simd/guarded.hpp"
+#include "simd/numbers.hpp"
+
+namespace heed::test {
+
+enum class Layout {
+  packed,
+  row_gaps,
+  column_gaps,
+  transposed,
+  transposed_gaps,
+  rows_reversed,
+  columns_reversed,
+  transposed_reversed,
+  same_rows,    // the stride of rows is 0: inputs only
+  same_columns  // that of columns is
+};
+
+inline constexpr Layout readable[] = {Layout::packed,           Layout::row_gaps,
+                                      Layout::column_gaps,      Layout::transposed,
+                                      Layout::transposed_gaps,  Layout::rows_reversed,
+                                      Layout::columns_reversed, Layout::transposed_reversed,
+                                      Layout::same_rows,        Layout::same_columns};
+
+inline constexpr Layout writable[] = {Layout::packed,           Layout::row_gaps,
+                                      Layout::column_gaps,      Layout::transposed,
+                                      Layout::transposed_gaps,  Layout::rows_reversed,
+                                      Layout::columns_reversed, Layout::transposed_reversed};
+
+struct Strides {
+  Index row, column;
+};
+
+inline Strides strides_of(Layout layout, Index rows, Index columns) {
+  switch (layout) {
+    case Layout::packed:
+      return {columns, 1};
+    case Layout::row_gaps:
+      return {columns + 3, 1};
+    case Layout::column_gaps:
+      return {2 * columns + 1, 2};
+    case Layout::transposed:
+      return {1, rows};
+    case Layout::transposed_gaps:
+      return {1, rows + 5};
+    case Layout::rows_reversed:
+      return {-columns, 1};
+    case Layout::columns_reversed:
+      return {columns, -1};
+    case Layout::transposed_reversed:
+      return {-1, rows};
+    case Layout::same_rows:
+      return {0, 1};
+    case Layout::same_columns:
+      return {1, 0};
+  }
+  return {};
+}
+
+template <class T>
+class Strided {
+ public:
+  Strided(Index rows, Index columns, Layout layout, Side side, Index shift = 0)
+      : strides_(strides_of(layout, rows, columns)),
+        memory_(std::abs(strides_.row) * (rows - 1) + std::abs(strides_.column) * (columns - 1) + 1,
+                side, std::numeric_limits<T>::quiet_NaN(), shift) {
+    T* first = memory_.data();
+    if (strides_.row < 0) first -= strides_.row * (rows - 1);
+    if (strides_.column < 0) first -= strides_.column * (columns - 1);
+    view_ = {first, {rows, columns}, {strides_.row, strides_.column}};
+  }
+
+  Strided& fill(std::uint64_t seed) {
+    Numbers numbers(seed);
+    for (Index r = 0; r < view_.extent[0]; ++r) {
+      for (Index c = 0; c < view_.extent[1]; ++c) {
+        view_(r, c) = static_cast<T>(static_cast<float>(numbers.next()));
+      }
+    }
+    return *this;
+  }
+
+  const View<T, 2>& view() const { return view_; }
+  View<const T, 2> cview() const { return view_.as_const(); }
+
+  // How many numbers of the memory are not NaN.
+  Index written() const {
+    return std::count_if(memory_.begin(), memory_.end(),
+                         [](T x) { return !is_nan(static_cast<double>(x)); });
+  }
+
+ private:
+  Strides strides_;
+  Guarded<T> memory_;
+  View<T, 2> view_{};
+};
+
+}  // namespace heed::test

@@ -1,0 +1,27 @@
+// The kernels of this machine, and those of the other units of this folder.
+#include "simd/tables.hpp"
+
+#include "heed/core/eigen.hpp"
+#include "heed/simd/kernels.hpp"
+
+namespace heed::test {
+
+template <class T>
+Tables<T> tables() {
+  Tables<T> all;
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (isa <= machine_isa()) all.push_back({name_of(isa), &simd::kernels<T>(isa)});
+  }
+  for (const Table<T>& table : shape_tables<T>()) all.push_back(table);
+#if HEED_TEST_SIMDE
+  for (const Table<T>& table : simde_tables<T>()) all.push_back(table);
+#endif
+  return all;
+}
+
+template Tables<float> tables();
+template Tables<double> tables();
+template Tables<Half> tables();
+template Tables<BFloat16> tables();
+
+}  // namespace heed::test

@@ -1,0 +1,30 @@
+// Every set of kernels that can be executed here: those of the machine's instruction sets, and the
+// shapes of others' in vectors that any machine can run.
+#pragma once
+
+#include <vector>
+
+#include "heed/simd/table.hpp"
+
+namespace heed::test {
+
+template <class T>
+struct Table {
+  const char* name;
+  const simd::Kernels<T>* kernels;
+};
+
+template <class T>
+using Tables = std::vector<Table<T>>;
+
+// For float, double, Half and BFloat16.
+template <class T>
+Tables<T> tables();
+
+// Parts of tables(), each in a unit of its own.
+template <class T>
+Tables<T> shape_tables();
+template <class T>
+Tables<T> simde_tables();
+
+}  // namespace heed::test
