@@ -1,6 +1,8 @@
 #include "heed/softmax/online.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -13,12 +15,15 @@ namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 
-// The row of some scores, by the definition.
+// The row of some scores, by the definition. The products are stored before they are compared: a
+// compiler may contract a product and a subtraction to an FMA, whose residue of −1e30 is far from 0.
 template <class R>
 Row<R> row_of(const std::vector<double>& scores) {
+  std::vector<R> products;
+  for (const double s : scores) products.push_back(static_cast<R>(s) * log2_e<R>);
   Row<R> row;
-  for (const double s : scores) row.max = std::max(row.max, static_cast<R>(s) * log2_e<R>);
-  for (const double s : scores) row.sum += std::exp2(static_cast<R>(s) * log2_e<R> - row.max);
+  for (const R& p : products) row.max = std::max(row.max, p);
+  for (const R& p : products) row.sum += std::exp2(p - row.max);
   return row;
 }
 
