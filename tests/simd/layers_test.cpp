@@ -8,6 +8,7 @@
 #include "heed/core/eigen.hpp"
 #include "heed/core/random.hpp"
 #include "heed/simd/kernels.hpp"
+#include "simd/wide.hpp"
 #include "support/catch.hpp"
 
 namespace simd = heed::simd;
@@ -17,10 +18,19 @@ using simd::Curve;
 
 namespace {
 
-std::vector<heed::Isa> isas() {
-  std::vector<heed::Isa> all;
+template <class T>
+struct Body {
+  const char* name;
+  const simd::LayerKernels<T>& kernels;
+};
+
+// Every body that can run here.
+template <class T>
+std::vector<Body<T>> bodies() {
+  std::vector<Body<T>> all{{"AVX-512's shapes", simd::wide::layer_table<T>}};
   for (const heed::Isa isa : {heed::Isa::portable, heed::Isa::avx2, heed::Isa::avx512}) {
-    if (isa <= heed::machine_isa()) all.push_back(isa);
+    if (isa <= heed::machine_isa())
+      all.push_back({heed::name_of(isa), simd::layer_kernels<T>(isa)});
   }
   return all;
 }
@@ -42,9 +52,9 @@ std::vector<T> numbers(Index size, std::uint32_t stream) {
 
 // y [M, N] = x [M, K] Wᵀ + bias by the kernels, all scratch NaN before; `step` apart in y.
 template <class T>
-std::vector<T> product(heed::Isa isa, Index M, Index K, Index N, const std::vector<T>& x,
-                       const heed::View<const T, 2>& w, const T* bias, Index step) {
-  const auto& kernels = simd::layer_kernels<T>(isa);
+std::vector<T> product(const simd::LayerKernels<T>& kernels, Index M, Index K, Index N,
+                       const std::vector<T>& x, const heed::View<const T, 2>& w, const T* bias,
+                       Index step) {
   const Index panel = kernels.geometry.panel;
   const Index room = kernels.geometry.groups(M) * kernels.geometry.rows;
   auto packed_x = poisoned<Accum<T>>(room * K + 1);
@@ -69,7 +79,7 @@ std::vector<T> product(heed::Isa isa, Index M, Index K, Index N, const std::vect
 }
 
 template <class T>
-void check_product(heed::Isa isa, Index M, Index K, Index N) {
+void check_product(const Body<T>& body, Index M, Index K, Index N) {
   const auto x = numbers<T>(M * K, 1), w = numbers<T>(N * K, 2), bias = numbers<T>(N, 3);
   // Column-major, row-major, and with gaps everywhere.
   const auto sparse = numbers<T>(N * K * 6, 2);
@@ -81,7 +91,8 @@ void check_product(heed::Isa isa, Index M, Index K, Index N) {
   const double least = std::is_same_v<T, Eigen::half> ? std::ldexp(1.0, -25) : 0;  // of a half
   for (const auto& weight : weights) {
     for (const Index step : {1, 3}) {
-      const auto y = product<T>(isa, M, K, N, x, weight, step == 3 ? nullptr : bias.data(), step);
+      const auto y =
+          product<T>(body.kernels, M, K, N, x, weight, step == 3 ? nullptr : bias.data(), step);
       bool close = true, untouched = true;
       for (Index m = 0; m < M; ++m) {
         for (Index n = 0; n < N; ++n) {
@@ -100,7 +111,7 @@ void check_product(heed::Isa isa, Index M, Index K, Index N) {
           for (Index g = 1; g < step; ++g) untouched = untouched && at[g] == T(7);
         }
       }
-      INFO(heed::name_of(isa) << " M " << M << " K " << K << " N " << N << " step " << step);
+      INFO(body.name << " M " << M << " K " << K << " N " << N << " step " << step);
       CHECK(close);
       CHECK(untouched);
     }
@@ -109,13 +120,13 @@ void check_product(heed::Isa isa, Index M, Index K, Index N) {
 
 // The largest difference to `exact` in units of its last place; beyond `lowest`, of lowest's.
 template <class T, class F>
-double worst_ulp(heed::Isa isa, Curve curve, double end, const F& exact) {
+double worst_ulp(const simd::LayerKernels<T>& kernels, Curve curve, double end, const F& exact) {
   std::vector<T> x;
   const int count = 40001;
   for (int n = 0; n < count; ++n) x.push_back(static_cast<T>(end * (2.0 * n / (count - 1) - 1)));
   for (int e = 1; e < 100; ++e) x.push_back(static_cast<T>(std::ldexp(1.37, -e)));
   auto y = x;
-  simd::layer_kernels<T>(isa).bend(curve, y.data(), static_cast<Index>(y.size()));
+  kernels.bend(curve, y.data(), static_cast<Index>(y.size()));
   double worst = 0;
   for (std::size_t n = 0; n < x.size(); ++n) {
     const long double want = exact(static_cast<long double>(x[n]));
@@ -131,13 +142,13 @@ double worst_ulp(heed::Isa isa, Curve curve, double end, const F& exact) {
 
 TEMPLATE_TEST_CASE("layer kernels: the product equals loops in double, for any sizes and strides",
                    "", float, double, Eigen::half, Eigen::bfloat16) {
-  for (const heed::Isa isa : isas()) {
+  for (const auto& body : bodies<TestType>()) {
     for (const Index M : {0, 1, 2, 3, 4, 5, 6, 7, 13, 24}) {
       for (const Index K : {0, 1, 5, 16, 59, 391}) {
-        for (const Index N : {1, 7, 8, 16, 17, 65, 130}) check_product<TestType>(isa, M, K, N);
+        for (const Index N : {1, 7, 8, 16, 17, 65, 130}) check_product<TestType>(body, M, K, N);
       }
     }
-    check_product<TestType>(isa, 7, 1999, 33);
+    check_product<TestType>(body, 7, 1999, 33);
   }
 }
 
@@ -146,13 +157,13 @@ TEMPLATE_TEST_CASE("layer kernels: a row's bits do not depend on the rows beside
   const Index K = 801, N = 70, M = 25;
   const auto x = numbers<TestType>(M * K, 1), w = numbers<TestType>(N * K, 2);
   const heed::View<const TestType, 2> weight{w.data(), {N, K}, {1, N}};
-  for (const heed::Isa isa : isas()) {
-    const auto all = product<TestType>(isa, M, K, N, x, weight, nullptr, 1);
+  for (const auto& body : bodies<TestType>()) {
+    const auto all = product<TestType>(body.kernels, M, K, N, x, weight, nullptr, 1);
     for (Index from = 0; from < M; ++from) {
       for (const Index count : {1, 2, 3, 4, 5, 6, 7, 9}) {
         if (from + count > M) continue;
         const std::vector<TestType> some(x.begin() + from * K, x.begin() + (from + count) * K);
-        const auto y = product<TestType>(isa, count, K, N, some, weight, nullptr, 1);
+        const auto y = product<TestType>(body.kernels, count, K, N, some, weight, nullptr, 1);
         CHECK(std::equal(y.begin(), y.end(), all.begin() + from * N));
       }
     }
@@ -161,25 +172,26 @@ TEMPLATE_TEST_CASE("layer kernels: a row's bits do not depend on the rows beside
 
 TEMPLATE_TEST_CASE("layer kernels: erf and tanh within 2 units in the last place", "", float,
                    double) {
-  for (const heed::Isa isa : isas()) {
-    INFO(heed::name_of(isa));
-    CHECK(worst_ulp<TestType>(isa, Curve::erf, 7, [](long double x) { return std::erf(x); }) < 2);
-    CHECK(worst_ulp<TestType>(isa, Curve::tanh, 20, [](long double x) { return std::tanh(x); }) <
-          2);
+  for (const auto& body : bodies<TestType>()) {
+    INFO(body.name);
+    CHECK(worst_ulp<TestType>(body.kernels, Curve::erf, 7,
+                              [](long double x) { return std::erf(x); }) < 2);
+    CHECK(worst_ulp<TestType>(body.kernels, Curve::tanh, 20,
+                              [](long double x) { return std::tanh(x); }) < 2);
   }
 }
 
 TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", float, double) {
   using Limits = std::numeric_limits<TestType>;
-  for (const heed::Isa isa : isas()) {
+  for (const auto& body : bodies<TestType>()) {
     for (const Curve curve : {Curve::erf, Curve::tanh}) {
       std::vector<TestType> x{0, TestType(-0.0), 50, -50, Limits::max(), -Limits::max()};
-      simd::layer_kernels<TestType>(isa).bend(curve, x.data(), 6);
+      body.kernels.bend(curve, x.data(), 6);
       CHECK(x == std::vector<TestType>{0, 0, 1, -1, 1, -1});
 #if !defined(__FAST_MATH__)  // which promises no signed zero, infinity or NaN
       CHECK(std::signbit(x[1]));
       std::vector<TestType> far{Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN()};
-      simd::layer_kernels<TestType>(isa).bend(curve, far.data(), 3);
+      body.kernels.bend(curve, far.data(), 3);
       CHECK(far[0] == 1);
       CHECK(far[1] == -1);
       CHECK(heed::is_nan(far[2]));
@@ -191,17 +203,16 @@ TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", flo
 TEMPLATE_TEST_CASE("layer kernels: an element's bits depend on its value alone", "", float, double,
                    Eigen::half, Eigen::bfloat16) {
   const auto x = numbers<TestType>(100, 5);
-  for (const heed::Isa isa : isas()) {
-    const auto& kernels = simd::layer_kernels<TestType>(isa);
+  for (const auto& body : bodies<TestType>()) {
     for (const Curve curve :
          {Curve::erf, Curve::tanh, Curve::relu, Curve::gelu, Curve::gelu_tanh, Curve::none}) {
       auto all = x;
-      kernels.bend(curve, all.data(), 100);
+      body.kernels.bend(curve, all.data(), 100);
       for (const Index from : {1, 17, 50, 99}) {
         for (const Index count : {1, 3, 8, 16, 33}) {
           auto some = x;
           if (from + count > 100) continue;
-          kernels.bend(curve, some.data() + from, count);
+          body.kernels.bend(curve, some.data() + from, count);
           bool same = true;
           for (Index n = 0; n < 100; ++n) {
             const bool inside = n >= from && n < from + count;
@@ -211,6 +222,35 @@ TEMPLATE_TEST_CASE("layer kernels: an element's bits depend on its value alone",
           CHECK(same);
         }
       }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: a normalised row equals loops in double, in every body", "",
+                   float, double, Eigen::half, Eigen::bfloat16) {
+  const double rounding = std::is_same_v<TestType, double>  ? 1e-14
+                          : std::is_same_v<TestType, float> ? 1e-6
+                                                            : 0.02;
+  for (const Index size : {1, 2, 7, 8, 9, 31, 384}) {
+    const auto x = numbers<TestType>(size, 1), weight = numbers<TestType>(size, 2);
+    const auto bias = numbers<TestType>(size, 3);
+    const double n = static_cast<double>(size);
+    double mean = 0, variance = 0;
+    for (const TestType value : x) mean += static_cast<double>(value) / n;
+    for (const TestType value : x) variance += std::pow(static_cast<double>(value) - mean, 2) / n;
+    for (const auto& body : bodies<TestType>()) {
+      INFO(body.name << " size " << size);
+      auto y = x;
+      body.kernels.normalise(y.data(), size, weight.data(), bias.data(), 1e-5);
+      double worst = 0;
+      for (std::size_t j = 0; j < y.size(); ++j) {
+        const double exact = (static_cast<double>(x[j]) - mean) / std::sqrt(variance + 1e-5) *
+                                 static_cast<double>(weight[j]) +
+                             static_cast<double>(bias[j]);
+        const double gap = std::abs(static_cast<double>(y[j]) - exact);
+        if (!(gap <= worst)) worst = gap;
+      }
+      CHECK(worst < rounding);
     }
   }
 }

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
@@ -108,6 +107,52 @@ void finish_through(const AffineWorker<T>& worker, Index count, Index panel,
   }
 }
 
+// Panel p of the outputs of the rows that a worker holds.
+template <class T, class F>
+void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index p, Index step,
+                  const Affine<T>& affine, const F& activation,
+                  const simd::LayerKernels<T>& kernels) {
+  const Index panel = kernels.geometry.panel;
+  const Index first = p * panel;
+  const Index columns = std::min(panel, affine.out - first);
+  const T* bias = affine.bias == nullptr ? nullptr : affine.bias + first;
+  const simd::Outputs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
+  kernels.multiply(worker.x, count, room, affine.in, affine.packed + first * affine.in,
+                   worker.sums);
+  if constexpr (is_curve<F>) {
+    kernels.finish(worker.sums, count, to);
+  } else {
+    finish_through(worker, count, panel, to, activation, kernels);
+  }
+}
+
+// affine_into of a weight that is packed.
+template <class T, class F>
+void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>& affine,
+                        const Options& options, const F& activation) {
+  const auto& kernels = simd::layer_kernels<T>(isa());
+  const AffinePlan plan =
+      plan_affine(token_count(x), affine.in, affine.out, kernels.geometry, sizeof(Accum<T>));
+  const int workers = worker_count(plan.tasks(), options.threads, options.executor);
+  Carver counter(nullptr);
+  AffineWorker<T>::carve(counter, plan, affine.in, kernels.geometry.panel);
+  const std::size_t bytes = counter.used();
+  const Scratch scratch(bytes * static_cast<std::size_t>(workers), {});
+  const auto worker_at = [&](int worker) {
+    Carver carver(scratch.begin() + bytes * static_cast<std::size_t>(worker));
+    return AffineWorker<T>::carve(carver, plan, affine.in, kernels.geometry.panel);
+  };
+  for (int n = 0; n < workers; ++n) *worker_at(n).block = -1;
+  parallel_for(plan.tasks(), workers, options.executor, [&](Index task, int n) {
+    const auto worker = worker_at(n);
+    const Index count = read_rows(worker, plan, task / plan.panel_blocks, y, x, kernels);
+    const Index begin = task % plan.panel_blocks * plan.panels_a_task;
+    for (Index p = begin; p < std::min(plan.panels, begin + plan.panels_a_task); ++p) {
+      affine_panel(worker, count, plan.rows, p, y.stride[2], affine, activation, kernels);
+    }
+  });
+}
+
 // y = f(x Wᵀ + b)
 //
 //   x  [B, L, in]     any strides
@@ -119,50 +164,13 @@ void finish_through(const AffineWorker<T>& worker, Index count, Index panel,
 template <class T, class F = Identity>
 void affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>& affine,
                  const Options& options, const F& activation = {}) {
-  const auto& kernels = simd::layer_kernels<T>(isa());
-  const Index panel = kernels.geometry.panel;
-  const AffinePlan plan =
-      plan_affine(token_count(x), affine.in, affine.out, kernels.geometry, sizeof(Accum<T>));
-  if (plan.tasks() == 0) return;
-  std::unique_ptr<const PackedWeight<T>> own;
-  if (affine.packed == nullptr) {
-    own = std::make_unique<const PackedWeight<T>>(
-        View<const T, 2>{affine.weight, {affine.out, affine.in}, {1, affine.weight_stride}},
-        options);
-  }
-  const Accum<T>* weight = affine.packed != nullptr ? affine.packed : own->data();
-  const int workers = worker_count(plan.tasks(), options.threads, options.executor);
-  Carver counter(nullptr);
-  AffineWorker<T>::carve(counter, plan, affine.in, panel);
-  const std::size_t bytes = counter.used();
-  const Scratch scratch(bytes * static_cast<std::size_t>(workers), {});
-  const auto worker_at = [&](int worker) {
-    Carver carver(scratch.begin() + bytes * static_cast<std::size_t>(worker));
-    return AffineWorker<T>::carve(carver, plan, affine.in, panel);
-  };
-  for (int n = 0; n < workers; ++n) *worker_at(n).block = -1;
-  parallel_for(plan.tasks(), workers, options.executor, [&](Index task, int n) {
-    const auto worker = worker_at(n);
-    const Index count = read_rows(worker, plan, task / plan.panel_blocks, y, x, kernels);
-    const Index begin = task % plan.panel_blocks * plan.panels_a_task;
-    const Index end = std::min(plan.panels, begin + plan.panels_a_task);
-    for (Index p = begin; p < end; ++p) {
-      const Index first = p * panel;
-      kernels.multiply(worker.x, count, plan.rows, affine.in, weight + first * affine.in,
-                       worker.sums);
-      const simd::Outputs<T> to{worker.rows,
-                                y.stride[2],
-                                first,
-                                std::min(panel, affine.out - first),
-                                affine.bias == nullptr ? nullptr : affine.bias + first,
-                                curve_of<F>};
-      if constexpr (is_curve<F>) {
-        kernels.finish(worker.sums, count, to);
-      } else {
-        finish_through(worker, count, panel, to, activation, kernels);
-      }
-    }
-  });
+  if (token_count(x) == 0 || affine.out == 0) return;
+  if (affine.packed != nullptr) return packed_affine_into(y, x, affine, options, activation);
+  const PackedWeight<T> packed({affine.weight, {affine.out, affine.in}, {1, affine.weight_stride}},
+                               options);
+  Affine<T> with = affine;
+  with.packed = packed.data();
+  packed_affine_into(y, x, with, options, activation);
 }
 
 }  // namespace HEED_ABI
