@@ -13,6 +13,7 @@
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/layer_norm.hpp"
 #include "heed/nn/load.hpp"
+#include "heed/nn/prepare.hpp"
 
 namespace heed::models {
 namespace {
@@ -92,6 +93,7 @@ Bert::Weights::Weights(const BertConfig& config, Safetensors opened)
     nn::EncoderBlock<float>& block =
         blocks.emplace_back(static_cast<Index>(config.hidden), block_options(config));
     load(block, file, [layer](const std::string& name) { return checkpoint_name(layer, name); });
+    nn::prepare(block, {.threads = 1});
   }
 }
 

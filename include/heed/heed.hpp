@@ -19,6 +19,7 @@
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/load.hpp"
+#include "heed/nn/prepare.hpp"
 #include "heed/nn/presets.hpp"
 #include "heed/position/learned.hpp"
 #include "heed/position/rope.hpp"

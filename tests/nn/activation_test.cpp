@@ -11,11 +11,12 @@ TEMPLATE_TEST_CASE("activations: equal their formulas", "", float, double) {
   const double tolerance = sizeof(TestType) == 4 ? 4e-7 : 1e-15;
   std::vector<TestType> x;
   for (int n = -600; n <= 600; ++n) x.push_back(static_cast<TestType>(n) / 100);
-  auto exact = x, tanh = x, relu = x, same = x, square = x;
+  auto exact = x, tanh = x, relu = x, same = x, square = x, bare = x;
   const Index size = static_cast<Index>(x.size());
   nn::activate(nn::Gelu{}, exact.data(), size);
   nn::activate(nn::GeluTanh{}, tanh.data(), size);
   nn::activate(nn::Relu{}, relu.data(), size);
+  nn::activate(nn::Tanh{}, bare.data(), size);
   nn::activate(nn::Identity{}, same.data(), size);
   nn::activate([](TestType value) { return value * value; }, square.data(), size);
   for (std::size_t n = 0; n < x.size(); ++n) {
@@ -25,6 +26,7 @@ TEMPLATE_TEST_CASE("activations: equal their formulas", "", float, double) {
           tolerance * std::max(1.0, std::abs(v)));
     CHECK(std::abs(static_cast<double>(tanh[n]) - 0.5 * v * (1 + std::tanh(cubic))) <=
           tolerance * std::max(1.0, std::abs(v)));
+    CHECK(std::abs(static_cast<double>(bare[n]) - std::tanh(v)) <= tolerance);
     CHECK(relu[n] == (v > 0 ? x[n] : 0));
     CHECK(same[n] == x[n]);
     CHECK(square[n] == x[n] * x[n]);

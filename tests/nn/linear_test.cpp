@@ -1,6 +1,9 @@
 // y = x Wᵀ + b: against loops, and bits that depend on nothing but the token.
 #include "heed/nn/linear.hpp"
 
+#include "heed/nn/feed_forward.hpp"
+#include "heed/nn/multi_head_attention.hpp"
+#include "heed/nn/prepare.hpp"
 #include "nn/loops.hpp"
 #include "support/catch.hpp"
 
@@ -43,7 +46,7 @@ TEST_CASE("linear: no bit depends on the number of threads") {
   scatter(layer, 1, 2);
   const auto x = tokens<float>(3, 77, 384, 1);
   const auto one = layer.forward(x, {.threads = 1});
-  for (const int threads : {2, 3, 4, 7}) {
+  for (const int threads : {2, 3, 4, 7, 8}) {
     CHECK(same_bits(layer.forward(x, {.threads = threads}), one));
   }
 }
@@ -65,6 +68,78 @@ TEST_CASE("linear: a token's bits do not depend on what else is in the batch or 
       }
     }
   }
+}
+
+TEMPLATE_TEST_CASE("linear: half types are summed in float and rounded once", "", Eigen::half,
+                   Eigen::bfloat16) {
+  const double rounding = std::is_same_v<TestType, Eigen::half> ? 0x1p-11 : 0x1p-8;
+  nn::Linear<TestType> layer(384, 70);
+  scatter(layer, 0.2, 3);
+  heed::Tensor3<TestType> x(1, 13, 384);
+  const auto from = tokens<float>(1, 13, 384, 5);
+  for (Index n = 0; n < x.size(); ++n) x.data()[n] = static_cast<TestType>(from.data()[n]);
+  const auto y = layer.forward(x);
+  for (Index i = 0; i < 13; ++i) {
+    for (Index o = 0; o < 70; ++o) {
+      double sum = static_cast<double>(layer.bias().value(o));
+      for (Index d = 0; d < 384; ++d) {
+        sum += static_cast<double>(x(0, i, d)) * static_cast<double>(layer.weight().value(o, d));
+      }
+      CHECK(std::abs(static_cast<double>(y(0, i, o)) - sum) <= rounding * std::abs(sum) + 1e-5);
+    }
+  }
+}
+
+TEST_CASE("linear: an activation of the user's is applied to every output, none else") {
+  nn::Linear<float> layer(5, 37);
+  scatter(layer, 1, 3);
+  const auto x = tokens<float>(1, 9, 5, 5);
+  const auto y = layer.forward(x);
+  int calls = 0;
+  const auto scalar = layer.forward(x, {.threads = 1}, [&](float v) { return ++calls, 2 * v; });
+  const auto chunked = layer.forward(x, {}, [](const nn::Chunk<float>& v) { return 2 * v; });
+  CHECK(calls == 9 * 37);
+  for (Index n = 0; n < y.size(); ++n) {
+    CHECK(scalar.data()[n] == 2 * y.data()[n]);
+    CHECK(chunked.data()[n] == 2 * y.data()[n]);
+  }
+}
+
+TEST_CASE("prepare: no bit changes, for any number of tokens and threads") {
+  for (const auto projection : {nn::Projection::separate, nn::Projection::fused}) {
+    nn::MultiHeadAttention<float> attention(72, {.heads = 3, .projection = projection});
+    scatter(attention, 0.5, 3);
+    for (const Index L : {1, 5, 40}) {
+      const auto x = tokens<float>(2, L, 72, 5);
+      const auto before = attention.forward(x);
+      auto prepared = attention;
+      nn::prepare(prepared);
+      CHECK(same_bits(prepared.forward(x), before));
+      CHECK(same_bits(prepared.forward(x, {}, {}, {.threads = 3}), before));
+    }
+  }
+}
+
+TEST_CASE("prepare: results follow the weights wherever they change") {
+  const auto x = tokens<float>(1, 7, 16, 5);
+  nn::FeedForward<float> module(16, 33);
+  scatter(module, 0.5, 3);
+  nn::prepare(module);
+  const auto packed = [](const auto& m) {
+    int count = 0;
+    nn::each_parameter(m, [&](const std::string&, const auto& p) { count += p.packed != nullptr; });
+    return count;
+  };
+  CHECK(packed(module) == 2);
+  auto copy = module;
+  scatter(module, 0.5, 4);
+  CHECK(packed(module) == 0);
+  CHECK(packed(copy) == 2);
+  nn::FeedForward<float> fresh(16, 33);
+  scatter(fresh, 0.5, 4);
+  CHECK(same_bits(module.forward(x), fresh.forward(x)));
+  scatter(fresh, 0.5, 3);
+  CHECK(same_bits(copy.forward(x), fresh.forward(x)));
 }
 
 TEST_CASE("linear: a NaN in one token stays in that token") {
@@ -107,6 +182,13 @@ TEST_CASE("linear: empty inputs give empty results") {
   nn::Linear<float> layer(6, 5);
   CHECK(layer.forward(Tensor3<float>(0, 3, 6)).size() == 0);
   CHECK(layer.forward(Tensor3<float>(2, 0, 6)).size() == 0);
+  CHECK(nn::Linear<float>(6, 0).forward(Tensor3<float>(2, 3, 6)).size() == 0);
+  nn::Linear<float> constant(0, 3);
+  scatter(constant, 1, 2);
+  const auto y = constant.forward(Tensor3<float>(1, 2, 0));
+  for (Index i = 0; i < 2; ++i) {
+    for (Index j = 0; j < 3; ++j) CHECK(y(0, i, j) == constant.bias().value(j));
+  }
 }
 
 TEST_CASE("linear: a wrong number of features is an error with both") {

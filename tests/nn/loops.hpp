@@ -60,7 +60,9 @@ void scatter(Module& module, double size, std::uint64_t seed) {
     ++seed;
     for (Index n = 0; n < parameter.size(); ++n) {
       const auto word = heed::philox(seed, {static_cast<std::uint32_t>(n), 1, 0, 0})[0];
-      parameter.value.data()[n] = static_cast<float>(size * (word / 2147483648.0 - 1));
+      using T = typename std::remove_reference_t<decltype(parameter.value)>::Scalar;
+      const double number = size * (word / 2147483648.0 - 1);
+      parameter.value.data()[n] = static_cast<T>(static_cast<float>(number));
     }
   });
 }

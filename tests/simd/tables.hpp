@@ -12,6 +12,7 @@ template <class T>
 struct Table {
   const char* name;
   const simd::Kernels<T>* kernels;
+  const simd::LayerKernels<T>* layers;
 };
 
 template <class T>

@@ -7,8 +7,8 @@ namespace heed::test {
 
 template <class T>
 Tables<T> shape_tables() {
-  return {{"AVX-512's shape in GNU vectors", &wide::table<T>},
-          {"NEON's shape in GNU vectors", &tall::table<T>}};
+  return {{"AVX-512's shape in GNU vectors", &wide::table<T>, &wide::layer_table<T>},
+          {"NEON's shape in GNU vectors", &tall::table<T>, &tall::layer_table<T>}};
 }
 
 template Tables<float> shape_tables();

@@ -1,17 +1,13 @@
 // The nonlinearity of a feed-forward layer. An activation is a callable T -> T, or, to be fast,
-// Chunk<T> -> Chunk<T>.
-//
-// A row is worked through in chunks from its first feature, the last one padded: what an element
-// becomes depends on its value and its place in the row, never on the row's address.
+// Chunk<T> -> Chunk<T>, element by element: a row comes in pieces, the last chunk of each padded.
 #pragma once
 
 #include <Eigen/Core>
 #include <algorithm>
 #include <concepts>
-#include <numbers>
-#include <unsupported/Eigen/CXX11/Tensor>  // erf of an array
 
 #include "heed/core/types.hpp"
+#include "heed/simd/kernels.hpp"
 
 namespace heed::nn {
 
@@ -20,38 +16,40 @@ inline constexpr Index chunk_size = 16;  // features; the widest vector of float
 template <class T>
 using Chunk = Eigen::Array<T, static_cast<int>(chunk_size), 1>;
 
-// x·Φ(x), exactly: 0.5·x·(1 + erf(x / √2)). Hendrycks and Gimpel, GELU (2016), section 2.
-struct Gelu {
+// One of simd's curves: computed where the sums are, in registers.
+template <simd::Curve Which>
+struct CurveActivation final {
   template <class T>
-  Chunk<T> operator()(const Chunk<T>& x) const {
-    return T(0.5) * x * (T(1) + (x * (std::numbers::sqrt2_v<T> / 2)).erf());
-  }
-};
-
-// GELU as tanh approximates it: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). The same, section 2.
-struct GeluTanh {
-  template <class T>
-  Chunk<T> operator()(const Chunk<T>& x) const {
-    constexpr T slope = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
-    return T(0.5) * x * (T(1) + (slope * (x + T(0.044715) * x * x * x)).tanh());
-  }
-};
-
-// max(x, 0); NaN stays NaN.
-struct Relu {
-  template <class T>
-  Chunk<T> operator()(const Chunk<T>& x) const {
-    return (x < T(0)).select(Chunk<T>::Zero(), x);
-  }
-};
-
-// x.
-struct Identity {
-  template <class T>
-  Chunk<T> operator()(const Chunk<T>& x) const {
+  Chunk<T> operator()(Chunk<T> x) const {
+    simd::layer_kernels<T>(isa()).bend(Which, x.data(), chunk_size);
     return x;
   }
 };
+
+// x·Φ(x), exactly: 0.5·x·(1 + erf(x / √2)). Hendrycks and Gimpel, GELU (2016), section 2.
+using Gelu = CurveActivation<simd::Curve::gelu>;
+
+// GELU as tanh approximates it: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). The same, section 2.
+using GeluTanh = CurveActivation<simd::Curve::gelu_tanh>;
+
+// tanh(x).
+using Tanh = CurveActivation<simd::Curve::tanh>;
+
+// max(x, 0); NaN stays NaN.
+using Relu = CurveActivation<simd::Curve::relu>;
+
+// x.
+using Identity = CurveActivation<simd::Curve::none>;
+
+// Whether simd knows an activation, and what it calls it.
+template <class F>
+inline constexpr bool is_curve = false;
+template <simd::Curve Which>
+inline constexpr bool is_curve<CurveActivation<Which>> = true;
+template <class F>
+inline constexpr simd::Curve curve_of = simd::Curve::none;
+template <simd::Curve Which>
+inline constexpr simd::Curve curve_of<CurveActivation<Which>> = Which;
 
 template <class F, class T>
 concept ChunkActivation = requires(const F& f, const Chunk<T>& x) {
@@ -71,7 +69,9 @@ inline namespace HEED_ABI {
 // row[j] = activation(row[j]) for j in [0, size).
 template <class T, Activation<T> F>
 void activate(const F& activation, T* row, Index size) {
-  if constexpr (!ChunkActivation<F, T>) {
+  if constexpr (is_curve<F>) {
+    simd::layer_kernels<T>(isa()).bend(curve_of<F>, row, size);
+  } else if constexpr (!ChunkActivation<F, T>) {
     for (Index j = 0; j < size; ++j) row[j] = static_cast<T>(activation(row[j]));
   } else {
     for (Index j = 0; j < size; j += chunk_size) {

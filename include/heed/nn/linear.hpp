@@ -25,8 +25,12 @@ class Linear {
 
   // Outputs [first, first + count) alone.
   Affine<T> rows(Index first, Index count) const {
-    return {weight_.value.data() + first, count, in(), out(),
-            has_bias_ ? bias_.value.data() + first : nullptr};
+    return {weight_.value.data() + first,
+            count,
+            in(),
+            out(),
+            has_bias_ ? bias_.value.data() + first : nullptr,
+            weight_.packed ? weight_.packed->rows(first) : nullptr};
   }
   Affine<T> affine() const { return rows(0, out()); }
 
@@ -48,6 +52,7 @@ class Linear {
   // Names: weight, bias.
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    if constexpr (!std::is_const_v<Self>) self.weight_.packed.reset();
     visit(prefix + "weight", self.weight_);
     if (self.has_bias_) visit(prefix + "bias", self.bias_);
   }

@@ -8,17 +8,18 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "heed/core/eigen.hpp"
 #include "heed/core/view.hpp"
+#include "heed/nn/packed.hpp"
 
 namespace heed::nn {
 
-// Column-major in memory, whatever is loaded: a product then packs [out, in] weights from
-// contiguous columns. Measured with blocks of 24 rows on a 2-core AVX-512 server, plain SSE build:
-// 28 GFLOP/s against 8 to 23 for row-major weights.
+// Column-major in memory, whatever is loaded: the kernels take several outputs of [out, in] weights
+// side by side, which are then neighbours.
 template <class T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 
@@ -29,6 +30,8 @@ struct Parameter {
   Index fan_in = 0;  // inputs and outputs of the map it belongs to; 0: not initialised at random
   Index fan_out = 0;
   T start = 0;  // what a parameter without fans begins as
+  // The weight as kernels read it, from nn::prepare on, or null.
+  std::shared_ptr<const PackedWeight<T>> packed = {};
 
   static Parameter weight(Index out, Index in) {
     return {Matrix<T>::Zero(out, in), 2, in, out, T(0)};

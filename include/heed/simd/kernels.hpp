@@ -18,6 +18,16 @@ const Kernels<T>& kernels(Isa isa) {
   return portable::table<T>;
 }
 
+// What nn's layers are made of.
+template <class T>
+const LayerKernels<T>& layer_kernels(Isa isa) {
+#if HEED_X86
+  if (isa == Isa::avx512) return avx512::layer_table<T>;
+  if (isa == Isa::avx2) return avx2::layer_table<T>;
+#endif
+  return portable::layer_table<T>;
+}
+
 // F as it is compiled for `isa`: rewrites a cell of scores.
 template <class R, class F, class Tile>
 auto rewriter(Isa isa) {

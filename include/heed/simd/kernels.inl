@@ -61,6 +61,9 @@ HEED_INLINE Vec<R> total(Vec<R> v) {
 #include "heed/simd/products.inl"
 #include "heed/simd/softmax.inl"
 
+#include "heed/simd/curves.inl"
+#include "heed/simd/layers.inl"
+
 // Lets a caller's functor rewrite a cell: compiled here, so that it is vectorised for this
 // instruction set.
 template <class R, class F, class Tile>
@@ -81,3 +84,8 @@ inline constexpr Kernels<T> table{geometry<Accum<T>>,
                                   &accumulate_direct<T>,
                                   &accumulate_seen<Accum<T>>,
                                   &store_rows<T>};
+
+template <class T>
+inline constexpr LayerKernels<T> layer_table{geometry<Accum<T>>,  &pack_weight<T>, &pack_rows<T>,
+                                             &multiply<Accum<T>>, &finish<T>,      &bend_row<T>,
+                                             &normalise_row<T>};

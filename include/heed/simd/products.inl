@@ -1,24 +1,32 @@
 // Part of kernels.inl: the two products of attention, q·kᵀ and weights·v.
 
-// s[r][c] = Σ_d q[r][d]·kt[d][c], one cell.
-template <class R>
-HEED_INLINE void dots_cell(const R* __restrict q, Index D, const R* __restrict kt,
-                           R* __restrict s) {
-  Array<Array<Vec<R>, vectors<R>>, rows<R>> acc = {};
+// s[r][c] = Σ_d q[r][d]·kt[d][c], one cell or only Rows rows of it. With `more`, what s holds comes
+// first in the sum.
+template <class R, int Rows = rows<R>>
+HEED_INLINE void dots_cell(const R* __restrict q, Index D, const R* __restrict kt, R* __restrict s,
+                           bool more = false) {
+  Array<Array<Vec<R>, vectors<R>>, Rows> acc = {};
+  if (more) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n) acc[r][n] = load(s + r * panel<R> + n * width<R>);
+    }
+  }
 #pragma GCC unroll 4
   for (Index d = 0; d < D; ++d, kt += panel<R>) {
     Array<Vec<R>, vectors<R>> b;
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) b[n] = load(kt + n * width<R>);
 #pragma GCC unroll 16
-    for (int r = 0; r < rows<R>; ++r) {
+    for (int r = 0; r < Rows; ++r) {
       const Vec<R> a = all(q[r * D + d]);
 #pragma GCC unroll 16
       for (int n = 0; n < vectors<R>; ++n) acc[r][n] = fma(a, b[n], acc[r][n]);
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < rows<R>; ++r) {
+  for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) store(s + r * panel<R> + n * width<R>, acc[r][n]);
   }

@@ -3,6 +3,7 @@
 
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/simd/layer.hpp"
 #include "heed/simd/strip.hpp"
 #include "heed/simd/vector.hpp"
 

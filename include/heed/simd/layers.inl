@@ -1,0 +1,158 @@
+// Part of kernels.inl: what nn's layers are made of, x·Wᵀ + b and the normalisation of a row.
+
+// Features that a panel is swept through at a time, so that it stays in the first cache while rows
+// pass by. Measured (AVX2, 512 rows of 384 and of 1536): 16, 24 and 32 KiB are equally fast.
+template <class R>
+inline constexpr Index depth_block = (24 << 10) / (panel<R> * Index{sizeof(R)});
+
+// Rows of a weight that stand side by side in a panel: to[d][c] = w(c, d), 0 beyond the last row.
+//   w  [≤ panel, depth]
+template <class T>
+void pack_weight(const View<const T, 2>& w, Accum<T>* to) {
+  using R = Accum<T>;
+  if (w.stride[0] != 1 || w.extent[0] != panel<R>) {
+    return pack_keys(w, static_cast<int>(w.extent[0]), to);
+  }
+  const T* from = w.data;
+  for (Index d = 0; d < w.extent[1]; ++d, from += w.stride[1], to += panel<R>) {
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) store(to + n * width<R>, widen<R>(from + n * width<R>));
+  }
+}
+
+// Rows of x as multiply reads them: to[block][r][d], `depth_block` features a block.
+//   at    where the first of them is among those of the block of rows
+//   room  how many rows that has
+template <class T>
+void pack_rows(const View<const T, 2>& x, Index at, Index room, Accum<T>* to) {
+  using R = Accum<T>;
+  for (Index begin = 0; begin < x.extent[1]; begin += depth_block<R>) {
+    const Index left = x.extent[1] - begin;
+    const Index length = left < depth_block<R> ? left : depth_block<R>;
+    R* row = to + begin * room + at * length;
+    for (Index r = 0; r < x.extent[0]; ++r, row += length) {
+      const T* from = x.data + r * x.stride[0] + begin * x.stride[1];
+      Index d = 0;
+      for (; x.stride[1] == 1 && d + width<R> <= length; d += width<R>) {
+        store(row + d, widen<R>(from + d));
+      }
+      for (; d < length; ++d) row[d] = static_cast<R>(from[d * x.stride[1]]);
+    }
+  }
+}
+
+// sums[r][c] (+)= Σ_d x[r][d]·w[d][c], `Rows` rows at a time for as long as there are so many, then
+// fewer: at most two rows are computed in vain, behind the last.
+template <int Rows, class R>
+HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w, R* sums,
+                               bool more) {
+  constexpr Index least = Rows > 1 ? Rows - Rows / 3 : 1;
+  for (; count >= least; count -= Rows, x += Rows * depth, sums += Rows * panel<R>) {
+    dots_cell<R, Rows>(x, depth, w, sums, more);
+  }
+  if constexpr (Rows > 1) {
+    if (count > 0) multiply_rows<Rows / 2>(x, count, depth, w, sums, more);
+  }
+}
+
+// sums = x Wᵀ for one panel of W. In ascending order of the features: blocks of them only keep the
+// panel in the first cache, and change no bit.
+//   x     [depth / depth_block, room, depth_block]   room for a group more than `count` rows
+//   w     [depth, panel]
+//   sums  [count, panel]                               the same room
+template <class R>
+void multiply(const R* x, Index count, Index room, Index depth, const R* w, R* sums) {
+  for (Index begin = 0; begin < depth; begin += depth_block<R>) {
+    const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
+    multiply_rows<rows<R>>(x + begin * room, count, length, w + begin * panel<R>, sums, begin > 0);
+  }
+  for (Index n = 0; depth == 0 && n < count * panel<R>; ++n) sums[n] = 0;
+}
+
+// Sums become outputs: y = curve(sums + bias), rounded once.
+template <class T>
+void finish(const Accum<T>* sums, Index count, const Outputs<T>& to) {
+  using R = Accum<T>;
+  constexpr int N = vectors<R>, W = width<R>;
+  const bool whole = to.step == 1 && to.columns == panel<R>;
+  Array<Vec<R>, N> bias = {};
+  for (int n = 0; n < N; ++n) {
+    if (to.bias == nullptr || to.columns <= n * W) break;
+    bias[n] = widen_some<R>(to.bias + n * W, 1, to.columns - n * W);
+  }
+  for (Index r = 0; r < count; ++r, sums += panel<R>) {
+    Array<Vec<R>, N> x;
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) x[n] = load(sums + n * W) + bias[n];
+    bend<R, N>(to.curve, x);
+    Array<T, panel<R>> some;
+    T* y = to.rows[r] + to.first * to.step;
+    T* at = whole ? y : some;
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) narrow<R>(x[n], at + n * W);
+    for (Index c = 0; !whole && c < to.columns; ++c) y[c * to.step] = some[c];
+  }
+}
+
+// Registers of width<double> numbers, and how many of them the sums of normalise_row stand in:
+// eight lanes on every instruction set.
+template <class R>
+using Part = Register<R, width<double>>;
+inline constexpr int parts = 8 / width<double>;
+
+// A row's numbers as doubles, from index j.
+template <class T>
+HEED_INLINE Vec<double> doubles(const T* row, Index j) {
+  if constexpr (std::is_same_v<T, Accum<T>>) {
+    const auto part = *reinterpret_cast<const typename Part<T>::unaligned*>(row + j);
+    return __builtin_convertvector(part, Vec<double>);
+  } else {
+    Vec<double> part{};
+    for (int n = 0; n < width<double>; ++n) part[n] = static_cast<double>(row[j + n]);
+    return part;
+  }
+}
+
+// Σ (row[j] − from), or of their squares, in double and in an order that the length alone decides.
+template <bool Squared, class T>
+HEED_INLINE double row_sum(const T* row, Index size, double from) {
+  Array<Vec<double>, parts> sums = {};
+  Index j = 0;
+  for (; j + 8 <= size; j += 8) {
+#pragma GCC unroll 4
+    for (int n = 0; n < parts; ++n) {
+      const Vec<double> x = doubles(row, j + n * width<double>) - from;
+      sums[n] += Squared ? x * x : x;
+    }
+  }
+  for (Index lane = 0; j < size; ++j, ++lane) {
+    const double x = static_cast<double>(row[j]) - from;
+    sums[lane / width<double>][lane % width<double>] += Squared ? x * x : x;
+  }
+#pragma GCC unroll 4
+  for (int n = 1; n < parts; ++n) sums[0] += sums[n];
+  return total<double>(sums[0])[0];
+}
+
+// row = (row − mean) / sqrt(variance + eps) · weight + bias; mean and biased variance in double.
+template <class T>
+void normalise_row(T* row, Index size, const T* weight, const T* bias, double eps) {
+  using R = Accum<T>;
+  const double n = static_cast<double>(size);
+  const double mean = row_sum<false>(row, size, 0.0) / n;
+  const double factor = 1 / __builtin_sqrt(row_sum<true>(row, size, mean) / n + eps);
+  Index j = 0;
+  if constexpr (std::is_same_v<T, R>) {
+    using Unaligned = typename Part<R>::unaligned;
+    for (; j + width<double> <= size; j += width<double>) {
+      const auto x =
+          __builtin_convertvector((doubles(row, j) - mean) * factor, typename Part<R>::type);
+      *reinterpret_cast<Unaligned*>(row + j) = x * *reinterpret_cast<const Unaligned*>(weight + j) +
+                                               *reinterpret_cast<const Unaligned*>(bias + j);
+    }
+  }
+  for (; j < size; ++j) {
+    const R x = static_cast<R>((static_cast<double>(row[j]) - mean) * factor);
+    row[j] = static_cast<T>(x * static_cast<R>(weight[j]) + static_cast<R>(bias[j]));
+  }
+}

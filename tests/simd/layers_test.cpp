@@ -1,0 +1,241 @@
+// The product and the curves of nn's layers, in every set of kernels.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include "heed/core/eigen.hpp"
+#include "heed/core/random.hpp"
+#include "simd/tables.hpp"
+#include "support/catch.hpp"
+
+namespace simd = heed::simd;
+using heed::Accum;
+using heed::Index;
+using heed::test::Table;
+using heed::test::tables;
+using simd::Curve;
+
+namespace {
+
+template <class R>
+std::vector<R> poisoned(Index size) {
+  return std::vector<R>(static_cast<std::size_t>(size), std::numeric_limits<R>::quiet_NaN());
+}
+
+template <class T>
+std::vector<T> numbers(Index size, std::uint32_t stream) {
+  std::vector<T> x;
+  for (Index n = 0; n < size; ++n) {
+    const auto word = heed::philox(7, {static_cast<std::uint32_t>(n), stream, 0, 0})[0];
+    x.push_back(static_cast<T>(static_cast<float>(word / 2147483648.0 - 1)));
+  }
+  return x;
+}
+
+// y [M, N] = x [M, K] Wᵀ + bias by the kernels, all scratch NaN before; `step` apart in y.
+template <class T>
+std::vector<T> product(const simd::LayerKernels<T>& kernels, Index M, Index K, Index N,
+                       const std::vector<T>& x, const heed::View<const T, 2>& w, const T* bias,
+                       Index step) {
+  const Index panel = kernels.geometry.panel;
+  const Index room = kernels.geometry.groups(M) * kernels.geometry.rows;
+  auto packed_x = poisoned<Accum<T>>(room * K + 1);
+  auto packed_w = poisoned<Accum<T>>(kernels.geometry.panels(N) * panel * K + 1);
+  auto sums = poisoned<Accum<T>>(room * panel + 1);
+  std::vector<T> y(static_cast<std::size_t>(M * N * step), T(7));
+  std::vector<T*> rows;
+  kernels.pack_rows({x.data(), {M, K}, {K, 1}}, 0, room, packed_x.data());
+  for (Index m = 0; m < M; ++m) rows.push_back(y.data() + m * N * step);
+  for (Index first = 0; first < N; first += panel) {
+    const Index columns = std::min(panel, N - first);
+    Accum<T>* at = packed_w.data() + first * K;
+    kernels.pack_weight(
+        heed::View<const T, 2>{
+            w.data + first * w.stride[0], {columns, K}, {w.stride[0], w.stride[1]}},
+        at);
+    kernels.multiply(packed_x.data(), M, room, K, at, sums.data());
+    const T* shift = bias == nullptr ? nullptr : bias + first;
+    kernels.finish(sums.data(), M, {rows.data(), step, first, columns, shift, Curve::none});
+  }
+  return y;
+}
+
+template <class T>
+void check_product(const Table<T>& body, Index M, Index K, Index N) {
+  const auto x = numbers<T>(M * K, 1), w = numbers<T>(N * K, 2), bias = numbers<T>(N, 3);
+  // Column-major, row-major, and with gaps everywhere.
+  const auto sparse = numbers<T>(N * K * 6, 2);
+  const std::vector<heed::View<const T, 2>> weights{
+      {w.data(), {N, K}, {1, N}}, {w.data(), {N, K}, {K, 1}}, {sparse.data(), {N, K}, {2, 3 * N}}};
+  const double rounding = std::is_same_v<T, double> ? 2.3e-16 : 1.2e-7;
+  const double last =
+      std::is_same_v<T, Accum<T>> ? 0 : std::ldexp(1.0, std::is_same_v<T, Eigen::half> ? -11 : -8);
+  const double least = std::is_same_v<T, Eigen::half> ? std::ldexp(1.0, -25) : 0;  // of a half
+  for (const auto& weight : weights) {
+    for (const Index step : {1, 3}) {
+      const auto y =
+          product<T>(*body.layers, M, K, N, x, weight, step == 3 ? nullptr : bias.data(), step);
+      bool close = true, untouched = true;
+      for (Index m = 0; m < M; ++m) {
+        for (Index n = 0; n < N; ++n) {
+          double sum = step == 3 ? 0 : static_cast<double>(bias[static_cast<std::size_t>(n)]);
+          double size = std::abs(sum);
+          for (Index k = 0; k < K; ++k) {
+            const double term =
+                static_cast<double>(x[static_cast<std::size_t>(m * K + k)]) *
+                static_cast<double>(weight.data[n * weight.stride[0] + k * weight.stride[1]]);
+            sum += term, size += std::abs(term);
+          }
+          const T* at = y.data() + (m * N + n) * step;
+          const double gap = std::abs(static_cast<double>(at[0]) - sum);
+          close = close && gap <= (4 + static_cast<double>(K) / 8) * rounding * size +
+                                      last * std::abs(sum) + least;
+          for (Index g = 1; g < step; ++g) untouched = untouched && at[g] == T(7);
+        }
+      }
+      INFO(body.name << " M " << M << " K " << K << " N " << N << " step " << step);
+      CHECK(close);
+      CHECK(untouched);
+    }
+  }
+}
+
+// The largest difference to `exact` in units of its last place; beyond `lowest`, of lowest's.
+template <class T, class F>
+double worst_ulp(const simd::LayerKernels<T>& kernels, Curve curve, double end, const F& exact) {
+  std::vector<T> x;
+  const int count = 40001;
+  for (int n = 0; n < count; ++n) x.push_back(static_cast<T>(end * (2.0 * n / (count - 1) - 1)));
+  for (int e = 1; e < 100; ++e) x.push_back(static_cast<T>(std::ldexp(1.37, -e)));
+  auto y = x;
+  kernels.bend(curve, y.data(), static_cast<Index>(y.size()));
+  double worst = 0;
+  for (std::size_t n = 0; n < x.size(); ++n) {
+    const long double want = exact(static_cast<long double>(x[n]));
+    const T near = std::abs(static_cast<T>(want));
+    const long double ulp = std::nextafter(near, std::numeric_limits<T>::infinity()) - near;
+    const double off = static_cast<double>(std::abs(static_cast<long double>(y[n]) - want) / ulp);
+    if (!(off <= worst)) worst = off;
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("layer kernels: the product equals loops in double, for any sizes and strides",
+                   "", float, double, Eigen::half, Eigen::bfloat16) {
+  for (const auto& body : tables<TestType>()) {
+    for (const Index M : {0, 1, 2, 3, 4, 5, 6, 7, 13, 24}) {
+      for (const Index K : {0, 1, 5, 16, 59, 391}) {
+        for (const Index N : {1, 7, 8, 16, 17, 65, 130}) check_product<TestType>(body, M, K, N);
+      }
+    }
+    check_product<TestType>(body, 7, 1999, 33);
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: a row's bits do not depend on the rows beside it", "", float,
+                   double) {
+  const Index K = 801, N = 70, M = 25;
+  const auto x = numbers<TestType>(M * K, 1), w = numbers<TestType>(N * K, 2);
+  const heed::View<const TestType, 2> weight{w.data(), {N, K}, {1, N}};
+  for (const auto& body : tables<TestType>()) {
+    const auto all = product<TestType>(*body.layers, M, K, N, x, weight, nullptr, 1);
+    for (Index from = 0; from < M; ++from) {
+      for (const Index count : {1, 2, 3, 4, 5, 6, 7, 9}) {
+        if (from + count > M) continue;
+        const std::vector<TestType> some(x.begin() + from * K, x.begin() + (from + count) * K);
+        const auto y = product<TestType>(*body.layers, count, K, N, some, weight, nullptr, 1);
+        CHECK(std::equal(y.begin(), y.end(), all.begin() + from * N));
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: erf and tanh within 2 units in the last place", "", float,
+                   double) {
+  for (const auto& body : tables<TestType>()) {
+    INFO(body.name);
+    CHECK(worst_ulp<TestType>(*body.layers, Curve::erf, 7,
+                              [](long double x) { return std::erf(x); }) < 2);
+    CHECK(worst_ulp<TestType>(*body.layers, Curve::tanh, 20,
+                              [](long double x) { return std::tanh(x); }) < 2);
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", float, double) {
+  using Limits = std::numeric_limits<TestType>;
+  for (const auto& body : tables<TestType>()) {
+    for (const Curve curve : {Curve::erf, Curve::tanh}) {
+      std::vector<TestType> x{0, TestType(-0.0), 50, -50, Limits::max(), -Limits::max()};
+      body.layers->bend(curve, x.data(), 6);
+      CHECK(x == std::vector<TestType>{0, 0, 1, -1, 1, -1});
+#if !defined(__FAST_MATH__)  // which promises no signed zero, infinity or NaN
+      CHECK(std::signbit(x[1]));
+      std::vector<TestType> far{Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN()};
+      body.layers->bend(curve, far.data(), 3);
+      CHECK(far[0] == 1);
+      CHECK(far[1] == -1);
+      CHECK(heed::is_nan(far[2]));
+#endif
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: an element's bits depend on its value alone", "", float, double,
+                   Eigen::half, Eigen::bfloat16) {
+  const auto x = numbers<TestType>(100, 5);
+  for (const auto& body : tables<TestType>()) {
+    for (const Curve curve :
+         {Curve::erf, Curve::tanh, Curve::relu, Curve::gelu, Curve::gelu_tanh, Curve::none}) {
+      auto all = x;
+      body.layers->bend(curve, all.data(), 100);
+      for (const Index from : {1, 17, 50, 99}) {
+        for (const Index count : {1, 3, 8, 16, 33}) {
+          auto some = x;
+          if (from + count > 100) continue;
+          body.layers->bend(curve, some.data() + from, count);
+          bool same = true;
+          for (Index n = 0; n < 100; ++n) {
+            const bool inside = n >= from && n < from + count;
+            const auto at = static_cast<std::size_t>(n);
+            same = same && some[at] == (inside ? all[at] : x[at]);
+          }
+          CHECK(same);
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: a normalised row equals loops in double, in every body", "",
+                   float, double, Eigen::half, Eigen::bfloat16) {
+  const double rounding = std::is_same_v<TestType, double>  ? 1e-14
+                          : std::is_same_v<TestType, float> ? 1e-6
+                                                            : 0.02;
+  for (const Index size : {1, 2, 7, 8, 9, 31, 384}) {
+    const auto x = numbers<TestType>(size, 1), weight = numbers<TestType>(size, 2);
+    const auto bias = numbers<TestType>(size, 3);
+    const double n = static_cast<double>(size);
+    double mean = 0, variance = 0;
+    for (const TestType value : x) mean += static_cast<double>(value) / n;
+    for (const TestType value : x) variance += std::pow(static_cast<double>(value) - mean, 2) / n;
+    for (const auto& body : tables<TestType>()) {
+      INFO(body.name << " size " << size);
+      auto y = x;
+      body.layers->normalise(y.data(), size, weight.data(), bias.data(), 1e-5);
+      double worst = 0;
+      for (std::size_t j = 0; j < y.size(); ++j) {
+        const double exact = (static_cast<double>(x[j]) - mean) / std::sqrt(variance + 1e-5) *
+                                 static_cast<double>(weight[j]) +
+                             static_cast<double>(bias[j]);
+        const double gap = std::abs(static_cast<double>(y[j]) - exact);
+        if (!(gap <= worst)) worst = gap;
+      }
+      CHECK(worst < rounding);
+    }
+  }
+}
