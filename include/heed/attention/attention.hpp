@@ -7,6 +7,7 @@
 #include "heed/attention/flash_forward.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/attention/reference.hpp"
+#include "heed/attention/results.hpp"
 
 namespace heed {
 

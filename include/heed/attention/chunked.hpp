@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "heed/attention/operands.hpp"
+#include "heed/attention/results.hpp"
 #include "heed/attention/tiling.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "heed/attention/operands.hpp"
+#include "heed/attention/results.hpp"
 
 namespace heed::reference {
 

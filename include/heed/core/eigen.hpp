@@ -84,13 +84,8 @@ struct EigenTensorResults {
   }
 };
 
-template <class T, int Rank>
-struct TensorTraits<View<T, Rank>> : EigenTensorResults<Rank, Eigen::RowMajor> {
-  using Scalar = std::remove_const_t<T>;
-  static constexpr int rank = Rank;
-  static View<const Scalar, Rank> view(const View<T, Rank>& x) { return x.as_const(); }
-  static View<T, Rank> mutable_view(const View<T, Rank>& x) { return x; }
-};
+template <int Rank>
+struct ViewResults : EigenTensorResults<Rank, Eigen::RowMajor> {};
 
 template <class S, int Rank, int Options, class I>
 struct TensorTraits<Eigen::Tensor<S, Rank, Options, I>>

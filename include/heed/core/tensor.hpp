@@ -68,6 +68,31 @@ auto mutable_view_of(X&& x) {
 
 }  // namespace HEED_ABI
 
+// The tensors that results of calls on views are: core/eigen.hpp defines them.
+template <int Rank>
+struct ViewResults;
+
+template <class T, int Rank>
+struct TensorTraits<View<T, Rank>> {
+  using Scalar = std::remove_const_t<T>;
+  static constexpr int rank = Rank;
+  template <class S>
+  using Owned = typename ViewResults<sizeof(S) == 0 ? 0 : Rank>::template Owned<S>;
+  template <class S>
+  using Rows = typename ViewResults<sizeof(S) == 0 ? 0 : Rank>::template Rows<S>;
+
+  static View<const Scalar, Rank> view(const View<T, Rank>& x) { return x.as_const(); }
+  static View<T, Rank> mutable_view(const View<T, Rank>& x) { return x; }
+  template <class S>
+  static Owned<S> make(const Extents<Rank>& extent) {
+    return ViewResults<Rank>::template make<S>(extent);
+  }
+  template <class S>
+  static View<S, Rank> owned_view(Owned<S>& x) {
+    return ViewResults<Rank>::template owned_view<S>(x);
+  }
+};
+
 template <class X>
 struct TensorTraits<Blhd<X>> {
   using Inner = TraitsOf<X>;
