@@ -118,9 +118,8 @@ class FlashForward {
     ScoreBits seen = 0;
     if (careful) {
       int n = 0;
-      change_scores<Cut>(scores, 0, [&](float& s, bool) {
-        seen |= ScoreBits{is_masked(s) ? 0u : 1u} << n++;
-      });
+      change_scores<Cut>(scores, 0,
+                         [&](float& s, bool) { seen |= ScoreBits{is_masked(s) ? 0u : 1u} << n++; });
     }
     update<Cut, plain_score>(rows, scores, plain_score ? call_.scale * log2_e : log2_e);
     if (call_.dropout.active()) {
@@ -163,8 +162,9 @@ class FlashForward {
     return ask_of_scores<Cut>([&](int row, int column) {
       const auto i = static_cast<std::uint32_t>(query_begin() + row);
       const auto j = static_cast<std::uint32_t>(k_begin + column);  // even: one draw has both
-      const Words4 words = philox(call_.dropout.seed, {j / 4, i, static_cast<std::uint32_t>(task_.h),
-                                                       static_cast<std::uint32_t>(task_.b)});
+      const Words4 words = philox(
+          call_.dropout.seed,
+          {j / 4, i, static_cast<std::uint32_t>(task_.h), static_cast<std::uint32_t>(task_.b)});
       const bool second = j % 4 != 0;
       const bool low = (second ? words[2] : words[0]) >= call_.dropout.threshold;
       const bool high = (second ? words[3] : words[1]) >= call_.dropout.threshold;
@@ -190,7 +190,10 @@ class FlashForward {
     ptx::cp_async_wait<0>();
     change_own<T, Cut, Cut::keys>(Cut::v_at, value_columns(), [](T value) {
       const float x = ptx::to_float(value);
-      const float mark = is_finite(x) ? 0.0f : is_nan(x) ? nan_mark : x > 0 ? plus_mark : minus_mark;
+      const float mark = is_finite(x) ? 0.0f
+                         : is_nan(x)  ? nan_mark
+                         : x > 0      ? plus_mark
+                                      : minus_mark;
       return T{static_cast<std::uint16_t>(ptx::pack<T>(mark, mark))};
     });
     ptx::barrier();
@@ -227,8 +230,7 @@ class FlashForward {
     for (int n = 0; n < Cut::width / 8; ++n) {
       const int column = column_of(n);
       const float* x = rows.out[r][n] + 2 * half;
-      const std::uint32_t pair =
-          blind ? 0u : ptx::pack<T>(x[0] * factor, x[1] * factor);
+      const std::uint32_t pair = blind ? 0u : ptx::pack<T>(x[0] * factor, x[1] * factor);
       T* to = out + (task_.v_begin + column) * call_.out.stride[3];
       if (call_.out_pairs && column + 1 < value_columns()) {
         ptx::store_global(reinterpret_cast<std::uint32_t*>(to), pair);
@@ -279,9 +281,7 @@ class FlashForward {
     return {data, {all.extent[2], all.extent[3]}, {all.stride[2], all.stride[3]}};
   }
 
-  HEED_GPU int columns() const {
-    return Cut::exact ? Cut::width : static_cast<int>(call_.shape.D);
-  }
+  HEED_GPU int columns() const { return Cut::exact ? Cut::width : static_cast<int>(call_.shape.D); }
   // Of the value's dimensions, those of this block.
   HEED_GPU int value_columns() const {
     if constexpr (Cut::exact) return Cut::width;

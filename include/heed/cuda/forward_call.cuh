@@ -18,8 +18,8 @@ struct ForwardCall {
   View<T, 4> out;      // [B, Hq,  Lq, Dv]
   View<R, 3> lse;      // [B, Hq,  Lq], natural log; no data: not wanted
   Shape shape;
-  R scale;             // tensor cores: |scale|, or 1 where it is 0
-  R sign;              // tensor cores: q is multiplied by it first; −1, 0 or 1
+  R scale;  // tensor cores: |scale|, or 1 where it is 0
+  R sign;   // tensor cores: q is multiplied by it first; −1, 0 or 1
   Dropout dropout;
   M mask;
   S score;
@@ -40,8 +40,12 @@ struct Tasks {
   int q_step, v_step;
 
   HEED_DEVICE static Tasks of(const Shape& shape, int q_step, int v_step) {
-    return {shape.B * shape.Hq, (shape.Lq + q_step - 1) / q_step,
-            shape.Dv == 0 ? 1 : (shape.Dv + v_step - 1) / v_step, shape.Hq, q_step, v_step};
+    return {shape.B * shape.Hq,
+            (shape.Lq + q_step - 1) / q_step,
+            shape.Dv == 0 ? 1 : (shape.Dv + v_step - 1) / v_step,
+            shape.Hq,
+            q_step,
+            v_step};
   }
   HEED_DEVICE Index count() const { return heads * queries * values; }
 
@@ -69,8 +73,8 @@ bool in_runs(const View<T, 4>& x, Index run) {
   return true;
 }
 
-// The call as a kernel for tensor cores takes it. Their maximum is that of q·k itself, so the scale's
-// sign goes to q, and a scale of 0 too.
+// The call as a kernel for tensor cores takes it. Their maximum is that of q·k itself, so the
+// scale's sign goes to q, and a scale of 0 too.
 template <class T, class M, class S>
 ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<const T, 4>& q,
                                              const View<const T, 4>& k, const View<const T, 4>& v,
@@ -94,6 +98,16 @@ ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<cons
           in_runs(k, 8),
           in_runs(v, 8),
           in_runs(out, 2)};
+}
+
+// The call as the exact kernel takes it.
+template <class R, class M, class S>
+ForwardCall<R, R, M, S> plain_call(const Shape& shape, const View<const R, 4>& q,
+                                   const View<const R, 4>& k, const View<const R, 4>& v,
+                                   const View<R, 4>& out, const View<R, 3>& lse, double scale,
+                                   const Dropout& dropout, const M& mask, const S& score) {
+  return {q,    k,     v,     out,   lse,   shape, static_cast<R>(scale), R(1), dropout,
+          mask, score, false, false, false, false};
 }
 
 }  // namespace HEED_ABI

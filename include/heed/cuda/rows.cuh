@@ -1,9 +1,9 @@
 // What a thread keeps of its rows while keys go by, and the online softmax over its fragments.
 //
-// A thread has rows g and g + 8 of each block of 16 queries, g its group of four lanes, and of every
-// eight keys or columns the two that its place in the group says: PTX ISA, "Matrix Fragments for
-// mma.m16n8k16 with floating point type", the accumulators.
-// Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018), Algorithm 3.
+// A thread has rows g and g + 8 of each block of 16 queries, g its group of four lanes, and of
+// every eight keys or columns the two that its place in the group says: PTX ISA, "Matrix Fragments
+// for mma.m16n8k16 with floating point type", the accumulators. Milakov and Gimelshein, "Online
+// normalizer calculation for softmax" (2018), Algorithm 3.
 #pragma once
 
 #include <cmath>
@@ -81,8 +81,8 @@ HEED_GPU float highest(const Scores<Cut>& scores, int r, int half, float old) {
 // Scores become weights, 2^((score − max)·unit): `unit` takes a score to powers of two. Sums and
 // weighted values under an earlier maximum shrink, where one of the warp's rows has risen at all.
 //
-// `One_step` folds the difference into one multiply-add; a score beyond 2^127 / log2 e would overflow
-// it. Only q·k itself comes that way: modified scores may be ±FLT_MAX on purpose.
+// `One_step` folds the difference into one multiply-add; a score beyond 2^127 / log2 e would
+// overflow it. Only q·k itself comes that way: modified scores may be ±FLT_MAX on purpose.
 template <class Cut, bool One_step>
 HEED_GPU void update(Rows<Cut>& rows, Scores<Cut>& scores, float unit) {
 #pragma unroll

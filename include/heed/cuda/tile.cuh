@@ -14,13 +14,14 @@ namespace heed::cuda {
 // D and Dv are `Width`, so that no loop asks how far it may go.
 //
 // 32 queries a warp: each fragment of keys or values that is loaded feeds two products; with 16,
-// reading shared memory (4 clocks for 2 products that take 3) would be the limit. At 256 the sums of
-// 32 queries do not fit the registers. One buffer for keys, one for values: values arrive during
+// reading shared memory (4 clocks for 2 products that take 3) would be the limit. At 256 the sums
+// of 32 queries do not fit the registers. One buffer for keys, one for values: values arrive during
 // q·kᵀ, the next keys during softmax and p·v, and two blocks fit an SM at 64 and 128, one at 256
 // even where shared memory is 99 KiB (sm_86, sm_89, sm_120).
 template <int Width, bool Exact>
 struct Cut {
-  static_assert(Width % 64 == 0, "a row has whole groups of eight chunks, or the swizzle leaves it");
+  static_assert(Width % 64 == 0,
+                "a row has whole groups of eight chunks, or the swizzle leaves it");
   static constexpr int width = Width;
   static constexpr bool exact = Exact;
   static constexpr int threads = 128;
@@ -41,8 +42,8 @@ struct Cut {
 
 inline namespace HEED_ABI {
 
-// visit(Cut) with the narrowest cut for the larger of D and Dv; wider heads go through the widest in
-// chunks.
+// visit(Cut) with the narrowest cut for the larger of D and Dv; wider heads go through the widest
+// in chunks.
 template <class Visit>
 void with_cut(Index D, Index Dv, const Visit& visit) {
   const Index wide = D > Dv ? D : Dv;
@@ -81,8 +82,8 @@ HEED_GPU Chunk gather(const T* from, Index step, int count) {
 }
 
 // tile[r] = x(row_begin + r, column_begin …): Rows rows, zero outside x. With `vectors` nothing is
-// there before the copies are waited for. Not unrolled: the addresses of all its rows would take the
-// registers that sums need.
+// there before the copies are waited for. Not unrolled: the addresses of all its rows would take
+// the registers that sums need.
 template <class Cut, int Rows, class T>
 HEED_GPU void load_tile(ptx::Shared tile, const View<const T, 2>& x, int row_begin,
                         int column_begin, bool vectors) {
@@ -126,8 +127,8 @@ HEED_GPU void change_own(ptx::Shared tile, int columns, const Change& change) {
   }
 }
 
-// Addresses of one lane for ldmatrix: `at(row, column)`, both multiples of 16, costs an exclusive or
-// and a constant offset.
+// Addresses of one lane for ldmatrix: `at(row, column)`, both multiples of 16, costs an exclusive
+// or and a constant offset.
 template <class Cut>
 class Corner {
  public:

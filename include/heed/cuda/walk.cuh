@@ -22,8 +22,8 @@ class Walk {
     bool full = false;
     if (k_begin < keys) {
       const Index k_end = k_begin + Cut::keys < keys ? k_begin + Cut::keys : keys;
-      const mask::Coverage coverage = mask.coverage(
-          {q_begin, q_end, static_cast<int>(k_begin), static_cast<int>(k_end)});
+      const mask::Coverage coverage =
+          mask.coverage({q_begin, q_end, static_cast<int>(k_begin), static_cast<int>(k_end)});
       visit = coverage != mask::Coverage::Empty;
       full = coverage == mask::Coverage::Full && k_end - k_begin == Cut::keys;
     }
