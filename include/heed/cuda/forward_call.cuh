@@ -23,14 +23,13 @@ struct ForwardCall {
   Dropout dropout;
   M mask;
   S score;
-  bool q_vectors, k_vectors, v_vectors;  // rows are whole, aligned runs of 16 bytes
-  bool out_pairs;                        // two neighbours of out are an aligned word
+  bool q_vectors, k_vectors, v_vectors, out_vectors;  // rows are aligned runs of 16 bytes
 };
 
 // Tiles of one head times heads, as blocks take them. Under a causal mask the last queries see most
 // keys, so their tiles come first; the heads of one tile come together and share keys in the cache.
 struct Task {
-  Index b, h;
+  int b, h;
   int q_begin;
   int v_begin;  // first of the value's dimensions that this block computes
 };
@@ -52,7 +51,7 @@ struct Tasks {
   HEED_DEVICE Task operator[](Index n) const {
     const Index head = n % heads;
     const Index rest = n / heads;
-    return {head / B_stride, head % B_stride,
+    return {static_cast<int>(head / B_stride), static_cast<int>(head % B_stride),
             static_cast<int>((queries - 1 - rest / values) * q_step),
             static_cast<int>(rest % values * v_step)};
   }
@@ -97,7 +96,7 @@ ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<cons
           in_runs(q, 8),
           in_runs(k, 8),
           in_runs(v, 8),
-          in_runs(out, 2)};
+          in_runs(out, 8)};
 }
 
 // The call as the exact kernel takes it.

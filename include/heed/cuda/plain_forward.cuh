@@ -55,9 +55,7 @@ class PlainForward {
 
   HEED_GPU static void run(const Call& call) {
     const Tasks tasks = Tasks::of(call.shape, Cut::queries, Cut::width);
-    for (Index n = ptx::block(); n < tasks.count(); n += ptx::blocks()) {
-      PlainForward(call, tasks[n]).run_task();
-    }
+    if (ptx::block() < tasks.count()) PlainForward(call, tasks[ptx::block()]).run_task();
   }
 
  private:

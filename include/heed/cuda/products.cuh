@@ -20,9 +20,8 @@ HEED_GPU void add_dots(Scores<Cut>& scores, int columns) {
       left_corner<Cut>(Cut::q_at, ptx::thread() / ptx::warp_lanes * Cut::warp_queries);
   const auto keys = transposed_corner<Cut>(Cut::k_at);
   const int end = used_chunks<Cut>(columns) * 8;
-#pragma unroll
-  for (int column = 0; column < Cut::width; column += 16) {
-    if (!Cut::exact && column >= end) break;
+#pragma unroll Cut::dot_steps
+  for (int column = 0; column < end; column += 16) {
     std::uint32_t q[Cut::row_blocks][4];
 #pragma unroll
     for (int r = 0; r < Cut::row_blocks; ++r) ptx::ldmatrix(q[r], queries.at(16 * r, column));

@@ -51,11 +51,10 @@ HEED_GPU void clear(Rows<Cut>& rows) {
   }
 }
 
-// Row r·16 + 8·half + g of the warp's, and column 8·n + 2·t + e of a tile, for element 2·half + e.
-HEED_GPU int row_of(int r, int half) {
-  return 16 * r + 8 * half + ptx::thread() % ptx::warp_lanes / 4;
-}
-HEED_GPU int column_of(int n) { return 8 * n + 2 * (ptx::thread() % 4); }
+// Element 2·half + e of block r and eight columns n is that of row 16·r + 8·half + own_row() of the
+// warp's, and column 8·n + own_column() + e.
+HEED_GPU int own_row() { return ptx::thread() % ptx::warp_lanes / 4; }
+HEED_GPU int own_column() { return 2 * (ptx::thread() % 4); }
 
 // Over the four lanes that share a row.
 HEED_GPU float row_max(float x) {
@@ -141,9 +140,9 @@ HEED_GPU ScoreBits ask_of_scores(const Ask& ask) {
   ScoreBits bits = 0;
 #pragma unroll 1
   for (int n = 0; n < Cut::row_blocks * (Cut::keys / 8); ++n) {
-    const int r = n / (Cut::keys / 8);
-    const int column = column_of(n % (Cut::keys / 8));
-    const std::uint32_t four = ask(row_of(r, 0), column) | ask(row_of(r, 1), column) << 2;
+    const int row = 16 * (n / (Cut::keys / 8)) + own_row();
+    const int column = 8 * (n % (Cut::keys / 8)) + own_column();
+    const std::uint32_t four = ask(row, column) | ask(row + 8, column) << 2;
     bits |= ScoreBits{four} << (4 * n);
   }
   return bits;

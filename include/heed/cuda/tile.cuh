@@ -18,14 +18,14 @@ namespace heed::cuda {
 // of 32 queries do not fit the registers. One buffer for keys, one for values: values arrive during
 // q·kᵀ, the next keys during softmax and p·v, and two blocks fit an SM at 64 and 128, one at 256
 // even where shared memory is 99 KiB (sm_86, sm_89, sm_120).
-template <int Width, bool Exact>
+template <int Width, bool Exact, int Row_blocks = (Width <= 128 ? 2 : 1)>
 struct Cut {
   static_assert(Width % 64 == 0,
                 "a row has whole groups of eight chunks, or the swizzle leaves it");
   static constexpr int width = Width;
   static constexpr bool exact = Exact;
   static constexpr int threads = 128;
-  static constexpr int row_blocks = Width <= 128 ? 2 : 1;  // of 16 queries, a warp
+  static constexpr int row_blocks = Row_blocks;  // of 16 queries, a warp
   static constexpr int warp_queries = 16 * row_blocks;
   static constexpr int queries = threads / ptx::warp_lanes * warp_queries;
   static constexpr int keys = 64;
@@ -33,11 +33,21 @@ struct Cut {
   static constexpr int row_bytes = Width * 2;
   static constexpr int blocks_per_sm = Width <= 128 ? 2 : 1;
 
+  // Columns of q·kᵀ are unrolled all, or two steps where their number is not known.
+  static constexpr int dot_steps = Exact ? Width / 16 : 2;
+
+  // For what is rare and takes registers (FlashForward): 16 queries a warp, and short rather than
+  // fast.
+  struct Narrow : Cut<Width, Exact, 1> {
+    static constexpr int dot_steps = 1;
+  };
+
   static constexpr ptx::Shared q_at = 0;
   static constexpr ptx::Shared k_at = q_at + queries * row_bytes;
   static constexpr ptx::Shared v_at = k_at + keys * row_bytes;
   static constexpr ptx::Shared walk_at = v_at + keys * row_bytes;
-  static constexpr ptx::Shared shared_bytes = walk_at + 64;
+  static constexpr ptx::Shared heads_at = walk_at + 64;
+  static constexpr ptx::Shared shared_bytes = heads_at + 16;
 };
 
 inline namespace HEED_ABI {
@@ -88,13 +98,14 @@ template <class Cut, int Rows, class T>
 HEED_GPU void load_tile(ptx::Shared tile, const View<const T, 2>& x, int row_begin,
                         int column_begin, bool vectors) {
   constexpr int rows_at_once = Cut::threads / Cut::row_chunks;
-  const int chunk = ptx::thread() % Cut::row_chunks;
+  const int thread = ptx::thread();
+  const int chunk = thread % Cut::row_chunks;
   const int columns = static_cast<int>(x.extent[1]) - column_begin;
   if (chunk >= used_chunks<Cut>(columns)) return;
   const int left = Cut::exact ? 8 : columns - 8 * chunk;
   const int count = left < 0 ? 0 : left > 8 ? 8 : left;
   const int rows = count == 0 ? 0 : static_cast<int>(x.extent[0]) - row_begin;  // that exist
-  int r = ptx::thread() / Cut::row_chunks;
+  int r = thread / Cut::row_chunks;
   const T* from = x.data + (row_begin + static_cast<Index>(r)) * x.stride[0] +
                   (column_begin + 8 * chunk) * x.stride[1];
 #pragma unroll 1
@@ -104,6 +115,32 @@ HEED_GPU void load_tile(ptx::Shared tile, const View<const T, 2>& x, int row_beg
       ptx::cp_async(to, r < rows ? from : x.data, r < rows ? count * 2 : 0);
     } else {
       ptx::store_shared(to, gather(from, x.stride[1], r < rows ? count : 0));
+    }
+  }
+}
+
+// x(row_begin + r, column_begin …) = tile[r], where x has such an element.
+template <class Cut, int Rows, class T>
+HEED_GPU void store_tile(ptx::Shared tile, const View<T, 2>& x, int row_begin, int column_begin,
+                         bool vectors) {
+  constexpr int rows_at_once = Cut::threads / Cut::row_chunks;
+  const int chunk = ptx::thread() % Cut::row_chunks;
+  const int left = static_cast<int>(x.extent[1]) - column_begin - 8 * chunk;
+  const int rows = static_cast<int>(x.extent[0]) - row_begin;
+  int r = ptx::thread() / Cut::row_chunks;
+  T* to = x.data + (row_begin + static_cast<Index>(r)) * x.stride[0] +
+          (column_begin + 8 * chunk) * x.stride[1];
+#pragma unroll 1
+  for (; r < Rows && r < rows && left > 0; r += rows_at_once, to += rows_at_once * x.stride[0]) {
+    const auto eight = ptx::load_shared<Chunk>(place<Cut>(tile, r, chunk));
+    if (vectors && left >= 8) {
+      ptx::store_global(reinterpret_cast<Chunk*>(to), eight);
+      continue;
+    }
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+      const auto bits = static_cast<std::uint16_t>(eight.word[n / 2] >> (16 * (n % 2)));
+      if (n < left) ptx::store_global(to + n * x.stride[1], T{bits});
     }
   }
 }

@@ -44,7 +44,6 @@ class Machine {
 
   int thread() const { return thread_; }
   std::int64_t block() const { return block_; }
-  std::int64_t blocks() const { return launch_.blocks; }
   SharedMemory& shared() { return *shared_; }
   const GlobalMemory& global() const { return global_; }
   Counts& counts() { return counts_; }

@@ -23,7 +23,6 @@ inline simt::Machine& machine() { return simt::Machine::current(); }
 
 inline int thread() { return machine().thread(); }
 inline Index block() { return machine().block(); }
-inline Index blocks() { return machine().blocks(); }
 
 inline void barrier() { machine().barrier(false); }
 inline bool barrier_or(bool mine) { return machine().barrier(mine); }
