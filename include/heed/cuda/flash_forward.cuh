@@ -210,21 +210,23 @@ class FlashForward {
     return ptx::barrier_or(any);
   }
 
-  // Gives what take_out_non_finite took to the rows that see it: the tile once more, as marks.
+  // Gives what take_out_non_finite took to the rows that see it: the tile twice more, as marks of what
+  // is +inf or NaN, then of what is −inf or NaN. NaN is the sum of both.
   HEED_GPU void add_non_finite(Rows<Cut>& rows, ScoreBits seen, int tile) {
-    ptx::barrier();
-    load_values(tile);
-    ptx::cp_async_wait<0>();
-    change_own<T, Cut, Cut::keys>(Cut::v_at, value_columns(), [](T value) {
-      const float x = ptx::to_float(value);
-      const float mark = is_finite(x) ? 0.0f
-                         : is_nan(x)  ? nan_mark
-                         : x > 0      ? plus_mark
-                                      : minus_mark;
-      return T{static_cast<std::uint16_t>(ptx::pack<T>(mark, mark))};
-    });
-    ptx::barrier();
-    add_marked<Cut, T>(rows, seen, value_columns());
+#pragma unroll 1
+    for (float sign = 1; sign >= -1; sign -= 2) {
+      ptx::barrier();
+      load_values(tile);
+      ptx::cp_async_wait<0>();
+      const T one{static_cast<std::uint16_t>(ptx::pack<T>(1, 0))};
+      change_own<T, Cut, Cut::keys>(Cut::v_at, value_columns(), [&](T value) {
+        const float x = ptx::to_float(value);
+        const bool marked = !is_finite(x) && (is_nan(x) || (x > 0) == (sign > 0));
+        return marked ? one : T{0};
+      });
+      ptx::barrier();
+      add_marked<Cut, T>(rows, seen, value_columns(), sign * -minus_infinity());
+    }
   }
 
   // out = Σ weight·value / Σ weight, zero for a row that saw no key; lse beside it. The rows go

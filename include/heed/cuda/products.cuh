@@ -5,12 +5,6 @@
 
 namespace heed::cuda {
 
-// Marks of values that are not finite: how many of each kind a row sees is a sum of them, exact in
-// float for the 64 keys of a tile, and each mark is a number of both 16-bit formats.
-inline constexpr float plus_mark = 1;
-inline constexpr float minus_mark = 128;
-inline constexpr float nan_mark = 16384;
-
 inline namespace HEED_ABI {
 
 // scores += q · kᵀ over the columns of one tile of each.
@@ -85,22 +79,10 @@ HEED_GPU void add_values(Rows<Cut>& rows, const Scores<Cut>& weights, int column
   }
 }
 
-// What a sum of marks adds to an output.
-HEED_GPU float value_of_marks(float sum) {
-  const int marks = static_cast<int>(sum);
-  const float nan = __builtin_bit_cast(float, 0x7fc00000u);
-  if (marks >= static_cast<int>(nan_mark)) return nan;
-  const bool minus = marks / static_cast<int>(minus_mark) != 0;
-  const bool plus = marks % static_cast<int>(minus_mark) != 0;
-  if (minus && plus) return nan;
-  const float infinite = __builtin_bit_cast(float, 0x7f800000u);
-  return minus ? -infinite : plus ? infinite : 0.0f;
-}
-
-// rows.out takes in the values that are not finite of the keys that a row sees: the tile of values
-// holds their marks.
+// rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1 for
+// a mark and 0 for none.
 template <class Cut, class T>
-HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns) {
+HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns, float infinite) {
   const auto values = right_corner<Cut>(Cut::v_at);
   const int end = used_chunks<Cut>(columns) * 8;
 #pragma unroll
@@ -123,8 +105,7 @@ HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns) {
     for (int r = 0; r < Cut::row_blocks; ++r) {
 #pragma unroll
       for (int e = 0; e < 8; ++e) {
-        const float mark = marks[r][e / 4][e % 4];
-        if (mark != 0) rows.out[r][column / 8 + e / 4][e % 4] += value_of_marks(mark);
+        if (marks[r][e / 4][e % 4] != 0) rows.out[r][column / 8 + e / 4][e % 4] += infinite;
       }
     }
   }
