@@ -5,7 +5,8 @@
 #include <algorithm>
 
 #include "heed/attention/operands.hpp"
-#include "heed/attention/results.hpp"
+#include "heed/attention/result.hpp"
+#include "heed/core/eigen.hpp"
 #include "heed/attention/tiling.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"

@@ -82,6 +82,10 @@ struct EigenTensorResults {
   static View<S, Rank> owned_view(Owned<S>& x) {
     return packed_view<S, Rank>(x.data(), x.dimensions(), Layout == Eigen::RowMajor);
   }
+  template <class S>
+  static View<S, Rank - 1> rows_view(Rows<S>& x) {
+    return packed_view<S, Rank - 1>(x.data(), x.dimensions(), Layout == Eigen::RowMajor);
+  }
 };
 
 template <int Rank>
@@ -157,19 +161,13 @@ struct TensorTraits<X> {
             {x.rows(), x.cols()},
             {X::IsRowMajor ? x.cols() : 1, X::IsRowMajor ? 1 : x.rows()}};
   }
+  template <class S>
+  static View<S, 1> rows_view(Rows<S>& x) {
+    return {x.data(), {x.size()}, {1}};
+  }
 };
 
 inline namespace HEED_ABI {
-
-// One number a row of a tensor like X: [B, H, L], [B, L] or [L].
-template <TensorLike X, class S>
-typename TraitsOf<X>::template Rows<S> make_rows(Index B, Index H, Index L) {
-  using Rows = typename TraitsOf<X>::template Rows<S>;
-  checked_size(View<S, 3>{nullptr, {B, H, L}, {}});
-  if constexpr (rank_of<X> == 4) return Rows(B, H, L);
-  if constexpr (rank_of<X> == 3) return Rows(B, L);
-  if constexpr (rank_of<X> == 2) return Rows(L);
-}
 
 template <class S, int Rank, int Layout, class I>
 View<S, Rank> rows_view(Eigen::Tensor<S, Rank, Layout, I>& rows) {

@@ -210,8 +210,8 @@ class FlashForward {
     return ptx::barrier_or(any);
   }
 
-  // Gives what take_out_non_finite took to the rows that see it: the tile twice more, as marks of what
-  // is +inf or NaN, then of what is −inf or NaN. NaN is the sum of both.
+  // Gives what take_out_non_finite took to the rows that see it: the tile twice more, as marks of
+  // what is +inf or NaN, then of what is −inf or NaN. NaN is the sum of both.
   HEED_GPU void add_non_finite(Rows<Cut>& rows, ScoreBits seen, int tile) {
 #pragma unroll 1
     for (float sign = 1; sign >= -1; sign -= 2) {

@@ -79,8 +79,8 @@ HEED_GPU void add_values(Rows<Cut>& rows, const Scores<Cut>& weights, int column
   }
 }
 
-// rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1 for
-// a mark and 0 for none.
+// rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1
+// for a mark and 0 for none.
 template <class Cut, class T>
 HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns, float infinite) {
   const auto values = right_corner<Cut>(Cut::v_at);

@@ -60,7 +60,6 @@ void with_cut(Index D, Index Dv, const Visit& visit) {
   const bool square = D == Dv;
   if (square && D == 64) return visit(Cut<64, true>{});
   if (square && D == 128) return visit(Cut<128, true>{});
-  if (wide <= 64) return visit(Cut<64, false>{});
   if (wide <= 128) return visit(Cut<128, false>{});
   visit(Cut<256, false>{});
 }
@@ -79,16 +78,26 @@ HEED_GPU int used_chunks(int columns) {
   return used < Cut::row_chunks ? used : Cut::row_chunks;
 }
 
-// Eight elements of a row whose memory has no aligned runs of 16 bytes.
+// Takes the first of a chunk's eight elements off and puts `bits` behind the last. Loops that go
+// through a chunk so need not be unrolled, and need no memory: they stand in many places.
+HEED_GPU std::uint32_t rotate(Chunk& eight, std::uint32_t bits) {
+  const std::uint32_t first = eight.word[0] & 0xffffu;
+  eight.word[0] = eight.word[0] >> 16 | eight.word[1] << 16;
+  eight.word[1] = eight.word[1] >> 16 | eight.word[2] << 16;
+  eight.word[2] = eight.word[2] >> 16 | eight.word[3] << 16;
+  eight.word[3] = eight.word[3] >> 16 | bits << 16;
+  return first;
+}
+
+// Eight elements of a row whose memory has no aligned runs of 16 bytes; zeros beyond `count`.
 template <class T>
 HEED_GPU Chunk gather(const T* from, Index step, int count) {
-  std::uint32_t element[8];
-#pragma unroll
-  for (int n = 0; n < 8; ++n) {
-    element[n] = n < count ? ptx::load_global(from + n * step).bits : 0u;
+  Chunk eight{};
+#pragma unroll 1
+  for (int n = 0; n < 8; ++n, from += step) {
+    rotate(eight, n < count ? ptx::load_global(from).bits : 0u);
   }
-  return {{element[0] | element[1] << 16, element[2] | element[3] << 16,
-           element[4] | element[5] << 16, element[6] | element[7] << 16}};
+  return eight;
 }
 
 // tile[r] = x(row_begin + r, column_begin …): Rows rows, zero outside x. With `vectors` nothing is
@@ -137,10 +146,11 @@ HEED_GPU void store_tile(ptx::Shared tile, const View<T, 2>& x, int row_begin, i
       ptx::store_global(reinterpret_cast<Chunk*>(to), eight);
       continue;
     }
-#pragma unroll
-    for (int n = 0; n < 8; ++n) {
-      const auto bits = static_cast<std::uint16_t>(eight.word[n / 2] >> (16 * (n % 2)));
-      if (n < left) ptx::store_global(to + n * x.stride[1], T{bits});
+    Chunk rest = eight;
+    T* element = to;
+#pragma unroll 1
+    for (int n = 0; n < 8 && n < left; ++n, element += x.stride[1]) {
+      ptx::store_global(element, T{static_cast<std::uint16_t>(rotate(rest, 0))});
     }
   }
 }
@@ -155,10 +165,10 @@ HEED_GPU void change_own(ptx::Shared tile, int columns, const Change& change) {
   for (int r = ptx::thread() / Cut::row_chunks; r < Rows; r += Cut::threads / Cut::row_chunks) {
     const ptx::Shared at = place<Cut>(tile, r, chunk);
     Chunk eight = ptx::load_shared<Chunk>(at);
-    for (std::uint32_t& word : eight.word) {
-      const T low = change(T{static_cast<std::uint16_t>(word)});
-      const T high = change(T{static_cast<std::uint16_t>(word >> 16)});
-      word = low.bits | std::uint32_t{high.bits} << 16;
+#pragma unroll 1
+    for (int n = 0; n < 8; ++n) {
+      const T element{static_cast<std::uint16_t>(eight.word[0])};
+      rotate(eight, change(element).bits);
     }
     ptx::store_shared(at, eight);
   }

@@ -42,9 +42,7 @@ class Walk {
   HEED_GPU int next(int tile) const {
     for (int word = tile / 32; word < span / 32; ++word) {
       const std::uint32_t later = word == tile / 32 ? ~0u << (tile % 32) : ~0u;
-      const std::uint32_t visits =
-          ptx::load_shared<std::uint32_t>(Cut::walk_at + 8 * static_cast<ptx::Shared>(word)) &
-          later;
+      const std::uint32_t visits = word_at(8 * static_cast<ptx::Shared>(word)) & later;
       if (visits != 0) return 32 * word + ptx::lowest_bit(visits);
     }
     return span;
@@ -52,8 +50,12 @@ class Walk {
 
   // Whether every query of the block sees every key of the tile, all of which exist.
   HEED_GPU bool full(int tile) const {
-    const auto at = Cut::walk_at + 8 * static_cast<ptx::Shared>(tile / 32) + 4;
-    return (ptx::load_shared<std::uint32_t>(at) >> (tile % 32) & 1u) != 0;
+    return (word_at(8 * static_cast<ptx::Shared>(tile / 32) + 4) >> (tile % 32) & 1u) != 0;
+  }
+
+ private:
+  HEED_GPU static std::uint32_t word_at(ptx::Shared offset) {
+    return ptx::uniform(ptx::load_shared<std::uint32_t>(Cut::walk_at + offset));
   }
 };
 

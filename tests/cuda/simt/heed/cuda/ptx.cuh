@@ -55,6 +55,15 @@ T shuffle_xor(T x, int mask) {
   return lane.other;
 }
 
+inline std::uint32_t uniform(std::uint32_t x) {
+  machine().warp_wide("shfl.sync", x, [](const auto& lanes) {
+    for (const auto* lane : lanes) {
+      if (*lane != *lanes[0]) throw simt::Fault(simt::Wrong::divergent, "lanes differ in uniform");
+    }
+  });
+  return x;
+}
+
 inline int lowest_bit(std::uint32_t x) { return x == 0 ? -1 : std::countr_zero(x); }
 
 template <class T>

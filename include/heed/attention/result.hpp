@@ -1,10 +1,24 @@
-// The tensors that a call returns: like its inputs.
+// What a call returns: tensors like its inputs. Needs no Eigen; what makes Eigen's tensors is in
+// core/eigen.hpp.
 #pragma once
 
-#include "heed/core/eigen.hpp"
+#include <type_traits>
+
 #include "heed/core/shape.hpp"
+#include "heed/core/tensor.hpp"
 
 namespace heed {
+
+template <class Out, class Lse>
+struct Result {
+  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
+  Lse lse;  // [B, Hq, Lq], [B, Lq] or [Lq]; natural log, −inf where a row sees no key
+};
+
+template <class X>
+inline constexpr bool is_result = false;
+template <class Out, class Lse>
+inline constexpr bool is_result<Result<Out, Lse>> = true;
 
 inline namespace HEED_ABI {
 
