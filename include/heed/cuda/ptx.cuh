@@ -40,8 +40,8 @@ HEED_GPU bool warp_any(bool mine) { return __any_sync(all_lanes, mine) != 0; }
 HEED_GPU std::uint32_t warp_ballot(bool mine) { return __ballot_sync(all_lanes, mine); }
 HEED_GPU float shuffle_xor(float x, int lanes) { return __shfl_xor_sync(all_lanes, x, lanes); }
 HEED_GPU double shuffle_xor(double x, int lanes) { return __shfl_xor_sync(all_lanes, x, lanes); }
-// A number that is the same in all lanes, told so to the compiler: it then guards no instruction for
-// whole warps against lanes that have gone another way.
+// A number that is the same in all lanes, told so to the compiler: it then guards no instruction
+// for whole warps against lanes that have gone another way.
 HEED_GPU std::uint32_t uniform(std::uint32_t x) { return __shfl_sync(all_lanes, x, 0); }
 
 HEED_GPU int lowest_bit(std::uint32_t x) { return __ffs(static_cast<int>(x)) - 1; }
