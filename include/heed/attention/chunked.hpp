@@ -6,8 +6,8 @@
 
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
-#include "heed/core/eigen.hpp"
 #include "heed/attention/tiling.hpp"
+#include "heed/core/eigen.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/softmax/dense.hpp"

@@ -1,10 +1,11 @@
 """What one kernel may cost to compile, and what it may not do.
 
-  gate.py NVCC INCLUDE SOURCE ARCH REGISTERS KIB DEFINES...
+  gate.py NVCC INCLUDE SOURCE ARCH REGISTERS KIB SECONDS DEFINES...
 
 Compiles SOURCE for one architecture and fails on spilled registers or a stack frame, on ptxas notes
 that it serialises what should overlap, on more registers than two blocks an SM leave, and on more
-than 10 s of processor time, 1.5 GB of memory or KIB KiB of object.
+than SECONDS of processor time, 1.5 GB of memory or KIB KiB of object. Time is the better of two
+tries: a core shared with another program takes up to twice as long.
 """
 
 import re
@@ -15,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 SERIALISED = re.compile(r"C7508|C7510|C7514|C7517")
-MAX_SECONDS = 10
 MAX_BYTES = 1.5e9
 
 
@@ -37,6 +37,11 @@ def complaints_about(text, object_bytes, limits):
         yield f"the object has {object_bytes / 1024:.0f} KiB, more than {limits['kib']}"
 
 
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def self_test():
     good = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\nUsed 200 registers"
     limits = {"registers": 255, "kib": 150}
@@ -52,29 +57,34 @@ def self_test():
 def main(arguments):
     if arguments == ["self-test"]:
         return self_test()
-    nvcc, include, source, arch, registers, kib, *defines = arguments
+    nvcc, include, source, arch, registers, kib, most_seconds, *defines = arguments
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernel.o"
         command = [nvcc, "-std=c++20", f"-gencode=arch=compute_{arch},code=sm_{arch}",
                    f"-I{include}", "-Xptxas=-v", "-Werror=all-warnings", "-c", source, "-o",
                    str(target), *[f"-D{define}" for define in defines]]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        text = run.stdout + run.stderr
-        if run.returncode != 0:
-            sys.exit(f"does not compile:\n{text}")
+        seconds = float("inf")
+        for _ in range(2):
+            if seconds <= float(most_seconds):
+                break
+            before = processor_seconds()
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            seconds = min(seconds, processor_seconds() - before)
+            text = run.stdout + run.stderr
+            if run.returncode != 0:
+                sys.exit(f"does not compile:\n{text}")
         size = target.stat().st_size
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = used.ru_utime + used.ru_stime
     limits = {"registers": int(registers), "kib": int(kib)}
     complaints = list(complaints_about(text, size, limits))
-    if seconds > MAX_SECONDS:
-        complaints.append(f"takes {seconds:.1f} s of processor time, more than {MAX_SECONDS}")
+    if seconds > float(most_seconds):
+        complaints.append(f"takes {seconds:.1f} s of processor time, more than {most_seconds}")
     if used.ru_maxrss * 1024 > MAX_BYTES:
         complaints.append(f"takes {used.ru_maxrss / 1e6:.2f} GB, more than 1.5")
     found = re.findall(r"Used (\d+) registers", text)
     print(f"sm_{arch}: {found} registers, {size / 1024:.0f} KiB, {seconds:.1f} s, "
           f"{used.ru_maxrss / 1e6:.2f} GB")
-    return "\n".join(complaints)
+    return "\n".join(complaints) or 0
 
 
 if __name__ == "__main__":

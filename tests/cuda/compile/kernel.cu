@@ -1,5 +1,7 @@
 // One kernel, as gate.py asks for it.
-#include <heed/cuda.hpp>
+#include <heed/cuda/attention.cuh>
+#include <heed/mask/causal.hpp>
+#include <heed/score/alibi.hpp>
 
 namespace heed::cuda {
 
