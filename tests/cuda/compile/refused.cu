@@ -6,6 +6,10 @@
 #include <heed/cuda.hpp>
 #include <heed/mask/any.hpp>
 
+#if defined(EIGEN_WORLD_VERSION)
+#error "heed/cuda.hpp includes Eigen"
+#endif
+
 struct Marked {
   HEED_DEVICE bool operator()(int i, int j) const { return j <= i; }
 };
