@@ -16,7 +16,8 @@ namespace {
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 // The row of some scores, by the definition. The products are stored before they are compared: a
-// compiler may contract a product and a subtraction to an FMA, whose residue of −1e30 is far from 0.
+// compiler may contract a product and a subtraction to an FMA, whose residue of −1e30 is far from
+// 0.
 template <class R>
 Row<R> row_of(const std::vector<double>& scores) {
   std::vector<R> products;
@@ -51,23 +52,23 @@ TEMPLATE_TEST_CASE("rows merge to the row of all their keys, in any cut", "", fl
     const auto middle = scores.begin() + static_cast<std::ptrdiff_t>(cut);
     const auto a = row_of<TestType>({scores.begin(), middle});
     const auto b = row_of<TestType>({middle, scores.end()});
-    CHECK(static_cast<double>(merge(a, b).lse()) == Approx(whole).epsilon(1e-6));
-    CHECK(merge(a, b).max == merge(b, a).max);
+    CHECK(static_cast<double>(merge(a, b).row.lse()) == Approx(whole).epsilon(1e-6));
+    CHECK(merge(a, b).row.max == merge(b, a).row.max);
   }
 }
 
 TEMPLATE_TEST_CASE("blind rows merge to a blind row, and change no other", "", float, double) {
   const Row<TestType> blind;
-  CHECK(merge(blind, blind).blind());
+  CHECK(merge(blind, blind).row.blind());
   const auto row = row_of<TestType>({1, 2});
-  CHECK(merge(row, blind).sum == row.sum);
-  CHECK(merge(blind, row).max == row.max);
+  CHECK(merge(row, blind).row.sum == row.sum);
+  CHECK(merge(blind, row).row.max == row.max);
 }
 
 #if !defined(__FAST_MATH__)  // which promises nothing about NaN
 TEST_CASE("NaN in either row makes the merged row NaN") {
   const Row<float> bad{1.0f, std::nanf("")};
-  CHECK(std::isnan(merge(bad, Row<float>{}).lse()));
-  CHECK(std::isnan(merge(row_of<float>({3}), bad).lse()));
+  CHECK(std::isnan(merge(bad, Row<float>{}).row.lse()));
+  CHECK(std::isnan(merge(row_of<float>({3}), bad).row.lse()));
 }
 #endif

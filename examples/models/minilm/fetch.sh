@@ -29,7 +29,7 @@ fi
 command -v python3 >/dev/null || die "python3 is needed to download the model"
 python3 -m pip --version >/dev/null 2>&1 || die "pip is needed to download the model (Debian and Ubuntu: python3-pip)"
 mkdir -p "$cache" 2>/dev/null || die "cannot create the cache folder $cache"
-work="$(mktemp -d "$cache/fetch.XXXXXX" 2>/dev/null)" || die "cannot write to the cache folder $cache"
+work="$(mktemp -d -p "$cache" 2>/dev/null)" || die "cannot write to the cache folder $cache"
 pip=""
 trap '[[ -z "$pip" ]] || kill "$pip" 2>/dev/null || true; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM

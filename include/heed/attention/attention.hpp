@@ -7,19 +7,10 @@
 #include "heed/attention/flash_forward.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/attention/reference.hpp"
+#include "heed/attention/result.hpp"
+#include "heed/core/eigen.hpp"
 
 namespace heed {
-
-template <class Out, class Lse>
-struct Result {
-  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
-  Lse lse;  // [B, Hq, Lq], [B, Lq] or [Lq]; natural log, −inf where a row sees no key
-};
-
-template <class X>
-inline constexpr bool is_result = false;
-template <class Out, class Lse>
-inline constexpr bool is_result<Result<Out, Lse>> = true;
 
 // Which path a call takes, cut how, in how much scratch.
 struct Plan {

@@ -7,6 +7,8 @@
 
 #include "heed/attention/flash_forward.hpp"
 #include "heed/attention/operands.hpp"
+#include "heed/attention/result.hpp"
+#include "heed/core/eigen.hpp"
 
 namespace heed::chunked {
 

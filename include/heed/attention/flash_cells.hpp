@@ -41,7 +41,8 @@ mask::Coverage find_live_cells(const FlashTask<T, M, S>& task, int first_group, 
   return any ? mask::Coverage::Partial : mask::Coverage::Empty;
 }
 
-// f(head, cell of scores, tile) for every piece of a live cell that lies in one head.
+// f(head)(scores, tile, coverage) for every piece of a live cell that lies in one head; f itself is
+// asked once for all cells beside each other.
 template <class T, class M, class S, class F>
 void for_each_live_piece(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
                          int first_group, int k_begin, F&& f) {
@@ -50,36 +51,41 @@ void for_each_live_piece(const FlashTask<T, M, S>& task, const simd::Strip<Accum
     const int first = (first_group + g) * cell.rows;
     for_each_stretch(
         task.rows, first, first + cell.rows, [&](Index h, int row, int begin, int end) {
+          const auto piece = f(h);
           for (int p = 0; p < strip.panels; ++p) {
             const Index at = Index{g} * strip.panels + p;
             if (strip.live[at] == 0) continue;
             const int j = k_begin + p * cell.panel;
             const mask::Tile tile{begin, end, j, std::min(j + cell.panel, k_begin + strip.keys)};
-            f(h, strip.scores + (at * cell.rows + row - first) * cell.panel, tile,
-              static_cast<mask::Coverage>(strip.live[at]));
+            piece(strip.scores + (at * cell.rows + row - first) * cell.panel, tile,
+                  static_cast<mask::Coverage>(strip.live[at]));
           }
         });
   }
 }
 
-// Scores of a strip: scaled, modified, masked.
+// The scores of one head's part of a cell: scaled, modified, masked.
+template <class T, class M, class S>
+auto rewriter_of(const FlashTask<T, M, S>& task, Index head) {
+  using R = Accum<T>;
+  const Shape& shape = task.problem.shape;
+  const auto mask = mask::bind(task.mask, shape, task.rows.b, head);
+  const auto score = score::bind(task.score, shape, task.rows.b, head);
+  using Cell = Rewrite<R, decltype(mask), decltype(score)>;
+  return [mask, score, scale = static_cast<R>(task.problem.scale), panel = task.plan.cell.panel,
+          rewrite = simd::rewriter<R, Cell, mask::Tile>(task.isa)](
+             R* scores, const mask::Tile& tile, mask::Coverage coverage) {
+    const bool masked = coverage != mask::Coverage::Full;
+    if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == panel) return;
+    rewrite(Cell{mask, score, scale, masked}, scores, tile);
+  };
+}
+
 template <class T, class M, class S>
 void rewrite_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
                    int first_group, int k_begin) {
-  using R = Accum<T>;
-  using mask::Coverage;
-  const Problem<T>& problem = task.problem;
-  for_each_live_piece(
-      task, strip, first_group, k_begin,
-      [&](Index h, R* scores, const mask::Tile& tile, Coverage coverage) {
-        const bool whole = tile.k_end - tile.k_begin == task.plan.cell.panel;
-        if (folds_scale<S> && whole && coverage == Coverage::Full) return;
-        const auto mask = mask::bind(task.mask, problem.shape, task.rows.b, h);
-        const auto score = score::bind(task.score, problem.shape, task.rows.b, h);
-        using Cell = Rewrite<R, decltype(mask), decltype(score)>;
-        const Cell rewrite{mask, score, static_cast<R>(problem.scale), coverage != Coverage::Full};
-        simd::rewriter<R, Cell, mask::Tile>(task.isa)(rewrite, scores, tile);
-      });
+  for_each_live_piece(task, strip, first_group, k_begin,
+                      [&](Index head) { return rewriter_of(task, head); });
 }
 
 template <class T, class M, class S>
@@ -88,18 +94,20 @@ void drop_weights(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& s
   using R = Accum<T>;
   const Dropout& dropout = task.problem.dropout;
   const int panel = task.plan.cell.panel;
-  for_each_live_piece(task, strip, first_group, k_begin,
-                      [&](Index h, R* p, const mask::Tile& tile, mask::Coverage) {
-                        for (int i = tile.q_begin; i < tile.q_end; ++i, p += panel) {
-                          for (int j = tile.k_begin; j < tile.k_end; ++j) {
-                            const bool kept = dropout.keeps(static_cast<std::uint32_t>(task.rows.b),
-                                                            static_cast<std::uint32_t>(h),
-                                                            static_cast<std::uint32_t>(i),
-                                                            static_cast<std::uint32_t>(j));
-                            p[j - tile.k_begin] *= kept ? static_cast<R>(dropout.keep_scale) : R(0);
-                          }
-                        }
-                      });
+  const auto b = static_cast<std::uint32_t>(task.rows.b);
+  const auto drop = [&](std::uint32_t h, R* p, const mask::Tile& tile) {
+    for (int i = tile.q_begin; i < tile.q_end; ++i, p += panel) {
+      for (int j = tile.k_begin; j < tile.k_end; ++j) {
+        const bool kept =
+            dropout.keeps(b, h, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
+        p[j - tile.k_begin] *= kept ? static_cast<R>(dropout.keep_scale) : R(0);
+      }
+    }
+  };
+  for_each_live_piece(task, strip, first_group, k_begin, [&](Index head) {
+    return [&drop, h = static_cast<std::uint32_t>(head)](R* p, const mask::Tile& tile,
+                                                         mask::Coverage) { drop(h, p, tile); };
+  });
 }
 
 // weights = p / sum, 0 where nothing is seen: of a plan with a single block, whose sums are

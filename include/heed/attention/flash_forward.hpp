@@ -120,7 +120,7 @@ void write_rows(const FlashTask<T, M, S>& task) {
   const Problem<T>& problem = task.problem;
   const simd::Geometry& cell = task.plan.cell;
   const Index columns = cell.columns(problem.shape.Dv);
-  R factor[64];
+  R factor[simd::most_rows];
   for (int first = 0; first < task.rows.count(); first += cell.rows) {
     const R* acc = task.scratch.acc + first * columns;
     for_each_stretch(
@@ -173,9 +173,7 @@ void merge_spans(const FlashPartials<R>& partials, const simd::Geometry& cell, I
       const Index from = task * partials.rows + row;
       const softmax::Row<R> a{partials.max[at], partials.sum[at]};
       const softmax::Row<R> b{partials.max[from], partials.sum[from]};
-      const softmax::Row<R> both = merge(a, b);
-      const R of_a = std::exp2(a.max - both.max);
-      const R of_b = std::exp2(b.max - both.max);
+      const auto [both, of_a, of_b] = merge(a, b);
       partials.max[at] = both.max;
       partials.sum[at] = both.sum;
       for (Index d = 0; d < partials.columns; ++d) {

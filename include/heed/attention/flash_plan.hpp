@@ -92,7 +92,7 @@ inline Index flash_block(const Shape& shape, const simd::Geometry& cell, int byt
   return std::min(cell.panels(keys), cell.panels(shape.Lk)) * cell.panel;
 }
 
-// Queries of a task: many, since each task packs its keys anew (512 queries hide that at 1 %), but
+// Queries of a task: many, since each task packs its keys anew (512 queries hide that at 3 %), but
 // few enough to give every worker several tasks. Results do not depend on it.
 inline int flash_queries(const Shape& shape, const simd::Geometry& cell, int threads) {
   const Index heads = std::max<Index>(1, checked_product(shape.B, shape.Hq));

@@ -1,11 +1,11 @@
-// From a user's call to a checked Problem: types, shapes, mask, score, options, results.
+// From a user's call to a checked Problem: types, shapes, mask, score, options. Needs no Eigen.
 #pragma once
 
 #include <type_traits>
 
 #include "heed/attention/problem.hpp"
 #include "heed/core/check.hpp"
-#include "heed/core/eigen.hpp"
+#include "heed/core/tensor.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/score/combine.hpp"
 
@@ -65,32 +65,6 @@ Problem<ScalarOf<Q>> make_problem(const Q& q, const K& k, const V& v, const Shap
           shape,
           scale_of(options, shape),
           Dropout::of(options.dropout, options.seed)};
-}
-
-// A result in q's layout: [B, Hq, Lq, Dv], [B, Lq, Dv] or [Lq, Dv].
-template <class S, class Q>
-auto make_like(const Q&, const Shape& shape) {
-  using Traits = TraitsOf<Q>;
-  if constexpr (rank_of<Q> == 4) {
-    return Traits::template make<S>({shape.B, shape.Hq, shape.Lq, shape.Dv});
-  } else if constexpr (rank_of<Q> == 3) {
-    return Traits::template make<S>({shape.B, shape.Lq, shape.Dv});
-  } else {
-    return Traits::template make<S>({shape.Lq, shape.Dv});
-  }
-}
-
-// Scores, row major whatever q's layout: [B, Hq, Lq, Lk], [B, Lq, Lk] or [Lq, Lk].
-template <class Q, class S>
-auto make_scores(const Shape& shape) {
-  using Scores = TensorTraits<View<S, rank_of<Q>>>;
-  if constexpr (rank_of<Q> == 4) {
-    return Scores::template make<S>({shape.B, shape.Hq, shape.Lq, shape.Lk});
-  } else if constexpr (rank_of<Q> == 3) {
-    return Scores::template make<S>({shape.B, shape.Lq, shape.Lk});
-  } else {
-    return Scores::template make<S>({shape.Lq, shape.Lk});
-  }
 }
 
 }  // namespace HEED_ABI

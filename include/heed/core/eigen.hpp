@@ -84,15 +84,14 @@ struct EigenTensorResults {
   static View<S, Rank> owned_view(Owned<S>& x) {
     return packed_view<S, Rank>(x.data(), x.dimensions(), Layout == Eigen::RowMajor);
   }
+  template <class S>
+  static View<S, Rank - 1> rows_view(Rows<S>& x) {
+    return packed_view<S, Rank - 1>(x.data(), x.dimensions(), Layout == Eigen::RowMajor);
+  }
 };
 
-template <class T, int Rank>
-struct TensorTraits<View<T, Rank>> : EigenTensorResults<Rank, Eigen::RowMajor> {
-  using Scalar = std::remove_const_t<T>;
-  static constexpr int rank = Rank;
-  static View<const Scalar, Rank> view(const View<T, Rank>& x) { return x.as_const(); }
-  static View<T, Rank> mutable_view(const View<T, Rank>& x) { return x; }
-};
+template <int Rank>
+struct ViewResults : EigenTensorResults<Rank, Eigen::RowMajor> {};
 
 template <class S, int Rank, int Options, class I>
 struct TensorTraits<Eigen::Tensor<S, Rank, Options, I>>
@@ -164,19 +163,13 @@ struct TensorTraits<X> {
             {x.rows(), x.cols()},
             {X::IsRowMajor ? x.cols() : 1, X::IsRowMajor ? 1 : x.rows()}};
   }
+  template <class S>
+  static View<S, 1> rows_view(Rows<S>& x) {
+    return {x.data(), {x.size()}, {1}};
+  }
 };
 
 inline namespace HEED_ABI {
-
-// One number a row of a tensor like X: [B, H, L], [B, L] or [L].
-template <TensorLike X, class S>
-typename TraitsOf<X>::template Rows<S> make_rows(Index B, Index H, Index L) {
-  using Rows = typename TraitsOf<X>::template Rows<S>;
-  checked_size(View<S, 3>{nullptr, {B, H, L}, {}});
-  if constexpr (rank_of<X> == 4) return Rows(B, H, L);
-  if constexpr (rank_of<X> == 3) return Rows(B, L);
-  if constexpr (rank_of<X> == 2) return Rows(L);
-}
 
 template <class S, int Rank, int Layout, class I>
 View<S, Rank> rows_view(Eigen::Tensor<S, Rank, Layout, I>& rows) {

@@ -3,8 +3,8 @@
 // Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC11), section 3.3.
 #pragma once
 
-#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "heed/core/abi.hpp"
@@ -12,7 +12,12 @@
 
 namespace heed {
 
-using Words4 = std::array<std::uint32_t, 4>;
+struct Words4 {
+  std::uint32_t word[4];
+
+  HEED_DEVICE constexpr std::uint32_t operator[](std::size_t n) const { return word[n]; }
+  bool operator==(const Words4&) const = default;
+};
 
 inline namespace HEED_ABI {
 
@@ -48,7 +53,7 @@ struct Dropout {
   }
 
   // Below 2⁻³² nothing is dropped, but the weights are scaled all the same.
-  constexpr bool active() const { return keep_scale != 1; }
+  HEED_DEVICE constexpr bool active() const { return keep_scale != 1; }
 
   HEED_DEVICE constexpr bool keeps(std::uint32_t b, std::uint32_t h, std::uint32_t i,
                                    std::uint32_t j) const {

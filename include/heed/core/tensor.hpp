@@ -5,7 +5,7 @@
 //   Scalar, rank               element type; 4 [B, H, L, D], 3 [B, L, D] or 2 [L, D]
 //   view(x), mutable_view(x)   a View in that order of dimensions, whatever the memory's order
 //   Owned<S>, make<S>(extents) a result in x's layout, and its view(…) as above
-//   Rows<S>                    a result with one number a row: [B, H, L], [B, L] or [L]
+//   Rows<S>, rows_view(rows)   a result with one number a row: [B, H, L], [B, L] or [L]
 #pragma once
 
 #include <type_traits>
@@ -68,6 +68,35 @@ auto mutable_view_of(X&& x) {
 
 }  // namespace HEED_ABI
 
+// The tensors that results of calls on views are: core/eigen.hpp defines them.
+template <int Rank>
+struct ViewResults;
+
+template <class T, int Rank>
+struct TensorTraits<View<T, Rank>> {
+  using Scalar = std::remove_const_t<T>;
+  static constexpr int rank = Rank;
+  template <class S>
+  using Owned = typename ViewResults<sizeof(S) == 0 ? 0 : Rank>::template Owned<S>;
+  template <class S>
+  using Rows = typename ViewResults<sizeof(S) == 0 ? 0 : Rank>::template Rows<S>;
+
+  static View<const Scalar, Rank> view(const View<T, Rank>& x) { return x.as_const(); }
+  static View<T, Rank> mutable_view(const View<T, Rank>& x) { return x; }
+  template <class S>
+  static Owned<S> make(const Extents<Rank>& extent) {
+    return ViewResults<Rank>::template make<S>(extent);
+  }
+  template <class S>
+  static View<S, Rank> owned_view(Owned<S>& x) {
+    return ViewResults<Rank>::template owned_view<S>(x);
+  }
+  template <class S>
+  static View<S, Rank - 1> rows_view(Rows<S>& x) {
+    return ViewResults<Rank>::template rows_view<S>(x);
+  }
+};
+
 template <class X>
 struct TensorTraits<Blhd<X>> {
   using Inner = TraitsOf<X>;
@@ -90,6 +119,24 @@ struct TensorTraits<Blhd<X>> {
   static View<S, 4> owned_view(Owned<S>& x) {
     return swap_heads(Inner::template owned_view<S>(x));
   }
+  template <class S>
+  static View<S, 3> rows_view(Rows<S>& x) {
+    return Inner::template rows_view<S>(x);
+  }
 };
+
+inline namespace HEED_ABI {
+
+// One number a row of a tensor like X: [B, H, L], [B, L] or [L].
+template <TensorLike X, class S>
+typename TraitsOf<X>::template Rows<S> make_rows(Index B, Index H, Index L) {
+  using Rows = typename TraitsOf<X>::template Rows<S>;
+  checked_size(View<S, 3>{nullptr, {B, H, L}, {}});
+  if constexpr (rank_of<X> == 4) return Rows(B, H, L);
+  if constexpr (rank_of<X> == 3) return Rows(B, L);
+  if constexpr (rank_of<X> == 2) return Rows(L);
+}
+
+}  // namespace HEED_ABI
 
 }  // namespace heed

@@ -5,7 +5,6 @@
 // infinities do not exist and fold a comparison with one away.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -59,27 +58,27 @@ inline constexpr BitsOf<R> masked_bits = static_cast<BitsOf<R>>(sizeof(R) == 4
 // Whether a score is −inf: the row does not see the key.
 template <class R>
 HEED_DEVICE constexpr bool is_masked(R score) {
-  return std::bit_cast<BitsOf<R>>(score) == masked_bits<R>;
+  return __builtin_bit_cast(BitsOf<R>, score) == masked_bits<R>;
 }
 
 // `score`, or −inf where `masked`. The choice is between integers, which no -ffast-math touches.
 template <class R>
 HEED_DEVICE constexpr R mask_if(bool masked, R score) {
-  return std::bit_cast<R>(masked ? masked_bits<R> : std::bit_cast<BitsOf<R>>(score));
+  return __builtin_bit_cast(R, masked ? masked_bits<R> : __builtin_bit_cast(BitsOf<R>, score));
 }
 
 // Neither NaN nor infinite, asked of the exponent bits.
 HEED_DEVICE constexpr bool is_finite(float x) {
-  return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) != 0x7f800000u;
+  return (__builtin_bit_cast(std::uint32_t, x) & 0x7f800000u) != 0x7f800000u;
 }
 HEED_DEVICE constexpr bool is_finite(double x) {
-  return (std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+  return (__builtin_bit_cast(std::uint64_t, x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
 }
 HEED_DEVICE constexpr bool is_nan(float x) {
-  return (std::bit_cast<std::uint32_t>(x) & 0x7fffffffu) > 0x7f800000u;
+  return (__builtin_bit_cast(std::uint32_t, x) & 0x7fffffffu) > 0x7f800000u;
 }
 HEED_DEVICE constexpr bool is_nan(double x) {
-  return (std::bit_cast<std::uint64_t>(x) & 0x7fffffffffffffffu) > 0x7ff0000000000000u;
+  return (__builtin_bit_cast(std::uint64_t, x) & 0x7fffffffffffffffu) > 0x7ff0000000000000u;
 }
 
 }  // namespace HEED_ABI

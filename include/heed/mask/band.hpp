@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <limits>
 
 #include "heed/mask/mask.hpp"
 
@@ -35,7 +34,7 @@ struct Band {
  private:
   // Lengths are below 2³¹, so a bound out there admits or refuses the same keys as the limit.
   HEED_DEVICE static constexpr int clamp(Index bound) {
-    constexpr Index limit = std::numeric_limits<int>::max();
+    constexpr Index limit = 0x7fffffff;
     return static_cast<int>(bound < -limit ? -limit : bound > limit ? limit : bound);
   }
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "heed/mask/mask.hpp"
+#include "heed/mask/to_device.hpp"
 
 namespace heed::mask {
 
@@ -25,6 +26,12 @@ struct And {
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto left = mask::bind(a, shape, batch, head);
     auto right = mask::bind(b, shape, batch, head);
+    return And<decltype(left), decltype(right)>{left, right};
+  }
+  template <class Arena>
+  auto to_device(Arena& arena) const {
+    auto left = mask::to_device(a, arena);
+    auto right = mask::to_device(b, arena);
     return And<decltype(left), decltype(right)>{left, right};
   }
   void check(const Shape& shape) const {
@@ -53,6 +60,12 @@ struct Or {
     auto right = mask::bind(b, shape, batch, head);
     return Or<decltype(left), decltype(right)>{left, right};
   }
+  template <class Arena>
+  auto to_device(Arena& arena) const {
+    auto left = mask::to_device(a, arena);
+    auto right = mask::to_device(b, arena);
+    return Or<decltype(left), decltype(right)>{left, right};
+  }
   void check(const Shape& shape) const {
     mask::check(a, shape);
     mask::check(b, shape);
@@ -73,6 +86,11 @@ struct Not {
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto inner = mask::bind(a, shape, batch, head);
+    return Not<decltype(inner)>{inner};
+  }
+  template <class Arena>
+  auto to_device(Arena& arena) const {
+    auto inner = mask::to_device(a, arena);
     return Not<decltype(inner)>{inner};
   }
   void check(const Shape& shape) const { mask::check(a, shape); }

@@ -32,6 +32,10 @@ struct Dense {
   Broadcast<T> tensor;
 
   HEED_DEVICE BoundDense<T> bind(const Shape&, Index b, Index h) const { return {tensor.at(b, h)}; }
+  template <class Arena>
+  Dense to_device(Arena& arena) const {
+    return {{arena.copy(tensor.view), tensor.rank, tensor.meaning}};
+  }
   void check(const Shape& shape) const { tensor.check("heed::mask::dense", shape); }
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "heed/core/error.hpp"
+#include "heed/core/span.hpp"
 #include "heed/mask/mask.hpp"
 
 namespace heed::mask {
@@ -22,14 +23,17 @@ struct Prefix {
 };
 
 struct Padding {
-  std::span<const int> lengths;  // [B]
+  Span<int> lengths;  // [B]
 
-  HEED_DEVICE Prefix bind(const Shape&, Index b, Index) const {
-    return {lengths[static_cast<std::size_t>(b)]};
+  HEED_DEVICE Prefix bind(const Shape&, Index b, Index) const { return {lengths[b]}; }
+
+  template <class Arena>
+  Padding to_device(Arena& arena) const {
+    return {arena.copy(lengths)};
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    if (static_cast<Index>(lengths.size()) != shape.B) {
+    if (lengths.size() != shape.B) {
       throw Error("heed::mask::padding: " + std::to_string(lengths.size()) +
                   " lengths for a batch of " + std::to_string(shape.B));
     }
@@ -45,7 +49,7 @@ inline namespace HEED_ABI {
 
 // Refers to `lengths`, one per batch: they must outlive the mask.
 inline Padding padding(std::span<const int> lengths) { return {lengths}; }
-inline Padding padding(const std::vector<int>& lengths) { return {lengths}; }
+inline Padding padding(const std::vector<int>& lengths) { return {std::span<const int>(lengths)}; }
 Padding padding(std::vector<int>&& temporary) = delete;
 
 }  // namespace HEED_ABI

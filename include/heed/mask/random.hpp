@@ -9,8 +9,6 @@
 // %, less than the noise.
 #pragma once
 
-#include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <string>
 
@@ -24,7 +22,7 @@ class RowPermutation {
  public:
   HEED_DEVICE constexpr RowPermutation(std::uint64_t seed, int row, int keys)
       : keys_(static_cast<std::uint32_t>(keys)),
-        half_bits_((static_cast<int>(std::bit_width(keys_ - 1)) + 1) / 2),
+        half_bits_((width_of(keys_ - 1) + 1) / 2),
         round_keys_(philox(seed, {static_cast<std::uint32_t>(row), 0, 0, 0x6d61736bu})) {}
 
   HEED_DEVICE constexpr int rank_of(int key) const {
@@ -43,6 +41,12 @@ class RowPermutation {
 
  private:
   static constexpr std::size_t rounds = 8;
+
+  HEED_DEVICE static constexpr int width_of(std::uint32_t x) {
+    int bits = 0;
+    for (; x != 0; x >>= 1) ++bits;
+    return bits;
+  }
 
   HEED_DEVICE constexpr std::uint32_t mix(std::uint32_t half, std::size_t round) const {
     const std::uint32_t key =

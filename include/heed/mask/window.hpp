@@ -1,6 +1,7 @@
 // Each query sees the keys near its own position.
 #pragma once
 
+#include <limits>
 #include <string>
 
 #include "heed/core/error.hpp"

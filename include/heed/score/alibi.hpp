@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "heed/core/error.hpp"
+#include "heed/core/span.hpp"
 #include "heed/score/score.hpp"
 
 namespace heed::score {
@@ -29,13 +30,18 @@ struct BoundAlibi {
 };
 
 struct Alibi {
-  std::span<const float> slopes;  // [Hq]
+  Span<float> slopes;  // [Hq]
 
   HEED_DEVICE BoundAlibi bind(const Shape& shape, Index, Index h) const {
-    return {slopes[static_cast<std::size_t>(h)], static_cast<int>(shape.end_offset())};
+    return {slopes[h], static_cast<int>(shape.end_offset())};
   }
+  template <class Arena>
+  Alibi to_device(Arena& arena) const {
+    return {arena.copy(slopes)};
+  }
+
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    if (static_cast<Index>(slopes.size()) == shape.Hq) return;
+    if (slopes.size() == shape.Hq) return;
     throw Error("heed::score::alibi: " + std::to_string(slopes.size()) + " slopes for " +
                 std::to_string(shape.Hq) + " query heads");
   }
@@ -45,7 +51,7 @@ inline namespace HEED_ABI {
 
 // Refers to `slopes`, one per query head: they must outlive the score.
 inline Alibi alibi(std::span<const float> slopes) { return {slopes}; }
-inline Alibi alibi(const std::vector<float>& slopes) { return {slopes}; }
+inline Alibi alibi(const std::vector<float>& slopes) { return {std::span<const float>(slopes)}; }
 Alibi alibi(std::vector<float>&& temporary) = delete;
 
 // The paper's slopes: 2^(−8 n / heads), n = 1 … heads, where heads is a power of two; else those of

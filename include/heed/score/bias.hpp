@@ -31,6 +31,10 @@ struct Bias {
   Broadcast<T> tensor;
 
   HEED_DEVICE BoundBias<T> bind(const Shape&, Index b, Index h) const { return {tensor.at(b, h)}; }
+  template <class Arena>
+  Bias to_device(Arena& arena) const {
+    return {{arena.copy(tensor.view), tensor.rank, tensor.meaning}};
+  }
   void check(const Shape& shape) const { tensor.check("heed::score::bias", shape); }
 };
 

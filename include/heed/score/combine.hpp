@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "heed/score/score.hpp"
+#include "heed/score/to_device.hpp"
 
 namespace heed::score {
 
@@ -25,6 +26,12 @@ struct Then {
   HEED_DEVICE auto bind(const Shape& shape, Index b, Index h) const {
     auto one = score::bind(first, shape, b, h);
     auto two = score::bind(second, shape, b, h);
+    return Then<decltype(one), decltype(two)>{one, two};
+  }
+  template <class Arena>
+  auto to_device(Arena& arena) const {
+    auto one = score::to_device(first, arena);
+    auto two = score::to_device(second, arena);
     return Then<decltype(one), decltype(two)>{one, two};
   }
   void check(const Shape& shape) const {

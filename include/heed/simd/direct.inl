@@ -35,17 +35,6 @@ HEED_INLINE void dots_block(const View<const T, 2>& k, int first, const Accum<T>
   }
 }
 
-template <int Rows, class T>
-HEED_INLINE void dots_direct_rows(const View<const T, 2>& k, int begin, int end, const Accum<T>* q,
-                                  Accum<T>* s) {
-  constexpr int abreast_keys = 8 / Rows;
-  int c = begin;
-  for (; c + abreast_keys <= end; c += abreast_keys) {
-    dots_block<Rows, abreast_keys>(k, c, q, s + c - begin);
-  }
-  for (; c < end; ++c) dots_block<Rows, 1>(k, c, q, s + c - begin);
-}
-
 // acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on.
 template <int Rows, int N, class T>
 HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end, Index column,
@@ -82,19 +71,76 @@ HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end,
   }
 }
 
-template <int Rows, class T>
-HEED_INLINE void accumulate_direct_rows(const View<const T, 2>& v, int begin, int end,
-                                        const Accum<T>* p, Index columns, int row, Accum<T>* acc) {
-  using R = Accum<T>;
-  for (Index d = 0; d < columns; d += panel<R>) {
-    const Index stride = columns - d < panel<R> ? columns - d : panel<R>;
-    R* at = acc + d * rows<R> + row * stride;
-    Index n = 0;
-    for (; n + 2 * width<R> <= stride; n += 2 * width<R>) {
-      accumulate_block<Rows, 2>(v, begin, end, d + n, p, stride, at + n);
-    }
-    if (n < stride) accumulate_block<Rows, 1>(v, begin, end, d + n, p, stride, at + n);
+// A cell of a strip: the rows of it that are real, the keys of the block that it is about.
+struct DirectCell {
+  int rows, begin, end;
+};
+
+// job.run<Rows>(row) for 4, 2 or 1 rows at a time.
+template <class Job>
+HEED_INLINE void run_rows(const Job& job) {
+  int row = 0;
+  for (; row + 4 <= job.cell.rows; row += 4) job.template run<4>(row);
+  if (row + 2 <= job.cell.rows) {
+    job.template run<2>(row);
+    row += 2;
   }
+  if (row < job.cell.rows) job.template run<1>(row);
+}
+
+template <class T>
+struct DotsDirect {
+  using R = Accum<T>;
+  const View<const T, 2>& k;
+  DirectCell cell;
+  const R* q;
+  R* scores;
+
+  template <int Rows>
+  HEED_INLINE void run(int row) const {
+    constexpr int abreast_keys = 8 / Rows;
+    const R* query = q + row * k.extent[1];
+    R* s = scores + row * panel<R>;
+    int c = cell.begin;
+    for (; c + abreast_keys <= cell.end; c += abreast_keys, s += abreast_keys) {
+      dots_block<Rows, abreast_keys>(k, c, query, s);
+    }
+    for (; c < cell.end; ++c, ++s) dots_block<Rows, 1>(k, c, query, s);
+  }
+};
+
+template <class T>
+struct AccumulateDirect {
+  using R = Accum<T>;
+  const View<const T, 2>& v;
+  DirectCell cell;
+  const R* weights;
+  Index columns;
+  R* acc;
+
+  template <int Rows>
+  HEED_INLINE void run(int row) const {
+    const R* p = weights + row * panel<R>;
+    for (Index d = 0; d < columns; d += panel<R>) {
+      const Index stride = columns - d < panel<R> ? columns - d : panel<R>;
+      R* at = acc + d * rows<R> + row * stride;
+      Index n = 0;
+      for (; n + 2 * width<R> <= stride; n += 2 * width<R>) {
+        accumulate_block<Rows, 2>(v, cell.begin, cell.end, d + n, p, stride, at + n);
+      }
+      if (n < stride) {
+        accumulate_block<Rows, 1>(v, cell.begin, cell.end, d + n, p, stride, at + n);
+      }
+    }
+  }
+};
+
+template <class R>
+HEED_INLINE DirectCell direct_cell(const Strip<R>& strip, int group, int at) {
+  const int left = strip.queries - group * rows<R>;
+  const int begin = at * panel<R>;
+  const int end = begin + panel<R>;
+  return {left < rows<R> ? left : rows<R>, begin, end < strip.keys ? end : strip.keys};
 }
 
 // dots with the keys where they lie, k(c, d) contiguous in d; strip.queries rows are real.
@@ -102,23 +148,12 @@ template <class T>
 void dots_direct(const Strip<Accum<T>>& strip, const View<const T, 2>& k) {
   using R = Accum<T>;
   for (int g = 0; g < strip.groups; ++g) {
-    const int left = strip.queries - g * rows<R>;
+    const R* q = strip.q + g * rows<R> * strip.D;
     for (int p = 0; p < strip.panels; ++p) {
       const Index at = Index{g} * strip.panels + p;
       if (strip.live[at] == 0) continue;
-      const int begin = p * panel<R>;
-      const int end = begin + panel<R> < strip.keys ? begin + panel<R> : strip.keys;
-      R* s = strip.scores + at * rows<R> * panel<R>;
-      const R* q = strip.q + g * rows<R> * strip.D;
-      int r = 0;
-      const int count = left < rows<R> ? left : rows<R>;
-      for (; r + 4 <= count; r += 4) {
-        dots_direct_rows<4>(k, begin, end, q + r * strip.D, s + r * panel<R>);
-      }
-      for (; r + 2 <= count; r += 2) {
-        dots_direct_rows<2>(k, begin, end, q + r * strip.D, s + r * panel<R>);
-      }
-      if (r < count) dots_direct_rows<1>(k, begin, end, q + r * strip.D, s + r * panel<R>);
+      R* scores = strip.scores + at * rows<R> * panel<R>;
+      run_rows(DotsDirect<T>{k, direct_cell(strip, g, p), q, scores});
     }
   }
 }
@@ -128,25 +163,12 @@ template <class T>
 void accumulate_direct(const Strip<Accum<T>>& strip, const View<const T, 2>& v) {
   using R = Accum<T>;
   for (int g = 0; g < strip.groups; ++g) {
-    const int left = strip.queries - g * rows<R>;
     R* acc = strip.acc + g * strip.columns * rows<R>;
     for (int p = 0; p < strip.panels; ++p) {
       const Index at = Index{g} * strip.panels + p;
       if (strip.live[at] == 0) continue;
-      const int begin = p * panel<R>;
-      const int end = begin + panel<R> < strip.keys ? begin + panel<R> : strip.keys;
-      const R* w = strip.scores + at * rows<R> * panel<R>;
-      int r = 0;
-      const int count = left < rows<R> ? left : rows<R>;
-      for (; r + 4 <= count; r += 4) {
-        accumulate_direct_rows<4>(v, begin, end, w + r * panel<R>, strip.columns, r, acc);
-      }
-      for (; r + 2 <= count; r += 2) {
-        accumulate_direct_rows<2>(v, begin, end, w + r * panel<R>, strip.columns, r, acc);
-      }
-      if (r < count) {
-        accumulate_direct_rows<1>(v, begin, end, w + r * panel<R>, strip.columns, r, acc);
-      }
+      const R* weights = strip.scores + at * rows<R> * panel<R>;
+      run_rows(AccumulateDirect<T>{v, direct_cell(strip, g, p), weights, strip.columns, acc});
     }
   }
 }

@@ -11,6 +11,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HEED_X86 1
+#include <cpuid.h>
 #else
 #define HEED_X86 0
 #endif
@@ -27,6 +28,14 @@ constexpr const char* name_of(Isa isa) {
   return isa == Isa::avx512 ? "AVX-512" : isa == Isa::avx2 ? "AVX2+FMA" : "portable";
 }
 
+#if HEED_X86
+// Conversions of half; clang 14 cannot be asked for them by name.
+inline bool machine_has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 inline Isa machine_isa() {
 #if HEED_X86
   __builtin_cpu_init();
@@ -34,7 +43,9 @@ inline Isa machine_isa() {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     return Isa::avx512;
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && machine_has_f16c()) {
+    return Isa::avx2;
+  }
 #endif
   return Isa::portable;
 }

@@ -2,9 +2,8 @@
 // names its instructions. The includer provides, for R float and double:
 //
 //   Vec<R>, width<R>                          a register and how many R it holds
-//   fma(a, b, c), maximum(a, b)               a·b + c rounded once where the machine can; the
-//   larger
-//                                             one, b where either is NaN
+//   fma(a, b, c)                              a·b + c, rounded once where the machine can
+//   maximum(a, b)                             the larger one, b where either is NaN
 //   fixed(v)                                  v, opaque to the optimiser (-ffast-math folds x+m−m)
 //   from_half(p), to_half(v, p)               width<float> half-precision elements, in and out
 //   rows<R>, vectors<R>                       the shape of a cell: rows × vectors registers
@@ -17,6 +16,7 @@ inline constexpr int panel = vectors<R>* width<R>;
 
 template <class R>
 inline constexpr Geometry geometry{rows<R>, panel<R>, width<R>};
+static_assert(rows<float> <= most_rows && rows<double> <= most_rows);
 
 template <class R>
 HEED_INLINE Vec<R> load(const R* p) {
@@ -61,6 +61,7 @@ HEED_INLINE Vec<R> total(Vec<R> v) {
 #include "heed/simd/products.inl"
 #include "heed/simd/softmax.inl"
 
+// These use those above.
 #include "heed/simd/curves.inl"
 #include "heed/simd/layers.inl"
 

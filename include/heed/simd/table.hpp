@@ -9,7 +9,8 @@
 
 namespace heed::simd {
 
-// Kernels for tensors of T, summed in R. What each does is said in kernels.inl.
+// Kernels for tensors of T, summed in R. What each does is said where it is defined:
+// packing.inl, products.inl, direct.inl, softmax.inl.
 template <class T>
 struct Kernels {
   using R = Accum<T>;

@@ -27,13 +27,20 @@ struct Row {
   R lse() const { return mask_if(blind(), (max + std::log2(sum)) * std::numbers::ln2_v<R>); }
 };
 
+template <class R>
+struct Merged {
+  Row<R> row;    // of the keys of both
+  R of_a, of_b;  // what was summed under the maximum of a, or of b, is to be multiplied by this
+};
+
 inline namespace HEED_ABI {
 
-// The row of the keys of both. What was summed under either maximum follows by 2^(its − the new).
 template <class R>
-Row<R> merge(const Row<R>& a, const Row<R>& b) {
+Merged<R> merge(const Row<R>& a, const Row<R>& b) {
   const R max = a.max > b.max ? a.max : b.max;
-  return {max, a.sum * std::exp2(a.max - max) + b.sum * std::exp2(b.max - max)};
+  const R of_a = std::exp2(a.max - max);
+  const R of_b = std::exp2(b.max - max);
+  return {{max, a.sum * of_a + b.sum * of_b}, of_a, of_b};
 }
 
 }  // namespace HEED_ABI

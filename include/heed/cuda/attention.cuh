@@ -1,0 +1,243 @@
+// The front door on the device: heed::cuda::attention and attention_into, called from a .cu file.
+#pragma once
+
+#include <type_traits>
+
+#include "heed/attention/operands.hpp"
+#include "heed/attention/result.hpp"
+#include "heed/cuda/arena.cuh"
+#include "heed/cuda/device_tensor.cuh"
+#include "heed/cuda/launch.cuh"
+#include "heed/mask/to_device.hpp"
+#include "heed/score/to_device.hpp"
+
+namespace heed::cuda {
+
+inline namespace HEED_ABI {
+
+template <class Q, class K, class V>
+inline constexpr bool all_on_device = is_on_device<Q>&& is_on_device<K>&& is_on_device<V>;
+template <class Q, class K, class V>
+inline constexpr bool none_on_device = !is_on_device<Q> && !is_on_device<K> && !is_on_device<V>;
+
+// Throws heed::Error where a tensor's memory is the host's, or another device's than the current
+// one.
+template <class T, int Rank>
+void check_residence(const char* call, const char* name, const View<T, Rank>& x) {
+  if (x.empty()) return;
+  const Residence residence = residence_of(x.data);
+  if (!residence.on_device) {
+    throw Error(std::string(call) + ": " + name + " " + to_string(x) +
+                " is given as a device tensor, but its memory is the host's");
+  }
+  int current = 0;
+  check(cudaGetDevice(&current), call, [] { return "asking for the current device"; });
+  if (residence.device != current) {
+    throw Error(std::string(call) + ": " + name + " " + to_string(x) + " lies on device " +
+                std::to_string(residence.device) + ", but device " + std::to_string(current) +
+                " is current (cudaSetDevice)");
+  }
+}
+
+// Throws heed::Error where the stream belongs to another device than the current one.
+inline void check_stream(const char* call, cudaStream_t stream) {
+#if CUDART_VERSION >= 12080
+  if (stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread) return;
+  int current = 0;
+  int owner = 0;
+  check(cudaGetDevice(&current), call, [] { return "asking for the current device"; });
+  check(cudaStreamGetDevice(stream, &owner), call, [] { return "asking for a stream's device"; });
+  if (owner == current) return;
+  throw Error(std::string(call) + ": the stream belongs to device " + std::to_string(owner) +
+              ", but device " + std::to_string(current) + " is current (cudaSetDevice)");
+#else
+  static_cast<void>(call);
+  static_cast<void>(stream);
+#endif
+}
+
+inline void require_device(const char* call) {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), call, [] { return "counting the CUDA devices"; });
+  if (count == 0) throw Error(std::string(call) + ": no CUDA device");
+}
+
+// Mask and score go to the device, then the kernel starts: nothing waits.
+template <class T, class M, class S>
+void start(const char* call, const Problem<T>& problem, const M& mask, const S& score,
+           cudaStream_t stream) {
+  Arena arena(stream);
+  const auto device_mask = mask::to_device(mask, arena);
+  const auto device_score = score::to_device(score, arena);
+  static_assert(std::is_trivially_copyable_v<decltype(device_mask)> &&
+                    std::is_trivially_copyable_v<decltype(device_score)>,
+                "heed::cuda: this mask or score holds what a kernel can't be given (mask::any is "
+                "chosen on the host; a type with memory needs to_device(arena))");
+  start_forward(call, problem, device_mask, device_score, stream);
+}
+
+inline void report_to(CallReport* report, bool tensor_cores) {
+  if (report == nullptr) return;
+  *report = {};
+  report->backend = "cuda";
+  report->isa = tensor_cores ? "mma.sync m16n8k16" : "CUDA cores";
+  report->why = "heed::cuda::attention";
+  report->parallel = "device";
+}
+
+// The problem of tensors that are on the device, checked; results not yet set.
+template <class Q, class K, class V, class M, class S>
+auto device_problem(const char* call, const Q& q, const K& k, const V& v, const M& mask,
+                    const S& score, const Options& options) {
+  const Shape shape = check_call(call, q, k, v, mask, score, options);
+  require_device(call);
+  check_residence(call, "q", view_of(q));
+  check_residence(call, "k", view_of(k));
+  check_residence(call, "v", view_of(v));
+  if (stream_of(q) != stream_of(k) || stream_of(q) != stream_of(v)) {
+    throw Error(std::string(call) + ": q, k and v are not on one stream");
+  }
+  check_stream(call, stream_of(q));
+  return make_problem(q, k, v, shape, options);
+}
+
+// A device result like q: [B, Hq, Lq, Dv], [B, Lq, Dv] or [Lq, Dv]; q as [B, L, H, D] has one too.
+template <class T, int Rank>
+DeviceTensor<T, Rank> make_device_out(const Shape& s, bool blhd, cudaStream_t stream) {
+  if constexpr (Rank == 4) {
+    return blhd ? DeviceTensor<T, 4>({s.B, s.Lq, s.Hq, s.Dv}, stream)
+                : DeviceTensor<T, 4>({s.B, s.Hq, s.Lq, s.Dv}, stream);
+  } else if constexpr (Rank == 3) {
+    return DeviceTensor<T, 3>({s.B, s.Lq, s.Dv}, stream);
+  } else {
+    return DeviceTensor<T, 2>({s.Lq, s.Dv}, stream);
+  }
+}
+template <class T, int Rank>
+DeviceTensor<T, Rank - 1> make_device_lse(const Shape& s, cudaStream_t stream) {
+  if constexpr (Rank == 4) return DeviceTensor<T, 3>({s.B, s.Hq, s.Lq}, stream);
+  if constexpr (Rank == 3) return DeviceTensor<T, 2>({s.B, s.Lq}, stream);
+  if constexpr (Rank == 2) return DeviceTensor<T, 1>({s.Lq}, stream);
+}
+
+template <class X>
+inline constexpr bool is_blhd = false;
+template <class X>
+inline constexpr bool is_blhd<Blhd<X>> = true;
+
+// attention of device tensors: starts on q's stream and returns at once.
+template <class Q, class K, class V, class M, class S>
+auto attention_on_device(const char* call, const Q& q, const K& k, const V& v, const M& mask,
+                         const S& score, const Options& options) {
+  using T = ScalarOf<Q>;
+  constexpr int rank = rank_of<Q>;
+  auto problem = device_problem(call, q, k, v, mask, score, options);
+  const cudaStream_t stream = stream_of(q);
+  Result<DeviceTensor<T, rank>, DeviceTensor<Accum<T>, rank - 1>> result{
+      make_device_out<T, rank>(problem.shape, is_blhd<Q>, stream),
+      make_device_lse<Accum<T>, rank>(problem.shape, stream)};
+  const auto out = lift(result.out.view());
+  problem.out = is_blhd<Q> ? swap_heads(out) : out;
+  problem.lse = lift_rows(result.lse.view());
+  start(call, problem, mask, score, stream);
+  report_to(options.report, sizeof(T) == 2);
+  return result;
+}
+
+// Host tensors to the device, packed; blhd(q) keeps its order of dimensions in memory.
+template <class X>
+auto upload(const X& x, cudaStream_t stream) {
+  return cuda::to_device(view_of(x), stream);
+}
+
+// Host tensors: copied over, computed, and copied back into `out` and, where it has data, `lse`.
+template <class Q, class K, class V, class M, class S, int Rank, int Rows>
+void attention_through_host(const char* call, const View<ScalarOf<Q>, Rank>& out,
+                            const View<Accum<ScalarOf<Q>>, Rows>& lse, const Q& q, const K& k,
+                            const V& v, const M& mask, const S& score, const Options& options) {
+  require_device(call);
+  const cudaStream_t stream = cudaStreamPerThread;
+  const auto result = attention_on_device(call, upload(q, stream), upload(k, stream),
+                                          upload(v, stream), mask, score, options);
+  result.out.copy_to(out);
+  if (lse.data != nullptr) result.lse.copy_to(lse);
+}
+
+// heed::attention, on the device: the same tensors, masks, scores, options and contract.
+//
+//   q    [B, Hq,  Lq, D]     or [B, L, D] (one head), or [L, D]; heed::blhd(q) for [B, L, H, D]
+//   k    [B, Hkv, Lk, D]     Hq % Hkv == 0
+//   v    [B, Hkv, Lk, Dv]
+//
+// Device tensors (DeviceTensor, on_device): the results are device tensors on q's stream, nothing
+// is copied and nothing waits. Host tensors: copied over and back, results as heed::attention's.
+// bfloat16 and half on tensor cores, float and double exactly; options.threads, executor and
+// workspace mean nothing here. A functor of the user must be marked HEED_DEVICE.
+//
+// Throws heed::Error as heed::attention does, and where there is no device, its memory does not
+// suffice, a tensor or stream is another device's, or no kernel was compiled for it; nothing is
+// computed elsewhere instead. Dao, FlashAttention-2 (2023), Algorithm 1.
+template <class Q, class K, class V, class M = mask::None, class S = score::None>
+auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+               const Options& options = {}) {
+  constexpr const char* call = "heed::cuda::attention";
+  check_types<Q, K, V, M, S>();
+  static_assert(all_on_device<Q, K, V> || none_on_device<Q, K, V>,
+                "heed::cuda::attention: q, k and v must all be on the device, or none");
+  if constexpr (all_on_device<Q, K, V>) {
+    return attention_on_device(call, q, k, v, as_mask(mask), as_score(score), options);
+  } else {
+    using T = ScalarOf<Q>;
+    using Traits = TraitsOf<Q>;
+    static_assert(
+        requires { typename Traits::template Owned<T>; },
+        "heed::cuda::attention: results of host views are Eigen tensors: include "
+        "<heed/core/eigen.hpp>, or give attention_into a view for the result");
+    const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+    Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
+        make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+    attention_through_host(call, Traits::template owned_view<T>(result.out),
+                           Traits::template rows_view<Accum<T>>(result.lse), q, k, v, as_mask(mask),
+                           as_score(score), options);
+    return result;
+  }
+}
+
+// attention into memory the caller has: on the device where q, k and v are, else on the host. `out`
+// is a tensor [B, Hq, Lq, Dv] or a Result, whose lse is then written too.
+template <class Out, class Q, class K, class V, class M = mask::None, class S = score::None>
+void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask = {},
+                    const S& score = {}, const Options& options = {}) {
+  constexpr const char* call = "heed::cuda::attention_into";
+  using T = ScalarOf<Q>;
+  check_types<Q, K, V, M, S>();
+  static_assert(all_on_device<Q, K, V> || none_on_device<Q, K, V>,
+                "heed::cuda::attention_into: q, k and v must all be on the device, or none");
+  const auto run = [&](const auto& to, const View<Accum<T>, rank_of<Q> - 1>& lse) {
+    static_assert(std::is_same_v<decltype(to.data), T*>,
+                  "heed::cuda::attention_into: out must be writable and of q's element type");
+    const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+    check_output(call, to, shape, view_of(q), view_of(k), view_of(v));
+    if constexpr (all_on_device<Q, K, V>) {
+      auto problem = device_problem(call, q, k, v, as_mask(mask), as_score(score), options);
+      check_residence(call, "out", to);
+      problem.out = lift(to);
+      problem.lse = lift_rows(lse);
+      start(call, problem, as_mask(mask), as_score(score), stream_of(q));
+      report_to(options.report, sizeof(T) == 2);
+    } else {
+      attention_through_host(call, to, lse, q, k, v, as_mask(mask), as_score(score), options);
+    }
+  };
+  if constexpr (is_result<std::remove_cvref_t<Out>>) {
+    run(TraitsOf<Q>::template owned_view<T>(out.out),
+        TraitsOf<Q>::template rows_view<Accum<T>>(out.lse));
+  } else {
+    static_assert(is_on_device<Out> == is_on_device<Q>,
+                  "heed::cuda::attention_into: out must lie where q lies, on host or device");
+    run(mutable_view_of(out), {nullptr, {}, {}});
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::cuda

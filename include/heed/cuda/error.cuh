@@ -1,0 +1,47 @@
+// What the CUDA runtime complains about, as heed::Error that says the call and what was asked.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+#include "heed/core/abi.hpp"
+#include "heed/core/error.hpp"
+
+namespace heed::cuda {
+
+inline namespace HEED_ABI {
+
+// "sm_90", of the device that is current.
+inline std::string architecture() {
+  int device = 0;
+  int major = 0;
+  int minor = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  return "sm_" + std::to_string(major) + std::to_string(minor);
+}
+
+inline bool lacks_kernel(cudaError_t status) {
+  return status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
+         status == cudaErrorUnsupportedPtxVersion;
+}
+
+// Throws heed::Error "call: what went wrong (context())" unless `status` is success. The runtime's
+// own record of the error is cleared: it is reported here, once.
+template <class Context>
+void check(cudaError_t status, const std::string& call, const Context& context) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  std::string why = cudaGetErrorString(status);
+  if (lacks_kernel(status)) {
+    const std::string sm = architecture();
+    why = "this program has no kernel for " + sm + "; compile it with -gencode arch=compute_" +
+          sm.substr(3) + ",code=" + sm;
+  }
+  throw Error(call + ": " + why + " (" + context() + ")");
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::cuda

@@ -1,0 +1,87 @@
+// From a checked problem on the device to a kernel on a stream.
+#pragma once
+
+#include <cstring>
+#include <type_traits>
+
+#include "heed/attention/problem.hpp"
+#include "heed/cuda/error.cuh"
+#include "heed/cuda/flash_forward.cuh"
+#include "heed/cuda/plain_forward.cuh"
+
+namespace heed::cuda {
+
+inline namespace HEED_ABI {
+
+template <class Kernel, class Cut, class Call>
+__global__ void __launch_bounds__(Cut::threads, Cut::blocks_per_sm)
+    forward_kernel(const __grid_constant__ Call call) {
+  Kernel::run(call);
+}
+
+// A block a task; a grid of two dimensions, since one has at most 2³¹ − 1 blocks.
+inline dim3 grid_of(Index tasks) {
+  constexpr Index most = 0x7fffffff;
+  const Index rows = (tasks + most - 1) / most;
+  return {static_cast<unsigned>((tasks + rows - 1) / rows), static_cast<unsigned>(rows), 1};
+}
+
+template <class Kernel, class Cut, class Call>
+void launch(const char* name, const Call& call, cudaStream_t stream) {
+  const Index tasks = Tasks::of(call.shape, Cut::queries, Cut::width).count();
+  if (tasks == 0) return;
+  const auto* kernel = reinterpret_cast<const void*>(&forward_kernel<Kernel, Cut, Call>);
+  const auto context = [&] {
+    return "q " + to_string(call.q) + ", k " + to_string(call.k) + ", v " + to_string(call.v) +
+           ", " + std::to_string(tasks) + " blocks of " + std::to_string(Cut::threads) +
+           " threads and " + std::to_string(Cut::shared_bytes) + " bytes of shared memory";
+  };
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(Cut::shared_bytes)),
+        name, context);
+  void* arguments[] = {const_cast<Call*>(&call)};
+  check(cudaLaunchKernel(kernel, grid_of(tasks), dim3(Cut::threads), arguments, Cut::shared_bytes,
+                         stream),
+        name, context);
+}
+
+// The same memory as the bits that tensor cores take.
+template <class Bits, class T>
+auto as_bits(const View<T, 4>& x) {
+  using Pointee = std::conditional_t<std::is_const_v<T>, const Bits, Bits>;
+  return View<Pointee, 4>{reinterpret_cast<Pointee*>(x.data),
+                          {x.extent[0], x.extent[1], x.extent[2], x.extent[3]},
+                          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
+}
+
+// Eigen::half and __half have one name, and one kernel.
+template <class T>
+consteval bool is_half() {
+  return Element<T>::name[0] == 'h';
+}
+
+// Starts the forward kernel of a problem whose tensors, mask and score are on the device.
+template <class T, class M, class S>
+void start_forward(const char* name, const Problem<T>& problem, const M& mask, const S& score,
+                   cudaStream_t stream) {
+  if constexpr (sizeof(T) == 2) {
+    using Bits = std::conditional_t<is_half<T>(), F16, Bf16>;
+    const auto call = tensor_core_call(
+        problem.shape, as_bits<Bits>(problem.q), as_bits<Bits>(problem.k), as_bits<Bits>(problem.v),
+        as_bits<Bits>(problem.out), problem.lse, problem.scale, problem.dropout, mask, score);
+    with_cut(problem.shape.D, problem.shape.Dv, [&](auto cut) {
+      using Cut = decltype(cut);
+      launch<FlashForward<Cut, Bits, M, S>, Cut>(name, call, stream);
+    });
+  } else {
+    const auto call = plain_call(problem.shape, problem.q, problem.k, problem.v, problem.out,
+                                 problem.lse, problem.scale, problem.dropout, mask, score);
+    with_plain_cut<T>(problem.shape.Dv, [&](auto cut) {
+      using Cut = decltype(cut);
+      launch<PlainForward<Cut, T, M, S>, Cut>(name, call, stream);
+    });
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::cuda

@@ -1,0 +1,167 @@
+// What a thread keeps of its rows while keys go by, and the online softmax over its fragments.
+//
+// A thread has rows g and g + 8 of each block of 16 queries, g its group of four lanes, and of
+// every eight keys or columns the two that its place in the group says: PTX ISA, "Matrix Fragments
+// for mma.m16n8k16 with floating point type", the accumulators. Milakov and Gimelshein, "Online
+// normalizer calculation for softmax" (2018), Algorithm 3.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "heed/core/types.hpp"
+#include "heed/cuda/tile.cuh"
+
+namespace heed::cuda {
+
+inline constexpr float log2_e = 1.44269504088896340736f;
+
+template <class Cut>
+using Scores = float[Cut::row_blocks][Cut::keys / 8][4];
+
+// One bit for each score of a thread, in the order of Scores.
+using ScoreBits = std::uint64_t;
+static_assert(Cut<64, true>::row_blocks * Cut<64, true>::keys / 2 <= 64, "a bit for each");
+
+template <class Cut>
+struct Rows {
+  float out[Cut::row_blocks][Cut::width / 8][4];  // Σ weight·value under the current maximum
+  float max[Cut::row_blocks][2];                  // of the scores; −inf: none seen yet
+  float sum[Cut::row_blocks][2];                  // of this thread's weights
+};
+
+inline namespace HEED_ABI {
+
+HEED_GPU float minus_infinity() { return mask_if(true, 0.0f); }
+
+template <class Cut>
+HEED_GPU void clear(Rows<Cut>& rows) {
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+#pragma unroll
+    for (int n = 0; n < Cut::width / 8; ++n) {
+#pragma unroll
+      for (float& x : rows.out[r][n]) x = 0;
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      rows.max[r][half] = minus_infinity();
+      rows.sum[r][half] = 0;
+    }
+  }
+}
+
+// Element 2·half + e of block r and eight columns n is that of row 16·r + 8·half + own_row() of the
+// warp's, and column 8·n + own_column() + e.
+HEED_GPU int own_row() { return ptx::thread() % ptx::warp_lanes / 4; }
+HEED_GPU int own_column() { return 2 * (ptx::thread() % 4); }
+
+// Over the four lanes that share a row.
+HEED_GPU float row_max(float x) {
+  x = fmaxf(x, ptx::shuffle_xor(x, 1));
+  return fmaxf(x, ptx::shuffle_xor(x, 2));
+}
+HEED_GPU float row_sum(float x) {
+  x += ptx::shuffle_xor(x, 1);
+  return x + ptx::shuffle_xor(x, 2);
+}
+
+// The maximum over the scores of one row, the old maximum included; NaN does not raise it.
+template <class Cut>
+HEED_GPU float highest(const Scores<Cut>& scores, int r, int half, float old) {
+  float most = old;
+#pragma unroll
+  for (int n = 0; n < Cut::keys / 8; ++n) {
+    most = fmaxf(most, fmaxf(scores[r][n][2 * half], scores[r][n][2 * half + 1]));
+  }
+  return row_max(most);
+}
+
+// Scores become weights, 2^((score − max)·unit): `unit` takes a score to powers of two. Sums and
+// weighted values under an earlier maximum shrink, where one of the warp's rows has risen at all.
+//
+// `One_step` folds the difference into one multiply-add; a score beyond 2^127 / log2 e would
+// overflow it. Only q·k itself comes that way: modified scores may be ±FLT_MAX on purpose.
+template <class Cut, bool One_step>
+HEED_GPU void update(Rows<Cut>& rows, Scores<Cut>& scores, float unit) {
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+    float shrink[2];
+    bool risen = false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float old = rows.max[r][half];
+      const float most = highest<Cut>(scores, r, half, old);
+      // Of a row that has seen no key, only masked scores are left: any finite number will do.
+      const float base = is_masked(most) ? 0.0f : most;
+      const float base_unit = base * unit;
+      shrink[half] = most == old ? 1.0f : ptx::exp2((old - base) * unit);
+      risen = risen || most != old;
+      float sum = 0;
+#pragma unroll
+      for (int n = 0; n < Cut::keys / 8; ++n) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          float& x = scores[r][n][2 * half + e];
+          x = ptx::exp2(One_step ? x * unit - base_unit : (x - base) * unit);
+          sum += x;
+        }
+      }
+      rows.sum[r][half] = rows.sum[r][half] * shrink[half] + sum;
+      rows.max[r][half] = most;
+    }
+    if (!ptx::warp_any(risen)) continue;
+#pragma unroll
+    for (int n = 0; n < Cut::width / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) rows.out[r][n][e] *= shrink[e / 2];
+    }
+  }
+}
+
+template <class Cut>
+HEED_GPU bool finite(const Rows<Cut>& rows) {
+  bool all = true;
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+#pragma unroll
+    for (int n = 0; n < Cut::width / 8; ++n) {
+#pragma unroll
+      for (const float x : rows.out[r][n]) all = all && is_finite(x);
+    }
+  }
+  return all;
+}
+
+// One bit a score: ask(row of the block of queries, first of two columns) gives two at once. The
+// loop is not unrolled: what it asks may be long (a random mask, dropout).
+template <class Cut, class Ask>
+HEED_GPU ScoreBits ask_of_scores(const Ask& ask) {
+  ScoreBits bits = 0;
+#pragma unroll 1
+  for (int n = 0; n < Cut::row_blocks * (Cut::keys / 8); ++n) {
+    const int row = 16 * (n / (Cut::keys / 8)) + own_row();
+    const int column = 8 * (n % (Cut::keys / 8)) + own_column();
+    const std::uint32_t four = ask(row, column) | ask(row + 8, column) << 2;
+    bits |= ScoreBits{four} << (4 * n);
+  }
+  return bits;
+}
+
+// change(score, its bit), for every score.
+template <class Cut, class Change>
+HEED_GPU void change_scores(Scores<Cut>& scores, ScoreBits bits, const Change& change) {
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+#pragma unroll
+    for (int n = 0; n < Cut::keys / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        change(scores[r][n][e], (bits >> (4 * (r * (Cut::keys / 8) + n) + e) & 1u) != 0);
+      }
+    }
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::cuda

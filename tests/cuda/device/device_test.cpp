@@ -1,0 +1,106 @@
+// The kernels on a real device meet the oracle by the rule that every path obeys.
+#include <iostream>
+
+#include "cuda/device/calls.hpp"
+#include "support/error.hpp"
+#include "support/problem.hpp"
+
+namespace heed {
+namespace {
+
+using test::DeviceMask;
+using test::Inputs;
+using test::Layout;
+
+template <class T>
+View<T, 4> cast(const auto& x) {
+  return {reinterpret_cast<T*>(x.data),
+          {x.extent[0], x.extent[1], x.extent[2], x.extent[3]},
+          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
+}
+
+struct OnDevice {
+  template <class T>
+  static auto call(const Inputs<T>& in, const Shape& s, DeviceMask mask, const Options& options) {
+    Result<Tensor4<T>, Tensor3<Accum<T>>> result{Tensor4<T>(s.B, s.Hq, s.Lq, s.Dv),
+                                                 Tensor3<Accum<T>>(s.B, s.Hq, s.Lq)};
+    const auto q = in.q.cview();
+    const auto k = in.k.cview();
+    const auto v = in.v.cview();
+    const auto out = mutable_view_of(result.out);
+    const auto lse = rows_view(result.lse);
+    using Bits = test::HalfBits;
+    if constexpr (std::is_same_v<T, float>) {
+      test::attention_float(q, k, v, out, lse, mask, options);
+    } else if constexpr (std::is_same_v<T, double>) {
+      test::attention_double(q, k, v, out, lse, mask, options);
+    } else if constexpr (std::is_same_v<T, Half>) {
+      test::attention_half(cast<const Bits>(q), cast<const Bits>(k), cast<const Bits>(v),
+                           cast<Bits>(out), lse, mask, options);
+    } else {
+      test::attention_bfloat16(cast<const Bits>(q), cast<const Bits>(k), cast<const Bits>(v),
+                               cast<Bits>(out), lse, mask, options);
+    }
+    return result;
+  }
+};
+
+mask::any host_mask(DeviceMask mask, const std::vector<int>& lengths) {
+  if (mask == DeviceMask::causal) return mask::causal();
+  if (mask == DeviceMask::window) return mask::window(40, 9);
+  if (mask == DeviceMask::padding) return mask::padding(lengths);
+  return {};
+}
+
+bool has_device() {
+  static const bool has = test::devices() > 0;
+  if (!has) {
+    std::cout << "no CUDA device: kernels compiled for sm_80, sm_90, sm_100 and executed on the "
+                 "emulator\n";
+  }
+  return has;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the device meets the oracle", "", BFloat16, Half, float, double) {
+  if (!has_device()) return;
+  for (const Index D : {1, 16, 40, 64, 111, 128, 256, 300}) {
+    for (const auto mask :
+         {DeviceMask::none, DeviceMask::causal, DeviceMask::window, DeviceMask::padding}) {
+      for (const double dropout : {0.0, 0.3}) {
+        const Shape shape{2, 4, 2, 301, 333, D, D};
+        const Inputs<TestType> in(shape, static_cast<Layout>(D % 3), 21);
+        CAPTURE(test::name_of(shape), static_cast<int>(mask), dropout);
+        const std::vector<int> lengths(2, 333 * 3 / 4);
+        const auto same = host_mask(mask, lengths);
+        const Options options{.dropout = dropout, .seed = 5};
+        const auto q = in.q.cview();
+        const auto k = in.k.cview();
+        const auto v = in.v.cview();
+        const auto truth = reference::attention<double>(q, k, v, same, {}, options);
+        const auto naive = reference::attention(q, k, v, same, {}, options);
+        const auto result = OnDevice::call(in, shape, mask, options);
+        test::require_accurate<TestType>(result, naive, truth);
+        const auto again = OnDevice::call(in, shape, mask, options);
+        REQUIRE(test::same_bits(result.out, again.out));
+        REQUIRE(test::same_bits(result.lse, again.lse));
+      }
+    }
+  }
+}
+
+TEST_CASE("what can't be done on the device is said") {
+  if (!has_device()) {
+    const Shape shape{1, 1, 1, 2, 2, 3, 3};
+    const Inputs<float> in(shape, Layout::packed, 1);
+    CHECK_FALSE(test::error_of([&] { OnDevice::call(in, shape, DeviceMask::none, {}); }).empty());
+    return;
+  }
+  CHECK_THAT(test::error_of([] { test::call_with_host_pointer(); }),
+             test::ContainsSubstring("its memory is the host's"));
+  CHECK_THAT(test::error_of([] { test::allocate_too_much(); }),
+             test::ContainsSubstring("bytes on the device"));
+}
+
+}  // namespace heed

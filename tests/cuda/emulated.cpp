@@ -1,0 +1,105 @@
+#include "cuda/emulated.hpp"
+
+#include "heed/cuda/flash_forward.cuh"
+#include "heed/cuda/plain_forward.cuh"
+
+namespace heed::test {
+namespace {
+
+template <class T>
+using TensorCoreElement = std::conditional_t<std::is_same_v<T, Half>, cuda::F16, cuda::Bf16>;
+
+// The same memory as the bits that tensor cores take.
+template <class T>
+auto bits_of(const View<T, 4>& x) {
+  using Bits = TensorCoreElement<std::remove_const_t<T>>;
+  using Pointee = std::conditional_t<std::is_const_v<T>, const Bits, Bits>;
+  return View<Pointee, 4>{reinterpret_cast<Pointee*>(x.data),
+                          {x.extent[0], x.extent[1], x.extent[2], x.extent[3]},
+                          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
+}
+
+// All that a view reaches.
+template <class T, int Rank>
+void allow(simt::GlobalMemory& global, const View<T, Rank>& x) {
+  if (x.empty()) return;
+  const ByteRange range = byte_range(x);
+  global.add(reinterpret_cast<const char*>(range.begin),
+             static_cast<std::size_t>(range.end - range.begin));
+}
+
+// An emulated device shares the host's memory.
+struct NoArena {
+  template <class X>
+  X copy(const X& x) const {
+    return x;
+  }
+};
+
+template <class Cut, class Kernel, class Call>
+simt::Counts launch(const Call& call, const simt::GlobalMemory& global, bool backwards) {
+  const auto tasks = cuda::Tasks::of(call.shape, Cut::queries, Cut::width).count();
+  return simt::Machine::run({tasks, Cut::threads, Cut::shared_bytes, backwards}, global,
+                            [&call] { Kernel::run(call); });
+}
+
+template <class T, class S>
+simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View<const T, 4>& q,
+                 const View<const T, 4>& k, const View<const T, 4>& v, const mask::any& mask,
+                 const S& score, const Options& options, bool backwards) {
+  const Shape shape = check_call("heed::cuda::attention", q, k, v, mask, score, options);
+  const double scale = scale_of(options, shape);
+  const Dropout dropout = Dropout::of(options.dropout, options.seed);
+  simt::GlobalMemory global;
+  allow(global, q);
+  allow(global, k);
+  allow(global, v);
+  allow(global, out);
+  allow(global, lse);
+  NoArena arena;
+  const auto device_score = score::to_device(score, arena);
+  simt::Counts counts;
+  if constexpr (sizeof(T) == 2) {
+    const auto call = cuda::tensor_core_call(shape, bits_of(q), bits_of(k), bits_of(v),
+                                             bits_of(out), lse, scale, dropout, mask, device_score);
+    cuda::with_cut(shape.D, shape.Dv, [&](auto cut) {
+      using Cut = decltype(cut);
+      using Kernel = cuda::FlashForward<Cut, TensorCoreElement<T>, mask::any,
+                                        std::remove_const_t<decltype(device_score)>>;
+      counts = launch<Cut, Kernel>(call, global, backwards);
+    });
+  } else {
+    const auto call =
+        cuda::plain_call(shape, q, k, v, out, lse, scale, dropout, mask, device_score);
+    cuda::with_plain_cut<T>(shape.Dv, [&](auto cut) {
+      using Cut = decltype(cut);
+      using Kernel =
+          cuda::PlainForward<Cut, T, mask::any, std::remove_const_t<decltype(device_score)>>;
+      counts = launch<Cut, Kernel>(call, global, backwards);
+    });
+  }
+  return counts;
+}
+
+}  // namespace
+
+template <class T>
+simt::Counts emulate_into(const View<T, 4>& out, const View<Accum<T>, 3>& lse,
+                          const View<const T, 4>& q, const View<const T, 4>& k,
+                          const View<const T, 4>& v, const mask::any& mask,
+                          const ErasedScore& score, const Options& options, bool backwards) {
+  if (score) return run(out, lse, q, k, v, mask, as_score(score), options, backwards);
+  return run(out, lse, q, k, v, mask, score::None{}, options, backwards);
+}
+
+#define HEED_EMULATE(T)                                                                   \
+  template simt::Counts emulate_into<T>(const View<T, 4>&, const View<Accum<T>, 3>&,      \
+                                        const View<const T, 4>&, const View<const T, 4>&, \
+                                        const View<const T, 4>&, const mask::any&,        \
+                                        const ErasedScore&, const Options&, bool);
+HEED_EMULATE(float)
+HEED_EMULATE(double)
+HEED_EMULATE(Half)
+HEED_EMULATE(BFloat16)
+
+}  // namespace heed::test
