@@ -52,12 +52,21 @@ struct Named {
 class Roster {
  public:
   explicit Roster(const Shape& shape)
-      : pairs_(shape.B, shape.Hq, shape.Lq, shape.Lk), keys_(shape.B, shape.Lk) {
+      : pairs_(shape.B, shape.Hq, shape.Lq, shape.Lk),
+        keys_(shape.B, shape.Lk),
+        blocks_(shape.Lq, shape.Lk),
+        columns_(shape.Lq, shape.Lk) {
     std::mt19937 bits(7);
     for (Index b = 0; b < shape.B; ++b)
       lengths_.push_back(static_cast<int>((b + 1) * shape.Lk / 2));
     for (Index n = 0; n < pairs_.size(); ++n) pairs_.data()[n] = bits() % 8 != 0;
     for (Index n = 0; n < keys_.size(); ++n) keys_.data()[n] = static_cast<float>(bits() % 2);
+    for (Index i = 0; i < shape.Lq; ++i) {
+      for (Index j = 0; j < shape.Lk; ++j) {
+        blocks_(i, j) = ((i / 20 + j / 50) % 2 == 0) != ((i * shape.Lk + j) % 331 == 5);
+        columns_(i, j) = blocks_(i, j);
+      }
+    }
     add("none", mask::None{});
     for (const align to : {align::end, align::start}) {
       add("causal", mask::causal(to));
@@ -75,6 +84,8 @@ class Roster {
     add("padding", mask::padding(lengths_));
     add("dense [B, H, Lq, Lk]", mask::dense(pairs_));
     add("dense [B, Lk]", mask::dense(keys_, mask::axes::keys));
+    add("dense blocks", mask::dense(blocks_));
+    add("dense blocks, by columns", mask::dense(columns_));
     add("bigbird", mask::bigbird(4, 1, 2, 5), Promise::legal);
     add("user's type", SameBlock{3});
     add(
@@ -94,6 +105,8 @@ class Roster {
   std::vector<int> lengths_;
   heed::Tensor4<bool> pairs_;
   heed::Tensor2<float> keys_;
+  heed::Tensor2<bool> blocks_;  // long runs of the same, here and there one that is not
+  Eigen::Tensor<bool, 2> columns_;
   std::vector<Named> masks_;
 };
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "heed/core/eigen.hpp"
 #include "support/catch.hpp"
@@ -30,6 +31,7 @@ Tensor numbered(Tensor tensor) {
 // Whether `score` over [B, H, Lq, Lk] = [2, 3, 4, 5] adds `expected(b, h, i, j)`.
 template <class Score, class Expected>
 bool adds(const Score& score, const Expected& expected) {
+  std::vector<float> row;
   const Shape shape = scores_shape(2, 3, 4, 5);
   heed::score::check(score, shape);
   for (int b = 0; b < 2; ++b) {
@@ -41,6 +43,10 @@ bool adds(const Score& score, const Expected& expected) {
           if (bound.value(0.5, i, j) != 0.5 + e) return false;
           if (bound.value(0.5f, i, j) != static_cast<float>(0.5 + e)) return false;
           if (heed::test::derivative_error(bound, 0.5, i, j) > 1e-9) return false;
+          row.assign(static_cast<std::size_t>(5 - j), 0.5f);
+          heed::score::modify(bound, row.data(), i, j, 5 - j);
+          if (row.front() != bound.value(0.5f, i, j)) return false;
+          if (row.back() != bound.value(0.5f, i, 4)) return false;
         }
       }
     }

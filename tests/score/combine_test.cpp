@@ -3,7 +3,9 @@
 #include <cmath>
 #include <vector>
 
+#include "heed/core/eigen.hpp"
 #include "heed/score/alibi.hpp"
+#include "heed/score/bias.hpp"
 #include "heed/score/soft_cap.hpp"
 #include "support/catch.hpp"
 #include "support/derivative.hpp"
@@ -13,6 +15,7 @@
 namespace {
 
 using heed::score::alibi;
+using heed::score::bias;
 using heed::score::soft_cap;
 using heed::test::ContainsSubstring;
 using heed::test::scores_shape;
@@ -28,6 +31,19 @@ TEST_CASE("scores apply from left to right") {
   const double s = 1.5;
   CHECK(cap_first.value(s, 0, 2) == Approx(2 * std::tanh(s / 2) - 6));
   CHECK(cap_last.value(s, 0, 2) == Approx(2 * std::tanh((s - 6) / 2)));
+}
+
+TEST_CASE("a chain modifies a row as it modifies each of its scores") {
+  heed::Tensor2<float> added(4, 4);
+  for (heed::Index n = 0; n < 16; ++n) added.data()[n] = static_cast<float>(n * n % 7) - 3;
+  const auto bound = heed::score::bind(soft_cap(2) >> bias(added) >> alibi(slopes), shape, 0, 1);
+  const std::vector<float> before = {0.25f, -3, 7, 1.5f};
+  auto row = before;
+  heed::score::modify(bound, row.data(), 2, 0, 4);
+  for (int j = 0; j < 4; ++j) {
+    const auto at = static_cast<std::size_t>(j);
+    CHECK(row[at] == Approx(bound.value(before[at], 2, j)).epsilon(1e-6));
+  }
 }
 
 TEST_CASE("the derivative of a chain is the product along it") {

@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("exp2: a smaller number never gives more than 1 ulp more", ""
 #if !defined(__FAST_MATH__)  // which promises no NaN
 TEMPLATE_TEST_CASE("exp2: every NaN stays NaN and touches no other", "", float, double) {
   using Bits = BitsOf<TestType>;
-  constexpr int mantissa = simd::Exp2<TestType>::mantissa;
+  constexpr int mantissa = Exp2<TestType>::mantissa;
   const Bits exponent = std::bit_cast<Bits>(std::numeric_limits<TestType>::infinity());
   std::vector<TestType> x;
   for (int bit = 0; bit < mantissa; ++bit) {

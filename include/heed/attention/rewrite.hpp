@@ -51,15 +51,14 @@ struct Rewrite {
   [[gnu::always_inline]] inline void modify_row(R* s, int i, int j, int keys) const {
     simd::Array<R, Panel> row;
     if (keys == Panel) {
-      for (int c = 0; c < Panel; ++c) row[c] = modified(s[c], i, j + c);
-      for (int c = 0; c < Panel; ++c) s[c] = row[c];
+      for (int c = 0; c < Panel; ++c) row[c] = scale * s[c];
+      score::modify(score, row, i, j, Panel);
+      for (int c = 0; c < Panel; ++c) s[c] = row[c] * softmax::log2_e<R>;
     } else {
-      for (int c = 0; c < keys; ++c) s[c] = modified(s[c], i, j + c);
+      for (int c = 0; c < keys; ++c) s[c] *= scale;
+      score::modify(score, s, i, j, keys);
+      for (int c = 0; c < keys; ++c) s[c] *= softmax::log2_e<R>;
     }
-  }
-
-  [[gnu::always_inline]] inline R modified(R dot, int i, int j) const {
-    return static_cast<R>(score.value(scale * dot, i, j)) * softmax::log2_e<R>;
   }
 
   template <int Panel>

@@ -61,10 +61,19 @@ HEED_DEVICE constexpr bool is_masked(R score) {
   return __builtin_bit_cast(BitsOf<R>, score) == masked_bits<R>;
 }
 
-// `score`, or −inf where `masked`. The choice is between integers, which no -ffast-math touches.
+// first ? a : b, computed from both: where a choice stays a branch, a compiler that minds floating
+// point exceptions does not vectorise the loop around it.
+template <class R>
+HEED_DEVICE constexpr R select(bool first, R a, R b) {
+  const BitsOf<R> chosen = BitsOf<R>{0} - static_cast<BitsOf<R>>(first);
+  return __builtin_bit_cast(R, (__builtin_bit_cast(BitsOf<R>, a) & chosen) |
+                                   (__builtin_bit_cast(BitsOf<R>, b) & ~chosen));
+}
+
+// `score`, or −inf where `masked`. Bits are chosen, which no -ffast-math touches.
 template <class R>
 HEED_DEVICE constexpr R mask_if(bool masked, R score) {
-  return __builtin_bit_cast(R, masked ? masked_bits<R> : __builtin_bit_cast(BitsOf<R>, score));
+  return select(masked, __builtin_bit_cast(R, masked_bits<R>), score);
 }
 
 // Neither NaN nor infinite, asked of the exponent bits.

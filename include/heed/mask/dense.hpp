@@ -19,11 +19,38 @@ struct BoundDense {
   HEED_DEVICE Coverage coverage(Tile tile) const {
     const bool first = allows(tile.q_begin, tile.k_begin);
     for (int i = tile.q_begin; i < tile.q_end; ++i) {
-      for (int j = tile.k_begin; j < tile.k_end; ++j) {
+      int j = tile.k_begin;
+      for (; nonzero.stride[1] == 1 && j + run <= tile.k_end; j += run) {
+        if (run_differs(&nonzero(i, j), first)) return Coverage::Partial;
+      }
+      for (; j < tile.k_end; ++j) {
         if (allows(i, j) != first) return Coverage::Partial;
       }
     }
     return first ? Coverage::Full : Coverage::Empty;
+  }
+
+  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
+    const int keys = tile.k_end - tile.k_begin;
+    for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
+      const T* row = &nonzero(i, tile.k_begin);
+      if (nonzero.stride[1] == 1) {
+        for (int c = 0; c < keys; ++c) allowed[c] = row[c] != T(0);
+      } else {
+        for (int c = 0; c < keys; ++c) allowed[c] = row[c * nonzero.stride[1]] != T(0);
+      }
+    }
+  }
+
+ private:
+  static constexpr int run = 16;  // keys that are looked at without a branch
+
+  HEED_DEVICE static bool run_differs(const T* x, bool expected) {
+    std::uint8_t differs = 0;
+    for (int n = 0; n < run; ++n) {
+      differs = static_cast<std::uint8_t>(differs | ((x[n] != T(0)) != expected));
+    }
+    return differs != 0;
   }
 };
 

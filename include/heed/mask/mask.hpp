@@ -107,7 +107,8 @@ void check(const M& mask, const Shape& shape) {
 
 // allowed[r · stride + c] = 1 where query q_begin + r sees key k_begin + c, else 0.
 template <BoundMask M>
-void fill(const M& mask, Tile tile, std::uint8_t* allowed, Index stride) {
+[[gnu::always_inline]] inline void fill(const M& mask, Tile tile, std::uint8_t* allowed,
+                                        Index stride) {
   if constexpr (requires { mask.fill(tile, allowed, stride); }) {
     mask.fill(tile, allowed, stride);
   } else {

@@ -18,6 +18,12 @@ struct Then {
     return second.value(static_cast<R>(first.value(s, i, j)), i, j);
   }
   template <class R>
+  [[gnu::always_inline]] void modify(R* s, int i, int j,
+                                     int keys) const requires BoundScore<A> && BoundScore<B> {
+    score::modify(first, s, i, j, keys);
+    score::modify(second, s, i, j, keys);
+  }
+  template <class R>
   HEED_DEVICE constexpr R derivative(R s, int i, int j) const requires DifferentiableScore<A> &&
       DifferentiableScore<B> {
     return second.derivative(static_cast<R>(first.value(s, i, j)), i, j) *

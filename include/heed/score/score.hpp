@@ -106,6 +106,17 @@ HEED_DEVICE auto bind(const S& score, const Shape& shape, Index b, Index h) {
     return score.bind(shape, b, h);
 }
 
+// s[c] becomes the modified score of query i and key j + c. A score that reads memory may say by a
+// member of this name, with these arguments after the first, how a row is read at once.
+template <BoundScore S, class R>
+[[gnu::always_inline]] inline void modify(const S& score, R* s, int i, int j, int keys) {
+  if constexpr (requires { score.modify(s, i, j, keys); }) {
+    score.modify(s, i, j, keys);
+  } else {
+    for (int c = 0; c < keys; ++c) s[c] = static_cast<R>(score.value(s[c], i, j + c));
+  }
+}
+
 // Throws heed::Error where the score does not fit the shape.
 template <Score S>
 void check(const S& score, const Shape& shape) {

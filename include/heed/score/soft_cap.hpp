@@ -2,10 +2,10 @@
 // Gemma 2 (2024), section 2, "logit soft-capping".
 #pragma once
 
-#include <cmath>
 #include <limits>
 #include <string>
 
+#include "heed/core/elementary.hpp"
 #include "heed/core/error.hpp"
 #include "heed/score/score.hpp"
 
@@ -17,11 +17,11 @@ struct SoftCap {
   template <class R>
   HEED_DEVICE R value(R s, int, int) const {
     const R limit = static_cast<R>(cap);
-    return limit * std::tanh(s / limit);
+    return limit * tanh_of(s / limit);
   }
   template <class R>
   HEED_DEVICE R derivative(R s, int, int) const {
-    const R t = std::tanh(s / static_cast<R>(cap));
+    const R t = tanh_of(s / static_cast<R>(cap));
     return R(1) - t * t;
   }
 };

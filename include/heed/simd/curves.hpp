@@ -49,27 +49,4 @@ struct Erf<double> {
       -1.2163466576871057536,     -3.8072253458535883223,    -2.6684166967815996483};
 };
 
-// tanh(x) is x + x·near(x²) for |x| ≤ 5/8 and (1 − t) / (1 + t), t = e^(−2|x|), with its sign,
-// beyond. The polynomial is minimax in relative error: 4e-9 for float, 1e-17 for double.
-template <class R>
-struct Tanh;
-
-template <>
-struct Tanh<float> {
-  static constexpr int near_terms = 6;
-  static constexpr float near[near_terms] = {-0.00565998915876f, 0.0205909894319f,
-                                             -0.0537210688228f,  0.133311275556f,
-                                             -0.333332605284f,   -3.925e-9f};
-};
-
-template <>
-struct Tanh<double> {
-  static constexpr int near_terms = 12;
-  static constexpr double near[near_terms] = {
-      -1.6009572159777468953e-5, 7.7003006379034704662e-5,  -2.2842633581770219524e-4,
-      5.8623991721722902015e-4,  -0.0014549321548735728509, 0.0035919831021857288087,
-      -0.008863220099462957962,  0.021869487489980542622,   -0.053968253926267834602,
-      0.13333333333246063488,    -0.33333333333332621478,   -9.63e-18};
-};
-
 }  // namespace heed::simd
