@@ -5,25 +5,29 @@
 // own guess comes too late.
 inline constexpr int prefetched_rows = 16;
 
-// s[r][c] = Σ_d q[r][d]·k(c, d) for Rows queries and Keys keys; sums of lanes, then of the
-// register.
+// A cell of a strip: the rows of it that are real, the keys of the block that it is about.
+struct DirectCell {
+  int rows, begin, end;
+};
+
+// s[r][c] = Σ_d q[r][d]·k(c, d) for Rows queries and Keys keys, as far as d fills whole registers;
+// sums of lanes, then of the register.
 template <int Rows, int Keys, class T>
 HEED_INLINE void dots_block(const View<const T, 2>& k, int first, const Accum<T>* q, Accum<T>* s) {
   using R = Accum<T>;
   const Index D = k.extent[1];
   Array<Array<Vec<R>, Keys>, Rows> acc = {};
-  for (Index d = 0; d < D; d += width<R>) {
-    const bool whole = d + width<R> <= D;
+  for (Index d = 0; d + width<R> <= D; d += width<R>) {
     Array<Vec<R>, Keys> key;
 #pragma GCC unroll 16
     for (int c = 0; c < Keys; ++c) {
       const T* from = k.data + (first + c) * k.stride[0] + d;
       __builtin_prefetch(from + prefetched_rows * k.stride[0]);
-      key[c] = whole ? widen<R>(from) : widen_some<R>(from, 1, D - d);
+      key[c] = widen<R>(from);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      const Vec<R> query = whole ? load(q + r * D + d) : widen_some<R>(q + r * D + d, 1, D - d);
+      const Vec<R> query = load(q + r * D + d);
 #pragma GCC unroll 16
       for (int c = 0; c < Keys; ++c) acc[r][c] = fma(query, key[c], acc[r][c]);
     }
@@ -35,7 +39,23 @@ HEED_INLINE void dots_block(const View<const T, 2>& k, int first, const Accum<T>
   }
 }
 
-// acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on.
+// What dots_block leaves out of every row's scores: the last D mod width numbers.
+template <class T>
+void add_tails(const View<const T, 2>& k, DirectCell cell, const Accum<T>* q, Accum<T>* s) {
+  using R = Accum<T>;
+  const Index D = k.extent[1];
+  const Index tail = D % width<R>;
+  for (int r = 0; tail != 0 && r < cell.rows; ++r, s += panel<R>) {
+    const Vec<R> query = widen_some<R>(q + (r + 1) * D - tail, 1, tail);
+    for (int c = cell.begin; c < cell.end; ++c) {
+      const T* key = k.data + c * k.stride[0] + D - tail;
+      s[c - cell.begin] += total<R>(query * widen_some<R>(key, 1, tail))[0];
+    }
+  }
+}
+
+// acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on; only a
+// single one may be cut off by the last column.
 template <int Rows, int N, class T>
 HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end, Index column,
                                   const Accum<T>* p, Index stride, Accum<T>* acc) {
@@ -46,16 +66,14 @@ HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end,
 #pragma GCC unroll 16
     for (int n = 0; n < N; ++n) sum[r][n] = load(acc + r * stride + n * width<R>);
   }
-  const bool whole = column + N * width<R> <= v.extent[1];
   for (int c = begin; c < end; ++c) {
     const T* from = v.data + c * v.stride[0] + column;
     __builtin_prefetch(from + prefetched_rows * v.stride[0]);
     Array<Vec<R>, N> value;
 #pragma GCC unroll 16
     for (int n = 0; n < N; ++n) {
-      const Index left = v.extent[1] - column - n * width<R>;
       value[n] =
-          whole ? widen<R>(from + n * width<R>) : widen_some<R>(from + n * width<R>, 1, left);
+          N == 1 ? widen_some<R>(from, 1, v.extent[1] - column) : widen<R>(from + n * width<R>);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
@@ -70,11 +88,6 @@ HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end,
     for (int n = 0; n < N; ++n) store(acc + r * stride + n * width<R>, sum[r][n]);
   }
 }
-
-// A cell of a strip: the rows of it that are real, the keys of the block that it is about.
-struct DirectCell {
-  int rows, begin, end;
-};
 
 // job.run<Rows>(row) for 4, 2 or 1 rows at a time.
 template <class Job>
@@ -123,12 +136,13 @@ struct AccumulateDirect {
     const R* p = weights + row * panel<R>;
     for (Index d = 0; d < columns; d += panel<R>) {
       const Index stride = columns - d < panel<R> ? columns - d : panel<R>;
+      const Index real = v.extent[1] - d < stride ? v.extent[1] - d : stride;
       R* at = acc + d * rows<R> + row * stride;
       Index n = 0;
-      for (; n + 2 * width<R> <= stride; n += 2 * width<R>) {
+      for (; n + 2 * width<R> <= real; n += 2 * width<R>) {
         accumulate_block<Rows, 2>(v, cell.begin, cell.end, d + n, p, stride, at + n);
       }
-      if (n < stride) {
+      for (; n < real; n += width<R>) {
         accumulate_block<Rows, 1>(v, cell.begin, cell.end, d + n, p, stride, at + n);
       }
     }
@@ -153,7 +167,9 @@ void dots_direct(const Strip<Accum<T>>& strip, const View<const T, 2>& k) {
       const Index at = Index{g} * strip.panels + p;
       if (strip.live[at] == 0) continue;
       R* scores = strip.scores + at * rows<R> * panel<R>;
-      run_rows(DotsDirect<T>{k, direct_cell(strip, g, p), q, scores});
+      const DirectCell here = direct_cell(strip, g, p);
+      run_rows(DotsDirect<T>{k, here, q, scores});
+      add_tails(k, here, q, scores);
     }
   }
 }
