@@ -116,7 +116,7 @@ HEED_INLINE void bend(Curve curve, Array<Vec<R>, N>& x) {
 template <class T>
 void bend_row(Curve curve, T* x, Index size) {
   using R = Accum<T>;
-  constexpr int N = 2, step = N * width<R>;
+  constexpr int count = 2, step = count * width<R>;
   for (Index j = 0; j < size; j += step) {
     const Index left = size - j < step ? size - j : step;
     Array<T, step> some = {};
@@ -125,12 +125,12 @@ void bend_row(Curve curve, T* x, Index size) {
       for (Index n = 0; n < left; ++n) some[n] = at[n];
       at = some;
     }
-    Array<Vec<R>, N> y;
+    Array<Vec<R>, count> y;
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) y[n] = widen<R>(at + n * width<R>);
-    bend<R, N>(curve, y);
+    for (int n = 0; n < count; ++n) y[n] = widen<R>(at + n * width<R>);
+    bend<R, count>(curve, y);
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) narrow<R>(y[n], at + n * width<R>);
+    for (int n = 0; n < count; ++n) narrow<R>(y[n], at + n * width<R>);
     for (Index n = 0; at == some && n < left; ++n) x[j + n] = some[n];
   }
 }

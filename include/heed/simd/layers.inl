@@ -73,23 +73,23 @@ void multiply(const R* x, Index count, Index room, Index depth, const R* w, R* s
 template <class T>
 void finish(const Accum<T>* sums, Index count, const Outputs<T>& to) {
   using R = Accum<T>;
-  constexpr int N = vectors<R>, W = width<R>;
+  constexpr int registers = vectors<R>, lanes = width<R>;
   const bool whole = to.step == 1 && to.columns == panel<R>;
-  Array<Vec<R>, N> bias = {};
-  for (int n = 0; n < N; ++n) {
-    if (to.bias == nullptr || to.columns <= n * W) break;
-    bias[n] = widen_some<R>(to.bias + n * W, 1, to.columns - n * W);
+  Array<Vec<R>, registers> bias = {};
+  for (int n = 0; n < registers; ++n) {
+    if (to.bias == nullptr || to.columns <= n * lanes) break;
+    bias[n] = widen_some<R>(to.bias + n * lanes, 1, to.columns - n * lanes);
   }
   for (Index r = 0; r < count; ++r, sums += panel<R>) {
-    Array<Vec<R>, N> x;
+    Array<Vec<R>, registers> x;
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) x[n] = load(sums + n * W) + bias[n];
-    bend<R, N>(to.curve, x);
+    for (int n = 0; n < registers; ++n) x[n] = load(sums + n * lanes) + bias[n];
+    bend<R, registers>(to.curve, x);
     Array<T, panel<R>> some;
     T* y = to.rows[r] + to.first * to.step;
     T* at = whole ? y : some;
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) narrow<R>(x[n], at + n * W);
+    for (int n = 0; n < registers; ++n) narrow<R>(x[n], at + n * lanes);
     for (Index c = 0; !whole && c < to.columns; ++c) y[c * to.step] = some[c];
   }
 }
