@@ -83,9 +83,8 @@ Isa processor_isa() {
 Isa widest_isa() {
   const char* asked = std::getenv("HEED_ISA");
   Isa most = Isa::avx512;
-  if (asked != nullptr && std::strncmp(asked, "avx512", 6) != 0) {
-    most = std::strcmp(asked, "avx2") == 0 ? Isa::avx2 : Isa::baseline;
-  }
+  if (asked != nullptr && std::strcmp(asked, "avx2") == 0) most = Isa::avx2;
+  if (asked != nullptr && std::strcmp(asked, "portable") == 0) most = Isa::baseline;
   return std::min(most, processor_isa());
 }
 

@@ -11,7 +11,7 @@ using test::Buffer;
 using test::Inputs;
 using test::Layout;
 
-constexpr Isa every_isa[] = {Isa::portable, Isa::avx2, Isa::avx512};
+constexpr Isa every_isa[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
 
 template <class T>
 struct Outcome {
@@ -29,7 +29,7 @@ Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const 
   Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, options);
   problem.out = outcome.out.view();
   problem.lse = rows_view(outcome.lse);
-  const FlashPlan plan = flash_plan(shape, simd::kernels<T>(isa).geometry, sizeof(Accum<T>),
+  const FlashPlan plan = flash_plan(shape, simd::packed_kernels<T>(isa).geometry, sizeof(Accum<T>),
                                     contiguous(problem.k, problem.v), options.threads, nullptr);
   const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
   flash_forward(problem, mask, score, plan, isa, nullptr, scratch.begin());
@@ -77,7 +77,9 @@ TEST_CASE("HEED_ISA lowers the instruction set and nothing else") {
   for (const Isa machine : every_isa) {
     REQUIRE(lowered(machine, "portable") == Isa::portable);
     REQUIRE(lowered(machine, "avx2") == std::min(machine, Isa::avx2));
-    for (const char* other : {"", "avx512", "AVX2", "avx", "sse", "0", "portable ", " avx2", "☃"}) {
+    REQUIRE(lowered(machine, "avx512") == std::min(machine, Isa::avx512));
+    for (const char* other :
+         {"", "avx512_bf16", "AVX2", "avx", "sse", "0", "portable ", " avx2", "☃"}) {
       REQUIRE(lowered(machine, other) == machine);
     }
   }
@@ -89,6 +91,7 @@ TEST_CASE("calls run on what HEED_ISA and the machine say", "[environment]") {
   const Isa best = machine_isa();
   const Isa expected = wish == "portable" ? Isa::portable
                        : wish == "avx2"   ? std::min(best, Isa::avx2)
+                       : wish == "avx512" ? std::min(best, Isa::avx512)
                                           : best;
   REQUIRE(isa() == expected);
   Tensor2<float> x(3, 4);
@@ -101,9 +104,11 @@ TEST_CASE("calls run on what HEED_ISA and the machine say", "[environment]") {
 TEST_CASE("the instruction sets are in order and have names") {
   REQUIRE(Isa::portable < Isa::avx2);
   REQUIRE(Isa::avx2 < Isa::avx512);
+  REQUIRE(Isa::avx512 < Isa::avx512_bf16);
   REQUIRE(name_of(Isa::portable) == std::string("portable"));
   REQUIRE(name_of(Isa::avx2) == std::string("AVX2+FMA"));
   REQUIRE(name_of(Isa::avx512) == std::string("AVX-512"));
+  REQUIRE(name_of(Isa::avx512_bf16) == std::string("AVX-512 with BF16"));
 }
 
 TEMPLATE_TEST_CASE("whole calls on every instruction set meet the oracle", "", float, double, Half,

@@ -4,14 +4,18 @@
 #   heed_write_emulated_avx512(output)
 function(heed_write_emulated_avx512 output)
   set(header "${PROJECT_SOURCE_DIR}/include/heed/simd/avx512.hpp")
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
+  set(operations "${PROJECT_SOURCE_DIR}/include/heed/simd/avx512_operations.inl")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}" "${operations}")
   file(READ "${header}" text)
+  file(READ "${operations}" body)
+  string(REPLACE "#include \"heed/simd/avx512_operations.inl\"" "${body}" text "${text}")
   string(REGEX REPLACE
     "#if defined\\(__clang__\\)\n#pragma clang attribute [^#]*#else\n#pragma GCC [^#]*(#pragma GCC [^#]*)?#endif"
     "" emulated "${text}")
   string(REPLACE "\"+v\"" "\"+m\"" emulated "${emulated}")
   string(REPLACE "namespace avx512" "namespace emulated_avx512" emulated "${emulated}")
-  foreach(gone IN ITEMS "#pragma GCC" "#pragma clang" "\"+v\"" "namespace avx512")
+  foreach(gone IN ITEMS "#pragma GCC" "#pragma clang" "\"+v\"" "namespace avx512"
+      "avx512_operations")
     string(FIND "${emulated}" "${gone}" at)
     if(NOT at EQUAL -1)
       message(FATAL_ERROR "heed: ${header} is written in a way that this does not know: ${gone}")

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "heed/core/eigen.hpp"
 #include "heed/simd/table.hpp"
 
 namespace heed::test {
@@ -21,6 +22,9 @@ using Tables = std::vector<Table<T>>;
 // For float, double, Half and BFloat16.
 template <class T>
 Tables<T> tables();
+
+// Those that multiply pairs; they have no layers.
+Tables<BFloat16> paired_tables();
 
 // Parts of tables(), each in a unit of its own.
 template <class T>

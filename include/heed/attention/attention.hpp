@@ -37,7 +37,7 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
             {},
             0};
   if (plan.backend == Backend::reference) return plan;
-  const simd::Geometry cell = simd::kernels<T>(isa()).geometry;
+  const simd::Geometry cell = simd::packed_kernels<T>(isa()).geometry;
   plan.cut =
       plan.backend == Backend::flash
           ? flash_plan(shape, cell, sizeof(Accum<T>), contiguous, options.threads, options.executor)

@@ -16,18 +16,26 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
+// What queries are multiplied by before the products; where pairs are multiplied, the sums after
+// them instead, since q would have to be rounded again.
+template <class T, class M, class S>
+Accum<T> early_scale(const FlashTask<T, M, S>& task) {
+  using R = Accum<T>;
+  return folds_scale<S> ? static_cast<R>(task.problem.scale) * softmax::log2_e<R> : R(1);
+}
+
 template <class T, class M, class S>
 void load_queries(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const FlashScratch<R>& scratch = task.scratch;
-  const R scale = folds_scale<S> ? static_cast<R>(problem.scale) * softmax::log2_e<R> : R(1);
-  const Index D = problem.shape.D;
+  const R scale = task.plan.cell.depth == 1 ? early_scale(task) : R(1);
+  const Index numbers = task.plan.cell.numbers(problem.shape.D);
   for_each_stretch(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
     task.kernels().load_rows(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
-                             end - begin, scale, scratch.q + row * D);
+                             end - begin, scale, scratch.q + row * numbers);
   });
-  std::fill(scratch.q + task.rows.count() * D, scratch.q + task.plan.rows() * D, R(0));
+  std::fill(scratch.q + task.rows.count() * numbers, scratch.q + task.plan.rows() * numbers, R(0));
   std::fill_n(scratch.acc, task.plan.rows() * task.plan.cell.columns(problem.shape.Dv), R(0));
   std::fill_n(scratch.max, task.plan.rows(), softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, task.plan.rows(), R(0));
@@ -52,7 +60,7 @@ simd::Strip<R> make_strip(const FlashScratch<R>& scratch, const FlashPlan& plan,
   strip.D = shape.D;
   strip.columns = plan.cell.columns(shape.Dv);
   strip.capacity = plan.block;
-  strip.q = scratch.q + row * shape.D;
+  strip.q = scratch.q + row * plan.cell.numbers(shape.D);
   strip.kt = scratch.kt;
   strip.v = scratch.v;
   strip.live = scratch.live;
@@ -88,7 +96,8 @@ void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block) {
   const FlashScratch<R>& scratch = task.scratch;
   const int group = row / cell.rows;
   const int queries = std::min(task.plan.strip * cell.rows, task.rows.count() - row);
-  const auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
+  auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
+  if (cell.depth > 1) strip.scale = early_scale(task);
   const mask::Coverage seen =
       find_live_cells(task, group, strip.groups, block.begin, block.begin + block.keys);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already

@@ -41,9 +41,10 @@ struct FlashScratch {
   std::uint8_t* seen;  // as scores; written only where values are not finite
 
   [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
-      : q(carver.array<R>(checked_product(plan.rows(), shape.D))),
-        kt(carver.array<R>(checked_product(shape.D, plan.block))),
-        v(carver.array<R>(checked_product(plan.cell.columns(shape.Dv), plan.block))),
+      : q(carver.array<R>(checked_product(plan.rows(), plan.cell.numbers(shape.D)))),
+        kt(carver.array<R>(checked_product(plan.cell.numbers(shape.D), plan.block))),
+        v(carver.array<R>(
+            checked_product(plan.cell.columns(shape.Dv), plan.cell.numbers(plan.block)))),
         scores(carver.array<R>(checked_product(Index{plan.strip} * plan.cell.rows, plan.block))),
         acc(carver.array<R>(checked_product(plan.rows(), plan.cell.columns(shape.Dv)))),
         max(carver.array<R>(plan.rows())),
@@ -85,18 +86,19 @@ inline namespace HEED_ABI {
 
 // Keys whose packed form, and that of their values, stay in the second cache while a task sweeps
 // them. It depends on the width alone, as the bits of the result do on it.
+//   bytes  of a packed number
 inline Index flash_block(const Shape& shape, const simd::Geometry& cell, int bytes) {
   constexpr Index packed_bytes = 64 * 1024;
   const Index widest = std::max<Index>({shape.D, shape.Dv, 1});
-  const Index keys = std::clamp<Index>(packed_bytes / (widest * bytes), 64, 512);
+  const Index keys = std::clamp<Index>(packed_bytes * cell.depth / (widest * bytes), 64, 512);
   return std::min(cell.panels(keys), cell.panels(shape.Lk)) * cell.panel;
 }
 
-// Queries of a task: many, since each task packs its keys anew (512 queries hide that at 3 %), but
+// Queries of a task: many, since each task packs its keys anew (1024 queries hide that at 2 %), but
 // few enough to give every worker several tasks. Results do not depend on it.
 inline int flash_queries(const Shape& shape, const simd::Geometry& cell, int threads) {
   const Index heads = std::max<Index>(1, checked_product(shape.B, shape.Hq));
-  Index wanted = 512;
+  Index wanted = 1024;
   while (threads > 1 && wanted > 48 && heads * ((shape.Lq + wanted - 1) / wanted) < 4 * threads) {
     wanted /= 2;
   }
@@ -107,8 +109,9 @@ inline int flash_queries(const Shape& shape, const simd::Geometry& cell, int thr
 
 // Few queries, as in decoding: one task has all that share a key head, and keys are cut into spans
 // whatever else there is to do, so that many threads help with one long cache.
-inline FlashPlan decode_plan(const Shape& shape, const simd::Geometry& cell, int bytes) {
+inline FlashPlan decode_plan(const Shape& shape, simd::Geometry cell, int bytes) {
   constexpr Index span = 2048;
+  cell.depth = 1;  // nothing is packed
   FlashPlan plan{cell, flash_block(shape, cell, bytes)};
   plan.queries = static_cast<int>(shape.Lq);
   plan.heads = static_cast<int>(shape.group());

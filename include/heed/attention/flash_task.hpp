@@ -20,7 +20,9 @@ struct FlashTask {
   QueryRows rows;
   FlashScratch<R> scratch;
 
-  const simd::Kernels<T>& kernels() const { return simd::kernels<T>(isa); }
+  const simd::Kernels<T>& kernels() const {
+    return plan.direct ? simd::kernels<T>(isa) : simd::packed_kernels<T>(isa);
+  }
   Index kv_head() const { return rows.first_head / problem.shape.group(); }
 };
 

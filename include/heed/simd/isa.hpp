@@ -1,7 +1,7 @@
 // Which instruction set a call runs on: the best one that this machine has, asked once.
 //
-// A binary built without -march carries every kernel and picks here. HEED_ISA=avx2 (or portable) in
-// the environment lowers the choice, for tests and comparisons; it cannot raise it.
+// A binary built without -march carries every kernel and picks here. HEED_ISA=avx2 (or portable,
+// avx512) in the environment lowers the choice, for tests and comparisons; it cannot raise it.
 #pragma once
 
 #include <cstdlib>
@@ -19,13 +19,23 @@
 namespace heed {
 
 // In ascending order of what they can do.
-enum class Isa { portable, avx2, avx512 };
+enum class Isa { portable, avx2, avx512, avx512_bf16 };
 
 inline namespace HEED_ABI {
 
 // "portable" is what every machine of the architecture has: SSE2 on x86-64, NEON on aarch64.
 constexpr const char* name_of(Isa isa) {
-  return isa == Isa::avx512 ? "AVX-512" : isa == Isa::avx2 ? "AVX2+FMA" : "portable";
+  switch (isa) {
+    case Isa::portable:
+      return "portable";
+    case Isa::avx2:
+      return "AVX2+FMA";
+    case Isa::avx512:
+      return "AVX-512";
+    case Isa::avx512_bf16:
+      return "AVX-512 with BF16";
+  }
+  return "";
 }
 
 #if HEED_X86
@@ -34,6 +44,12 @@ inline bool machine_has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
+
+// Sums of pairs of bfloat16; __builtin_cpu_supports knows them by different names.
+inline bool machine_has_avx512_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
+}
 #endif
 
 inline Isa machine_isa() {
@@ -41,7 +57,7 @@ inline Isa machine_isa() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    return Isa::avx512;
+    return machine_has_avx512_bf16() ? Isa::avx512_bf16 : Isa::avx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && machine_has_f16c()) {
     return Isa::avx2;
@@ -52,11 +68,11 @@ inline Isa machine_isa() {
 
 // The instruction set named `wish`, if `machine` has it; else what `machine` has.
 constexpr Isa lowered(Isa machine, std::string_view wish) {
-  for (const Isa isa : {Isa::portable, Isa::avx2}) {
-    const bool meant = wish == (isa == Isa::portable ? "portable" : "avx2");
-    if (meant && isa < machine) return isa;
-  }
-  return machine;
+  const Isa meant = wish == "portable" ? Isa::portable
+                    : wish == "avx2"   ? Isa::avx2
+                    : wish == "avx512" ? Isa::avx512
+                                       : machine;
+  return meant < machine ? meant : machine;
 }
 
 // What calls run on. The same for the life of the process.

@@ -3,6 +3,7 @@
 
 #include "heed/simd/avx2.hpp"
 #include "heed/simd/avx512.hpp"
+#include "heed/simd/avx512_bf16.hpp"
 #include "heed/simd/portable.hpp"
 
 namespace heed::simd {
@@ -12,17 +13,34 @@ inline namespace HEED_ABI {
 template <class T>
 const Kernels<T>& kernels(Isa isa) {
 #if HEED_X86
-  if (isa == Isa::avx512) return avx512::table<T>;
+  if (isa >= Isa::avx512) return avx512::table<T>;
   if (isa == Isa::avx2) return avx2::table<T>;
 #endif
   return portable::table<T>;
+}
+
+// Whether there are kernels that multiply pairs of T at once.
+template <class T>
+constexpr bool multiplies_pairs(Isa isa) {
+  return Element<T>::format == Format::bfloat16 && isa == Isa::avx512_bf16;
+}
+
+// Those for rows that are packed: keys and values that are read where they lie take kernels().
+template <class T>
+const Kernels<T>& packed_kernels(Isa isa) {
+#if HEED_X86
+  if constexpr (Element<T>::format == Format::bfloat16) {
+    if (multiplies_pairs<T>(isa)) return avx512_bf16::paired_table<T>;
+  }
+#endif
+  return kernels<T>(isa);
 }
 
 // What nn's layers are made of.
 template <class T>
 const LayerKernels<T>& layer_kernels(Isa isa) {
 #if HEED_X86
-  if (isa == Isa::avx512) return avx512::layer_table<T>;
+  if (isa >= Isa::avx512) return avx512::layer_table<T>;
   if (isa == Isa::avx2) return avx2::layer_table<T>;
 #endif
   return portable::layer_table<T>;
@@ -33,7 +51,7 @@ template <class R, class F, class Tile>
 auto rewriter(Isa isa) {
   void (*chosen)(const F&, R*, const Tile&) = &portable::rewrite<R, F, Tile>;
 #if HEED_X86
-  if (isa == Isa::avx512) chosen = &avx512::rewrite<R, F, Tile>;
+  if (isa >= Isa::avx512) chosen = &avx512::rewrite<R, F, Tile>;
   if (isa == Isa::avx2) chosen = &avx2::rewrite<R, F, Tile>;
 #endif
   return chosen;

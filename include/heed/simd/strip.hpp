@@ -1,5 +1,8 @@
 // A strip: the queries that sweep a packed block of keys together, and where everything of it lies.
 //
+// Numbers of q, kt and v are elements, or pairs of them where the geometry has a depth of 2 (D and
+// keys are then those of elements, half as many numbers, rounded up).
+//
 // Queries stand in groups, keys and value columns in panels, as wide as the registers of the
 // instruction set allow: a cell (one group × one panel) of scores is computed without leaving them.
 #pragma once
@@ -14,13 +17,15 @@ inline constexpr int most_rows = 16;  // that a group may have, whatever the ins
 
 // The sizes a set of kernels works in.
 struct Geometry {
-  int rows;   // queries of a group
-  int panel;  // keys, or columns of values, of a panel
-  int lanes;  // numbers in a register; the last panel of columns is cut to a multiple of it
+  int rows;       // queries of a group
+  int panel;      // keys, or columns of values, of a panel
+  int lanes;      // numbers in a register; the last panel of columns is cut to a multiple of it
+  int depth = 1;  // elements that a packed number holds: 2 where pairs are multiplied at once
 
   constexpr Index groups(Index queries) const { return (queries + rows - 1) / rows; }
   constexpr Index panels(Index keys) const { return (keys + panel - 1) / panel; }
   constexpr Index columns(Index Dv) const { return (Dv + lanes - 1) / lanes * lanes; }
+  constexpr Index numbers(Index elements) const { return (elements + depth - 1) / depth; }
 
   // Where number d of a row lies among weighted values, [groups, columns / panel, rows, panel].
   constexpr Index place(Index row, Index d, Index all_columns) const {
@@ -48,6 +53,8 @@ struct Strip {
   R* acc = nullptr;                    // [groups, columns / panel, rows, panel]
   R* max = nullptr;                    // [groups · rows], of the scores so far
   R* sum = nullptr;                    // [groups · rows], of exp2(score − max)
+
+  R scale = 1;  // of the scores, where queries are packed without it
 };
 
 }  // namespace heed::simd

@@ -1,0 +1,45 @@
+// Kernels for bfloat16 in AVX-512 with its dot products of pairs (BF16).
+#pragma once
+
+#include "heed/simd/isa.hpp"
+#include "heed/simd/table.hpp"
+
+#if HEED_X86
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                               \
+    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
+#endif
+
+namespace heed::simd {
+inline namespace HEED_ABI {
+namespace avx512_bf16 {
+
+#include "heed/simd/avx512_operations.inl"
+#include "heed/simd/kernels.inl"
+
+HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
+  return (Vec<float>)_mm512_cvtne2ps_pbh(high, low);
+}
+
+#include "heed/simd/pairs.inl"
+
+}  // namespace avx512_bf16
+}  // namespace HEED_ABI
+}  // namespace heed::simd
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // HEED_X86

@@ -1,0 +1,52 @@
+// The kernels for pairs of bfloat16: those of this machine, and their body in the shape of AVX-512
+// with sums of pairs made of two multiply-adds.
+#include "heed/core/eigen.hpp"
+#include "heed/simd/kernels.hpp"
+#include "simd/tables.hpp"
+
+namespace heed::test {
+
+using namespace simd;
+
+namespace wide_pairs {
+
+template <class R>
+inline constexpr int width = 64 / sizeof(R);
+template <class R>
+using Vec = typename Register<R, width<R>>::type;
+template <class R>
+inline constexpr int rows = 8;
+template <class R>
+inline constexpr int vectors = 2;
+
+#include "heed/simd/gnu_operations.inl"
+#include "heed/simd/kernels.inl"
+
+HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
+  using Bits = typename Register<std::uint32_t, width<float>>::type;
+  const auto first = [](Vec<float> v) { return (Vec<float>)((Bits)v << 16); };
+  const auto second = [](Vec<float> v) { return (Vec<float>)((Bits)v & 0xffff0000u); };
+  return fma(second(a), second(b), fma(first(a), first(b), c));
+}
+
+HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
+  Array<BFloat16, 2 * width<float>> both;
+  narrow<float>(low, both);
+  narrow<float>(high, both + width<float>);
+  return *reinterpret_cast<const typename Register<float, width<float>>::unaligned*>(both);
+}
+
+#include "heed/simd/pairs.inl"
+
+}  // namespace wide_pairs
+
+Tables<BFloat16> paired_tables() {
+  Tables<BFloat16> all{{"pairs in GNU vectors", &wide_pairs::paired_table<BFloat16>, nullptr}};
+  const Isa machine = machine_isa();
+  if (multiplies_pairs<BFloat16>(machine)) {
+    all.push_back({name_of(machine), &packed_kernels<BFloat16>(machine), nullptr});
+  }
+  return all;
+}
+
+}  // namespace heed::test
