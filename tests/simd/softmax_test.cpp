@@ -279,4 +279,53 @@ TEMPLATE_TEST_CASE("a maximum that does not rise leaves every bit of the sums be
   }
 }
 
+// lse = (max + log2 sum)·ln 2 and 1 / sum, for any number of rows; blind rows and NaN among them.
+TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float, double) {
+  using R = TestType;
+  for (const Table<R>& table : tables<R>()) {
+    for (const Side side : both_sides) {
+      for (int count = 0; count <= 3 * table.kernels->geometry.lanes + 1; ++count) {
+        CAPTURE(table.name, count);
+        const Guarded<R> max(count, side, R(0));
+        const Guarded<R> sum(count, side, R(0));
+        Numbers numbers(static_cast<std::uint64_t>(count));
+        for (R& x : max) x = static_cast<R>(100 * numbers.next());
+        // Sums are at least 1: close to it, and up to as many as keys there can be.
+        for (R& x : sum) x = static_cast<R>(std::exp2(15.5 * (numbers.next() + 1)));
+        if (count > 2) sum[1] = 1, sum[2] = 0;
+        const std::vector<R> maxima(max.begin(), max.end());
+        const std::vector<R> sums(sum.begin(), sum.end());
+        table.kernels->close_rows(max.data(), sum.data(), count);
+        for (std::size_t n = 0; n < sums.size(); ++n) {
+          const auto at = static_cast<Index>(n);
+          if (sums[n] == R(0)) {
+            REQUIRE(is_masked(max[at]));
+            REQUIRE(same_bits(sum[at], R(0)));
+            continue;
+          }
+          const double lse = (double{maxima[n]} + std::log2(double{sums[n]})) * std::log(2.0);
+          const double size = std::abs(double{maxima[n]}) + std::log2(double{sums[n]});
+          REQUIRE(std::abs(double{max[at]} - lse) <= 3 * roundoff<R> * size);
+          REQUIRE(std::abs(double{sum[at]} * double{sums[n]} - 1) <= 2 * roundoff<R>);
+        }
+      }
+    }
+  }
+}
+
+#if !defined(__FAST_MATH__)
+TEMPLATE_TEST_CASE("close_rows: NaN stays NaN", "", float, double) {
+  using R = TestType;
+  for (const Table<R>& table : tables<R>()) {
+    CAPTURE(table.name);
+    R max[] = {R(3), R(3)};
+    R sum[] = {poison<R>, R(1)};
+    table.kernels->close_rows(max, sum, 2);
+    REQUIRE(is_nan(max[0]));
+    REQUIRE(is_nan(sum[0]));
+    REQUIRE(same_bits(sum[1], R(1)));
+  }
+}
+#endif
+
 }  // namespace heed::test

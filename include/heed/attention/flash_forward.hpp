@@ -129,18 +129,17 @@ void write_rows(const FlashTask<T, M, S>& task) {
   const Problem<T>& problem = task.problem;
   const simd::Geometry& cell = task.plan.cell;
   const Index columns = cell.columns(problem.shape.Dv);
-  R factor[simd::most_rows];
+  task.kernels().close_rows(task.scratch.max, task.scratch.sum, task.rows.count());
+  const R* lse = task.scratch.max;
+  const R* factor = task.scratch.sum;
   for (int first = 0; first < task.rows.count(); first += cell.rows) {
     const R* acc = task.scratch.acc + first * columns;
     for_each_stretch(
         task.rows, first, first + cell.rows, [&](Index h, int row, int begin, int end) {
-          for (int i = begin; i < end; ++i) {
-            const Index at = row + i - begin;
-            const softmax::Row<R> state{task.scratch.max[at], task.scratch.sum[at]};
-            factor[i - begin] = state.blind() ? R(0) : R(1) / state.sum;
-            if (problem.lse.data != nullptr) problem.lse(task.rows.b, h, i) = state.lse();
+          for (int i = begin; problem.lse.data != nullptr && i < end; ++i) {
+            problem.lse(task.rows.b, h, i) = lse[row + i - begin];
           }
-          task.kernels().store_rows(acc, columns, row - first, factor, end - begin,
+          task.kernels().store_rows(acc, columns, row - first, factor + row, end - begin,
                                     slice(problem.out.matrix(task.rows.b, h), begin, end - begin));
         });
   }

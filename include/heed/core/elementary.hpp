@@ -43,6 +43,16 @@ struct Exp2<double> {
       0.24022650695910098004,    0.69314718055994569671,   1.0};
 };
 
+// log2(x) = e + (m − 1)·polynomial(m − 1), x = 2^e · m with m in [√½, √2): near-minimax, off by
+// 8e-9 of (m − 1), so exactly 0 at 1.
+struct Log2 {
+  static constexpr int terms = 10;
+  static constexpr float half_root = 0.707106781f;
+  static constexpr float polynomial[terms] = {
+      -0.107497894f, 0.184760334f,  -0.191388377f, 0.204857648f,  -0.239608122f,
+      0.288552561f,  -0.360696542f, 0.48089852f,   -0.721347354f, 1.44269504f};
+};
+
 // tanh(x) is x + x·near(x²) for |x| ≤ 5/8 and (1 − t) / (1 + t), t = e^(−2|x|), with its sign,
 // beyond. The polynomial is minimax in relative error: 4e-9 for float, 1e-17 for double.
 template <class R>

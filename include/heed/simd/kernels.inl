@@ -16,7 +16,6 @@ inline constexpr int panel = vectors<R>* width<R>;
 
 template <class R>
 inline constexpr Geometry geometry{rows<R>, panel<R>, width<R>};
-static_assert(rows<float> <= most_rows && rows<double> <= most_rows);
 
 template <class R>
 HEED_INLINE Vec<R> load(const R* p) {
@@ -84,6 +83,7 @@ inline constexpr Kernels<T> table{geometry<Accum<T>>,
                                   &accumulate<Accum<T>>,
                                   &accumulate_direct<T>,
                                   &accumulate_seen<Accum<T>>,
+                                  &close_rows<Accum<T>>,
                                   &store_rows<T>};
 
 template <class T>

@@ -228,4 +228,5 @@ inline constexpr Kernels<T> paired_table{
     paired_geometry,       &load_row_pairs<T>,     &pack_key_pairs<T>,
     &pack_value_pairs<T>,  &all_finite<T>,         &dot_pairs,
     &dots_direct<T>,       &softmax<float>,        &accumulate_pairs,
-    &accumulate_direct<T>, &accumulate_seen_pairs, &store_rows<T>};
+    &accumulate_direct<T>, &accumulate_seen_pairs, &close_rows<float>,
+    &store_rows<T>};

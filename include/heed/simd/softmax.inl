@@ -127,3 +127,41 @@ void softmax(const Strip<R>& strip) {
     }
   }
 }
+
+// log2 of a positive number; NaN for NaN.
+HEED_INLINE Vec<float> log2(Vec<float> x) {
+  using Signed = typename Register<std::int32_t, width<float>>::type;
+  constexpr auto half_root = __builtin_bit_cast(std::int32_t, Log2::half_root);
+  const Signed exponent = ((Signed)x - half_root) >> 23;
+  const Vec<float> t = (Vec<float>)((Signed)x - (exponent << 23)) - 1.0F;
+  Vec<float> y = all(Log2::polynomial[0]);
+#pragma GCC unroll 16
+  for (int k = 1; k < Log2::terms; ++k) y = fma(y, t, all(Log2::polynomial[k]));
+  y = fma(y, t, __builtin_convertvector(exponent, Vec<float>));
+  return fma(x, Vec<float>{}, y);
+}
+HEED_INLINE Vec<double> log2(Vec<double> x) {
+  for (int n = 0; n < width<double>; ++n) x[n] = __builtin_log2(x[n]);
+  return x;
+}
+
+// What is left of rows when all keys are done: their maxima become the log-sum-exp, in natural log,
+// −inf for a row that saw no key; their sums the factors of the weighted values, 0 there.
+template <class R>
+void close_rows(R* max, R* sum, Index count) {
+  constexpr R ln_2 = static_cast<R>(0.693147180559945309417232121458L);
+  using Bits = typename Register<BitsOf<R>, width<R>>::type;
+  for (Index first = 0; first < count; first += width<R>) {
+    const Index left = count - first;
+    const Vec<R> sums = widen_some<R>(sum + first, 1, left);
+    const auto blind = sums == Vec<R>{};
+    const Vec<R> lse = (widen_some<R>(max + first, 1, left) + log2(sums)) * ln_2;
+    Array<R, width<R>> closed, factor;
+    store(closed, (Vec<R>)(blind ? Bits{} + masked_bits<R> : (Bits)lse));
+    store(factor, (Vec<R>)(blind ? Bits{} : (Bits)(R(1) / sums)));
+    for (Index n = 0; n < left && n < width<R>; ++n) {
+      max[first + n] = closed[n];
+      sum[first + n] = factor[n];
+    }
+  }
+}

@@ -26,6 +26,7 @@ struct Kernels {
   void (*accumulate)(const Strip<R>& strip);
   void (*accumulate_direct)(const Strip<R>& strip, const View<const T, 2>& v);
   void (*accumulate_seen)(const Strip<R>& strip, const std::uint8_t* seen);
+  void (*close_rows)(R* max, R* sum, Index count);
   void (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
                      const View<T, 2>& x);
 };
