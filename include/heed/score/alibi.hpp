@@ -4,7 +4,6 @@
 
 #include <bit>
 #include <cmath>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -50,9 +49,7 @@ struct Alibi {
 inline namespace HEED_ABI {
 
 // Refers to `slopes`, one per query head: they must outlive the score.
-inline Alibi alibi(std::span<const float> slopes) { return {slopes}; }
-inline Alibi alibi(const std::vector<float>& slopes) { return {std::span<const float>(slopes)}; }
-Alibi alibi(std::vector<float>&& temporary) = delete;
+inline Alibi alibi(LastingSpan<float> slopes) { return {slopes}; }
 
 // The paper's slopes: 2^(−8 n / heads), n = 1 … heads, where heads is a power of two; else those of
 // the power below, then every other one of the power above. Throws heed::Error for heads < 1.
