@@ -33,5 +33,7 @@
 #include "heed/position/sinusoidal.hpp"
 #include "heed/score/alibi.hpp"
 #include "heed/score/bias.hpp"
+#include "heed/score/relative.hpp"
 #include "heed/score/soft_cap.hpp"
+#include "heed/score/t5.hpp"
 #include "heed/version.hpp"
