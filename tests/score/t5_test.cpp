@@ -80,15 +80,20 @@ TEST_CASE("the default buckets begin at 8, 12, 16, 23, 32, 46, 64, 91") {
   CHECK(t5_bucket(2147483647) == 31);
 }
 
-TEST_CASE("whole quotients of long tables are not rounded down") {
-  for (const int count : {3, 5, 7, 24, 60}) {  // 10^(m / count · 6) · near is whole at some m
-    const T5Options options{2 * count, count * 1'000'000, false};
-    for (int m = 0; m <= count; ++m) {
-      if (6 * m % count != 0 || m == count) continue;
+// 3·log(15 / 3) / log(375 / 3) is 1, and 0.9999999999999998 in double.
+TEST_CASE("quotients that are whole are not rounded down") {
+  const T5Options five{6, 375, false};  // 3 near ones, then from 3, 15 and 75 on
+  CHECK(t5_bucket(-14, five) == 3);
+  CHECK(t5_bucket(-15, five) == 4);
+  CHECK(t5_bucket(-74, five) == 4);
+  CHECK(t5_bucket(-75, five) == 5);
+  for (const int count : {3, 6, 60}) {  // near·10^(6m / count), whole where 6m / count is
+    const T5Options ten{2 * count, count * 1'000'000, false};
+    for (int m = count % 6 == 0 ? count / 6 : 1; m < count; m += count % 6 == 0 ? count / 6 : 1) {
       const int begin = static_cast<int>(std::lround(count * std::pow(10, 6 * m / count)));
       CAPTURE(count, m, begin);
-      CHECK(t5_bucket(-begin, options) == count + m);
-      if (m > 0) CHECK(t5_bucket(-begin + 1, options) == count + m - 1);
+      CHECK(t5_bucket(-begin, ten) == count + m);
+      CHECK(t5_bucket(-begin + 1, ten) == count + m - 1);
     }
   }
 }

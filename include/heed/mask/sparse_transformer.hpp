@@ -54,10 +54,7 @@ struct BoundSummaries {
   }
 
  private:
-  HEED_DEVICE constexpr Index block_of(int i) const {
-    const Index at = position + i;
-    return at < 0 ? ~(~at / block) : at / block;  // rounded down
-  }
+  HEED_DEVICE constexpr Index block_of(int i) const { return (position + i) / block; }
   HEED_DEVICE static constexpr Index within(Index key, Tile tile) {
     return key < tile.k_begin ? tile.k_begin : key > tile.k_end ? tile.k_end : key;
   }
