@@ -30,6 +30,7 @@
 #include "heed/nn/presets.hpp"
 #include "heed/position/learned.hpp"
 #include "heed/position/rope.hpp"
+#include "heed/position/rope_2d.hpp"
 #include "heed/position/sinusoidal.hpp"
 #include "heed/score/alibi.hpp"
 #include "heed/score/bias.hpp"
