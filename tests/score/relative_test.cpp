@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "heed/core/eigen.hpp"
+#include "heed/score/to_device.hpp"
 #include "support/catch.hpp"
+#include "support/copies.hpp"
 #include "support/derivative.hpp"
 #include "support/error.hpp"
 #include "support/scores.hpp"
@@ -92,6 +94,16 @@ TEST_CASE("a table's −inf masks whatever the score is") {
   CHECK(row[1] == 2);
   CHECK(heed::is_masked(row[2]));
   CHECK(heed::is_masked(bound.value(row[2], 0, 1)));
+}
+
+TEST_CASE("a relative score answers the same from copied memory") {
+  heed::Tensor2<float> table = numbered(heed::Tensor2<float>(2, 5));
+  heed::test::Copies arena;
+  const auto there = heed::score::to_device(relative(table), arena);
+  const float before = table(1, 4);
+  table(1, 4) = 77;
+  CHECK(heed::score::bind(there, scores_shape(1, 2, 4, 4), 0, 1).value(0.0f, 0, 3) == before);
+  CHECK(arena.count() == 1);
 }
 
 TEST_CASE("relative knows the farthest positions") {
