@@ -1,5 +1,6 @@
 // The law that every mask and every composition obeys, over every tile of small score matrices and
 // over tiles as kernels cut them; and the proof that the law's checker sees a mask that lies.
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -7,9 +8,16 @@
 #include "heed/core/eigen.hpp"
 #include "heed/mask/any.hpp"
 #include "heed/mask/bigbird.hpp"
+#include "heed/mask/blocks.hpp"
 #include "heed/mask/causal.hpp"
 #include "heed/mask/dense.hpp"
+#include "heed/mask/document.hpp"
+#include "heed/mask/longformer.hpp"
+#include "heed/mask/packed.hpp"
 #include "heed/mask/padding.hpp"
+#include "heed/mask/per_head.hpp"
+#include "heed/mask/prefix.hpp"
+#include "heed/mask/sparse_transformer.hpp"
 #include "heed/mask/strided.hpp"
 #include "support/catch.hpp"
 #include "support/law.hpp"
@@ -55,7 +63,8 @@ class Roster {
       : pairs_(shape.B, shape.Hq, shape.Lq, shape.Lk),
         keys_(shape.B, shape.Lk),
         blocks_(shape.Lq, shape.Lk),
-        columns_(shape.Lq, shape.Lk) {
+        columns_(shape.Lq, shape.Lk),
+        layout_((shape.Lq + 4) / 5, (shape.Lk + 2) / 3) {
     std::mt19937 bits(7);
     for (Index b = 0; b < shape.B; ++b)
       lengths_.push_back(static_cast<int>((b + 1) * shape.Lk / 2));
@@ -67,6 +76,8 @@ class Roster {
         columns_(i, j) = blocks_(i, j);
       }
     }
+    for (Index n = 0; n < layout_.size(); ++n) layout_.data()[n] = bits() % 3 != 0;
+    add_lengths(shape, bits);
     add("none", mask::None{});
     for (const align to : {align::end, align::start}) {
       add("causal", mask::causal(to));
@@ -87,6 +98,29 @@ class Roster {
     add("dense blocks", mask::dense(blocks_));
     add("dense blocks, by columns", mask::dense(columns_));
     add("bigbird", mask::bigbird(4, 1, 2, 5), Promise::legal);
+    for (const align to : {align::end, align::start}) {
+      for (const int n : {0, 1, 5, 64, 1000}) add("prefix", mask::prefix(n, to));
+      for (const int dilation : {1, 2, 3, 7, 64, 1000}) {
+        add("dilated(3, 1)", mask::dilated(3, 1, dilation, to));
+        add("dilated(0, 70)", mask::dilated(0, 70, dilation, to));
+      }
+    }
+    add("blocks", mask::blocks(layout_, 5, 3));
+    for (const int dilation : {1, 3}) {
+      add("longformer", mask::longformer(8, 2, dilation), Promise::legal);
+    }
+    for (const int size : {1, 2, 3, 8, 64, 1000}) {
+      add("sparse_strided", mask::sparse_strided(size));
+      for (const int summary : {0, 1, 2, size}) {
+        if (summary <= size) add("sparse_fixed", mask::sparse_fixed(size, summary));
+      }
+    }
+    for (Index h = 0; h < shape.Hq; ++h) {
+      windows_.push_back(mask::window(h + 1, h));
+      heads_.push_back(h % 2 == 0 ? mask::any(mask::causal()) : mask::any(mask::strided(3)));
+    }
+    add("per head, of one type", mask::per_head(windows_));
+    add("per head", mask::per_head(heads_));
     add("user's type", SameBlock{3});
     add(
         "lambda (i, j)", [](int i, int j) { return (i ^ j) % 3 == 0; }, Promise::legal);
@@ -102,11 +136,53 @@ class Roster {
     masks_.push_back({name, any, promise});
   }
 
+  // Documents: `length` ids in runs; where `spread`, later runs take ids up again.
+  static std::vector<int> ids(Index length, bool spread, std::mt19937& bits) {
+    std::vector<int> result;
+    int id = -3;
+    for (Index n = 0; n < length; ++n) {
+      if (bits() % 4 == 0) id = spread ? static_cast<int>(bits() % 4) : id + 1;
+      result.push_back(id);
+    }
+    return result;
+  }
+
+  // The ends of `count` sequences, some of them empty, in `length` positions.
+  static std::vector<int> ends(Index length, int count, std::mt19937& bits) {
+    std::vector<int> result{0, static_cast<int>(length)};
+    for (int n = 1; n < count; ++n)
+      result.push_back(static_cast<int>(bits() % static_cast<unsigned>(length + 1)));
+    std::sort(result.begin(), result.end());
+    return result;
+  }
+
+  void add_lengths(const Shape& shape, std::mt19937& bits) {
+    for (const bool spread : {false, true}) {
+      key_ids_[spread ? 1 : 0] = ids(shape.B * shape.Lk, spread, bits);
+      query_ids_[spread ? 1 : 0] = ids(shape.Lq, spread, bits);
+      add("document", mask::document(query_ids_[spread ? 1 : 0], key_ids_[spread ? 1 : 0]));
+      if (shape.Lq > shape.Lk) continue;
+      add("document, shared ids", mask::document(key_ids_[spread ? 1 : 0]));
+    }
+    query_ends_ = ends(shape.Lq, 4, bits);
+    key_ends_ = ends(shape.Lk, 4, bits);
+    add("packed", mask::packed(query_ends_, key_ends_));
+    add("packed, causal", mask::packed(query_ends_, key_ends_, mask::causal()));
+    add("packed, any", mask::packed(query_ends_, key_ends_, ~mask::any(mask::window(2, 1))));
+    if (shape.Lq == shape.Lk) add("packed, shared", mask::packed(key_ends_));
+    for (Index b = 0; b < shape.B; ++b) prompts_.push_back(static_cast<int>((3 * b + 1) % 7));
+    add("prefix of each batch", mask::prefix(prompts_));
+  }
+
   std::vector<int> lengths_;
+  std::vector<int> key_ids_[2], query_ids_[2], query_ends_, key_ends_, prompts_;
+  std::vector<mask::Window> windows_;
+  std::vector<mask::any> heads_;
   heed::Tensor4<bool> pairs_;
   heed::Tensor2<float> keys_;
   heed::Tensor2<bool> blocks_;  // long runs of the same, here and there one that is not
   Eigen::Tensor<bool, 2> columns_;
+  heed::Tensor2<bool> layout_;
   std::vector<Named> masks_;
 };
 

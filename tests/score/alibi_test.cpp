@@ -1,7 +1,9 @@
 #include "heed/score/alibi.hpp"
 
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -115,4 +117,16 @@ TEST_CASE("ALiBi wants a slope per query head") {
   heed::score::check(alibi(slopes), scores_shape(2, 8, 3, 3));
   CHECK_THAT(error_of([&] { heed::score::check(alibi(slopes), scores_shape(2, 12, 3, 3)); }),
              ContainsSubstring("heed::score::alibi: 8 slopes for 12 query heads"));
+}
+
+TEST_CASE("learned slopes may be of any sign, but not NaN or infinite") {
+  for (const float slope : {-2.0f, 0.0f, 1e30f}) {
+    const std::vector<float> slopes = {1.0f, slope};
+    heed::score::check(alibi(slopes), scores_shape(1, 2, 3, 3));
+  }
+  for (const std::uint32_t bits : {0x7f800000u, 0xff800000u, 0x7fc00000u}) {  // ±inf, NaN
+    const std::vector<float> slopes = {1.0f, std::bit_cast<float>(bits)};
+    CHECK_THAT(error_of([&] { heed::score::check(alibi(slopes), scores_shape(1, 2, 3, 3)); }),
+               ContainsSubstring("heed::score::alibi: the slope of head 1 is not finite"));
+  }
 }

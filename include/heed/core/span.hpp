@@ -2,8 +2,10 @@
 // std::span would do, but for nvcc its members are host functions (core/device.hpp).
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 
 #include "heed/core/device.hpp"
 #include "heed/core/types.hpp"
@@ -25,6 +27,20 @@ struct Span {
   HEED_DEVICE constexpr const T* data() const { return items; }
   HEED_DEVICE constexpr const T* begin() const { return items; }
   HEED_DEVICE constexpr const T* end() const { return items + count; }
+};
+
+// A range whose elements stay when the expression ends: no temporary container.
+template <class Range>
+concept Lasting = std::is_lvalue_reference_v<Range> ||
+    std::ranges::enable_borrowed_range<std::remove_cvref_t<Range>>;
+
+// What a mask or a score keeps of an argument: refuses what is gone before the mask is used.
+template <class T>
+struct LastingSpan : Span<T> {
+  template <Lasting Range>
+  requires std::constructible_from<std::span<const T>, Range>
+  // NOLINTNEXTLINE(google-explicit-constructor, bugprone-forwarding-reference-overload)
+  constexpr LastingSpan(Range&& range) : Span<T>(std::span<const T>(range)) {}
 };
 
 }  // namespace heed

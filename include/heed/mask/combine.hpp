@@ -8,6 +8,34 @@
 
 namespace heed::mask {
 
+// A mask with its own way to fill a tile: a composition then fills from whole rows of its parts.
+template <class M>
+concept FillsTiles = BoundMask<M> && requires(const M& mask, Tile tile, std::uint8_t* allowed) {
+  mask.fill(tile, allowed, Index{});
+};
+
+inline namespace HEED_ABI {
+
+// allowed[…] = combine(a, b) over a tile; rows of b are filled some keys at a time.
+template <BoundMask A, BoundMask B, class Combine>
+[[gnu::always_inline]] inline void fill_combined(const A& a, const B& b, Tile tile,
+                                                 std::uint8_t* allowed, Index stride,
+                                                 const Combine& combine) {
+  constexpr int run = 64;
+  std::uint8_t other[run];
+  for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
+    for (int j = tile.k_begin; j < tile.k_end; j += run) {
+      const int keys = tile.k_end - j < run ? tile.k_end - j : run;
+      std::uint8_t* row = allowed + (j - tile.k_begin);
+      mask::fill(a, {i, i + 1, j, j + keys}, row, run);
+      mask::fill(b, {i, i + 1, j, j + keys}, other, run);
+      for (int c = 0; c < keys; ++c) row[c] = combine(row[c], other[c]);
+    }
+  }
+}
+
+}  // namespace HEED_ABI
+
 template <Mask A, Mask B>
 struct And {
   A a;
@@ -22,6 +50,12 @@ struct And {
     const Coverage right = b.coverage(tile);
     if (right == Coverage::Empty || left == Coverage::Full) return right;
     return Coverage::Partial;
+  }
+  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed,
+                                   Index stride) const requires FillsTiles<A> || FillsTiles<B> {
+    fill_combined(a, b, tile, allowed, stride, [](unsigned one, unsigned other) {
+      return static_cast<std::uint8_t>(one & other);
+    });
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto left = mask::bind(a, shape, batch, head);
@@ -55,6 +89,12 @@ struct Or {
     if (right == Coverage::Full || left == Coverage::Empty) return right;
     return Coverage::Partial;
   }
+  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed,
+                                   Index stride) const requires FillsTiles<A> || FillsTiles<B> {
+    fill_combined(a, b, tile, allowed, stride, [](unsigned one, unsigned other) {
+      return static_cast<std::uint8_t>(one | other);
+    });
+  }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto left = mask::bind(a, shape, batch, head);
     auto right = mask::bind(b, shape, batch, head);
@@ -83,6 +123,14 @@ struct Not {
     const Coverage inner = a.coverage(tile);
     if (inner == Coverage::Partial) return inner;
     return inner == Coverage::Full ? Coverage::Empty : Coverage::Full;
+  }
+  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed,
+                                   Index stride) const requires FillsTiles<A> {
+    mask::fill(a, tile, allowed, stride);
+    const int keys = tile.k_end - tile.k_begin;
+    for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
+      for (int c = 0; c < keys; ++c) allowed[c] ^= 1;
+    }
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto inner = mask::bind(a, shape, batch, head);

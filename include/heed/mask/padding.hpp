@@ -1,9 +1,7 @@
 // Keys past the end of their sequence are seen by nobody: keys [0, lengths[b]) of batch b remain.
 #pragma once
 
-#include <span>
 #include <string>
-#include <vector>
 
 #include "heed/core/error.hpp"
 #include "heed/core/span.hpp"
@@ -48,9 +46,7 @@ struct Padding {
 inline namespace HEED_ABI {
 
 // Refers to `lengths`, one per batch: they must outlive the mask.
-inline Padding padding(std::span<const int> lengths) { return {lengths}; }
-inline Padding padding(const std::vector<int>& lengths) { return {std::span<const int>(lengths)}; }
-Padding padding(std::vector<int>&& temporary) = delete;
+inline Padding padding(LastingSpan<int> lengths) { return {lengths}; }
 
 }  // namespace HEED_ABI
 }  // namespace heed::mask

@@ -109,6 +109,23 @@ struct BoundRandom {
     return all ? Coverage::Full : Coverage::Partial;
   }
 
+  // Lists each row's keys while that costs less than asking for each key of the tile.
+  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
+    const int width = tile.k_end - tile.k_begin;
+    for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
+      if (count >= keys || count > width) {
+        for (int c = 0; c < width; ++c) allowed[c] = allows(i, tile.k_begin + c) ? 1 : 0;
+        continue;
+      }
+      for (int c = 0; c < width; ++c) allowed[c] = 0;
+      const RowPermutation permutation(seed, i, keys);
+      for (int n = 0; n < count; ++n) {
+        const int key = permutation.key_at(n);
+        if (key >= tile.k_begin && key < tile.k_end) allowed[key - tile.k_begin] = 1;
+      }
+    }
+  }
+
  private:
   HEED_DEVICE constexpr int seen_in(int row, Tile tile) const {
     const RowPermutation permutation(seed, row, keys);

@@ -19,6 +19,15 @@ struct Strided {
     const bool every = stride == 1 || (tile.k_end - tile.k_begin == 1);
     return every ? Coverage::Full : Coverage::Partial;
   }
+
+  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed, Index step) const {
+    const Index keys = tile.k_end - tile.k_begin;
+    const Index first = (stride - tile.k_begin % stride) % stride;
+    for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += step) {
+      for (Index c = 0; c < keys; ++c) allowed[c] = 0;
+      for (Index c = first; c < keys; c += stride) allowed[c] = 1;
+    }
+  }
 };
 
 inline namespace HEED_ABI {

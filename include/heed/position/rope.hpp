@@ -3,36 +3,32 @@
 // Su et al., "RoFormer" (2021), section 3.2.2.
 #pragma once
 
-#include <cmath>
 #include <string>
 #include <type_traits>
-#include <vector>
 
 #include "heed/core/check.hpp"
 #include "heed/core/tensor.hpp"
-#include "heed/position/sinusoidal.hpp"
+#include "heed/position/rope_frequencies.hpp"
+#include "heed/position/rope_rows.hpp"
+#include "heed/position/rope_turn.hpp"
 
 namespace heed::position {
-
-// Which two of the `dim` rotated features make pair n.
-enum class RopePairs {
-  half_split,  // n and n + dim / 2: LLaMA, GPT-NeoX
-  interleaved  // 2n and 2n + 1: the paper, GPT-J
-};
 
 struct RopeOptions {
   RopePairs pairs = RopePairs::half_split;
   Index dim = 0;         // features [0, dim) are rotated, the others kept; 0: all
   Index offset = 0;      // position of token 0; any, negative too
   double base = 10'000;  // pair n turns base^(−2n / dim) radians a position
+  RopeScaling scaling = {};
+  std::span<const Index> ids = {};  // token i stands at offset + ids[i]; [L], or [B · L]
 };
 
 inline namespace HEED_ABI {
 
 // The rotated features of a call. Throws heed::Error for what rope_into refuses.
 template <class T, int Rank>
-Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x,
-                 const RopeOptions& options) {
+Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x, Index dim,
+                 const RopeTokens& tokens) {
   constexpr const char* call = "heed::position::rope";
   const auto shapes = [&] { return "out " + to_string(out) + ", x " + to_string(x); };
   require_sane(x, call, "x");
@@ -44,74 +40,60 @@ Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x,
   }
   require(!repeats_elements(out), call, "out repeats elements (a stride of 0)", shapes);
   require(same_memory || !may_overlap(out, x), call, "out overlaps x without being x", shapes);
-  check_base(call, options.base);
   const Index D = x.extent[Rank - 1];
-  const Index dim = options.dim == 0 ? D : options.dim;
+  if (dim == 0) dim = D;
   if (dim < 0 || dim > D || dim % 2 != 0) {
     throw Error(std::string(call) + ": " + std::to_string(dim) +
                 " features to rotate must be even and at most the dim " + std::to_string(D) +
                 " (x " + to_string(x) + ")");
   }
+  check_ids(tokens, lift(x).extent[0], x.extent[Rank - 2]);
   return dim;
 }
 
-// The pairs of one token, turned by cos and sin [dim / 2]; features behind dim are copied.
-template <class T, class R>
-void rotate_token(T* out, Index out_stride, const T* x, Index x_stride, Index D, Index dim,
-                  RopePairs pairs, const R* cos, const R* sin) {
-  const bool split = pairs == RopePairs::half_split;
-  for (Index n = 0; n < dim / 2; ++n) {
-    const Index first = split ? n : 2 * n;
-    const Index second = split ? n + dim / 2 : 2 * n + 1;
-    const R a = static_cast<R>(x[first * x_stride]);
-    const R b = static_cast<R>(x[second * x_stride]);
-    out[first * out_stride] = static_cast<T>(a * cos[n] - b * sin[n]);
-    out[second * out_stride] = static_cast<T>(b * cos[n] + a * sin[n]);
-  }
-  if (out == x) return;
-  for (Index d = dim; d < D; ++d) out[d * out_stride] = x[d * x_stride];
-}
-
-// out = x, each pair of features (a, b) of token i turned by the angle t = (offset + i) ·
-// frequency: (a·cos t − b·sin t, b·cos t + a·sin t).
+// out = x, each pair of features (a, b) of a token turned by the angle t = its position · the
+// pair's frequency: (a·cos t − b·sin t, b·cos t + a·sin t), times the scaling's magnitude.
 //
 //   x    [B, H, L, D], [B, L, D] or [L, D]; heed::blhd(x) for [B, L, H, D]; any strides
 //   out  x's shape, any strides; may be x
 //
 // Angles are taken in double, so that position 10^6 is as good as position 1; the turn is in float
-// for half types. Throws heed::Error for an odd dim or one above D, a bad base, and where shapes
-// disagree or out overlaps x without being x. Time O(L·dim·(B·H + a sine and a cosine)).
+// for half types. Throws heed::Error for an odd dim or one above D, a bad base, scaling or number
+// of ids, and where shapes disagree or out overlaps x without being x. Time O(L·dim·(B·H + a sine
+// and a cosine)).
 template <class Out, TensorLike X>
 void rope_into(Out&& out, const X& x, const RopeOptions& options = {}) {
   using T = ScalarOf<X>;
-  using R = Accum<T>;
-  const auto to_view = mutable_view_of(out);
-  static_assert(std::is_same_v<decltype(to_view.data), T*>,
+  const auto to = mutable_view_of(out);
+  static_assert(std::is_same_v<decltype(to.data), T*>,
                 "heed::position::rope_into: out must be writable and of x's element type");
-  const auto from_view = view_of(x);
-  const Index dim = check_rope(to_view, from_view, options);
-  const auto to = lift(to_view);
-  const auto from = lift(from_view);
-  const auto pairs = static_cast<std::size_t>(dim / 2);
-  std::vector<double> step(pairs);
-  for (std::size_t n = 0; n < pairs; ++n) {
-    step[n] = frequency(static_cast<Index>(n), dim, options.base);
-  }
-  std::vector<R> cos(pairs), sin(pairs);
-  for (Index i = 0; i < from.extent[2]; ++i) {
-    for (std::size_t n = 0; n < pairs; ++n) {
-      const double angle = (static_cast<double>(options.offset) + static_cast<double>(i)) * step[n];
-      cos[n] = static_cast<R>(std::cos(angle));
-      sin[n] = static_cast<R>(std::sin(angle));
-    }
-    for (Index b = 0; b < from.extent[0]; ++b) {
-      for (Index h = 0; h < from.extent[1]; ++h) {
-        rotate_token(to.data + to.offset(b, h, i, 0), to.stride[3],
-                     from.data + from.offset(b, h, i, 0), from.stride[3], from.extent[3], dim,
-                     options.pairs, cos.data(), sin.data());
-      }
-    }
-  }
+  const auto from = view_of(x);
+  const RopeTokens tokens{options.offset, options.ids};
+  const Index dim = check_rope(to, from, options.dim, tokens);
+  const RopeFrequencies frequencies = rope_frequencies(dim, options.base, options.scaling);
+  ComputedRows<Accum<T>> rows(frequencies, tokens, lift(from).extent[2]);
+  turn_tokens(lift(to), lift(from), dim, options.pairs, rows);
+}
+
+// The same with cosines and sines of a table, which serves every layer and call: the speed of
+// memory. Rotates the table's dim features.
+//
+//   table  RopeTable<float>, RopeTable<double> for double tensors
+//
+// Throws heed::Error also for a position that is not in the table. Time O(B·H·L·dim).
+template <class Out, TensorLike X>
+void rope_into(Out&& out, const X& x, const RopeTable<Accum<ScalarOf<X>>>& table,
+               const RopeTokens& tokens = {}, RopePairs pairs = RopePairs::half_split) {
+  using T = ScalarOf<X>;
+  const auto to = mutable_view_of(out);
+  static_assert(std::is_same_v<decltype(to.data), T*>,
+                "heed::position::rope_into: out must be writable and of x's element type");
+  const auto from = view_of(x);
+  const auto lifted = lift(from);
+  check_rope(to, from, table.dim(), tokens);
+  check_positions(table, tokens, lifted.extent[0], lifted.extent[2]);
+  TabulatedRows<Accum<T>> rows{table, tokens, lifted.extent[2]};
+  turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
 }
 
 // The same as a new tensor of x's kind and layout.
@@ -119,9 +101,17 @@ template <TensorLike X>
 auto rope(const X& x, const RopeOptions& options = {}) {
   using T = ScalarOf<X>;
   using Traits = TraitsOf<X>;
-  const auto view = view_of(x);
-  auto out = Traits::template make<T>(view.extent);
+  auto out = Traits::template make<T>(view_of(x).extent);
   rope_into(Traits::template owned_view<T>(out), x, options);
+  return out;
+}
+template <TensorLike X>
+auto rope(const X& x, const RopeTable<Accum<ScalarOf<X>>>& table, const RopeTokens& tokens = {},
+          RopePairs pairs = RopePairs::half_split) {
+  using T = ScalarOf<X>;
+  using Traits = TraitsOf<X>;
+  auto out = Traits::template make<T>(view_of(x).extent);
+  rope_into(Traits::template owned_view<T>(out), x, table, tokens, pairs);
   return out;
 }
 

@@ -4,7 +4,6 @@
 
 #include <bit>
 #include <cmath>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -41,18 +40,22 @@ struct Alibi {
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    if (slopes.size() == shape.Hq) return;
-    throw Error("heed::score::alibi: " + std::to_string(slopes.size()) + " slopes for " +
-                std::to_string(shape.Hq) + " query heads");
+    if (slopes.size() != shape.Hq) {
+      throw Error("heed::score::alibi: " + std::to_string(slopes.size()) + " slopes for " +
+                  std::to_string(shape.Hq) + " query heads");
+    }
+    for (Index h = 0; h < shape.Hq; ++h) {
+      if (is_finite(slopes[h])) continue;
+      throw Error("heed::score::alibi: the slope of head " + std::to_string(h) + " is not finite");
+    }
   }
 };
 
 inline namespace HEED_ABI {
 
-// Refers to `slopes`, one per query head: they must outlive the score.
-inline Alibi alibi(std::span<const float> slopes) { return {slopes}; }
-inline Alibi alibi(const std::vector<float>& slopes) { return {std::span<const float>(slopes)}; }
-Alibi alibi(std::vector<float>&& temporary) = delete;
+// Refers to `slopes`, one per query head, of any sign, the paper's or learned: they must outlive
+// the score.
+inline Alibi alibi(LastingSpan<float> slopes) { return {slopes}; }
 
 // The paper's slopes: 2^(−8 n / heads), n = 1 … heads, where heads is a power of two; else those of
 // the power below, then every other one of the power above. Throws heed::Error for heads < 1.

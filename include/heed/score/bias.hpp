@@ -11,33 +11,37 @@ namespace heed::score {
 
 using heed::axes;
 
+inline namespace HEED_ABI {
+
+// s + bias, or −inf where the bias is −inf.
+template <class R, class T>
+[[gnu::always_inline]] HEED_DEVICE inline R biased(R s, T bias) {
+  const R added = static_cast<R>(bias);
+  return mask_if(is_masked(added), s + added);
+}
+
+}  // namespace HEED_ABI
+
 template <class T>
 struct BoundBias {
   View<const T, 2> bias;  // [Lq | 1, Lk | 1]
 
   template <class R>
   HEED_DEVICE R value(R s, int i, int j) const {
-    return add(s, bias(i, j));
+    return biased(s, bias(i, j));
   }
   template <class R>
   [[gnu::always_inline]] void modify(R* s, int i, int j, int keys) const {
     const T* row = &bias(i, j);
     if (bias.stride[1] == 1) {
-      for (int c = 0; c < keys; ++c) s[c] = add(s[c], row[c]);
+      for (int c = 0; c < keys; ++c) s[c] = biased(s[c], row[c]);
     } else {
-      for (int c = 0; c < keys; ++c) s[c] = add(s[c], row[c * bias.stride[1]]);
+      for (int c = 0; c < keys; ++c) s[c] = biased(s[c], row[c * bias.stride[1]]);
     }
   }
   template <class R>
   HEED_DEVICE constexpr R derivative(R, int, int) const {
     return R(1);
-  }
-
- private:
-  template <class R>
-  [[gnu::always_inline]] HEED_DEVICE static R add(R s, T bias) {
-    const R added = static_cast<R>(bias);
-    return mask_if(is_masked(added), s + added);
   }
 };
 

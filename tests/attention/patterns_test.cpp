@@ -1,0 +1,92 @@
+// Every sparse pattern and relative score, through the kernels, is what the textbook computes.
+#include <string>
+#include <vector>
+
+#include "support/problem.hpp"
+
+namespace {
+
+using heed::Index;
+using heed::Shape;
+using heed::test::Inputs;
+using heed::test::Layout;
+namespace mask = heed::mask;
+namespace score = heed::score;
+
+struct Named {
+  std::string name;
+  mask::any any;
+};
+
+// A call on float tensors against the textbook in double and in float.
+template <class M, class S>
+void check_call(const Shape& shape, const M& mask, const S& score) {
+  const Inputs<float> in(shape, Layout::packed, 5);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const auto out = heed::attention(q, k, v, mask, score);
+  const auto naive = heed::reference::attention(q, k, v, mask, score);
+  const auto truth = heed::reference::attention<double>(q, k, v, mask, score);
+  heed::test::require_accurate<float>(out, naive, truth);
+}
+
+}  // namespace
+
+TEST_CASE("sparse patterns through the kernels are the textbook's") {
+  const Shape shape{2, 4, 2, 150, 150, 24, 16, 4};
+  std::vector<int> ids, scattered;
+  for (int n = 0; n < 300; ++n) ids.push_back(n % 150 / 40);
+  for (int n = 0; n < 150; ++n) scattered.push_back(n * 7 % 5);
+  const std::vector<int> ends = {0, 20, 20, 130, 150}, prompts = {7, 90};
+  heed::Tensor3<bool> layout(4, 5, 5);
+  for (Index n = 0; n < layout.size(); ++n) layout.data()[n] = n * n % 7 < 3;
+  const std::vector<mask::any> heads = {mask::causal(), mask::window(3), mask::strided(7),
+                                        mask::random(5, 2)};
+  const std::vector<Named> masks = {
+      {"document", mask::document(ids)},
+      {"document, scattered", mask::document(scattered)},
+      {"document, causal", mask::causal() & mask::document(ids)},
+      {"packed", mask::packed(ends, mask::causal())},
+      {"prefix", mask::prefix(30)},
+      {"prefix of each batch", mask::prefix(prompts)},
+      {"blocks", mask::blocks(layout, 32, mask::axes::heads)},
+      {"dilated", mask::dilated(9, 4, 3)},
+      {"longformer", mask::longformer(16, 2, 2)},
+      {"sparse_strided", mask::sparse_strided(16)},
+      {"sparse_fixed", mask::sparse_fixed(16, 2)},
+      {"per head", mask::per_head(heads)},
+      {"bigbird", mask::bigbird(8, 2, 3, 1)},
+      {"not random", ~mask::random(20, 4)},
+  };
+  for (const Named& named : masks) {
+    INFO(named.name);
+    check_call(shape, named.any, score::None{});
+  }
+}
+
+TEST_CASE("a mask's own type and the same mask chosen at run time give the same bits") {
+  const Shape shape{1, 2, 2, 150, 150, 24, 16, 4};
+  const Inputs<float> in(shape, Layout::packed, 6);
+  const std::vector<int> ends = {0, 20, 20, 130, 150};
+  const auto pattern = mask::packed(ends, mask::causal()) & ~mask::strided(5);
+  const auto own = heed::attention(in.q.cview(), in.k.cview(), in.v.cview(), pattern);
+  const auto any = heed::attention(in.q.cview(), in.k.cview(), in.v.cview(), mask::any(pattern));
+  CHECK(heed::test::same_bits(own.out, any.out));
+  CHECK(heed::test::same_bits(own.lse, any.lse));
+}
+
+TEST_CASE("relative scores through the kernels are the textbook's") {
+  heed::Tensor2<float> table(4, 41), buckets(4, 32);
+  for (Index n = 0; n < table.size(); ++n) {
+    table.data()[n] = static_cast<float>(heed::test::uniform(1, n));
+  }
+  for (Index n = 0; n < buckets.size(); ++n) {
+    buckets.data()[n] = static_cast<float>(heed::test::uniform(2, n));
+  }
+  const auto t5 = score::t5_table(buckets);
+  for (const Index Lq : {1, 150}) {  // decoding and prefill
+    const Shape shape{2, 4, 2, Lq, 170, 24, 16, 4};
+    INFO(Lq << " queries");
+    check_call(shape, mask::any(mask::causal()), score::relative(table));
+    check_call(shape, mask::any(), score::relative(t5));
+  }
+}
