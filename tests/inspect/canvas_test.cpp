@@ -81,6 +81,10 @@ TEST_CASE("letters with accents look like their base letter") {
   CHECK(pixels("\xe2\x80\x9cq\xe2\x80\x9d") == pixels("\"q\""));
 }
 
+TEST_CASE("an ellipsis is three dots, not a box") {
+  CHECK(pixels("a\xe2\x80\xa6z") == pixels("a...z"));
+}
+
 TEST_CASE("characters without a letter are distinct boxes, and bad bytes are U+FFFD") {
   CHECK(pixels("\xe4\xb8\xad") != pixels("\xe6\x96\x87"));
   CHECK(pixels("\xff") == pixels("\xEF\xBF\xBD"));

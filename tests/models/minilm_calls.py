@@ -203,6 +203,13 @@ def test_arguments():
                           ("--threads", "-1"), ("--max-tokens", "1")):
         wrong(2, f"{option} wants a whole number", "search", "q", "a", option, value)
     wrong(1, "fetch.sh", "embed", "a", environment={"HEED_CACHE": "/no/such/folder"})
+    homeless = {"HEED_CACHE": "", "XDG_CACHE_HOME": "", "HOME": ""}
+    wrong(1, "none of HEED_CACHE", "embed", "a", environment=homeless)
+    wrong(1, "by --model", "embed", "a", "--model", "")
+    fetch = Path(__file__).parents[2] / "examples" / "models" / "minilm" / "fetch.sh"
+    result = subprocess.run(["bash", fetch], capture_output=True, check=False,
+                            env={**os.environ, **homeless})
+    check(result.returncode == 1 and b"none of HEED_CACHE" in result.stderr, "fetch.sh: no cache")
 
 
 def test_models(folder, weights):

@@ -19,6 +19,11 @@ namespace minilm = heed::models::minilm;
 std::filesystem::path model_folder(const minilm::CommandLine& line) {
   std::filesystem::path folder =
       line.model ? std::filesystem::path(*line.model) : heed::models::minilm_folder();
+  if (folder.empty()) {
+    throw heed::Error(
+        "minilm: none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the model is; name its "
+        "folder by --model");
+  }
   if (!line.model && !heed::models::has_model(folder)) {
     throw heed::Error("minilm: the model is not in " + folder.string() +
                       "; examples/models/minilm/fetch.sh downloads it");

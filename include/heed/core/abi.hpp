@@ -6,6 +6,10 @@
 // freely between such units.
 #pragma once
 
+#if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
+#error "heed needs C++20: -std=c++20, or link heed::heed (heed::cuda for nvcc), which asks for it"
+#endif
+
 #if defined(__AVX512F__)
 #define HEED_ABI_ISA avx512
 #elif defined(__AVX2__) && defined(__FMA__)

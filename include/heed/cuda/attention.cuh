@@ -58,8 +58,13 @@ inline void check_stream(const char* call, cudaStream_t stream) {
 
 inline void require_device(const char* call) {
   int count = 0;
-  check(cudaGetDeviceCount(&count), call, [] { return "counting the CUDA devices"; });
-  if (count == 0) throw Error(std::string(call) + ": no CUDA device");
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  const bool none = status == cudaSuccess && count == 0;
+  if (none || status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
+    cudaGetLastError();
+    throw Error(std::string(call) + ": no CUDA device (" + cudaGetErrorString(status) + ")");
+  }
+  check(status, call, [] { return "counting the CUDA devices"; });
 }
 
 // Mask and score go to the device, then the kernel starts: nothing waits.
