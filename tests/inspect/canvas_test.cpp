@@ -85,8 +85,8 @@ TEST_CASE("an ellipsis is three dots, not a box") {
   Image ellipsis(60, 40), dots(60, 40);
   draw_text(ellipsis, "\xe2\x80\xa6", {20, 20}, {.cap_height = 12});
   draw_text(dots, "...", {20, 20}, {.cap_height = 12});
-  CHECK(ink(ellipsis).top == ink(dots).top);
-  CHECK(ink(ellipsis).bottom == ink(dots).bottom);
+  CHECK(std::abs(ink(ellipsis).top - ink(dots).top) <= 1);
+  CHECK(std::abs(ink(ellipsis).bottom - ink(dots).bottom) <= 1);
   CHECK(ink(ellipsis).right >= ink(dots).right);  // single letters stand closer
   CHECK(ink(ellipsis).right - ink(dots).right <= 6);
 }
