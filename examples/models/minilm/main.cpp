@@ -7,6 +7,7 @@
 #include <string>
 
 #include "heed/core/error.hpp"
+#include "models/cuda_attention.hpp"
 #include "models/minilm/command_line.hpp"
 #include "models/minilm/commands.hpp"
 #include "models/minilm/output.hpp"
@@ -36,6 +37,7 @@ void run(const minilm::CommandLine& line) {
     minilm::Output().text(minilm::usage_text()).finish();
     return;
   }
+  if (line.device == heed::models::Device::cuda) heed::models::require_cuda("minilm --device cuda");
   const heed::models::SentenceEncoder encoder(model_folder(line));
   encoder.token_limit(line.max_tokens);
   if (line.command == "embed") return minilm::embed(line, encoder);
