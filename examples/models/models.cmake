@@ -23,7 +23,21 @@ if(TARGET heed_models)
   return()
 endif()
 file(GLOB heed_models_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp")
-add_library(heed_models STATIC EXCLUDE_FROM_ALL ${heed_models_sources})
+if(TARGET heed::cuda)
+  list(FILTER heed_models_sources EXCLUDE REGEX "/cuda_attention_missing\\.cpp$")
+  set(heed_models_cuda "${CMAKE_CURRENT_BINARY_DIR}/cuda_attention.o")
+  # sm_80 brings its PTX along, which newer devices compile for themselves.
+  add_custom_command(OUTPUT "${heed_models_cuda}"
+    COMMAND "${CUDAToolkit_NVCC_EXECUTABLE}" -std=c++20 -O2 -arch=sm_80
+      "-I${PROJECT_SOURCE_DIR}/include" "-I${PROJECT_SOURCE_DIR}/examples"
+      -MD -MF "${heed_models_cuda}.d" -c "${CMAKE_CURRENT_LIST_DIR}/cuda_attention.cu"
+      -o "${heed_models_cuda}"
+    DEPENDS "${CMAKE_CURRENT_LIST_DIR}/cuda_attention.cu" DEPFILE "${heed_models_cuda}.d" VERBATIM)
+endif()
+add_library(heed_models STATIC EXCLUDE_FROM_ALL ${heed_models_sources} ${heed_models_cuda})
+if(TARGET heed::cuda)
+  target_link_libraries(heed_models PRIVATE CUDA::cudart_static)
+endif()
 target_include_directories(heed_models PUBLIC "${PROJECT_SOURCE_DIR}/examples")
 target_link_libraries(heed_models
   PUBLIC heed_develop

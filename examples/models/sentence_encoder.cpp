@@ -90,7 +90,7 @@ std::vector<float> SentenceEncoder::embed(std::span<const std::string_view> text
         std::span(order).subspan(done, std::min(options.batch, order.size() - done));
     const Batch batch = batch_of(members, encodings);
     const std::vector<float> hidden =
-        bert_.forward(batch.ids, batch.lengths, config_.layers, options.threads);
+        bert_.forward(batch.ids, batch.lengths, config_.layers, options.threads, options.device);
     for (std::size_t b = 0; b < members.size(); ++b) {
       const auto length = static_cast<std::size_t>(batch.lengths[b]);
       pool(std::span(hidden).subspan(b * batch.longest * dimension(), length * dimension()),

@@ -23,6 +23,7 @@ struct EncodeOptions {
   int threads = 0;             // 0: as many as there are
   // Called now and then with the number of sentences done.
   std::function<void(std::size_t)> progress = {};
+  Device device = Device::cpu;  // of attention
 };
 
 class SentenceEncoder {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "heed/attention/attention.hpp"
+#include "heed/backend.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/complexity.hpp"
 #include "heed/inspect/describe.hpp"

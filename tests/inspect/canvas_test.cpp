@@ -81,6 +81,16 @@ TEST_CASE("letters with accents look like their base letter") {
   CHECK(pixels("\xe2\x80\x9cq\xe2\x80\x9d") == pixels("\"q\""));
 }
 
+TEST_CASE("an ellipsis is three dots, not a box") {
+  Image ellipsis(60, 40), dots(60, 40);
+  draw_text(ellipsis, "\xe2\x80\xa6", {20, 20}, {.cap_height = 12});
+  draw_text(dots, "...", {20, 20}, {.cap_height = 12});
+  CHECK(std::abs(ink(ellipsis).top - ink(dots).top) <= 1);
+  CHECK(std::abs(ink(ellipsis).bottom - ink(dots).bottom) <= 1);
+  CHECK(ink(ellipsis).right >= ink(dots).right);  // single letters stand closer
+  CHECK(ink(ellipsis).right - ink(dots).right <= 6);
+}
+
 TEST_CASE("characters without a letter are distinct boxes, and bad bytes are U+FFFD") {
   CHECK(pixels("\xe4\xb8\xad") != pixels("\xe6\x96\x87"));
   CHECK(pixels("\xff") == pixels("\xEF\xBF\xBD"));

@@ -1,6 +1,6 @@
 """Calls the program minilm as a user does: right and wrong arguments, good and hostile files.
 
-  minilm_calls.py MINILM
+  minilm_calls.py MINILM [has-device]     has-device: only --device cuda, which must then work
 
 The model is a tiny one with random weights, made here, so nothing needs downloading; what the
 program prints for it is compared with the same encoder written out below in plain Python.
@@ -22,6 +22,7 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat",
               "bank", "river", ".", "a", "<", ">"]
 
 PROGRAM = sys.argv[1]
+HAS_DEVICE = sys.argv[2:] == ["has-device"]
 failures = []
 
 
@@ -203,6 +204,15 @@ def test_arguments():
                           ("--threads", "-1"), ("--max-tokens", "1")):
         wrong(2, f"{option} wants a whole number", "search", "q", "a", option, value)
     wrong(1, "fetch.sh", "embed", "a", environment={"HEED_CACHE": "/no/such/folder"})
+    wrong(2, "--device wants cpu or cuda", "embed", "a", "--device", "tpu")
+    wrong(2, "heads does not take --device", "heads", "a", "--device", "cuda")
+    homeless = {"HEED_CACHE": "", "XDG_CACHE_HOME": "", "HOME": ""}
+    wrong(1, "none of HEED_CACHE", "embed", "a", environment=homeless)
+    wrong(1, "by --model", "embed", "a", "--model", "")
+    fetch = Path(__file__).parents[2] / "examples" / "models" / "minilm" / "fetch.sh"
+    result = subprocess.run(["bash", fetch], capture_output=True, check=False,
+                            env={**os.environ, **homeless})
+    check(result.returncode == 1 and b"none of HEED_CACHE" in result.stderr, "fetch.sh: no cache")
 
 
 def test_models(folder, weights):
@@ -264,6 +274,20 @@ def test_embed(model, folder, weights):
     wrong(1, "24 positions", "--model", model, "embed", "-", "--max-tokens", "25", given=b"a\n")
     check(len(right("--model", model, "embed", "-", given=b"a\n" * 5000).splitlines()) == 5000,
           "embed loses lines")
+
+
+def test_device(model, folder):
+    """On a GPU the same vectors; without one, or without CUDA, one line that says so."""
+    text = folder / "device.txt"
+    text.write_text("the cat sat\n\nthe bank of the river\n")
+    call_there = ("--model", model, "embed", text, "--device", "cuda")
+    here = right("--model", model, "embed", text, "--device=cpu").split()
+    there = call(*call_there)
+    if there.returncode == 0 or HAS_DEVICE:
+        check(close(list(map(float, here)), list(map(float, there.stdout.split()))), "--device cuda")
+    else:
+        wrong(1, "minilm --device cuda: ", *call_there)
+        check(re.search(rb"built without CUDA|no CUDA device", there.stderr), "--device cuda says why")
 
 
 def test_files(model, folder):
@@ -358,12 +382,14 @@ def main():
         folder = Path(name)
         model = folder / "model"
         write_model(model, weights)
-        test_arguments()
-        test_models(folder, weights)
-        test_embed(model, folder, weights)
-        test_files(model, folder)
-        test_similarity_and_search(model, folder, weights)
-        test_pictures(model, folder, weights)
+        test_device(model, folder)
+        if not HAS_DEVICE:
+            test_arguments()
+            test_models(folder, weights)
+            test_embed(model, folder, weights)
+            test_files(model, folder)
+            test_similarity_and_search(model, folder, weights)
+            test_pictures(model, folder, weights)
     print("\n".join(failures) or "all calls behave")
     return 1 if failures else 0
 

@@ -3,6 +3,7 @@
 
 #include "heed/mask/causal.hpp"
 #include "heed/mask/padding.hpp"
+#include "heed/nn/encoder_block.hpp"
 #include "heed/score/alibi.hpp"
 #include "nn/loops.hpp"
 #include "support/catch.hpp"
@@ -56,6 +57,36 @@ TEST_CASE("multi-head attention: queries from one place, keys and values from an
     CHECK(difference(y, b,
                      attention(rows_of(x, b), rows_of(keys, b), rows_of(values, b),
                                weights_of(part), "", 2, 2, sees_all)) < 5e-6);
+  }
+}
+
+TEST_CASE("multi-head attention: a caller's way to attend is the one taken, with what it needs") {
+  nn::EncoderBlock<float> block(12, {.attention = {.heads = 3, .kv_heads = 1}});
+  scatter(block, 0.5, 3);
+  const auto x = tokens<float>(2, 11, 12, 5);
+  const std::vector<int> lengths{11, 4};
+  const auto plain = block.forward(x, mask::padding(lengths), {}, {.threads = 1});
+  int calls = 0;
+  const auto attend = [&](const auto& out, const auto& q, const auto& k, const auto& v,
+                          const auto& see, const auto& score, const heed::Options& options) {
+    ++calls;
+    CHECK(options.threads == 1);
+    CHECK(heed::view_of(k).extent[1] == 1);
+    const auto own = heed::reference::attention(q, k, v, see, score);
+    const auto to = heed::mutable_view_of(out);  // [B, heads, L, 4]
+    for (Index b = 0; b < 2; ++b) {
+      for (Index h = 0; h < 3; ++h) {
+        for (Index i = 0; i < 11; ++i) {
+          for (Index d = 0; d < 4; ++d) to(b, h, i, d) = own.out(b, i, h, d);
+        }
+      }
+    }
+  };
+  const auto score = heed::score::None{};
+  const auto other = block.forward(x, mask::padding(lengths), score, {.threads = 1}, attend);
+  CHECK(calls == 1);
+  for (Index n = 0; n < plain.size(); ++n) {
+    REQUIRE(std::abs(plain.data()[n] - other.data()[n]) < 5e-6f);
   }
 }
 

@@ -32,6 +32,12 @@ std::size_t number(std::string_view option, std::string_view value, std::size_t 
   return result;
 }
 
+Device device_named(std::string_view value) {
+  if (value == "cpu") return Device::cpu;
+  if (value == "cuda") return Device::cuda;
+  throw UsageError("--device wants cpu or cuda, not \"" + std::string(value) + "\"");
+}
+
 struct OptionRule {
   std::string_view name;
   std::string_view commands;  // those that take it, between spaces; empty: all
@@ -55,6 +61,8 @@ const std::vector<OptionRule>& option_rules() {
       {"--json", "", false, [](Line& line, Text) { line.json = true; }},
       {"--batch", " embed similarity search ", true,
        [](Line& line, Text value) { line.batch = number("--batch", value, 1, 4096); }},
+      {"--device", " embed similarity search senses ", true,
+       [](Line& line, Text value) { line.device = device_named(value); }},
       {"--top", " search highlight ", true,
        [](Line& line, Text value) { line.top = number("--top", value, 1, 1'000'000'000); }},
       {"--layer", " heads highlight ", true,
@@ -164,6 +172,7 @@ FILE is text in UTF-8, one sentence a line; - is standard input.
   --max-tokens N    cut a sentence after N tokens, [CLS] and [SEP] included (256, at most 512)
   --batch N         sentences encoded at once (32)
   --threads N       0: as many as there are (0)
+  --device cuda     embed, similarity, search, senses: attention on the GPU (cpu)
   --help            this text
 
 Exit code 0: done, 1: a file or the model cannot be used, 2: a wrong call.

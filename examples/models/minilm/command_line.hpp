@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "models/bert.hpp"
+
 namespace heed::models::minilm {
 
 // The call itself is wrong: one line, and exit code 2.
@@ -28,6 +30,7 @@ struct CommandLine {
   std::size_t batch = 32;             // --batch
   std::size_t max_tokens = 0;         // --max-tokens, 0: the model's own
   int threads = 0;                    // --threads, 0: as many as there are
+  Device device = Device::cpu;        // --device, of attention
   bool json = false;                  // --json
 };
 

@@ -40,7 +40,7 @@ void embed(const CommandLine& line, const SentenceEncoder& encoder) {
     const auto texts = all.subspan(first, std::min(block, all.size() - first));
     const auto report = [&](std::size_t done) { progress.show(first + done); };
     const std::vector<float> vectors =
-        encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report});
+        encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report, line.device});
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const auto vector = std::span(vectors).subspan(i * encoder.dimension(), encoder.dimension());
       if (line.json) {

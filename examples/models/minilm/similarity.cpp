@@ -81,7 +81,8 @@ void similarity(const CommandLine& line, const SentenceEncoder& encoder) {
   }
   Progress progress(table.texts.size());
   const auto report = [&](std::size_t done) { progress.show(done); };
-  table.vectors = encoder.embed(table.texts, {line.max_tokens, line.batch, line.threads, report});
+  table.vectors =
+      encoder.embed(table.texts, {line.max_tokens, line.batch, line.threads, report, line.device});
   Output out;
   if (line.json) {
     print_json(table, out);

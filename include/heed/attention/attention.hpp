@@ -28,12 +28,24 @@ bool contiguous(const View<T, 4>& k, const View<T, 4>& v) {
   return k.stride[3] == 1 && v.stride[3] == 1;
 }
 
+// Throws heed::Error for a backend that the CPU cannot be.
+inline void check_on_cpu(const char* call, Backend backend) {
+  if (backend == Backend::cuda) {
+    throw Error(std::string(call) +
+                ": options.backend is cuda, but this call computes on the CPU; in a .cu file, "
+                "compiled by nvcc, call heed::anywhere::attention of <heed/backend.hpp>");
+  }
+  if (backend < Backend::automatic || backend > Backend::cuda) {
+    throw Error(std::string(call) + ": options.backend is " +
+                std::to_string(static_cast<int>(backend)) + ", " + name_of(backend));
+  }
+}
+
 template <class T>
 Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
   const bool automatic = options.backend == Backend::automatic;
   Plan plan{automatic ? Backend::flash : options.backend,
-            automatic ? "automatic: exact, and scratch does not grow with the lengths"
-                      : "options.backend asked for it",
+            automatic ? "automatic: the tensors are the host's" : "options.backend asked for it",
             {},
             0};
   if (plan.backend == Backend::reference) return plan;
@@ -48,9 +60,7 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
 
 inline CallReport describe(const Plan& plan, const Options& options) {
   CallReport report;
-  report.backend = plan.backend == Backend::flash     ? "flash"
-                   : plan.backend == Backend::chunked ? "chunked"
-                                                      : "reference";
+  report.backend = name_of(plan.backend);
   report.isa = plan.backend == Backend::reference ? "plain C++" : name_of(isa());
   report.why = plan.why;
   report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
@@ -107,6 +117,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   using Traits = TraitsOf<Q>;
   const Shape shape =
       check_call("heed::attention", q, k, v, as_mask(mask), as_score(score), options);
+  check_on_cpu("heed::attention", options.backend);
   Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
       make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   auto problem = make_problem(q, k, v, shape, options);
@@ -126,6 +137,7 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
   constexpr const char* call = "heed::attention_into";
   check_types<Q, K, V, M, S>();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+  check_on_cpu(call, options.backend);
   auto problem = make_problem(q, k, v, shape, options);
   const auto write_to = [&](const auto& view) {
     static_assert(std::is_same_v<decltype(view.data), ScalarOf<Q>*>,
@@ -136,11 +148,7 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
   if constexpr (is_result<std::remove_cvref_t<Out>>) {
     write_to(TraitsOf<Q>::template owned_view<ScalarOf<Q>>(out.out));
     problem.lse = lift_rows(rows_view(out.lse));
-    if (problem.lse.extent[0] != shape.B || problem.lse.extent[1] != shape.Hq ||
-        problem.lse.extent[2] != shape.Lq) {
-      throw Error(std::string(call) + ": lse " + to_string(problem.lse) +
-                  " is not [B,Hq,Lq] of q " + to_string(problem.q));
-    }
+    check_rows(call, problem.lse, shape, problem.q);
   } else {
     static_assert(TensorLike<Out>, "heed::attention_into: out is no tensor that heed can view");
     write_to(mutable_view_of(out));
@@ -156,6 +164,7 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const M& mask = 
   check_types<Q, K, V, M, S>();
   const Shape shape =
       check_call("heed::workspace_bytes", q, k, v, as_mask(mask), as_score(score), options);
+  check_on_cpu("heed::workspace_bytes", options.backend);
   const bool together = contiguous(lift(view_of(k)), lift(view_of(v)));
   const Index bytes = make_plan<ScalarOf<Q>>(shape, together, options).scratch_bytes;
   return Scratch::with_slack(static_cast<std::size_t>(bytes));

@@ -52,6 +52,15 @@ Shape check_call(const char* call, const Q& q, const K& k, const V& v, const M& 
   return shape;
 }
 
+// Throws heed::Error where lse is not [B, Hq, Lq].
+template <class R, class T>
+void check_rows(const char* call, const View<R, 3>& lse, const Shape& shape,
+                const View<const T, 4>& q) {
+  if (lse.extent[0] == shape.B && lse.extent[1] == shape.Hq && lse.extent[2] == shape.Lq) return;
+  throw Error(std::string(call) + ": lse " + to_string(lse) + " is not [B,Hq,Lq] of q " +
+              to_string(q));
+}
+
 // The problem of a checked call, results not yet set.
 template <class Q, class K, class V>
 Problem<ScalarOf<Q>> make_problem(const Q& q, const K& k, const V& v, const Shape& shape,

@@ -2,7 +2,6 @@
 // mask and score.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -15,13 +14,14 @@
 
 namespace heed {
 
-// `automatic` is flash: its scratch does not grow with the lengths. The others are there to
-// compare.
-enum class Backend { automatic, reference, chunked, flash };
+// Which code computes a call. The one rule: `automatic` computes where the tensors lie, those of
+// the host by flash, whose scratch does not grow with the lengths, those of a device by cuda. Any
+// other is what runs, or heed::Error says why it can't: nothing runs in another's place.
+enum class Backend { automatic, reference, chunked, flash, cuda };
 
 // What a call did, and why. Filled where Options::report points to one.
 struct CallReport {
-  const char* backend = "";   // "flash", "chunked" or "reference"
+  const char* backend = "";   // name_of the backend that ran
   const char* isa = "";       // which kernels ran
   const char* why = "";       // why this backend
   const char* parallel = "";  // "OpenMP", "executor" or why one thread
@@ -43,8 +43,21 @@ struct Options {
 
 inline namespace HEED_ABI {
 
-// Every backend of this build, by name.
-constexpr std::array<const char*, 3> backends() { return {"reference", "chunked", "flash"}; }
+constexpr const char* name_of(Backend backend) {
+  switch (backend) {
+    case Backend::automatic:
+      return "automatic";
+    case Backend::reference:
+      return "reference";
+    case Backend::chunked:
+      return "chunked";
+    case Backend::flash:
+      return "flash";
+    case Backend::cuda:
+      return "cuda";
+  }
+  return "none that there is";
+}
 
 // Throws heed::Error for a non-finite scale, dropout outside [0, 1] or a negative number of
 // threads.

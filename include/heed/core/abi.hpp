@@ -2,9 +2,14 @@
 //
 // Two translation units compiled with different -m, -fopenmp or -ffast-math flags would otherwise
 // emit the same symbols with different bodies, and the linker would keep either one: a binary for
-// an old machine could run a body built for a new one. Types stay directly in heed, so objects pass
-// freely between such units.
+// an old machine could run a body built for a new one. nvcc's units are apart too: heed::backends
+// and heed::anywhere can do more there. Types stay directly in heed, so objects pass freely between
+// such units.
 #pragma once
+
+#if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
+#error "heed needs C++20: -std=c++20, or link heed::heed (heed::cuda for nvcc), which asks for it"
+#endif
 
 #if defined(__AVX512F__)
 #define HEED_ABI_ISA avx512
@@ -30,7 +35,11 @@
 #define HEED_ABI_MATH ieee
 #endif
 
+#if defined(__CUDACC__)
+#define HEED_ABI_JOIN_(isa, omp, math) abi_##isa##_##omp##_##math##_nvcc
+#else
 #define HEED_ABI_JOIN_(isa, omp, math) abi_##isa##_##omp##_##math
+#endif
 #define HEED_ABI_JOIN(isa, omp, math) HEED_ABI_JOIN_(isa, omp, math)
 #define HEED_ABI HEED_ABI_JOIN(HEED_ABI_ISA, HEED_ABI_OMP, HEED_ABI_MATH)
 

@@ -6,6 +6,7 @@
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
 #include "heed/cuda/arena.cuh"
+#include "heed/cuda/checks.cuh"
 #include "heed/cuda/device_tensor.cuh"
 #include "heed/cuda/launch.cuh"
 #include "heed/mask/to_device.hpp"
@@ -13,54 +14,18 @@
 
 namespace heed::cuda {
 
+// Whether a tensor's traits know a type for its results; a view's do where Eigen is there.
+template <class Traits, class T>
+concept MakesResults = requires {
+  typename Traits::template Owned<T>;
+};
+
 inline namespace HEED_ABI {
 
 template <class Q, class K, class V>
 inline constexpr bool all_on_device = is_on_device<Q>&& is_on_device<K>&& is_on_device<V>;
 template <class Q, class K, class V>
 inline constexpr bool none_on_device = !is_on_device<Q> && !is_on_device<K> && !is_on_device<V>;
-
-// Throws heed::Error where a tensor's memory is the host's, or another device's than the current
-// one.
-template <class T, int Rank>
-void check_residence(const char* call, const char* name, const View<T, Rank>& x) {
-  if (x.empty()) return;
-  const Residence residence = residence_of(x.data);
-  if (!residence.on_device) {
-    throw Error(std::string(call) + ": " + name + " " + to_string(x) +
-                " is given as a device tensor, but its memory is the host's");
-  }
-  int current = 0;
-  check(cudaGetDevice(&current), call, [] { return "asking for the current device"; });
-  if (residence.device != current) {
-    throw Error(std::string(call) + ": " + name + " " + to_string(x) + " lies on device " +
-                std::to_string(residence.device) + ", but device " + std::to_string(current) +
-                " is current (cudaSetDevice)");
-  }
-}
-
-// Throws heed::Error where the stream belongs to another device than the current one.
-inline void check_stream(const char* call, cudaStream_t stream) {
-#if CUDART_VERSION >= 12080
-  if (stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread) return;
-  int current = 0;
-  int owner = 0;
-  check(cudaGetDevice(&current), call, [] { return "asking for the current device"; });
-  check(cudaStreamGetDevice(stream, &owner), call, [] { return "asking for a stream's device"; });
-  if (owner == current) return;
-  throw Error(std::string(call) + ": the stream belongs to device " + std::to_string(owner) +
-              ", but device " + std::to_string(current) + " is current (cudaSetDevice)");
-#else
-  static_cast<void>(call);
-  static_cast<void>(stream);
-#endif
-}
-
-inline void require_device(const char* call) {
-  int count = 0;
-  check(cudaGetDeviceCount(&count), call, [] { return "counting the CUDA devices"; });
-  if (count == 0) throw Error(std::string(call) + ": no CUDA device");
-}
 
 // Mask and score go to the device, then the kernel starts: nothing waits.
 template <class T, class M, class S>
@@ -76,13 +41,13 @@ void start(const char* call, const Problem<T>& problem, const M& mask, const S& 
   start_forward(call, problem, device_mask, device_score, stream);
 }
 
-inline void report_to(CallReport* report, bool tensor_cores) {
-  if (report == nullptr) return;
-  *report = {};
-  report->backend = "cuda";
-  report->isa = tensor_cores ? "mma.sync m16n8k16" : "CUDA cores";
-  report->why = "heed::cuda::attention";
-  report->parallel = "device";
+inline void report_to(const Options& options, const char* call, bool tensor_cores) {
+  if (options.report == nullptr) return;
+  *options.report = {};
+  options.report->backend = name_of(Backend::cuda);
+  options.report->isa = tensor_cores ? "mma.sync m16n8k16" : "CUDA cores";
+  options.report->why = options.backend == Backend::cuda ? "options.backend asked for it" : call;
+  options.report->parallel = "device";
 }
 
 // The problem of tensors that are on the device, checked; results not yet set.
@@ -90,13 +55,12 @@ template <class Q, class K, class V, class M, class S>
 auto device_problem(const char* call, const Q& q, const K& k, const V& v, const M& mask,
                     const S& score, const Options& options) {
   const Shape shape = check_call(call, q, k, v, mask, score, options);
+  check_on_cuda(call, options.backend);
   require_device(call);
   check_residence(call, "q", view_of(q));
   check_residence(call, "k", view_of(k));
   check_residence(call, "v", view_of(v));
-  if (stream_of(q) != stream_of(k) || stream_of(q) != stream_of(v)) {
-    throw Error(std::string(call) + ": q, k and v are not on one stream");
-  }
+  check_one_stream(call, stream_of(q), {{"k", stream_of(k)}, {"v", stream_of(v)}});
   check_stream(call, stream_of(q));
   return make_problem(q, k, v, shape, options);
 }
@@ -140,14 +104,8 @@ auto attention_on_device(const char* call, const Q& q, const K& k, const V& v, c
   problem.out = is_blhd<Q> ? swap_heads(out) : out;
   problem.lse = lift_rows(result.lse.view());
   start(call, problem, mask, score, stream);
-  report_to(options.report, sizeof(T) == 2);
+  report_to(options, call, sizeof(T) == 2);
   return result;
-}
-
-// Host tensors to the device, packed; blhd(q) keeps its order of dimensions in memory.
-template <class X>
-auto upload(const X& x, cudaStream_t stream) {
-  return cuda::to_device(view_of(x), stream);
 }
 
 // Host tensors: copied over, computed, and copied back into `out` and, where it has data, `lse`.
@@ -155,10 +113,12 @@ template <class Q, class K, class V, class M, class S, int Rank, int Rows>
 void attention_through_host(const char* call, const View<ScalarOf<Q>, Rank>& out,
                             const View<Accum<ScalarOf<Q>>, Rows>& lse, const Q& q, const K& k,
                             const V& v, const M& mask, const S& score, const Options& options) {
+  check_on_cuda(call, options.backend);
   require_device(call);
   const cudaStream_t stream = cudaStreamPerThread;
-  const auto result = attention_on_device(call, upload(q, stream), upload(k, stream),
-                                          upload(v, stream), mask, score, options);
+  const auto result = attention_on_device(
+      call, cuda::to_device(view_of(q), stream), cuda::to_device(view_of(k), stream),
+      cuda::to_device(view_of(v), stream), mask, score, options);
   result.out.copy_to(out);
   if (lse.data != nullptr) result.lse.copy_to(lse);
 }
@@ -189,10 +149,9 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   } else {
     using T = ScalarOf<Q>;
     using Traits = TraitsOf<Q>;
-    static_assert(
-        requires { typename Traits::template Owned<T>; },
-        "heed::cuda::attention: results of host views are Eigen tensors: include "
-        "<heed/core/eigen.hpp>, or give attention_into a view for the result");
+    static_assert(MakesResults<Traits, T>,
+                  "heed::cuda::attention: results of host views are Eigen tensors: include "
+                  "<heed/core/eigen.hpp>, or give attention_into a view for the result");
     const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
     Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
         make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
@@ -218,23 +177,33 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
                   "heed::cuda::attention_into: out must be writable and of q's element type");
     const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
     check_output(call, to, shape, view_of(q), view_of(k), view_of(v));
+    if (lse.data != nullptr) check_rows(call, lift_rows(lse), shape, lift(view_of(q)));
     if constexpr (all_on_device<Q, K, V>) {
       auto problem = device_problem(call, q, k, v, as_mask(mask), as_score(score), options);
       check_residence(call, "out", to);
+      check_residence(call, "lse", lse);
       problem.out = lift(to);
       problem.lse = lift_rows(lse);
       start(call, problem, as_mask(mask), as_score(score), stream_of(q));
-      report_to(options.report, sizeof(T) == 2);
+      report_to(options, call, sizeof(T) == 2);
     } else {
       attention_through_host(call, to, lse, q, k, v, as_mask(mask), as_score(score), options);
     }
   };
   if constexpr (is_result<std::remove_cvref_t<Out>>) {
-    run(TraitsOf<Q>::template owned_view<T>(out.out),
-        TraitsOf<Q>::template rows_view<Accum<T>>(out.lse));
+    if constexpr (all_on_device<Q, K, V>) {
+      check_one_stream(call, stream_of(q),
+                       {{"out", stream_of(out.out)}, {"lse", stream_of(out.lse)}});
+      run(mutable_view_of(out.out), mutable_view_of(out.lse));
+    } else {
+      run(TraitsOf<Q>::template owned_view<T>(out.out),
+          TraitsOf<Q>::template rows_view<Accum<T>>(out.lse));
+    }
   } else {
     static_assert(is_on_device<Out> == is_on_device<Q>,
                   "heed::cuda::attention_into: out must lie where q lies, on host or device");
+    if constexpr (is_on_device<Out>)
+      check_one_stream(call, stream_of(q), {{"out", stream_of(out)}});
     run(mutable_view_of(out), {nullptr, {}, {}});
   }
 }

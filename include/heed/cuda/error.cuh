@@ -12,15 +12,26 @@ namespace heed::cuda {
 
 inline namespace HEED_ABI {
 
-// "sm_90", of the device that is current.
-inline std::string architecture() {
+// 90 for sm_90, of the device that is current.
+inline int architecture() {
   int device = 0;
   int major = 0;
   int minor = 0;
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
   cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
-  return "sm_" + std::to_string(major) + std::to_string(minor);
+  return 10 * major + minor;
+}
+
+inline constexpr int oldest_architecture = 80;
+
+inline std::string no_kernel_for(int architecture) {
+  const std::string number = std::to_string(architecture);
+  const std::string what = "this program has no kernel for sm_" + number;
+  if (architecture < oldest_architecture) {
+    return what + "; heed's kernels need sm_" + std::to_string(oldest_architecture) + " or later";
+  }
+  return what + "; compile it with -gencode arch=compute_" + number + ",code=sm_" + number;
 }
 
 inline bool lacks_kernel(cudaError_t status) {
@@ -35,11 +46,7 @@ void check(cudaError_t status, const std::string& call, const Context& context) 
   if (status == cudaSuccess) return;
   cudaGetLastError();
   std::string why = cudaGetErrorString(status);
-  if (lacks_kernel(status)) {
-    const std::string sm = architecture();
-    why = "this program has no kernel for " + sm + "; compile it with -gencode arch=compute_" +
-          sm.substr(3) + ",code=" + sm;
-  }
+  if (lacks_kernel(status)) why = no_kernel_for(architecture());
   throw Error(call + ": " + why + " (" + context() + ")");
 }
 

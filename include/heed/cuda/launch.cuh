@@ -30,7 +30,7 @@ template <class Kernel, class Cut, class Call>
 void launch(const char* name, const Call& call, cudaStream_t stream) {
   const Index tasks = Tasks::of(call.shape, Cut::queries, Cut::width).count();
   if (tasks == 0) return;
-  const auto* kernel = reinterpret_cast<const void*>(&forward_kernel<Kernel, Cut, Call>);
+  const auto kernel = &forward_kernel<Kernel, Cut, Call>;
   const auto context = [&] {
     return "q " + to_string(call.q) + ", k " + to_string(call.k) + ", v " + to_string(call.v) +
            ", " + std::to_string(tasks) + " blocks of " + std::to_string(Cut::threads) +

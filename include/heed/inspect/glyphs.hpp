@@ -135,6 +135,19 @@ inline char ascii_for(char32_t code_point) {
   }
 }
 
+// An ellipsis: what cuts a long title short.
+inline Glyph three_dots(const Glyph& dot) {
+  Glyph dots;
+  for (int i = 0; i < 3; ++i, dots.advance += dot.advance) {
+    for (Stroke s : dot.strokes) {
+      s.x0 += dots.advance;
+      s.x1 += dots.advance;
+      dots.strokes.push_back(s);
+    }
+  }
+  return dots;
+}
+
 // Two rows of small hexadecimal digits in a frame, as browsers show what no font has.
 inline Glyph code_point_box(char32_t code_point) {
   constexpr float pen = 0.6F, shrink = 0.5F, digit_pitch = 3.4F, row_pitch = 4.6F;
@@ -171,6 +184,7 @@ inline Glyph glyph(char32_t code_point) {
     }
     return table;
   }();
+  if (code_point == 0x2026) return font::three_dots(ascii['.' - ' ']);
   const char character = font::ascii_for(code_point);
   if (character != '\0') return ascii[static_cast<std::size_t>(character - ' ')];
   return font::code_point_box(code_point);

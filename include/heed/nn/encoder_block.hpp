@@ -42,19 +42,19 @@ class EncoderBlock {
   Index features() const { return norm1_.features(); }
 
   // x [B, L, features] or [L, features]; the same shape and kind comes back. Mask and score are
-  // attention's. Throws heed::Error where shapes disagree.
-  template <Tokens X, class M = mask::None, class S = score::None>
-  auto forward(const X& x, const M& mask = {}, const S& score = {},
-               const Options& options = {}) const {
+  // attention's, which `attend` computes. Throws heed::Error where shapes disagree.
+  template <Tokens X, class M = mask::None, class S = score::None, class Attend = AttendHere>
+  auto forward(const X& x, const M& mask = {}, const S& score = {}, const Options& options = {},
+               const Attend& attend = {}) const {
     const auto in = tokens_of(x, features(), "heed::nn::EncoderBlock::forward");
     if (place_ == NormPlace::pre) {
-      auto middle = attention_.forward(norm1_.forward(x, options), mask, score, options);
+      auto middle = attention_.forward(norm1_.forward(x, options), mask, score, options, attend);
       add_into(made_view<X>(middle), in);
       auto out = feed_forward_.forward(norm2_.forward(middle, options), options);
       add_into(made_view<X>(out), made_view<X>(middle).as_const());
       return out;
     }
-    auto middle = attention_.forward(x, mask, score, options);
+    auto middle = attention_.forward(x, mask, score, options, attend);
     add_and_normalise(made_view<X>(middle), in, norm1_, options);
     auto out = feed_forward_.forward(middle, options);
     add_and_normalise(made_view<X>(out), made_view<X>(middle).as_const(), norm2_, options);

@@ -30,6 +30,16 @@ struct MultiHeadAttentionOptions {
   double dropout = 0;             // of the attention weights, in Mode::train
 };
 
+// How a module computes attention where nothing else is said. Another, for example on a GPU, is a
+// callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options.
+struct AttendHere {
+  template <class Out, class Q, class K, class V, class M, class S>
+  void operator()(Out&& out, const Q& q, const K& k, const V& v, const M& mask, const S& score,
+                  const heed::Options& options) const {
+    attention_into(out, q, k, v, mask, score, options);
+  }
+};
+
 template <class Out, class T>
 struct AttentionWithWeights {
   Out out;             // [B, Lq, features]
@@ -89,10 +99,10 @@ class MultiHeadAttention {
   Index out_features() const { return options_.output_projection ? features_ : query_size(); }
 
   // Self-attention of x [B, L, features] or [L, features]; the same shape and kind comes back.
-  template <Tokens X, class M = mask::None, class S = score::None>
+  template <Tokens X, class M = mask::None, class S = score::None, class Attend = AttendHere>
   requires(!Tokens<M>) auto forward(const X& x, const M& mask = {}, const S& score = {},
-                                    const Options& options = {}) const {
-    return forward(x, x, x, mask, score, options);
+                                    const Options& options = {}, const Attend& attend = {}) const {
+    return forward(x, x, x, mask, score, options, attend);
   }
 
   // Attention of queries to keys and values from elsewhere.
@@ -104,15 +114,16 @@ class MultiHeadAttention {
   //
   // Mask and score see [B, heads, Lq, Lk], as heed::attention's. Throws heed::Error where shapes
   // disagree. Holds q, k, v and the heads' results during the call, no scores.
-  template <Tokens X, Tokens K, Tokens V, class M = mask::None, class S = score::None>
+  template <Tokens X, Tokens K, Tokens V, class M = mask::None, class S = score::None,
+            class Attend = AttendHere>
   auto forward(const X& query, const K& key, const V& value, const M& mask = {},
-               const S& score = {}, const Options& options = {}) const {
+               const S& score = {}, const Options& options = {}, const Attend& attend = {}) const {
     auto result = make_tokens(query, out_features());
     const auto out = made_view<X>(result);
     const Projected projected(*this, query, key, value, options);
     const auto context = options_.output_projection ? projected.context : out;
-    attention_into(blhd(split_heads(context, options_.heads)), blhd(projected.q), blhd(projected.k),
-                   blhd(projected.v), mask, score, attention_options(options));
+    attend(blhd(split_heads(context, options_.heads)), blhd(projected.q), blhd(projected.k),
+           blhd(projected.v), mask, score, attention_options(options));
     if (options_.output_projection) {
       affine_into(out, context.as_const(), output_.affine(), options);
     }
