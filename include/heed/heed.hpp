@@ -2,6 +2,10 @@
 // attends to whom, the cost of a length) is here too; pictures are <heed/inspect.hpp>, with stb.
 #pragma once
 
+#include "heed/approx/compare.hpp"
+#include "heed/approx/linear.hpp"
+#include "heed/approx/linear_state.hpp"
+#include "heed/approx/performer.hpp"
 #include "heed/attention/attention.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/complexity.hpp"
