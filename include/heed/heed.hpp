@@ -6,6 +6,7 @@
 #include "heed/approx/linear.hpp"
 #include "heed/approx/linear_state.hpp"
 #include "heed/approx/performer.hpp"
+#include "heed/approx/top_k.hpp"
 #include "heed/attention/attention.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/complexity.hpp"

@@ -3,26 +3,13 @@
 #pragma once
 
 #include "heed/approx/feature_map.hpp"
+#include "heed/approx/options.hpp"
 #include "heed/approx/prefix_attention.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
 #include "heed/core/eigen.hpp"
 
 namespace heed::approx {
-
-// How to run a call, never what it computes.
-struct RunOptions {
-  int threads = 0;               // 0: as many as the executor or OpenMP has
-  Executor* executor = nullptr;  // the user's pool
-
-  heed::Options common() const { return {.threads = threads, .executor = executor}; }
-};
-
-// Results of a method that has no log-sum-exp.
-template <class Out>
-struct Output {
-  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
-};
 
 inline namespace HEED_ABI {
 
