@@ -5,6 +5,7 @@
 #include "heed/approx/compare.hpp"
 #include "heed/approx/linear.hpp"
 #include "heed/approx/linear_state.hpp"
+#include "heed/approx/low_rank.hpp"
 #include "heed/approx/performer.hpp"
 #include "heed/approx/top_k.hpp"
 #include "heed/attention/attention.hpp"
