@@ -72,5 +72,27 @@ std::vector<R> rows_as(const View<const T, 2>& x) {
   return rows;
 }
 
+// sum = xᵀ w, in R: blocks of 256 rows are summed apart and added up in ascending order.
+//
+//   x    [L, n]   w  [L, m]   any strides and types
+//   sum  [n, m]   written, row-major
+//
+// On the calling thread. Time O(L·n·m); scratch O(n + m).
+template <class R, class T>
+void multiply_columns(const View<const T, 2>& x, const View<const T, 2>& w, R* sum) {
+  constexpr Index block = 256;
+  const Index n = x.extent[1], m = w.extent[1];
+  std::vector<R> part(static_cast<std::size_t>(checked_product(n, m)));
+  std::fill_n(sum, n * m, R(0));
+  for (Index first = 0; first < x.extent[0]; first += block) {
+    const Index count = std::min(block, x.extent[0] - first);
+    const std::vector<R> of_x = rows_as<R>(slice(x, first, count));
+    const std::vector<R> of_w = rows_as<R>(slice(w, first, count));
+    multiply<R>(transposed(matrix_of(of_x.data(), count, n)),
+                transposed(matrix_of(of_w.data(), count, m)), matrix_of(part.data(), n, m));
+    for (Index at = 0; at < n * m; ++at) sum[at] += part[static_cast<std::size_t>(at)];
+  }
+}
+
 }  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -4,7 +4,6 @@
 
 #include <Eigen/Eigenvalues>
 #include <limits>
-#include <vector>
 
 #include "heed/approx/gaussian.hpp"
 #include "heed/approx/products.hpp"
@@ -28,19 +27,11 @@ struct SvdOptions {
 
 inline namespace HEED_ABI {
 
-// xᵀx [D, D], 256 rows at a time.
+// xᵀx [D, D].
 template <class Real, class T>
 Dense<Real> gram(const View<const T, 2>& x) {
-  constexpr Index block = 256;
-  const Index D = x.extent[1];
-  Dense<Real> sum = Dense<Real>::Zero(D, D), part(D, D);
-  for (Index first = 0; first < x.extent[0]; first += block) {
-    const Index count = std::min(block, x.extent[0] - first);
-    const std::vector<Real> rows = rows_as<Real>(slice(x, first, count));
-    const View<const Real, 2> columns = transposed(matrix_of(rows.data(), count, D));
-    multiply<Real>(columns, columns, matrix_of(part.data(), D, D));
-    sum += part;
-  }
+  Dense<Real> sum(x.extent[1], x.extent[1]);
+  multiply_columns<Real>(x, x, sum.data());
   return sum;
 }
 
