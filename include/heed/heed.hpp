@@ -7,6 +7,7 @@
 #include "heed/approx/linear_state.hpp"
 #include "heed/approx/linformer.hpp"
 #include "heed/approx/low_rank.hpp"
+#include "heed/approx/lsh.hpp"
 #include "heed/approx/nystrom.hpp"
 #include "heed/approx/performer.hpp"
 #include "heed/approx/top_k.hpp"
