@@ -2,6 +2,15 @@
 // attends to whom, the cost of a length) is here too; pictures are <heed/inspect.hpp>, with stb.
 #pragma once
 
+#include "heed/approx/compare.hpp"
+#include "heed/approx/linear.hpp"
+#include "heed/approx/linear_state.hpp"
+#include "heed/approx/linformer.hpp"
+#include "heed/approx/low_rank.hpp"
+#include "heed/approx/lsh.hpp"
+#include "heed/approx/nystrom.hpp"
+#include "heed/approx/performer.hpp"
+#include "heed/approx/top_k.hpp"
 #include "heed/attention/attention.hpp"
 #include "heed/backend.hpp"
 #include "heed/inspect/attends.hpp"

@@ -1,0 +1,73 @@
+// Feature maps φ of linear attention: functions of one number, never negative, that are applied to
+// every number of a query or key. A user's own is any callable R -> R.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+
+#include "heed/approx/prefix_plan.hpp"
+#include "heed/attention/flash_task.hpp"
+#include "heed/core/elementary.hpp"
+
+namespace heed::approx {
+
+// x + 1 above 0, e^x below: Katharopoulos et al. (2020), equation 7.
+struct EluPlusOne {
+  template <class R>
+  constexpr R operator()(R x) const {
+    constexpr R log2_e = static_cast<R>(1.442695040888963407359924681L);
+    constexpr R lowest = Exp2<R>::lowest + 1;
+    R power = select(x < R(0), x * log2_e, R(0));
+    power = select(power > lowest, power, lowest);
+    const R above = x + R(1);
+    return select(x < R(0), exp2_of_negative(power), above);  // a NaN comes out of `above`
+  }
+};
+
+// max(x, 0): a query may then see nothing of any key, and its out is 0.
+struct Relu {
+  template <class R>
+  constexpr R operator()(R x) const {
+    return select(x < R(0), R(0), x);
+  }
+};
+
+// A number with R's name can be mapped to one.
+template <class F, class R>
+concept FeatureMap = std::is_invocable_r_v<R, const F&, R>;
+
+// f of every number; compiled for each instruction set, with f inlined.
+template <class R, class F>
+struct MapNumbers {
+  const F& f;
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* x, const Panels& panels) const {
+    for (Index p = 0; p < panels.count; ++p, x += Panel) {
+      for (int c = 0; c < Panel; ++c) x[c] = f(x[c]);
+    }
+  }
+};
+
+// What PrefixCall wants to know of φ: features of rows, and the exponent of 2 that each row's
+// features are to be multiplied by; here that is always 0.
+template <class T, class F>
+struct Elementwise {
+  using R = Accum<T>;
+  static constexpr bool weighted = false;
+
+  const F& f;
+
+  Index scratch(const PrefixPlan&) const { return 0; }
+
+  // rows [x.extent[0], F] = φ(x); there is room for a panel more.
+  void operator()(const PrefixPlan& plan, const View<const T, 2>& x, R* rows, R*, R*, bool) const {
+    const Index size = x.extent[0] * x.extent[1];
+    const Index panels = plan.cell.panels(size);
+    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(x.extent[0]), R(1), rows);
+    std::fill(rows + size, rows + panels * plan.cell.panel, R(0));
+    simd::rewriter<R, MapNumbers<R, F>, Panels>(isa())(MapNumbers<R, F>{f}, rows, Panels{panels});
+  }
+};
+
+}  // namespace heed::approx

@@ -1,0 +1,69 @@
+// Normal random numbers from a counter, and rows of them that are orthogonal block by block.
+#pragma once
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "heed/core/random.hpp"
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed::approx {
+
+inline namespace HEED_ABI {
+
+// Number `index` of stream `stream`, standard normal: philox(seed, (index, stream)), whose words 0
+// and 1 go through Box and Muller's transform. "A note on the generation of random normal deviates"
+// (1958).
+inline double gaussian(std::uint64_t seed, Index index, std::uint32_t stream) {
+  constexpr double unit = 1.0 / 4294967296.0;
+  const auto at = static_cast<std::uint64_t>(index);
+  const Words4 words = philox(
+      seed, {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(at >> 32), stream, 0x61u});
+  const double radius = std::sqrt(-2 * std::log((words[0] + 0.5) * unit));
+  return radius * std::cos(2 * std::numbers::pi * (words[1] + 0.5) * unit);
+}
+
+inline double dot(const double* a, const double* b, Index D) {
+  double sum = 0;
+  for (Index d = 0; d < D; ++d) sum += a[d] * b[d];
+  return sum;
+}
+
+// Takes out of row r what earlier rows of its block hold, twice for the digits' sake, and gives it
+// length 1.
+inline void orthonormalise(double* rows, Index first, Index r, Index D) {
+  double* row = rows + r * D;
+  for (int pass = 0; pass < 2; ++pass) {
+    for (Index other = first; other < r; ++other) {
+      const double part = dot(row, rows + other * D, D);
+      for (Index d = 0; d < D; ++d) row[d] -= part * rows[other * D + d];
+    }
+  }
+  const double length = std::sqrt(dot(row, row, D));
+  for (Index d = 0; d < D; ++d) row[d] /= length;
+}
+
+// m directions [m, D]: each distributed as D standard normal numbers, those of a block of D at
+// right angles to each other. Time O(m·D²). Choromanski et al. (2021), section 2.4.
+inline std::vector<double> orthogonal_gaussians(Index m, Index D, std::uint64_t seed) {
+  std::vector<double> rows(static_cast<std::size_t>(checked_product(m, D)));
+  std::vector<double> own(static_cast<std::size_t>(D));
+  for (Index r = 0; r < m; ++r) {
+    double* row = rows.data() + r * D;
+    for (Index d = 0; d < D; ++d) row[d] = gaussian(seed, r * D + d, 0);
+    orthonormalise(rows.data(), r / D * D, r, D);
+  }
+  for (Index r = 0; r < m; ++r) {
+    for (Index d = 0; d < D; ++d) {
+      own[static_cast<std::size_t>(d)] = gaussian(seed, r * D + d, 1);
+    }
+    const double length = std::sqrt(dot(own.data(), own.data(), D));
+    for (Index d = 0; d < D; ++d) rows[static_cast<std::size_t>(r * D + d)] *= length;
+  }
+  return rows;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

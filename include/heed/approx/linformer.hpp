@@ -1,0 +1,121 @@
+// Linformer: keys and values are projected along the tokens to a few, then attended to exactly.
+// Wang et al., "Linformer: Self-Attention with Linear Complexity" (2020).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "heed/approx/gaussian.hpp"
+#include "heed/approx/options.hpp"
+#include "heed/approx/visible.hpp"
+#include "heed/approx/widened.hpp"
+
+namespace heed::approx {
+
+inline namespace HEED_ABI {
+
+// A projection to begin with, [Lk, rank]: normal numbers of variance 1/rank. Linformer's Theorem 2.
+// Throws heed::Error for a negative length or a rank below 1.
+template <class T>
+Tensor2<T> linformer_projection(Index Lk, Index rank, std::uint64_t seed) {
+  if (Lk < 0 || rank < 1) {
+    throw Error("heed::approx::linformer_projection: Lk " + std::to_string(Lk) + ", rank " +
+                std::to_string(rank));
+  }
+  auto projection = make_tensor<T, 2, Eigen::RowMajor>({Lk, rank});
+  const double deviation = 1 / std::sqrt(static_cast<double>(rank));
+  for (Index n = 0; n < projection.size(); ++n) {
+    projection.data()[n] = static_cast<T>(static_cast<float>(deviation * gaussian(seed, n, 3)));
+  }
+  return projection;
+}
+
+// [Hkv, Lk, rank] of a projection, which may be one for all heads.
+template <class E>
+View<const ScalarOf<E>, 3> head_projections(const E& e, Index Hkv) {
+  const auto view = view_of(e);
+  if constexpr (rank_of<E> == 3) {
+    return view;
+  } else {
+    return {view.data, {Hkv, view.extent[0], view.extent[1]}, {0, view.stride[0], view.stride[1]}};
+  }
+}
+
+template <class T>
+void check_projection(const char* call, const char* name, const View<const T, 3>& e,
+                      const Shape& shape) {
+  require_sane(e, call, name);
+  if (e.extent[0] == shape.Hkv && e.extent[1] == shape.Lk && e.extent[2] >= 1) return;
+  throw Error(std::string(call) + ": " + name + ", as [Hkv,Lk,rank] " + to_string(e) +
+              ", does not fit " + std::to_string(shape.Hkv) + " key heads of " +
+              std::to_string(shape.Lk) + " keys and a rank of at least 1");
+}
+
+// out = softmax(scale · q (Eᵀk)ᵀ) (Fᵀv).
+//
+//   q     [B, Hq,  Lq, D]     any tensor that attention takes; Hq % Hkv == 0
+//   k     [B, Hkv, Lk, D]
+//   v     [B, Hkv, Lk, Dv]
+//   e, f  [Lk, rank], or [Hkv, Lk, rank] with one for each key head; e of keys, f of values
+//   mask  none or mask::padding(lengths): keys behind the end are left out of the sums
+//
+// Returns {out}; it is 0 where a text has no keys. The log-sum-exp over projected keys is not that
+// of the keys, and is not returned. Throws heed::Error as attention does, and where e and f do not
+// fit. Time O((Lq + Lk)·rank·(D + Dv)); scratch O(rank·(D + Dv)), and a copy of q of half types.
+// Wang et al., "Linformer" (2020), equation 7.
+template <class Q, class K, class V, class E, class F, class M = mask::None>
+auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const M& mask = {},
+               const Options& options = {}) {
+  constexpr const char* call = "heed::approx::linformer";
+  check_types<Q, K, V, mask::None, score::None>();
+  static_assert(TensorLike<E> && TensorLike<F>,
+                "heed::approx::linformer: e and f must be tensors [Lk, rank] or [Hkv, Lk, rank]");
+  static_assert(
+      std::is_same_v<ScalarOf<Q>, ScalarOf<E>> && std::is_same_v<ScalarOf<Q>, ScalarOf<F>>,
+      "heed::approx::linformer: e and f must have the element type of q");
+  static_assert((rank_of<E> == 2 || rank_of<E> == 3) && (rank_of<F> == 2 || rank_of<F> == 3),
+                "heed::approx::linformer: e and f are [Lk, rank] or [Hkv, Lk, rank]");
+  static_assert(only_pads<M>,
+                "heed::approx::linformer: the mask can only be mask::padding(lengths): a projected "
+                "key is a sum of many, early and late ones, and no other mask can tell them apart");
+  using T = ScalarOf<Q>;
+  using R = Accum<T>;
+  using Traits = TraitsOf<Q>;
+  const heed::Options common = options.common();
+  Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
+  const auto of_keys = head_projections(e, shape.Hkv);
+  const auto of_values = head_projections(f, shape.Hkv);
+  check_projection(call, "e", of_keys, shape);
+  check_projection(call, "f", of_values, shape);
+  const Index rank = of_keys.extent[2];
+  if (of_values.extent[2] != rank) {
+    throw Error(std::string(call) + ": e has rank " + std::to_string(rank) + " but f has rank " +
+                std::to_string(of_values.extent[2]));
+  }
+  Output<typename Traits::template Owned<T>> result{make_like<T>(q, shape)};
+  const auto problem = make_problem(q, k, v, shape, common);
+  const Owned4<R> keys(shape.B, shape.Hkv, rank, shape.D);
+  const Owned4<R> values(shape.B, shape.Hkv, rank, shape.Dv);
+  const Index heads = shape.Hkv == 0 ? 0 : shape.B * shape.Hkv;
+  parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
+               [&](Index head, int) {
+                 const Index b = head / shape.Hkv, h = head % shape.Hkv;
+                 const Index length = visible(mask, shape, b).length;
+                 multiply_columns<R>(slice(of_keys.matrix(h), 0, length),
+                                     slice(problem.k.matrix(b, h), 0, length),
+                                     keys.view().matrix(b, h).data);
+                 multiply_columns<R>(slice(of_values.matrix(h), 0, length),
+                                     slice(problem.v.matrix(b, h), 0, length),
+                                     values.view().matrix(b, h).data);
+               });
+  shape.Lk = rank;
+  const Widened<T, R> queries(problem.q);
+  attend_widened<T, R>(queries.view(), keys.view().as_const(), values.view().as_const(), shape,
+                       problem.scale, lift(Traits::template owned_view<T>(result.out)),
+                       {nullptr, {}, {}}, mask::None{}, score::None{}, common);
+  return result;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

@@ -1,0 +1,165 @@
+// Attention between queries and keys that hash to the same bucket: Reformer's.
+// Kitaev et al., "Reformer: The Efficient Transformer" (2020).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "heed/approx/lsh_chunk.hpp"
+#include "heed/approx/options.hpp"
+#include "heed/attention/operands.hpp"
+#include "heed/attention/result.hpp"
+#include "heed/core/eigen.hpp"
+
+namespace heed::approx {
+
+inline namespace HEED_ABI {
+
+// Throws heed::Error for what the method refuses; fills in the number of buckets.
+inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
+  const auto refuse = [&](const char* what, Index value, const char* why) {
+    throw Error(std::string(call) + ": " + what + " " + std::to_string(value) + " " + why);
+  };
+  constexpr Index most = Index{1} << 20;
+  if (hashing.rounds < 1 || hashing.rounds > most)
+    refuse("rounds", hashing.rounds, "is outside 1 … 2^20");
+  if (hashing.chunk < 1 || hashing.chunk > most)
+    refuse("chunk", hashing.chunk, "is outside 1 … 2^20");
+  if (hashing.buckets == 0) hashing.buckets = std::max<Index>(2, Lk / hashing.chunk / 2 * 2);
+  if (hashing.buckets < 0 || hashing.buckets % 2 != 0 || hashing.buckets > max_length) {
+    refuse("buckets", hashing.buckets, "is not positive and even: a direction is two, to and fro");
+  }
+  return hashing;
+}
+
+// All rounds of all heads of a checked problem whose out and lse are set.
+template <class T>
+void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vector<Visible>& visible,
+             bool shared, const RunOptions& options) {
+  using R = Accum<T>;
+  const Shape& s = problem.shape;
+  const simd::Geometry& cell = simd::kernels<R>(isa()).geometry;
+  const Index columns = cell.columns(s.Dv), rounds = hashing.rounds;
+  const Index heads = s.B * s.Hq, chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
+  const auto size = [](Index count) { return static_cast<std::size_t>(count); };
+  const auto workers = [&](Index tasks) {
+    return worker_count(tasks, options.threads, options.executor);
+  };
+
+  std::vector<std::vector<R>> rotations;
+  for (Index round = 0; round < rounds; ++round) {
+    rotations.push_back(random_rotation<R>(hashing.buckets, s.D, hashing.seed, round));
+  }
+  std::vector<SortedKeys> keys(size(s.B * s.Hkv * rounds));
+  std::vector<AimedQueries> queries(size(heads * rounds));
+  parallel_for(s.B * s.Hkv * rounds, workers(s.B * s.Hkv * rounds), options.executor,
+               [&](Index task, int) {
+                 const Index round = task % rounds, b = task / rounds / s.Hkv;
+                 const auto k = problem.k.matrix(b, task / rounds % s.Hkv);
+                 keys[size(task)] = sort_keys(buckets_of(k, rotations[size(round)]),
+                                              visible[size(b)].length, hashing.buckets);
+               });
+  parallel_for(heads * rounds, workers(heads * rounds), options.executor, [&](Index task, int) {
+    const Index round = task % rounds, b = task / rounds / s.Hq, h = task / rounds % s.Hq;
+    const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
+    queries[size(task)] = aim_queries(buckets_of(problem.q.matrix(b, h), rotations[size(round)]),
+                                      keys[size(of_keys)], visible[size(b)], s.Lk, hashing.chunk);
+  });
+
+  std::vector<R> acc(size(checked_product(checked_product(heads, s.Lq), columns)));
+  std::vector<R> max(size(heads * s.Lq), softmax::Row<R>{}.max), sum(size(heads * s.Lq));
+  const auto head_at = [&](Index head) {
+    const Index b = head / s.Hq, h = head % s.Hq, kv = b * s.Hkv + h / s.group();
+    return LshHead<T>{problem.q.matrix(b, h),
+                      problem.k.matrix(b, h / s.group()),
+                      problem.v.matrix(b, h / s.group()),
+                      shared,
+                      static_cast<R>(problem.scale) * softmax::log2_e<R>,
+                      visible[size(b)],
+                      &keys[size(kv * rounds)],
+                      &queries[size(head * rounds)],
+                      acc.data() + head * s.Lq * columns,
+                      max.data() + head * s.Lq,
+                      sum.data() + head * s.Lq};
+  };
+  const int count = workers(heads * chunks);
+  Carver counter(nullptr);
+  LshScratch<R>(counter, cell, s, hashing);
+  const Scratch memory(counter.used() * size(count), {});
+  for (int round = 0; round < rounds; ++round) {  // chunks of a round share no query
+    parallel_for(heads * chunks, count, options.executor, [&](Index task, int worker) {
+      Carver carver(memory.begin() + counter.used() * size(worker));
+      const LshScratch<R> scratch(carver, cell, s, hashing);
+      std::fill_n(scratch.live, LshScratch<R>::rows * scratch.capacity / cell.panel,
+                  std::uint8_t{1});
+      const LshHead<T> head = head_at(task / chunks);
+      LshChunk<T>(head, cell, scratch, hashing.chunk, round).attend(task % chunks);
+    });
+  }
+  for (Index row = 0; row < heads * s.Lq; ++row) {
+    const Index b = row / s.Lq / s.Hq, h = row / s.Lq % s.Hq, i = row % s.Lq;
+    const softmax::Row<R> state{max[size(row)], sum[size(row)]};
+    const R factor = state.blind() ? R(0) : R(1) / state.sum;
+    for (Index d = 0; d < s.Dv; ++d) {
+      problem.out(b, h, i, d) = static_cast<T>(acc[size(row * columns + d)] * factor);
+    }
+    problem.lse(b, h, i) = state.lse();
+  }
+}
+
+// The common part of lsh and lsh_shared.
+template <class Q, class K, class V, class M>
+auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
+              const M& mask, bool shared, const Options& options) {
+  check_types<Q, K, V, mask::None, score::None>();
+  static_assert(sees_prefix<M>,
+                "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
+                "with &");
+  using T = ScalarOf<Q>;
+  using Traits = TraitsOf<Q>;
+  const heed::Options common = options.common();
+  const Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
+  const Hashing hashing = checked_hashing(call, wanted, shape.Lk);
+  Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
+      make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  auto problem = make_problem(q, k, v, shape, common);
+  problem.out = lift(Traits::template owned_view<T>(result.out));
+  problem.lse = lift_rows(rows_view(result.lse));
+  run_lsh(problem, hashing, visible_of_all(mask, shape), shared,
+          {options.threads, options.executor});
+  return result;
+}
+
+// Softmax attention in which each query sees only keys of its own hash bucket: in each round those
+// in the chunk of sorted keys that it falls into and in the chunk before. What several rounds find
+// counts once, as equation 7 of the paper wants.
+//
+//   q     [B, Hq,  Lq, D]     any tensor that attention takes; Hq % Hkv == 0
+//   k     [B, Hkv, Lk, D]
+//   v     [B, Hkv, Lk, Dv]
+//   mask  none, mask::causal(…), mask::padding(…), or causal & padding
+//
+// Returns {out, lse} over the keys found: exp(lse − exact lse) is the share of the softmax that
+// they hold; a row for which nothing is found is 0, its lse −inf. Queries and keys should lie near
+// each other (lsh_shared makes sure). Throws heed::Error as attention does, for rounds or a chunk
+// below 1 and for buckets that are negative or odd.
+//
+// Time O(rounds·(Lq + Lk)·(buckets + chunk)·D); scratch O(rounds·(Lq + Lk) + Lq·Dv).
+template <class Q, class K, class V, class M = mask::None>
+auto lsh(const Q& q, const K& k, const V& v, const Hashing& hashing = {}, const M& mask = {},
+         const Options& options = {}) {
+  return call_lsh("heed::approx::lsh", q, k, v, hashing, mask, false, options);
+}
+
+// The same where queries are keys too, as Reformer has it: keys are qk divided by their length, and
+// a token sees itself only where it sees nothing else (its own score is −1e5).
+//
+//   qk  [B, H, L, D]   v  [B, H, L, Dv]
+template <class Q, class V, class M = mask::None>
+auto lsh_shared(const Q& qk, const V& v, const Hashing& hashing = {}, const M& mask = {},
+                const Options& options = {}) {
+  return call_lsh("heed::approx::lsh_shared", qk, qk, v, hashing, mask, true, options);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

@@ -1,0 +1,135 @@
+// Locality-sensitive hashing of queries and keys: buckets of near directions, keys sorted by
+// bucket, and the keys that each query may look at. Kitaev et al., "Reformer: The Efficient
+// Transformer" (2020), section 2.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "heed/approx/gaussian.hpp"
+#include "heed/approx/products.hpp"
+#include "heed/approx/visible.hpp"
+
+namespace heed::approx {
+
+// The parameters of the method.
+struct Hashing {
+  Index buckets = 0;       // even; 0: about one for each chunk of keys
+  Index rounds = 4;        // of hashing; a row sees the union of what they find
+  Index chunk = 64;        // sorted keys; a query sees its own and the one before
+  std::uint64_t seed = 0;  // of the random directions, which all heads share
+};
+
+// The keys of a head in one round, sorted by bucket and then by position; padding is left out.
+struct SortedKeys {
+  std::vector<int> order;   // [keys], tokens
+  std::vector<int> place;   // [Lk], where a token stands in the order; −1 for padding
+  std::vector<int> starts;  // [buckets + 1], where a bucket begins
+};
+
+// The queries of a head in one round: which places of its keys each may look at.
+struct AimedQueries {
+  std::vector<int> low, size;  // [Lq], places [low, low + size), of one bucket and two chunks
+  std::vector<int> order;      // those that see any, by chunk
+  std::vector<int> starts;     // [chunks + 1], where the queries of a chunk of keys begin
+};
+
+inline namespace HEED_ABI {
+
+// Directions of one round, [buckets / 2, D].
+template <class R>
+std::vector<R> random_rotation(Index buckets, Index D, std::uint64_t seed, Index round) {
+  std::vector<R> rows(static_cast<std::size_t>(checked_product(buckets / 2, D)));
+  for (std::size_t n = 0; n < rows.size(); ++n) {
+    rows[n] = static_cast<R>(
+        gaussian(seed, static_cast<Index>(n), static_cast<std::uint32_t>(16 + round)));
+  }
+  return rows;
+}
+
+// The bucket of each row of x [L, D]: argmax of [xR, −xR]. Equation 2's h. The first direction of
+// equals.
+template <class R, class T>
+std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rotation) {
+  constexpr Index block = 256;
+  const Index L = x.extent[0], D = x.extent[1];
+  const auto half = static_cast<Index>(rotation.size()) / D;
+  std::vector<int> buckets(static_cast<std::size_t>(L));
+  std::vector<R> turned(static_cast<std::size_t>(block * half));
+  for (Index first = 0; first < L; first += block) {
+    const Index count = std::min(block, L - first);
+    const std::vector<R> rows = rows_as<R>(slice(x, first, count));
+    multiply<R>(matrix_of(rows.data(), count, D), matrix_of(rotation.data(), half, D),
+                matrix_of(turned.data(), count, half));
+    for (Index r = 0; r < count; ++r) {
+      const R* row = turned.data() + r * half;
+      Index best = 0;
+      for (Index n = 1; n < half; ++n) {
+        if (std::abs(row[n]) > std::abs(row[best])) best = n;
+      }
+      buckets[static_cast<std::size_t>(first + r)] =
+          static_cast<int>(row[best] < R(0) ? half + best : best);
+    }
+  }
+  return buckets;
+}
+
+// Keys [0, length) by bucket, each bucket in ascending order.
+inline SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index bucket_count) {
+  SortedKeys keys{std::vector<int>(static_cast<std::size_t>(length)),
+                  std::vector<int>(buckets.size(), -1),
+                  std::vector<int>(static_cast<std::size_t>(bucket_count + 1))};
+  for (Index j = 0; j < length; ++j) {
+    ++keys.starts[static_cast<std::size_t>(buckets[static_cast<std::size_t>(j)] + 1)];
+  }
+  std::partial_sum(keys.starts.begin(), keys.starts.end(), keys.starts.begin());
+  std::vector<int> next = keys.starts;
+  for (std::size_t j = 0; j < static_cast<std::size_t>(length); ++j) {
+    const int place = next[static_cast<std::size_t>(buckets[j])]++;
+    keys.place[j] = place;
+    keys.order[static_cast<std::size_t>(place)] = static_cast<int>(j);
+  }
+  return keys;
+}
+
+// A query aims at the last key of its bucket that is not behind it, or the first; it sees those of
+// its bucket in that key's chunk and the chunk before.
+inline AimedQueries aim_queries(const std::vector<int>& buckets, const SortedKeys& keys,
+                                const Visible& visible, Index Lk, Index chunk) {
+  const std::size_t Lq = buckets.size();
+  const auto chunks =
+      (keys.order.size() + static_cast<std::size_t>(chunk) - 1) / static_cast<std::size_t>(chunk);
+  AimedQueries queries{
+      std::vector<int>(Lq), std::vector<int>(Lq), {}, std::vector<int>(chunks + 1)};
+  std::vector<int> chunk_of(Lq, -1);
+  for (std::size_t i = 0; i < Lq; ++i) {
+    const auto bucket = static_cast<std::size_t>(buckets[i]);
+    const int begin = keys.starts[bucket], end = keys.starts[bucket + 1];
+    if (begin == end) continue;
+    const auto at = static_cast<Index>(i);
+    const Index position = visible.causal ? at + visible.offset : at * Lk / static_cast<Index>(Lq);
+    const auto behind =
+        std::upper_bound(keys.order.begin() + begin, keys.order.begin() + end, position);
+    const Index aim = std::max<Index>(begin, behind - keys.order.begin() - 1);
+    const Index low = std::max<Index>(begin, (aim / chunk - 1) * chunk);
+    const Index high = std::min<Index>(end, (aim / chunk + 1) * chunk);
+    queries.low[i] = static_cast<int>(low);
+    queries.size[i] = static_cast<int>(high - low);
+    chunk_of[i] = static_cast<int>(aim / chunk);
+    ++queries.starts[static_cast<std::size_t>(aim / chunk + 1)];
+  }
+  std::partial_sum(queries.starts.begin(), queries.starts.end(), queries.starts.begin());
+  queries.order.resize(static_cast<std::size_t>(queries.starts.back()));
+  std::vector<int> next = queries.starts;
+  for (std::size_t i = 0; i < Lq; ++i) {
+    if (chunk_of[i] < 0) continue;
+    const int place = next[static_cast<std::size_t>(chunk_of[i])]++;
+    queries.order[static_cast<std::size_t>(place)] = static_cast<int>(i);
+  }
+  return queries;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

@@ -1,0 +1,259 @@
+// One chunk of sorted keys against the queries that aim at it, in one round.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "heed/approx/lsh_buckets.hpp"
+#include "heed/core/scratch.hpp"
+#include "heed/softmax/online.hpp"
+
+namespace heed::approx {
+
+// One head of one batch: everything that its rounds read, and the running softmax of its rows.
+template <class T>
+struct LshHead {
+  using R = Accum<T>;
+
+  View<const T, 2> q, k, v;
+  bool shared;  // k is q, and keys are to have length 1
+  R scale;      // times log2 e
+  Visible visible;
+  const SortedKeys* keys;       // [rounds]
+  const AimedQueries* queries;  // [rounds]
+  R* acc;                       // [Lq, columns]
+  R* max;                       // [Lq]
+  R* sum;                       // [Lq]
+};
+
+// What a worker needs: `rows` queries and two chunks of keys at a time.
+template <class R>
+struct LshScratch {
+  static constexpr Index rows = 96;  // a multiple of every group
+
+  R* q;                // [rows, D]
+  R* key_rows;         // [2·chunk, D]
+  R* kt;               // [panels, D, panel]
+  R* value_rows;       // [2·chunk, Dv]
+  R* v;                // [columns / panel, capacity, panel]
+  R* scores;           // [groups, panels, rows, panel]
+  R* acc;              // [groups, columns / panel, rows, panel]
+  R* max;              // [rows]
+  R* sum;              // [rows]
+  int* tokens;         // [capacity], of the keys; behind the last a token that nobody sees
+  int* places;         // [rounds, capacity]
+  std::uint8_t* live;  // [groups, panels], all 1
+  std::uint8_t* seen;  // as scores
+  Index capacity;      // of keys, in whole panels
+
+  [[gnu::always_inline]] LshScratch(Carver& carver, const simd::Geometry& cell, const Shape& shape,
+                                    const Hashing& hashing)
+      : capacity(cell.panels(2 * hashing.chunk) * cell.panel) {
+    const Index columns = cell.columns(shape.Dv);
+    q = carver.array<R>(checked_product(rows, shape.D));
+    key_rows = carver.array<R>(checked_product(capacity, shape.D));
+    kt = carver.array<R>(checked_product(capacity, shape.D));
+    value_rows = carver.array<R>(checked_product(capacity, shape.Dv));
+    v = carver.array<R>(checked_product(capacity, columns));
+    scores = carver.array<R>(checked_product(rows, capacity));
+    acc = carver.array<R>(checked_product(rows, columns));
+    max = carver.array<R>(rows);
+    sum = carver.array<R>(rows);
+    tokens = carver.array<int>(capacity);
+    places = carver.array<int>(checked_product(hashing.rounds, capacity));
+    live = carver.array<std::uint8_t>(rows * capacity / cell.panel);
+    seen = carver.array<std::uint8_t>(rows * capacity);
+  }
+};
+
+// Which scores of a cell count, and how; compiled for each instruction set.
+template <class R>
+struct LshCell {
+  static constexpr R own_score = R(-1e5) * softmax::log2_e<R>;  // the paper's, of a token to itself
+
+  const int* tokens;
+  const int* places;  // [rounds, capacity]
+  Index capacity;
+
+  // A row: its token, how many keys its mask shows, and where it looks in each round up to this.
+  struct Row {
+    int query, visible, round;
+    const AimedQueries* queries;
+    bool shared;
+  };
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* s, const Row& row) const {
+    simd::Array<int, Panel> hidden;
+    for (int c = 0; c < Panel; ++c) hidden[c] = tokens[c] < row.visible ? 0 : 1;
+    for (int round = 0; round <= row.round; ++round) {
+      const auto at = static_cast<std::size_t>(row.query);
+      const auto low = static_cast<unsigned>(row.queries[round].low[at]);
+      const auto size = static_cast<unsigned>(row.queries[round].size[at]);
+      const int* place = places + round * capacity;
+      const int wanted = round == row.round ? 1 : 0;  // what an earlier round found is done
+      for (int c = 0; c < Panel; ++c) {
+        const int inside = static_cast<unsigned>(place[c]) - low < size ? 1 : 0;
+        hidden[c] |= inside ^ wanted;
+      }
+    }
+    for (int c = 0; c < Panel; ++c) {
+      const bool own = row.shared && tokens[c] == row.query;
+      s[c] = mask_if(hidden[c] != 0, select(own, own_score, s[c]));
+    }
+  }
+};
+
+// Chunk `chunk` of a round's keys and the chunk before it, packed, and the queries that see them.
+template <class T>
+class LshChunk {
+ public:
+  using R = Accum<T>;
+
+  LshChunk(const LshHead<T>& head, const simd::Geometry& cell, const LshScratch<R>& scratch,
+           Index chunk_size, int round)
+      : head_(head), cell_(cell), scratch_(scratch), chunk_size_(chunk_size), round_(round) {}
+
+  void attend(Index chunk) {
+    const AimedQueries& queries = head_.queries[round_];
+    const auto at = static_cast<std::size_t>(chunk);
+    if (at + 1 >= queries.starts.size()) return;
+    const Index begin = queries.starts[at], end = queries.starts[at + 1];
+    if (begin == end) return;
+    load_keys(chunk);
+    for (Index first = begin; first < end; first += LshScratch<R>::rows) {
+      attend_rows(queries.order.data() + first, std::min<Index>(LshScratch<R>::rows, end - first));
+    }
+  }
+
+ private:
+  void load_keys(Index chunk) {
+    const SortedKeys& keys = head_.keys[round_];
+    const Index first = std::max<Index>(0, (chunk - 1) * chunk_size_);
+    const auto all = static_cast<Index>(keys.order.size());
+    count_ = static_cast<int>(std::min((chunk + 1) * chunk_size_, all) - first);
+    const Index D = head_.k.extent[1], Dv = head_.v.extent[1];
+    const auto& kernels = simd::kernels<T>(isa());
+    std::fill_n(scratch_.tokens, scratch_.capacity, std::numeric_limits<int>::max());
+    for (Index c = 0; c < count_; ++c) {
+      const int token = keys.order[static_cast<std::size_t>(first + c)];
+      scratch_.tokens[c] = token;
+      for (int round = 0; round <= round_; ++round) {
+        scratch_.places[round * scratch_.capacity + c] =
+            head_.keys[round].place[static_cast<std::size_t>(token)];
+      }
+      R* key = scratch_.key_rows + c * D;
+      kernels.load_rows(slice(head_.k, token, 1), 1, R(1), key);
+      if (head_.shared) normalise(key, D);
+      kernels.load_rows(slice(head_.v, token, 1), 1, R(1), scratch_.value_rows + c * Dv);
+    }
+    for (int round = 0; round <= round_; ++round) {
+      std::fill(scratch_.places + round * scratch_.capacity + count_,
+                scratch_.places + (round + 1) * scratch_.capacity, -1);
+    }
+    const simd::Kernels<R>& wide = simd::kernels<R>(isa());
+    wide.pack_keys({scratch_.key_rows, {count_, D}, {D, 1}}, count_, scratch_.kt);
+    finite_ = wide.pack_values({scratch_.value_rows, {count_, Dv}, {Dv, 1}}, count_,
+                               scratch_.capacity, scratch_.v);
+  }
+
+  static void normalise(R* key, Index D) {
+    R squares = 0;
+    for (Index d = 0; d < D; ++d) squares += key[d] * key[d];
+    const R factor = squares == R(0) ? R(0) : R(1) / std::sqrt(squares);
+    for (Index d = 0; d < D; ++d) key[d] *= factor;
+  }
+
+  // Some rows: their running softmax comes in, takes these keys, and goes back.
+  void attend_rows(const int* tokens, Index count) {
+    const Index D = head_.q.extent[1];
+    const Index rows = cell_.groups(count) * cell_.rows;
+    for (Index r = 0; r < count; ++r) {
+      simd::kernels<T>(isa()).load_rows(slice(head_.q, tokens[r], 1), 1, head_.scale,
+                                        scratch_.q + r * D);
+    }
+    std::fill(scratch_.q + count * D, scratch_.q + rows * D, R(0));
+    exchange_states<true>(tokens, count);
+    const simd::Strip<R> strip = this->strip(count);
+    const simd::Kernels<R>& kernels = simd::kernels<R>(isa());
+    kernels.dots(strip);
+    for (Index r = 0; r < rows; ++r) mask_row(strip, r, r < count ? tokens[r] : -1);
+    if (!finite_) {
+      const Index size = rows * strip.panels * cell_.panel;
+      for (Index n = 0; n < size; ++n) scratch_.seen[n] = is_masked(scratch_.scores[n]) ? 0 : 1;
+    }
+    kernels.softmax(strip);
+    if (finite_) {
+      kernels.accumulate(strip);
+    } else {
+      kernels.accumulate_seen(strip, scratch_.seen);
+    }
+    exchange_states<false>(tokens, count);
+  }
+
+  simd::Strip<R> strip(Index count) const {
+    simd::Strip<R> strip;
+    strip.queries = static_cast<int>(count);
+    strip.groups = static_cast<int>(cell_.groups(count));
+    strip.panels = static_cast<int>(cell_.panels(count_));
+    strip.keys = count_;
+    strip.D = head_.q.extent[1];
+    strip.columns = cell_.columns(head_.v.extent[1]);
+    strip.capacity = scratch_.capacity;
+    strip.q = scratch_.q;
+    strip.kt = scratch_.kt;
+    strip.v = scratch_.v;
+    strip.live = scratch_.live;
+    strip.scores = scratch_.scores;
+    strip.acc = scratch_.acc;
+    strip.max = scratch_.max;
+    strip.sum = scratch_.sum;
+    return strip;
+  }
+
+  void mask_row(const simd::Strip<R>& strip, Index r, int token) const {
+    const auto mask = simd::rewriter<R, LshCell<R>, typename LshCell<R>::Row>(isa());
+    const auto visible = static_cast<int>(token < 0 ? 0 : head_.visible.keys(token));
+    const typename LshCell<R>::Row row{std::max(token, 0), visible, round_, head_.queries,
+                                       head_.shared};
+    for (Index p = 0; p < strip.panels; ++p) {
+      const Index at = (r / cell_.rows * strip.panels + p) * cell_.rows + r % cell_.rows;
+      mask(
+          {scratch_.tokens + p * cell_.panel, scratch_.places + p * cell_.panel, scratch_.capacity},
+          strip.scores + at * cell_.panel, row);
+    }
+  }
+
+  // Rows of the head in and out of the order of a strip.
+  template <bool In>
+  void exchange_states(const int* tokens, Index count) const {
+    const Index columns = cell_.columns(head_.v.extent[1]);
+    if (In) {
+      const Index rows = cell_.groups(count) * cell_.rows;
+      std::fill_n(scratch_.acc, rows * columns, R(0));
+      std::fill_n(scratch_.max, rows, softmax::Row<R>{}.max);
+      std::fill_n(scratch_.sum, rows, R(0));
+    }
+    const auto copy = [](R* inside, R* outside, Index numbers) {
+      std::copy_n(In ? outside : inside, numbers, In ? inside : outside);
+    };
+    for (Index r = 0; r < count; ++r) {
+      copy(scratch_.max + r, head_.max + tokens[r], 1);
+      copy(scratch_.sum + r, head_.sum + tokens[r], 1);
+      for (Index d = 0; d < columns; d += cell_.panel) {
+        copy(scratch_.acc + cell_.place(r, d, columns), head_.acc + tokens[r] * columns + d,
+             std::min<Index>(cell_.panel, columns - d));
+      }
+    }
+  }
+
+  const LshHead<T>& head_;
+  const simd::Geometry& cell_;
+  const LshScratch<R>& scratch_;
+  Index chunk_size_;
+  int round_;
+  int count_ = 0;
+  bool finite_ = true;
+};
+
+}  // namespace heed::approx

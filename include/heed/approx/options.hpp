@@ -1,0 +1,31 @@
+// What approximations take besides their own parameters, and what those without a log-sum-exp give.
+#pragma once
+
+#include "heed/attention/options.hpp"
+
+namespace heed::approx {
+
+struct Options {
+  std::optional<double> scale = {};  // default 1/sqrt(D)
+  int threads = 0;                   // 0: as many as the executor or OpenMP has
+  Executor* executor = nullptr;      // the user's pool
+
+  heed::Options common() const {
+    return {.scale = scale, .threads = threads, .executor = executor};
+  }
+};
+
+// Of methods that have no scale: how to run a call, never what it computes.
+struct RunOptions {
+  int threads = 0;               // 0: as many as the executor or OpenMP has
+  Executor* executor = nullptr;  // the user's pool
+
+  heed::Options common() const { return {.threads = threads, .executor = executor}; }
+};
+
+template <class Out>
+struct Output {
+  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
+};
+
+}  // namespace heed::approx

@@ -1,0 +1,124 @@
+// How sums over prefixes of the keys are cut: into spans whose sums are computed apart, blocks of
+// queries, and chunks that are worked on at a time.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/approx/visible.hpp"
+#include "heed/core/parallel.hpp"
+#include "heed/core/scratch.hpp"
+#include "heed/simd/strip.hpp"
+
+namespace heed::approx {
+
+struct PrefixPlan {
+  static constexpr Index chunk = 64;   // keys, or queries, at a time; a multiple of every panel
+  static constexpr Index span = 1024;  // keys of a sum, queries of a task
+
+  simd::Geometry cell{};
+  Index features = 0;  // F
+  Index columns = 0;   // of a value and the 1 behind it, in whole registers
+  Index spans = 0;     // of keys
+  Index blocks = 0;    // of queries, of each head
+
+  Index state() const { return checked_product(cell.groups(features) * cell.rows, columns); }
+};
+
+// A run of whole panels of numbers.
+struct Panels {
+  Index count;
+};
+
+// Σ_j φ(k_j) [v_j, 1] over some keys, times 2^−exponent.
+template <class R>
+struct PrefixState {
+  R* sum;  // [groups of features, columns / panel, rows, panel], as simd::Strip::acc
+  R exponent;
+};
+
+// What one worker needs. R is the type of sums.
+template <class R>
+struct PrefixScratch {
+  R* key_rows;       // [chunk, F] and a panel
+  R* key_exponents;  // [chunk]
+  R* keys;           // [panels of the chunk, F, panel] and a group more
+  R* value_rows;     // [panel, Dv + 1]
+  R* values;         // [panels of the chunk, columns / panel, panel, panel]
+  R* query_rows;     // [chunk in groups, F] and a panel
+  R* exponents;      // [chunk in groups], of queries
+  R* tops;           // [chunk in groups], the largest exponent that a row sees
+  R* query_cells;    // [groups of the chunk, panels of F, rows, panel]
+  R* state;          // [columns / panel, F, panel]: a PrefixState as values
+  R* sum;            // the same as it is summed
+  R* scores;         // [groups of the chunk, 1, rows, panel]
+  R* acc;            // [groups of the chunk, columns / panel, rows, panel]
+  R* map;            // what φ needs
+  std::uint8_t* live;
+  std::uint8_t* some;
+  std::uint8_t* seen;
+
+  [[gnu::always_inline]] PrefixScratch(Carver& carver, const PrefixPlan& plan, Index Dv,
+                                       Index map_size) {
+    const simd::Geometry& cell = plan.cell;
+    const Index F = plan.features, chunk = PrefixPlan::chunk;
+    const Index rows = cell.groups(chunk) * cell.rows;
+    const Index row_numbers = checked_sum(checked_product(rows, F), cell.panel);
+    key_rows = carver.array<R>(row_numbers);
+    key_exponents = carver.array<R>(chunk);
+    keys = carver.array<R>(checked_product(F + cell.rows, chunk));
+    value_rows = carver.array<R>(checked_product(cell.panel, Dv + 1));
+    values = carver.array<R>(checked_product(plan.columns, chunk));
+    query_rows = carver.array<R>(row_numbers);
+    exponents = carver.array<R>(rows);
+    tops = carver.array<R>(rows);
+    query_cells = carver.array<R>(checked_product(cell.panels(F) * cell.panel, rows));
+    state = carver.array<R>(checked_product(F, plan.columns));
+    sum = carver.array<R>(plan.state());
+    scores = carver.array<R>(rows * cell.panel);
+    acc = carver.array<R>(checked_product(rows, plan.columns));
+    map = carver.array<R>(map_size);
+    live = carver.array<std::uint8_t>(live_cells(plan));
+    some = carver.array<std::uint8_t>(cell.groups(chunk));
+    seen = carver.array<std::uint8_t>(rows * cell.panel);
+  }
+
+  // Before its first use: where no mask stands in between, every cell is live.
+  void clear(const PrefixPlan& plan) const { std::fill_n(live, live_cells(plan), std::uint8_t{1}); }
+
+ private:
+  static Index live_cells(const PrefixPlan& plan) {
+    const simd::Geometry& cell = plan.cell;
+    return std::max(cell.groups(PrefixPlan::chunk) * cell.panels(plan.features),
+                    cell.groups(plan.features));
+  }
+};
+
+inline namespace HEED_ABI {
+
+inline PrefixPlan prefix_plan(const Shape& shape, const simd::Geometry& cell, Index features) {
+  constexpr Index span = PrefixPlan::span;
+  PrefixPlan plan;
+  plan.cell = cell;
+  plan.features = features;
+  plan.columns = cell.columns(shape.Dv + 1);
+  plan.spans = (shape.Lk + span - 1) / span;
+  plan.blocks = (shape.Lq + span - 1) / span + 1;
+  return plan;
+}
+
+// Queries [begin, end) of block n: blocks end where spans of keys do, so that a block goes on from
+// the sum of the spans before it.
+struct QueryBlock {
+  Index begin, end;
+};
+
+constexpr QueryBlock query_block(const Visible& visible, Index Lq, Index n) {
+  constexpr Index span = PrefixPlan::span;
+  const Index offset = visible.causal ? visible.offset : 0;
+  const Index shift = (offset % span + span) % span;
+  return {std::clamp<Index>(n * span - shift, 0, Lq),
+          std::clamp<Index>((n + 1) * span - shift, 0, Lq)};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

@@ -1,0 +1,98 @@
+// Products of small and tall matrices on the kernels of layers: bits depend on the operands alone,
+// which Eigen's products, cut by the number of threads, do not promise.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "heed/attention/flash_task.hpp"
+#include "heed/core/view.hpp"
+#include "heed/simd/kernels.hpp"
+
+namespace heed::approx {
+
+inline namespace HEED_ABI {
+
+template <class T>
+constexpr View<T, 2> transposed(const View<T, 2>& x) {
+  return {x.data, {x.extent[1], x.extent[0]}, {x.stride[1], x.stride[0]}};
+}
+
+// A packed row-major matrix.
+template <class T>
+constexpr View<T, 2> matrix_of(T* data, Index rows, Index columns) {
+  return {data, {rows, columns}, {columns, 1}};
+}
+
+// y = x wᵀ, each number one sum in ascending order.
+//
+//   x  [n, depth]   w  [m, depth]   any strides
+//   y  [n, m]       written
+//
+// On the calling thread. Time O(n·m·depth); scratch O(m·depth).
+template <class R>
+void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R, 2>& y) {
+  const simd::LayerKernels<R>& kernels = simd::layer_kernels<R>(isa());
+  const simd::Geometry& cell = kernels.geometry;
+  const Index n = x.extent[0], m = w.extent[0], depth = x.extent[1];
+  const Index room = 16 * cell.rows, panel = cell.panel;
+  const auto numbers = [](Index count) { return static_cast<std::size_t>(count); };
+  std::vector<R> packed_w(numbers(checked_product(cell.panels(m) * panel, depth)));
+  std::vector<R> packed_x(numbers(checked_product(room, depth))), sums(numbers(room * panel));
+  std::vector<R*> rows(numbers(room));
+  for (Index p = 0; p < m; p += panel) {
+    kernels.pack_weight(slice(w, p, std::min(panel, m - p)), packed_w.data() + p * depth);
+  }
+  for (Index first = 0; first < n; first += room) {
+    const Index count = std::min(room, n - first);
+    kernels.pack_rows(slice(x, first, count), 0, room, packed_x.data());
+    for (Index r = 0; r < count; ++r) rows[numbers(r)] = y.data + (first + r) * y.stride[0];
+    for (Index p = 0; p < m; p += panel) {
+      kernels.multiply(packed_x.data(), count, room, depth, packed_w.data() + p * depth,
+                       sums.data());
+      kernels.finish(
+          sums.data(), count,
+          {rows.data(), y.stride[1], p, std::min(panel, m - p), nullptr, simd::Curve::none});
+    }
+  }
+}
+
+// Rows of any type as R, row-major.
+template <class R, class T>
+std::vector<R> rows_as(const View<const T, 2>& x) {
+  std::vector<R> rows(static_cast<std::size_t>(checked_product(x.extent[0], x.extent[1])));
+  if constexpr (std::is_same_v<R, Accum<T>>) {
+    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(x.extent[0]), R(1), rows.data());
+  } else {
+    R* to = rows.data();
+    for (Index r = 0; r < x.extent[0]; ++r) {
+      for (Index d = 0; d < x.extent[1]; ++d) *to++ = static_cast<R>(x(r, d));
+    }
+  }
+  return rows;
+}
+
+// sum = xᵀ w, in R: blocks of 256 rows are summed apart and added up in ascending order.
+//
+//   x    [L, n]   w  [L, m]   any strides and types
+//   sum  [n, m]   written, row-major
+//
+// On the calling thread. Time O(L·n·m); scratch O(n + m).
+template <class R, class T>
+void multiply_columns(const View<const T, 2>& x, const View<const T, 2>& w, R* sum) {
+  constexpr Index block = 256;
+  const Index n = x.extent[1], m = w.extent[1];
+  std::vector<R> part(static_cast<std::size_t>(checked_product(n, m)));
+  std::fill_n(sum, n * m, R(0));
+  for (Index first = 0; first < x.extent[0]; first += block) {
+    const Index count = std::min(block, x.extent[0] - first);
+    const std::vector<R> of_x = rows_as<R>(slice(x, first, count));
+    const std::vector<R> of_w = rows_as<R>(slice(w, first, count));
+    multiply<R>(transposed(matrix_of(of_x.data(), count, n)),
+                transposed(matrix_of(of_w.data(), count, m)), matrix_of(part.data(), n, m));
+    for (Index at = 0; at < n * m; ++at) sum[at] += part[static_cast<std::size_t>(at)];
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

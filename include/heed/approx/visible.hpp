@@ -1,0 +1,74 @@
+// Masks under which a query sees a prefix of the keys: none, causal, padding, or both. They are all
+// that sums over prefixes can serve.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "heed/mask/causal.hpp"
+#include "heed/mask/combine.hpp"
+#include "heed/mask/padding.hpp"
+
+namespace heed::approx {
+
+// Query i of a batch sees the keys [0, keys(i)).
+struct Visible {
+  Index length;  // keys that are no padding
+  Index offset;  // position of query 0 among the keys
+  bool causal;
+
+  constexpr Index keys(Index i) const {
+    return causal ? std::clamp<Index>(i + offset + 1, 0, length) : length;
+  }
+};
+
+inline namespace HEED_ABI {
+
+constexpr Visible visible(const mask::None&, const Shape& shape, Index) {
+  return {shape.Lk, 0, false};
+}
+constexpr Visible visible(const mask::Causal& causal, const Shape& shape, Index) {
+  return {shape.Lk, mask::query_0_position(causal.alignment, shape), true};
+}
+constexpr Visible visible(const mask::Padding& padding, const Shape&, Index b) {
+  return {padding.lengths[b], 0, false};
+}
+
+template <class A, class B>
+constexpr Visible visible(const mask::And<A, B>& both, const Shape& shape, Index b) {
+  const Visible first = visible(both.a, shape, b);
+  const Visible second = visible(both.b, shape, b);
+  return {std::min(first.length, second.length), first.offset + second.offset,
+          first.causal || second.causal};
+}
+
+// What `mask` shows of each batch, [B].
+template <class M>
+std::vector<Visible> visible_of_all(const M& mask, const Shape& shape) {
+  std::vector<Visible> all(static_cast<std::size_t>(shape.B));
+  for (Index b = 0; b < shape.B; ++b) {
+    all[static_cast<std::size_t>(b)] = visible(mask, shape, b);
+  }
+  return all;
+}
+
+}  // namespace HEED_ABI
+
+// Masks of padding alone.
+template <class M>
+inline constexpr bool only_pads = false;
+template <>
+inline constexpr bool only_pads<mask::None> = true;
+template <>
+inline constexpr bool only_pads<mask::Padding> = true;
+
+template <class M>
+inline constexpr bool sees_prefix = only_pads<M>;
+template <>
+inline constexpr bool sees_prefix<mask::Causal> = true;
+template <>
+inline constexpr bool sees_prefix<mask::And<mask::Causal, mask::Padding>> = true;
+template <>
+inline constexpr bool sees_prefix<mask::And<mask::Padding, mask::Causal>> = true;
+
+}  // namespace heed::approx

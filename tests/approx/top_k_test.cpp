@@ -1,0 +1,222 @@
+// Top-k attention against a twin that sorts all scores of a row, and against exact attention.
+#include "heed/approx/top_k.hpp"
+
+#include <numeric>
+
+#include "approx/twins.hpp"
+#include "heed/approx/compare.hpp"
+
+namespace heed {
+namespace {
+
+using test::Inputs;
+using test::Layout;
+
+// Multiples of 1/4 between −1 and 1: every dot of such numbers is exact in float, so that scores
+// are equal where they should be.
+template <class T>
+Inputs<T> on_grid(const Shape& shape, Layout layout, std::uint64_t seed) {
+  Inputs<T> in(shape, layout, seed);
+  for (View<T, 4> x : {in.q.view(), in.k.view()}) {
+    for (Index b = 0; b < x.extent[0]; ++b) {
+      for (Index h = 0; h < x.extent[1]; ++h) {
+        for (Index i = 0; i < x.extent[2]; ++i) {
+          for (Index d = 0; d < x.extent[3]; ++d) {
+            T& value = x(b, h, i, d);
+            value =
+                static_cast<T>(static_cast<float>(std::round(4 * static_cast<double>(value)) / 4));
+          }
+        }
+      }
+    }
+  }
+  return in;
+}
+
+// Attention with all but the best `keep` keys of a row masked: a row's scores are sorted, equal
+// ones by key. `score` and `mask` as in the call.
+template <class T, class M, class S>
+auto twin(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mask,
+          const S& the_score) {
+  const auto all = reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview());
+  std::vector<bool> kept(static_cast<std::size_t>(shape.B * shape.Hq * shape.Lq * shape.Lk));
+  const auto at = [&](Index b, Index h, Index i, Index j) {
+    return static_cast<std::size_t>(((b * shape.Hq + h) * shape.Lq + i) * shape.Lk + j);
+  };
+  for (Index b = 0; b < shape.B; ++b) {
+    for (Index h = 0; h < shape.Hq; ++h) {
+      const auto mask = mask::bind(as_mask(the_mask), shape, b, h);
+      const auto score = score::bind(as_score(the_score), shape, b, h);
+      for (int i = 0; i < shape.Lq; ++i) {
+        std::vector<int> order;
+        for (int j = 0; j < shape.Lk; ++j) {
+          if (mask.allows(i, j)) order.push_back(j);
+        }
+        std::stable_sort(order.begin(), order.end(), [&](int a, int c) {
+          return score.value(all.scores(b, h, i, a), i, a) >
+                 score.value(all.scores(b, h, i, c), i, c);
+        });
+        for (std::size_t n = 0; n < order.size() && static_cast<Index>(n) < keep; ++n) {
+          kept[at(b, h, i, order[n])] = true;
+        }
+      }
+    }
+  }
+  const auto selected = [&](int b, int h, int i, int j) { return bool{kept[at(b, h, i, j)]}; };
+  return reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview(), selected,
+                                      the_score);
+}
+
+template <class T, class M = mask::None, class S = score::None>
+void check(const Shape& shape, Index keep, Layout layout, const M& mask = {}, const S& score = {}) {
+  CAPTURE(test::name_of(shape), keep, static_cast<int>(layout));
+  const Inputs<T> in = on_grid<T>(shape, layout, 5);
+  const auto truth = twin(in, shape, keep, mask, score);
+  const auto result = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), keep, mask, score);
+  const double sums =
+      test::unit_roundoff<Accum<T>>() * (16 + 8 * test::max_magnitude(truth.scores));
+  REQUIRE(test::max_difference(result.out, truth.out) <=
+          sums + (sizeof(T) < 4 ? test::unit_roundoff<T>() : 0));
+  REQUIRE(test::max_difference(result.lse, truth.lse) <= sums * 4);
+}
+
+}  // namespace
+
+TEST_CASE("top-k meets its twin at every length and k, ties to the first key") {
+  const mask::any masks[] = {mask::None{}, mask::causal(), mask::bigbird(8, 1, 2, 3),
+                             [](int i, int j) { return i % 3 != 0 && j % 2 == 0; }};
+  Index turn = 0;
+  for (const Index Lq : {0, 1, 5, 70}) {
+    for (const Index Lk : {0, 1, 2, 63, 64, 65, 300}) {
+      for (const Index keep : {0, 1, 2, 31, 64, 65, 200, 299, 300, 1000}) {
+        const Shape shape{1, 4, 2, Lq, Lk, turn % 3 == 0 ? 16 : 5, turn % 2 == 0 ? 16 : 7, 4};
+        check<float>(shape, keep, static_cast<Layout>(turn % 3), masks[turn % 4]);
+        ++turn;
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("top-k of another type meets its twin", "", double, Half, BFloat16) {
+  const mask::any causal = mask::causal();
+  check<TestType>({2, 4, 1, 50, 400, 12, 20, 4}, 9, Layout::blhd, causal);
+}
+
+TEST_CASE("top-k keeps the best of modified scores") {
+  const std::vector<float> slopes = score::alibi_slopes(4);
+  const mask::any causal = mask::causal();
+  for (const Index keep : {1, 17, 100}) {
+    check<float>({1, 4, 2, 90, 300, 16, 8, 4}, keep, Layout::packed, causal, score::alibi(slopes));
+  }
+}
+
+TEST_CASE("top-k of random numbers keeps what double keeps") {
+  const Shape shape{1, 2, 1, 200, 3000, 16, 8, 4};
+  const Inputs<double> in(shape, Layout::packed, 8, 2);
+  const auto truth = twin(in, shape, 40, mask::None{}, score::None{});
+  const auto result = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 40);
+  CHECK(test::max_difference(result.out, truth.out) <= 1e-13);
+  CHECK(test::max_difference(result.lse, truth.lse) <= 1e-13);
+}
+
+TEST_CASE("k at or beyond the keys is exact attention, and more keys are never further off") {
+  const Shape shape{1, 2, 1, 60, 130, 16, 8, 4};
+  const Inputs<float> in(shape, Layout::packed, 8, 2);
+  const auto exact = attention(in.q.cview(), in.k.cview(), in.v.cview(), mask::causal());
+  const auto all = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 130, mask::causal());
+  CHECK(test::same_bits(all.out, exact.out));
+  CHECK(test::same_bits(all.lse, exact.lse));
+  Tensor3<float> before = exact.lse;
+  before.setConstant(-1e30f);
+  for (Index keep = 1; keep < 130; keep += 8) {
+    const auto some = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), keep, mask::causal());
+    for (Index n = 0; n < before.size(); ++n) {
+      CHECK(some.lse.data()[n] >= before.data()[n]);
+      CHECK(some.lse.data()[n] <= exact.lse.data()[n] + 1e-5f);
+    }
+    before = some.lse;
+  }
+}
+
+TEST_CASE("scales of top-k that turn scores around or level them") {
+  const Shape shape{1, 1, 1, 20, 90, 8, 4, 4};
+  Inputs<float> in = on_grid<float>(shape, Layout::packed, 4);
+  const auto run = [&](double scale, const auto& score) {
+    return approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 7, {}, score, {.scale = scale});
+  };
+  const auto same = [](float s, int, int) { return s; };  // takes the path of modified scores
+  for (const double scale : {-0.25, 0.0, 0.5}) {
+    const auto plain = run(scale, score::None{});
+    const auto modified = run(scale, same);
+    CHECK(test::max_difference(plain.out, modified.out) <= 1e-6);
+    CHECK(test::max_difference(plain.lse, modified.lse) <= 1e-6);
+  }
+  // Level scores keep the first seven keys.
+  const auto level = run(0, score::None{});
+  float mean = 0;
+  for (Index j = 0; j < 7; ++j) mean += in.v.cview()(0, 0, j, 2) / 7;
+  CHECK(level.out(0, 0, 3, 2) == Approx(mean).margin(1e-6));
+}
+
+TEST_CASE("top-k has the same bits for any number of threads") {
+  const Shape shape{2, 4, 2, 300, 700, 16, 12, 4};
+  const Inputs<float> in(shape, Layout::packed, 5);
+  test::ThreadPerWorker pool;
+  const auto run = [&](int threads, Executor* executor) {
+    return approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 24, mask::causal(), {},
+                         {.threads = threads, .executor = executor});
+  };
+  const auto one = run(1, nullptr);
+  for (const int threads : {2, 3, 5}) {
+    const auto many = run(threads, &pool);
+    CHECK(test::same_bits(one.out, many.out));
+    CHECK(test::same_bits(one.lse, many.lse));
+  }
+}
+
+TEST_CASE("NaN or inf behind a mask changes no bit of top-k") {
+  const Shape shape{1, 2, 1, 70, 150, 16, 16, 4};
+  const Inputs<float> clean(shape, Layout::packed, 3);
+  const auto sees = [](int, int j) { return j != 5 && j != 77 && j < 140; };
+  for (const float poison : {test::nan, -test::nan, test::inf, -test::inf}) {
+    Inputs<float> dirty = clean;
+    for (const Index j : {5, 77, 145}) {
+      dirty.k.view()(0, 0, j, 2) = poison;
+      dirty.v.view()(0, 0, j, 1) = poison;
+    }
+    const auto expected =
+        approx::top_k(clean.q.cview(), clean.k.cview(), clean.v.cview(), 12, sees);
+    const auto result = approx::top_k(dirty.q.cview(), dirty.k.cview(), dirty.v.cview(), 12, sees);
+    CHECK(test::same_bits(expected.out, result.out));
+    CHECK(test::same_bits(expected.lse, result.lse));
+  }
+}
+
+#if !defined(__FAST_MATH__)
+TEST_CASE("a NaN that a row of top-k sees comes out") {
+  const Shape shape{1, 1, 1, 70, 150, 16, 16, 4};
+  for (const float poison : {test::nan, -test::nan}) {
+    Inputs<float> in(shape, Layout::packed, 3);
+    in.k.view()(0, 0, 120, 3) = poison;
+    const auto result = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 5, mask::causal());
+    for (Index i = 0; i < 70; ++i) CHECK(is_nan(result.out(0, 0, i, 0)) == (i + 80 >= 120));
+  }
+}
+#endif
+
+TEST_CASE("rows of top-k that see nothing are 0, and wrong calls are named") {
+  const Shape shape{1, 1, 1, 70, 40, 4, 4, 4};
+  const Inputs<float> in(shape, Layout::packed, 2);
+  const auto early = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 6, mask::causal());
+  for (Index i = 0; i < 30; ++i) {
+    CHECK(early.out(0, 0, i, 3) == 0);
+    CHECK(is_masked(early.lse(0, 0, i)));
+  }
+  CHECK(early.out(0, 0, 30, 3) != 0);
+  CHECK_THAT(test::error_of([&] { approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), -2); }),
+             test::ContainsSubstring("heed::approx::top_k: keep -2"));
+  const test::Small<float> small;
+  CHECK(approx::top_k(small.q, small.k, small.v, 3).out.dimension(1) == 3);
+}
+
+}  // namespace heed
