@@ -16,6 +16,7 @@ inline constexpr int panel = vectors<R>* width<R>;
 
 template <class R>
 inline constexpr Geometry geometry{rows<R>, panel<R>, width<R>};
+static_assert(rows<float> <= most_rows && rows<double> <= most_rows);
 
 template <class R>
 HEED_INLINE Vec<R> load(const R* p) {

@@ -13,6 +13,8 @@
 
 namespace heed::simd {
 
+inline constexpr int most_rows = 16;  // that a group may have, whatever the instruction set
+
 // The sizes a set of kernels works in.
 struct Geometry {
   int rows;       // queries of a group
