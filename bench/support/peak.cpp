@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "heed/core/parallel.hpp"
+#include "heed/simd/isa.hpp"
 
 namespace heed::bench {
 namespace {
@@ -94,6 +95,7 @@ const char* name_of(Isa isa) {
 }
 
 double goal_of(const Row& row) {
+  if (row.goal.bf16 > 0 && heed::isa() == heed::Isa::avx512_bf16) return row.goal.bf16;
   return widest_isa() == Isa::avx512 ? row.goal.avx512 : row.goal.avx2;
 }
 
