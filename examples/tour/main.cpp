@@ -25,6 +25,7 @@ int run(const std::filesystem::path& folder) {
   tour::sentence(folder);
   tour::compare_pictures(folder);
   tour::mask_pictures(folder);
+  tour::every_mask(folder);
   tour::position_pictures(folder);
   tour::head_pictures(folder);
   tour::cost();

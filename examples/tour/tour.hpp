@@ -9,6 +9,7 @@ namespace tour {
 void hand_computed_case();                                    // three tokens, by hand and exactly
 void sentence(const std::filesystem::path& folder);           // the cat sat on the mat
 void mask_pictures(const std::filesystem::path& folder);      // attention_masks.png
+void every_mask(const std::filesystem::path& folder);         // every_mask.png
 void position_pictures(const std::filesystem::path& folder);  // position_encodings.png
 void head_pictures(const std::filesystem::path& folder);      // attention_heads.png
 void compare_pictures(const std::filesystem::path& folder);   // compare_attention_patterns.png

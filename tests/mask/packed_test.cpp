@@ -79,7 +79,8 @@ TEST_CASE("each packed sequence is a call of its own") {
 TEST_CASE("a mask inside sees the sequence's own places") {
   const Ends ends = {0, 3, 5};
   const auto first = [](int i, int j) { return i == 0 && j == 1; };
-  const auto law = law_of(packed(ends, first), scores_shape(5, 5));
+  const auto mask = packed(ends, first);
+  const auto law = law_of(mask, scores_shape(5, 5));
   CHECK(law.allowed() == 2);
   CHECK(law.allowed({0, 1, 1, 2}) == 1);
   CHECK(law.allowed({3, 4, 4, 5}) == 1);
@@ -87,12 +88,13 @@ TEST_CASE("a mask inside sees the sequence's own places") {
 
 TEST_CASE("tiles that hold a whole sequence are not Full, tiles inside one are") {
   const Ends ends = {0, 100, 228, 300};
-  const auto bound = heed::mask::bind(packed(ends), scores_shape(300, 300), 0, 0);
+  const auto whole = packed(ends);
+  const auto later = packed(ends, heed::mask::causal());
+  const auto bound = heed::mask::bind(whole, scores_shape(300, 300), 0, 0);
   CHECK(bound.coverage({100, 228, 100, 228}) == Coverage::Full);
   CHECK(bound.coverage({99, 228, 100, 228}) == Coverage::Partial);
   CHECK(bound.coverage({228, 300, 0, 228}) == Coverage::Empty);
-  const auto causal =
-      heed::mask::bind(packed(ends, heed::mask::causal()), scores_shape(300, 300), 0, 0);
+  const auto causal = heed::mask::bind(later, scores_shape(300, 300), 0, 0);
   CHECK(causal.coverage({164, 228, 100, 164}) == Coverage::Full);
   CHECK(causal.coverage({100, 164, 165, 228}) == Coverage::Empty);
 }

@@ -44,7 +44,8 @@ struct And {
   HEED_DEVICE constexpr bool allows(int i, int j) const requires BoundMask<A> && BoundMask<B> {
     return a.allows(i, j) && b.allows(i, j);
   }
-  HEED_DEVICE constexpr Coverage coverage(Tile tile) const requires BoundMask<A> && BoundMask<B> {
+  [[gnu::always_inline]] HEED_DEVICE constexpr Coverage coverage(
+      Tile tile) const requires BoundMask<A> && BoundMask<B> {
     const Coverage left = a.coverage(tile);
     if (left == Coverage::Empty) return left;
     const Coverage right = b.coverage(tile);
@@ -82,7 +83,8 @@ struct Or {
   HEED_DEVICE constexpr bool allows(int i, int j) const requires BoundMask<A> && BoundMask<B> {
     return a.allows(i, j) || b.allows(i, j);
   }
-  HEED_DEVICE constexpr Coverage coverage(Tile tile) const requires BoundMask<A> && BoundMask<B> {
+  [[gnu::always_inline]] HEED_DEVICE constexpr Coverage coverage(
+      Tile tile) const requires BoundMask<A> && BoundMask<B> {
     const Coverage left = a.coverage(tile);
     if (left == Coverage::Full) return left;
     const Coverage right = b.coverage(tile);
@@ -119,7 +121,8 @@ struct Not {
   HEED_DEVICE constexpr bool allows(int i, int j) const requires BoundMask<A> {
     return !a.allows(i, j);
   }
-  HEED_DEVICE constexpr Coverage coverage(Tile tile) const requires BoundMask<A> {
+  [[gnu::always_inline]] HEED_DEVICE constexpr Coverage coverage(
+      Tile tile) const requires BoundMask<A> {
     const Coverage inner = a.coverage(tile);
     if (inner == Coverage::Partial) return inner;
     return inner == Coverage::Full ? Coverage::Empty : Coverage::Full;

@@ -39,7 +39,7 @@ struct BoundDocument {
     const int count = tile.k_end - tile.k_begin;
     for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
       const int id = queries[i];
-      for (int c = 0; c < count; ++c) allowed[c] = key[c] == id;
+      for (int c = 0; c < count; ++c) allowed[c] = key[c] == id ? 1 : 0;
     }
   }
 

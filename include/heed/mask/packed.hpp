@@ -29,6 +29,26 @@ HEED_DEVICE constexpr Index sequence_at(const Span<int>& ends, int at) {
   return first;
 }
 
+// Throws heed::Error unless the ends ascend from 0 to `length`.
+inline void require_ends(const Span<int>& ends, Index length, const char* what) {
+  std::string problem;
+  if (ends.size() == 0) {
+    problem = "are empty; they begin with 0";
+  } else if (ends[0] != 0) {
+    problem = "begin with " + std::to_string(ends[0]) + ", not 0";
+  } else if (const int end = ends[ends.size() - 1]; end != length) {
+    problem = "end with " + std::to_string(end) + ", but there are " + std::to_string(length);
+  }
+  for (Index n = 1; n < ends.size() && problem.empty(); ++n) {
+    if (ends[n] >= ends[n - 1]) continue;
+    problem = "fall from " + std::to_string(ends[n - 1]) + " to " + std::to_string(ends[n]) +
+              " at index " + std::to_string(n);
+  }
+  if (problem.empty()) return;
+  throw Error("heed::mask::packed: the cumulative lengths of the " + std::string(what) + " " +
+              problem);
+}
+
 }  // namespace HEED_ABI
 
 template <Mask M>
@@ -110,8 +130,8 @@ struct Packed {
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    require_lengths(queries, shape.Lq, "queries");
-    require_lengths(keys, shape.Lk, "keys");
+    require_ends(queries, shape.Lq, "queries");
+    require_ends(keys, shape.Lk, "keys");
     if (queries.size() != keys.size()) {
       throw Error("heed::mask::packed: " + std::to_string(queries.size() - 1) +
                   " sequences of queries but " + std::to_string(keys.size() - 1) + " of keys");
@@ -122,25 +142,6 @@ struct Packed {
       own.Lk = keys[n + 1] - keys[n];
       mask::check(inside, own);
     }
-  }
-
- private:
-  [[gnu::always_inline]] static void require_lengths(const Span<int>& ends, Index length,
-                                                     const char* what) {
-    const auto refuse = [&](const std::string& problem) {
-      throw Error("heed::mask::packed: the cumulative lengths of the " + std::string(what) + " " +
-                  problem);
-    };
-    if (ends.size() == 0) refuse("are empty; they begin with 0");
-    if (ends[0] != 0) refuse("begin with " + std::to_string(ends[0]) + ", not 0");
-    for (Index n = 1; n < ends.size(); ++n) {
-      if (ends[n] >= ends[n - 1]) continue;
-      refuse("fall from " + std::to_string(ends[n - 1]) + " to " + std::to_string(ends[n]) +
-             " at index " + std::to_string(n));
-    }
-    const int end = ends[ends.size() - 1];
-    if (end == length) return;
-    refuse("end with " + std::to_string(end) + ", but there are " + std::to_string(length));
   }
 };
 

@@ -33,8 +33,9 @@ inline GridPlaces grid(Index height, Index width) {
     throw Error("heed::position::grid: " + std::to_string(height) + " rows of " +
                 std::to_string(width));
   }
+  const Index count = checked_product(height, width);
   GridPlaces places;
-  for (Index i = 0; i < checked_product(height, width); ++i) {
+  for (Index i = 0; i < count; ++i) {
     places.row.push_back(i / width);
     places.column.push_back(i % width);
   }
