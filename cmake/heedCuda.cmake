@@ -1,8 +1,8 @@
 # heed::cuda, for .cu files: heed's headers and cudart; no Eigen. Only where the CUDA toolkit has a
-# compiler. Used by heed's own build and by find_package(heed).
+# compiler that knows C++20. Used by heed's own build and by find_package(heed).
 if(NOT TARGET heed::cuda)
   find_package(CUDAToolkit QUIET)
-  if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE)
+  if(CUDAToolkit_NVCC_EXECUTABLE AND CUDAToolkit_VERSION VERSION_GREATER_EQUAL 12.0)
     add_library(heed::cuda INTERFACE IMPORTED GLOBAL)
     set_property(TARGET heed::cuda PROPERTY INTERFACE_INCLUDE_DIRECTORIES
       "$<TARGET_PROPERTY:heed::heed,INTERFACE_INCLUDE_DIRECTORIES>")

@@ -5,6 +5,8 @@
 
 #include <heed/cuda.hpp>
 
+#include "cuda/operations.cuh"
+
 namespace heed::test {
 namespace {
 
@@ -48,7 +50,31 @@ void call(const View<const Bits, 4>& q, const View<const Bits, 4>& k, const View
   if (mask == DeviceMask::padding) attend(mask::padding(lengths));
 }
 
+template <class T, bool Transposed>
+__global__ void one_product_kernel(const float* a, const float* b, float* c) {
+  OneProduct<T, Transposed>::run(a, b, c);
+}
+
+template <class T, bool Transposed>
+std::vector<float> run_product(const SmallIntegers& in) {
+  const auto a = cuda::to_device(view(in.a.data(), {16, 16}));
+  const auto b = cuda::to_device(view(in.b.data(), {16, 8}));
+  const cuda::DeviceTensor<float, 2> c({16, 8});
+  one_product_kernel<T, Transposed>
+      <<<1, 32, OneProduct<T, Transposed>::shared_bytes>>>(a.data(), b.data(), c.data());
+  std::vector<float> result(in.c.size());
+  c.copy_to(view(result.data(), {16, 8}));
+  return result;
+}
+
 }  // namespace
+
+std::vector<float> one_product(const SmallIntegers& in, bool half, bool transposed) {
+  if (half) {
+    return transposed ? run_product<cuda::F16, true>(in) : run_product<cuda::F16, false>(in);
+  }
+  return transposed ? run_product<cuda::Bf16, true>(in) : run_product<cuda::Bf16, false>(in);
+}
 
 #define HEED_DEVICE_CALL(name, T, Bits, R)                                                 \
   void name(const View<const Bits, 4>& q, const View<const Bits, 4>& k,                    \

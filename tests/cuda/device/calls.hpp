@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
+#include "cuda/small_integers.hpp"
 #include "heed/attention/options.hpp"
 #include "heed/core/view.hpp"
 
@@ -29,6 +31,9 @@ void attention_bfloat16(const View<const HalfBits, 4>& q, const View<const HalfB
                         const View<float, 3>& lse, DeviceMask mask, const Options& options);
 
 int devices();
+
+// OneProduct of small integers: c [16, 8] of a [16, 16] and b [16, 8], in half or bfloat16.
+std::vector<float> one_product(const SmallIntegers& in, bool half, bool transposed);
 
 // Both throw heed::Error.
 void call_with_host_pointer();

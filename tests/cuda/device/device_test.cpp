@@ -90,6 +90,36 @@ TEMPLATE_TEST_CASE("the device meets the oracle", "", BFloat16, Half, float, dou
   }
 }
 
+// tests/cuda/fragments_test.cpp holds the emulator to the same numbers.
+TEST_CASE("one ldmatrix and mma on the device give the emulator's bits") {
+  if (!has_device()) return;
+  const test::SmallIntegers in;
+  for (const bool half : {false, true}) {
+    for (const bool transposed : {false, true}) {
+      CAPTURE(half, transposed);
+      CHECK(test::one_product(in, half, transposed) == in.c);
+    }
+  }
+}
+
+// With one key a row's result is v, scaled, or nothing: the very bits of dropout.
+TEMPLATE_TEST_CASE("dropout on the device keeps what the CPU keeps", "", float, BFloat16) {
+  if (!has_device()) return;
+  const Shape shape{2, 2, 2, 70, 1, 8, 8};
+  const Inputs<TestType> in(shape, Layout::packed, 4);
+  const Options options{.dropout = 0.5, .seed = 0x123456789abcdef0u};
+  const auto result = OnDevice::call(in, shape, DeviceMask::none, options);
+  const Dropout dropout = Dropout::of(options.dropout, options.seed);
+  for (std::uint32_t b = 0; b < 2; ++b) {
+    for (std::uint32_t h = 0; h < 2; ++h) {
+      for (std::uint32_t i = 0; i < 70; ++i) {
+        const bool dropped = static_cast<double>(result.out(b, h, i, 0)) == 0;
+        REQUIRE(dropped == !dropout.keeps(b, h, i, 0));
+      }
+    }
+  }
+}
+
 TEST_CASE("what can't be done on the device is said") {
   if (!has_device()) {
     const Shape shape{1, 1, 1, 2, 2, 3, 3};
