@@ -2,6 +2,7 @@
 // attention's and how far off it is. What fits depends on the tokens, so measure on your own.
 #include <algorithm>
 #include <chrono>
+#include <heed/approx.hpp>
 #include <heed/heed.hpp>
 #include <iomanip>
 #include <iostream>

@@ -1,12 +1,12 @@
 // heed: attention. The whole CPU library; needs Eigen, links nothing. What prints (the report, who
 // attends to whom, the cost of a length) is here too; pictures are <heed/inspect.hpp>, with stb.
+// approx::low_rank, with Eigen's eigenvalues, is in <heed/approx.hpp>.
 #pragma once
 
 #include "heed/approx/compare.hpp"
 #include "heed/approx/linear.hpp"
 #include "heed/approx/linear_state.hpp"
 #include "heed/approx/linformer.hpp"
-#include "heed/approx/low_rank.hpp"
 #include "heed/approx/lsh.hpp"
 #include "heed/approx/nystrom.hpp"
 #include "heed/approx/performer.hpp"

@@ -21,7 +21,7 @@ TIERS = [
     {"inspect"},
 ]
 TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders}
-UMBRELLAS = {"heed.hpp", "inspect.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
+UMBRELLAS = {"heed.hpp", "approx.hpp", "inspect.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
 EVERYWHERE = {"version.hpp"}
 
 # What only some places may contain: (what, pattern, paths below include/heed that may).
