@@ -111,8 +111,8 @@ TEST_CASE("factors of full rank give the scores, of lower rank what Eckart and Y
   const Eigen::MatrixXd q = dense(in.q.cview().matrix(0, 0)), k = dense(in.k.cview().matrix(0, 0));
   for (const bool randomised : {false, true}) {
     for (const Index rank : {1, 4, 8, 15, 16}) {
-      const auto f = approx::score_factors(in.q.cview().matrix(0, 0), in.k.cview().matrix(0, 0),
-                                           0.25, rank, {randomised, 3});
+      const auto f = approx::score_factors<double>(
+          in.q.cview().matrix(0, 0), in.k.cview().matrix(0, 0), 0.25, rank, {randomised, 3});
       const Eigen::MatrixXd v = k * f.keys;
       const double error = (whole - q * f.queries * v.transpose()).norm();
       const double best = sigma.segment(rank, 16 - rank).norm();

@@ -23,9 +23,9 @@ struct LowRankOptions {
 inline namespace HEED_ABI {
 
 // x [L, D] times factor [D, r], where both may be of other types.
-template <class T, class R>
-void project(const View<const T, 2>& x, const Dense<double>& factor, const View<R, 2>& y) {
-  const Dense<R> narrow = factor.cast<R>();
+template <class T, class R, class Real>
+void project(const View<const T, 2>& x, const Dense<Real>& factor, const View<R, 2>& y) {
+  const Dense<R> narrow = factor.template cast<R>();
   const View<const R, 2> w = matrix_of(narrow.data(), narrow.cols(), narrow.rows());
   if constexpr (std::is_same_v<T, R>) {
     multiply<R>(x, w, y);
@@ -77,8 +77,8 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
                  const Index b = head / shape.Hq, h = head % shape.Hq;
                  const auto q_h = problem.q.matrix(b, h);
                  const auto k_h = problem.k.matrix(b, h / shape.group());
-                 const ScoreFactors<double> factors = score_factors(
-                     q_h, k_h, problem.scale, rank, {options.randomised, options.seed});
+                 const auto factors = score_factors<double>(q_h, k_h, problem.scale, rank,
+                                                            {options.randomised, options.seed});
                  project(q_h, factors.queries, queries.view().matrix(b, h));
                  project(k_h, factors.keys, keys.view().matrix(b, h));
                });

@@ -64,7 +64,8 @@ Eigenpairs<Real> random_eigenpairs(const Dense<Real>& symmetric, Index rank, std
   constexpr Index oversampling = 8;
   const Index D = symmetric.rows(), count = std::min(D, rank + oversampling);
   Dense<Real> range(D, count);
-  for (Index n = 0; n < range.size(); ++n) range.data()[n] = gaussian(seed, n, 2);
+  for (Index n = 0; n < range.size(); ++n)
+    range.data()[n] = static_cast<Real>(gaussian(seed, n, 2));
   for (int product = 0; product < 3; ++product) {
     range = symmetric.lazyProduct(range).eval();
     for (Index c = 0; c < count; ++c) orthonormalise(range.data(), 0, c, D);
@@ -79,29 +80,29 @@ Eigenpairs<Real> random_eigenpairs(const Dense<Real>& symmetric, Index rank, std
 //
 //   q [Lq, D]   k [Lk, D]   1 ≤ rank ≤ D
 //
-// Time O((Lq + Lk)·D² + D³), in double. Singular values below 1e-7 of the largest count as 0, which
+// Time O((Lq + Lk)·D² + D³). In double, singular values below 1e-7 of the largest count as 0, which
 // is what their squares leave. Products here are lazy: Eigen's others may depend on the number of
 // threads.
-template <class T>
-ScoreFactors<double> score_factors(const View<const T, 2>& q, const View<const T, 2>& k,
-                                   double scale, Index rank, const SvdOptions& options) {
-  constexpr double negligible = 1e-14;  // of the largest square
-  const Dense<double> of_q = gram<double>(q), of_k = gram<double>(k);
+template <class Real, class T>
+ScoreFactors<Real> score_factors(const View<const T, 2>& q, const View<const T, 2>& k, Real scale,
+                                 Index rank, const SvdOptions& options) {
+  constexpr Real negligible = 1e-14;  // of the largest square
+  const Dense<Real> of_q = gram<Real>(q), of_k = gram<Real>(k);
   if (!is_finite(of_q.trace() + of_k.trace())) {
-    const Dense<double> none =
-        Dense<double>::Constant(q.extent[1], rank, std::numeric_limits<double>::quiet_NaN());
+    const Dense<Real> none =
+        Dense<Real>::Constant(q.extent[1], rank, std::numeric_limits<Real>::quiet_NaN());
     return {none, none};
   }
-  const Dense<double> r = factor_of_gram(of_q);
-  const Dense<double> k_rt = (scale * of_k).lazyProduct(r.transpose());  // scale · kᵀk Rᵀ
-  const Dense<double> core = scale * r.lazyProduct(k_rt);
-  const Eigenpairs<double> pairs = options.randomised ? random_eigenpairs(core, rank, options.seed)
-                                                      : largest_eigenpairs(core, rank);
-  ScoreFactors<double> factors{scale * k_rt.lazyProduct(pairs.vectors),
-                               scale * r.transpose().lazyProduct(pairs.vectors)};
+  const Dense<Real> r = factor_of_gram(of_q);
+  const Dense<Real> k_rt = (scale * of_k).lazyProduct(r.transpose());  // scale · kᵀk Rᵀ
+  const Dense<Real> core = scale * r.lazyProduct(k_rt);
+  const Eigenpairs<Real> pairs = options.randomised ? random_eigenpairs(core, rank, options.seed)
+                                                    : largest_eigenpairs(core, rank);
+  ScoreFactors<Real> factors{scale * k_rt.lazyProduct(pairs.vectors),
+                             scale * r.transpose().lazyProduct(pairs.vectors)};
   for (Index c = 0; c < rank; ++c) {
     const bool counts = pairs.values[c] > negligible * pairs.values[0];
-    const double factor = counts ? 1 / std::sqrt(pairs.values[c]) : 0.0;
+    const Real factor = counts ? 1 / std::sqrt(pairs.values[c]) : Real(0);
     factors.queries.col(c) *= factor;
     factors.keys.col(c) *= factor;
   }
