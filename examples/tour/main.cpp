@@ -1,8 +1,10 @@
 // tour [--out DIR]: attention on small things, in numbers and pictures. Needs no network.
 #include "tour.hpp"
 
+#include <cstdio>
 #include <exception>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 
 namespace tour {
@@ -30,6 +32,9 @@ int run(const std::filesystem::path& folder) {
   tour::head_pictures(folder);
   tour::cost();
   tour::debug_report();
+  if (!std::cout.flush() || std::fflush(stdout) != 0) {
+    throw std::runtime_error("cannot write to standard output");
+  }
   return 0;
 }
 
