@@ -47,11 +47,13 @@ template <class R>
 struct BestKeys {
   Rank<R>* ranks;  // [room], a multiple of every panel
   int* keys;       // [room], in ascending order
-  int keep, room;
-  int count;
+  int keep;
+  Index room, count;
   Rank<R> threshold;  // at first that of −inf, which masked scores do not beat
 
-  static constexpr int room_for(int keep) { return (keep + std::max(keep, 64) + 127) / 64 * 64; }
+  static constexpr Index room_for(Index keep) {
+    return (keep + std::clamp<Index>(keep, 64, 1 << 16) + 127) / 64 * 64;
+  }
 
   // All but the best go, of equal ones the first remain.
   template <int Panel>
@@ -60,10 +62,10 @@ struct BestKeys {
     const auto [least, more] = split<Panel>();
     Rank<R>* const to = ranks;
     int* const keys_to = keys;
-    const int all = count;
-    int kept = 0, equal = keep - more;
+    const Index all = count;
+    Index kept = 0, equal = keep - more;
     Rank<R> worst = std::numeric_limits<Rank<R>>::max();
-    for (int n = 0; n < all; ++n) {
+    for (Index n = 0; n < all; ++n) {
       const Rank<R> rank = to[n];
       const int tie = rank == least ? 1 : 0;
       const int good = (rank > least ? 1 : 0) | (tie & (equal > 0 ? 1 : 0));
@@ -83,8 +85,7 @@ struct BestKeys {
     Rank<R>* const to = ranks + count;
     int* const keys_to = keys + count;
     const Rank<R> least = threshold;
-    int taken =
-        0;  // in a register: what is written may not be one of the members, for all they know
+    int taken = 0;  // apart from `count`, which a compiler may take for one of the numbers written
     for (int c = 0; c < Count; ++c) {
       to[taken] = some[c];
       keys_to[taken] = first + c;
@@ -126,7 +127,7 @@ struct BestKeys {
   template <int Panel>
   [[gnu::always_inline]] inline int count_from(Rank<R> least) const {
     Rank<R> reached = 0;
-    for (int n = 0; n < count; n += Panel) {
+    for (Index n = 0; n < count; n += Panel) {
       for (int c = 0; c < Panel; ++c) reached += ranks[n + c] >= least ? 1 : 0;
     }
     return static_cast<int>(reached);

@@ -32,7 +32,7 @@ struct Relu {
   }
 };
 
-// A number with R's name can be mapped to one.
+// F maps numbers of R to such.
 template <class F, class R>
 concept FeatureMap = std::is_invocable_r_v<R, const F&, R>;
 
@@ -49,7 +49,7 @@ struct MapNumbers {
   }
 };
 
-// What PrefixCall wants to know of φ: features of rows, and the exponent of 2 that each row's
+// What prefix_attention wants to know of φ: features of rows, and the exponent of 2 that each row's
 // features are to be multiplied by; here that is always 0.
 template <class T, class F>
 struct Elementwise {

@@ -141,8 +141,9 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
 //
 // Returns {out, lse} over the keys found: exp(lse − exact lse) is the share of the softmax that
 // they hold; a row for which nothing is found is 0, its lse −inf. Queries and keys should lie near
-// each other (lsh_shared makes sure). Throws heed::Error as attention does, for rounds or a chunk
-// below 1 and for buckets that are negative or odd.
+// each other (lsh_shared makes sure). Which keys share a chunk depends on all keys of a text:
+// causal rows depend in that way on later ones. Throws heed::Error as attention does, for rounds or
+// a chunk below 1 and for buckets that are negative or odd.
 //
 // Time O(rounds·(Lq + Lk)·(buckets + chunk)·D); scratch O(rounds·(Lq + Lk) + Lq·Dv).
 template <class Q, class K, class V, class M = mask::None>

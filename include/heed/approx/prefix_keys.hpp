@@ -64,7 +64,7 @@ class PrefixKeys {
  public:
   using R = Accum<T>;
 
-  // Numbers [0, F) of `live` are to be 1.
+  // `scratch` has been cleared.
   PrefixKeys(const PrefixPlan& plan, const Map& map, const View<const T, 2>& k,
              const View<const T, 2>& v, const PrefixScratch<R>& scratch)
       : plan_(plan), map_(map), k_(k), v_(v), scratch_(scratch) {}

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "heed/approx/visible.hpp"
+#include "heed/core/assert.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/simd/strip.hpp"
@@ -98,6 +99,7 @@ inline namespace HEED_ABI {
 inline PrefixPlan prefix_plan(const Shape& shape, const simd::Geometry& cell, Index features) {
   constexpr Index span = PrefixPlan::span;
   PrefixPlan plan;
+  HEED_ASSERT(PrefixPlan::chunk % cell.panel == 0);
   plan.cell = cell;
   plan.features = features;
   plan.columns = cell.columns(shape.Dv + 1);

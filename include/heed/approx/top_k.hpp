@@ -64,7 +64,7 @@ void start_rows(const TopKTask<T, M, S>& task) {
   });
   std::fill(flash.scratch.q + flash.rows.count() * D, flash.scratch.q + flash.plan.rows() * D,
             R(0));
-  const int room = BestKeys<R>::room_for(task.keep);
+  const Index room = BestKeys<R>::room_for(task.keep);
   for (Index row = 0; row < flash.plan.rows(); ++row) {
     task.scratch.rows[row] = {
         task.scratch.ranks + row * room,   task.scratch.keys + row * room, task.keep, room, 0,
@@ -145,7 +145,7 @@ softmax::Row<Accum<T>> attend_best(const TopKTask<T, M, S>& task, BestKeys<Accum
   simd::Strip<R> strip;
   strip.queries = strip.groups = 1;
   strip.panels = static_cast<int>(cell.panels(best.count));
-  strip.keys = best.count;
+  strip.keys = static_cast<int>(best.count);
   strip.live = scratch.live;
   strip.scores = scratch.weights;
   strip.acc = scratch.acc;
