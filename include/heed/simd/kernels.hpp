@@ -1,10 +1,17 @@
 // The kernels of this machine, picked once a call.
 #pragma once
 
+#if defined(__CUDACC__)  // which passes GCC's pragmas on, but says of each that it knows it not
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
 #include "heed/simd/avx2.hpp"
 #include "heed/simd/avx512.hpp"
 #include "heed/simd/avx512_bf16.hpp"
 #include "heed/simd/portable.hpp"
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif
 
 namespace heed::simd {
 

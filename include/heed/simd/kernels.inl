@@ -36,7 +36,12 @@ HEED_INLINE Vec<R> all(R x) {
 // v with lanes whose numbers differ in the bit Step exchanged.
 template <class R, int Step, std::size_t... J>
 HEED_INLINE Vec<R> exchanged(Vec<R> v, std::index_sequence<J...>) {
+#if defined(__clang__)
   return __builtin_shufflevector(v, v, (static_cast<int>(J) ^ Step)...);
+#else  // nvcc, on its way to g++, loses the dots behind a pack that a built-in is given
+  const decltype(v < v) order = {(static_cast<int>(J) ^ Step)...};
+  return __builtin_shuffle(v, order);
+#endif
 }
 
 // The largest lane, in every lane; NaN where one is met late enough.

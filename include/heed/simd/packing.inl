@@ -17,10 +17,19 @@ void load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* t
 template <class R, int Step, std::size_t... J>
 HEED_INLINE void exchange(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
   constexpr int lanes = width<R>;
+#if defined(__clang__)
   const Vec<R> low = __builtin_shufflevector(
       a, b, ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...);
   b = __builtin_shufflevector(
       a, b, ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...);
+#else  // as in exchanged
+  const decltype(a < b) first = {
+      ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...};
+  const decltype(a < b) second = {
+      ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...};
+  const Vec<R> low = __builtin_shuffle(a, b, first);
+  b = __builtin_shuffle(a, b, second);
+#endif
   a = low;
 }
 
