@@ -61,11 +61,17 @@ struct Rewrite {
     }
   }
 
+  // A whole row's length is known at compile time: filling and choosing then vectorise.
   template <int Panel>
   [[gnu::always_inline]] inline void mask_row(R* s, int i, int j, int keys) const {
     simd::Array<std::uint8_t, Panel> allowed;
-    mask::fill(mask, {i, i + 1, j, j + keys}, allowed, Panel);
-    for (int c = 0; c < keys; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
+    if (keys == Panel) {
+      mask::fill(mask, {i, i + 1, j, j + Panel}, allowed, Panel);
+      for (int c = 0; c < Panel; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
+    } else {
+      mask::fill(mask, {i, i + 1, j, j + keys}, allowed, Panel);
+      for (int c = 0; c < keys; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
+    }
   }
 };
 
