@@ -126,10 +126,10 @@ void add_causal(Index L) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const Index L :
-       heed::bench::quick() ? std::vector<Index>{48} : std::vector<Index>{1024, 4096, 16384}) {
-    add_whole(L);
-    add_causal(L);
+  for (const Index L : {1024, 4096, 16384}) {
+    const Index length = heed::bench::quick() ? L / 64 : L;
+    add_whole(length);
+    add_causal(length);
   }
   return heed::bench::run_rows(argc, argv, "approx",
                                [](benchmark::State&, const heed::bench::Row&) {});
