@@ -14,11 +14,10 @@
 #include "heed/simd/vector.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 template <class R>
 using Rank = simd::SignedBitsOf<R>;
-
-inline namespace HEED_ABI {
 
 template <class R>
 inline constexpr Rank<R> lowest_rank = std::numeric_limits<Rank<R>>::min();
@@ -40,8 +39,6 @@ constexpr R score_of_rank(Rank<R> rank) {
   constexpr Rank<R> highest = std::numeric_limits<Rank<R>>::max();
   return __builtin_bit_cast(R, rank ^ ((rank >> (8 * sizeof(R) - 1)) & highest));
 }
-
-}  // namespace HEED_ABI
 
 template <class R>
 struct BestKeys {
@@ -177,4 +174,5 @@ struct DropRest {
   }
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -14,7 +14,7 @@ namespace heed::approx {
 // x + 1 above 0, e^x below: Katharopoulos et al. (2020), equation 7.
 struct EluPlusOne {
   template <class R>
-  constexpr R operator()(R x) const {
+  [[gnu::always_inline]] constexpr R operator()(R x) const {
     constexpr R log2_e = static_cast<R>(1.442695040888963407359924681L);
     constexpr R lowest = Exp2<R>::lowest + 1;
     R power = select(x < R(0), x * log2_e, R(0));
@@ -27,10 +27,12 @@ struct EluPlusOne {
 // max(x, 0): a query may then see nothing of any key, and its out is 0.
 struct Relu {
   template <class R>
-  constexpr R operator()(R x) const {
+  [[gnu::always_inline]] constexpr R operator()(R x) const {
     return select(x < R(0), R(0), x);
   }
 };
+
+inline namespace HEED_ABI {
 
 // F maps numbers of R to such.
 template <class F, class R>
@@ -70,4 +72,5 @@ struct Elementwise {
   }
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -14,11 +14,12 @@ namespace heed::approx {
 // What is left of all tokens so far. R is the type of sums: float, or double for double.
 template <class R>
 struct LinearState {
+  // NOLINTNEXTLINE(readability-identifier-naming): the paper's name
   Tensor4<R> S;  // [B, Hkv, D, Dv], Σ φ(k) vᵀ
   Tensor3<R> z;  // [B, Hkv, D], Σ φ(k)
 
   // Throws heed::Error for a negative size.
-  LinearState(Index B, Index Hkv, Index D, Index Dv) {
+  [[gnu::always_inline]] LinearState(Index B, Index Hkv, Index D, Index Dv) {
     if (B < 0 || Hkv < 0 || D < 0 || Dv < 0) {
       throw Error("heed::approx::LinearState: a size is negative (B " + std::to_string(B) +
                   ", Hkv " + std::to_string(Hkv) + ", D " + std::to_string(D) + ", Dv " +
@@ -30,8 +31,8 @@ struct LinearState {
 
   // φ(k) vᵀ is added to S, φ(k) to z.
   template <class T, class F>
-  void absorb(const View<const T, 4>& k, const View<const T, 4>& v, Index b, Index h, Index j,
-              const F& map) {
+  [[gnu::always_inline]] void absorb(const View<const T, 4>& k, const View<const T, 4>& v, Index b,
+                                     Index h, Index j, const F& map) {
     for (Index d = 0; d < k.extent[3]; ++d) {
       const R feature = map(static_cast<R>(k(b, h, j, d)));
       z(b, h, d) += feature;
@@ -42,8 +43,9 @@ struct LinearState {
 
   // out = φ(q)·S / φ(q)·z, for the query head hq that belongs to key head h.
   template <class T, class F>
-  void attend(const View<const T, 4>& q, const View<T, 4>& out, Index b, Index hq, Index h, Index i,
-              const F& map, std::vector<R>& sums) const {
+  [[gnu::always_inline]] void attend(const View<const T, 4>& q, const View<T, 4>& out, Index b,
+                                     Index hq, Index h, Index i, const F& map,
+                                     std::vector<R>& sums) const {
     R total = 0;
     std::fill(sums.begin(), sums.end(), R(0));
     for (Index d = 0; d < q.extent[3]; ++d) {

@@ -32,6 +32,21 @@ inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
   return hashing;
 }
 
+// out and lse from the running softmax of every row, [B, Hq, Lq].
+template <class T, class R>
+void write_lsh(const Problem<T>& problem, Index columns, const R* acc, const R* max, const R* sum) {
+  const Shape& s = problem.shape;
+  for (Index row = 0; row < s.B * s.Hq * s.Lq; ++row) {
+    const Index b = row / s.Lq / s.Hq, h = row / s.Lq % s.Hq, i = row % s.Lq;
+    const softmax::Row<R> state{max[row], sum[row]};
+    const R factor = state.blind() ? R(0) : R(1) / state.sum;
+    for (Index d = 0; d < s.Dv; ++d) {
+      problem.out(b, h, i, d) = static_cast<T>(acc[row * columns + d] * factor);
+    }
+    problem.lse(b, h, i) = state.lse();
+  }
+}
+
 // All rounds of all heads of a checked problem whose out and lse are set.
 template <class T>
 void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vector<Visible>& visible,
@@ -84,27 +99,19 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
   };
   const int count = workers(heads * chunks);
   Carver counter(nullptr);
-  LshScratch<R>(counter, cell, s, hashing);
+  LshScratch<R>::carve(counter, cell, s, hashing);
   const Scratch memory(counter.used() * size(count), {});
   for (int round = 0; round < rounds; ++round) {  // chunks of a round share no query
     parallel_for(heads * chunks, count, options.executor, [&](Index task, int worker) {
       Carver carver(memory.begin() + counter.used() * size(worker));
-      const LshScratch<R> scratch(carver, cell, s, hashing);
+      const auto scratch = LshScratch<R>::carve(carver, cell, s, hashing);
       std::fill_n(scratch.live, LshScratch<R>::rows * scratch.capacity / cell.panel,
                   std::uint8_t{1});
       const LshHead<T> head = head_at(task / chunks);
       LshChunk<T>(head, cell, scratch, hashing.chunk, round).attend(task % chunks);
     });
   }
-  for (Index row = 0; row < heads * s.Lq; ++row) {
-    const Index b = row / s.Lq / s.Hq, h = row / s.Lq % s.Hq, i = row % s.Lq;
-    const softmax::Row<R> state{max[size(row)], sum[size(row)]};
-    const R factor = state.blind() ? R(0) : R(1) / state.sum;
-    for (Index d = 0; d < s.Dv; ++d) {
-      problem.out(b, h, i, d) = static_cast<T>(acc[size(row * columns + d)] * factor);
-    }
-    problem.lse(b, h, i) = state.lse();
-  }
+  write_lsh(problem, columns, acc.data(), max.data(), sum.data());
 }
 
 // The common part of lsh and lsh_shared.

@@ -9,18 +9,12 @@
 #include <vector>
 
 #include "heed/approx/gaussian.hpp"
+#include "heed/approx/options.hpp"
 #include "heed/approx/products.hpp"
 #include "heed/approx/visible.hpp"
 
 namespace heed::approx {
-
-// The parameters of the method.
-struct Hashing {
-  Index buckets = 0;       // even; 0: about one for each chunk of keys
-  Index rounds = 4;        // of hashing; a row sees the union of what they find
-  Index chunk = 64;        // sorted keys; a query sees its own and the one before
-  std::uint64_t seed = 0;  // of the random directions, which all heads share
-};
+inline namespace HEED_ABI {
 
 // The keys of a head in one round, sorted by bucket and then by position; padding is left out.
 struct SortedKeys {
@@ -35,8 +29,6 @@ struct AimedQueries {
   std::vector<int> order;      // those that see any, by chunk
   std::vector<int> starts;     // [chunks + 1], where the queries of a chunk of keys begin
 };
-
-inline namespace HEED_ABI {
 
 // Directions of one round, [buckets / 2, D].
 template <class R>

@@ -9,6 +9,7 @@
 #include "heed/softmax/online.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // One head of one batch: everything that its rounds read, and the running softmax of its rows.
 template <class T>
@@ -46,23 +47,25 @@ struct LshScratch {
   std::uint8_t* seen;  // as scores
   Index capacity;      // of keys, in whole panels
 
-  [[gnu::always_inline]] LshScratch(Carver& carver, const simd::Geometry& cell, const Shape& shape,
-                                    const Hashing& hashing)
-      : capacity(cell.panels(2 * hashing.chunk) * cell.panel) {
+  static LshScratch carve(Carver& carver, const simd::Geometry& cell, const Shape& shape,
+                          const Hashing& hashing) {
+    LshScratch s{};
+    s.capacity = cell.panels(2 * hashing.chunk) * cell.panel;
     const Index columns = cell.columns(shape.Dv);
-    q = carver.array<R>(checked_product(rows, shape.D));
-    key_rows = carver.array<R>(checked_product(capacity, shape.D));
-    kt = carver.array<R>(checked_product(capacity, shape.D));
-    value_rows = carver.array<R>(checked_product(capacity, shape.Dv));
-    v = carver.array<R>(checked_product(capacity, columns));
-    scores = carver.array<R>(checked_product(rows, capacity));
-    acc = carver.array<R>(checked_product(rows, columns));
-    max = carver.array<R>(rows);
-    sum = carver.array<R>(rows);
-    tokens = carver.array<int>(capacity);
-    places = carver.array<int>(checked_product(hashing.rounds, capacity));
-    live = carver.array<std::uint8_t>(rows * capacity / cell.panel);
-    seen = carver.array<std::uint8_t>(rows * capacity);
+    s.q = carver.array<R>(checked_product(rows, shape.D));
+    s.key_rows = carver.array<R>(checked_product(s.capacity, shape.D));
+    s.kt = carver.array<R>(checked_product(s.capacity, shape.D));
+    s.value_rows = carver.array<R>(checked_product(s.capacity, shape.Dv));
+    s.v = carver.array<R>(checked_product(s.capacity, columns));
+    s.scores = carver.array<R>(checked_product(rows, s.capacity));
+    s.acc = carver.array<R>(checked_product(rows, columns));
+    s.max = carver.array<R>(rows);
+    s.sum = carver.array<R>(rows);
+    s.tokens = carver.array<int>(s.capacity);
+    s.places = carver.array<int>(checked_product(hashing.rounds, s.capacity));
+    s.live = carver.array<std::uint8_t>(rows * s.capacity / cell.panel);
+    s.seen = carver.array<std::uint8_t>(rows * s.capacity);
+    return s;
   }
 };
 
@@ -256,4 +259,5 @@ class LshChunk {
   bool finite_ = true;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -206,6 +206,7 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
   const std::vector<Visible> visible = visible_of_all(mask, shape);
   check_landmarks(call, shape, visible, landmarks, options.iterations);
   std::vector<int> lengths;
+  lengths.reserve(visible.size());
   for (const Visible& of_batch : visible) lengths.push_back(static_cast<int>(of_batch.length));
   Output<typename Traits::template Owned<T>> result{make_like<T>(q, shape)};
   std::fill_n(result.out.data(), result.out.size(), T(0));

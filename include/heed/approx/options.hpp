@@ -23,6 +23,14 @@ struct RunOptions {
   heed::Options common() const { return {.threads = threads, .executor = executor}; }
 };
 
+// The parameters of lsh.
+struct Hashing {
+  Index buckets = 0;       // even; 0: about one for each chunk of keys
+  Index rounds = 4;        // of hashing; a row sees the union of what they find
+  Index chunk = 64;        // sorted keys; a query sees its own and the one before
+  std::uint64_t seed = 0;  // of the random directions, which all heads share
+};
+
 template <class Out>
 struct Output {
   Out out;  // [B, Hq, Lq, Dv] in q's layout and rank

@@ -12,6 +12,7 @@
 #include "heed/attention/problem.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // The sums of each key head, [heads, spans + 1]: number n is that of the keys before span n.
 template <class R>
@@ -53,8 +54,6 @@ struct PrefixWork {
   }
   const Visible& visible_of(Index head) const { return visible[head / problem.shape.Hkv]; }
 };
-
-inline namespace HEED_ABI {
 
 template <class R>
 constexpr R no_exponent = std::numeric_limits<R>::lowest();
@@ -99,8 +98,6 @@ void show_as_values(const PrefixPlan& plan, const R* sum, R* to) {
   }
 }
 
-}  // namespace HEED_ABI
-
 // The sum of the keys [0, end()) of a head, on its way from chunk to chunk.
 template <class T, class Map>
 class RunningState {
@@ -142,8 +139,6 @@ class RunningState {
   Index end_ = -1;
   R exponent_ = no_exponent<R>;
 };
-
-inline namespace HEED_ABI {
 
 // Pass 3: one block of the queries of all heads that share a key head.
 template <class T, class Map>
@@ -193,7 +188,7 @@ void prefix_attention(const Problem<T>& problem, const Map& map, Index features,
   const PrefixPlan plan = prefix_plan(shape, simd::kernels<R>(isa()).geometry, features);
   const int workers = worker_count(heads * std::max(plan.spans, plan.blocks), threads, executor);
   Carver one(nullptr), all(nullptr);
-  PrefixScratch<R>(one, plan, shape.Dv, map.scratch(plan));
+  PrefixScratch<R>::carve(one, plan, shape.Dv, map.scratch(plan));
   PrefixStates<R>(all, plan, heads);
   const Index bytes = static_cast<Index>(one.used());
   const Scratch memory(static_cast<std::size_t>(checked_sum(static_cast<Index>(all.used()),
@@ -203,9 +198,9 @@ void prefix_attention(const Problem<T>& problem, const Map& map, Index features,
   const PrefixStates<R> states(carver, plan, heads);
   const auto work_of = [&](int worker) {
     Carver own(memory.begin() + all.used() + worker * bytes);
-    PrefixWork<T, Map> work{problem, map,
-                            visible, plan,
-                            states,  PrefixScratch<R>(own, plan, shape.Dv, map.scratch(plan))};
+    PrefixWork<T, Map> work{
+        problem, map,    visible,
+        plan,    states, PrefixScratch<R>::carve(own, plan, shape.Dv, map.scratch(plan))};
     work.scratch.clear(plan);
     return work;
   };

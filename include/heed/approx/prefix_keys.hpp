@@ -9,7 +9,6 @@
 #include "heed/core/elementary.hpp"
 
 namespace heed::approx {
-
 inline namespace HEED_ABI {
 
 // 2^x for x ≤ 0; next to nothing where that is below what R can hold.
@@ -40,19 +39,17 @@ void merge_into(const PrefixPlan& plan, PrefixState<R>& to, const PrefixState<R>
   for (Index n = 0; n < size; ++n) to.sum[n] += factor * from.sum[n];
 }
 
-}  // namespace HEED_ABI
-
-// Column c of a panel of F rows is multiplied by 2^(exponents[c] − top).
+// Column c of a panel of features is multiplied by 2^(exponents[c] − top).
 template <class R>
 struct ScaleColumns {
   const R* exponents;
   R top;
 
   template <int Panel>
-  [[gnu::always_inline]] inline void operator()(R* panel, const Index& F) const {
+  [[gnu::always_inline]] inline void operator()(R* panel, const Index& features) const {
     simd::Array<R, Panel> factor;
     for (int c = 0; c < Panel; ++c) factor[c] = power_of_2(exponents[c] - top);
-    for (Index d = 0; d < F; ++d, panel += Panel) {
+    for (Index d = 0; d < features; ++d, panel += Panel) {
       for (int c = 0; c < Panel; ++c) panel[c] *= factor[c];
     }
   }
@@ -74,14 +71,14 @@ class PrefixKeys {
     const Index panel = plan_.cell.panel;
     begin_ = begin;
     end_ = end;
-    const Index count = end - begin, F = plan_.features;
+    const Index count = end - begin, features = plan_.features;
     std::fill_n(scratch_.key_exponents, PrefixPlan::chunk, std::numeric_limits<R>::lowest());
     map_(plan_, slice(k_, begin, count), scratch_.key_rows, scratch_.key_exponents, scratch_.map,
          true);
-    kernels().pack_keys({scratch_.key_rows, {count, F}, {F, 1}}, static_cast<int>(count),
-                        scratch_.keys);
-    std::fill_n(scratch_.keys + plan_.cell.panels(count) * F * panel, plan_.cell.rows * panel,
-                R(0));
+    kernels().pack_keys({scratch_.key_rows, {count, features}, {features, 1}},
+                        static_cast<int>(count), scratch_.keys);
+    std::fill_n(scratch_.keys + plan_.cell.panels(count) * features * panel,
+                plan_.cell.rows * panel, R(0));
     finite_ = true;
     for (Index p = 0; p * panel < count; ++p) finite_ &= pack_values(p);
   }
@@ -160,4 +157,5 @@ class PrefixKeys {
   bool finite_ = true;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

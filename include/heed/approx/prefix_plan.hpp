@@ -11,6 +11,7 @@
 #include "heed/simd/strip.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 struct PrefixPlan {
   static constexpr Index chunk = 64;   // keys, or queries, at a time; a multiple of every panel
@@ -58,29 +59,30 @@ struct PrefixScratch {
   std::uint8_t* some;
   std::uint8_t* seen;
 
-  [[gnu::always_inline]] PrefixScratch(Carver& carver, const PrefixPlan& plan, Index Dv,
-                                       Index map_size) {
+  static PrefixScratch carve(Carver& carver, const PrefixPlan& plan, Index Dv, Index map_size) {
+    PrefixScratch s{};
     const simd::Geometry& cell = plan.cell;
-    const Index F = plan.features, chunk = PrefixPlan::chunk;
+    const Index features = plan.features, chunk = PrefixPlan::chunk;
     const Index rows = cell.groups(chunk) * cell.rows;
-    const Index row_numbers = checked_sum(checked_product(rows, F), cell.panel);
-    key_rows = carver.array<R>(row_numbers);
-    key_exponents = carver.array<R>(chunk);
-    keys = carver.array<R>(checked_product(F + cell.rows, chunk));
-    value_rows = carver.array<R>(checked_product(cell.panel, Dv + 1));
-    values = carver.array<R>(checked_product(plan.columns, chunk));
-    query_rows = carver.array<R>(row_numbers);
-    exponents = carver.array<R>(rows);
-    tops = carver.array<R>(rows);
-    query_cells = carver.array<R>(checked_product(cell.panels(F) * cell.panel, rows));
-    state = carver.array<R>(checked_product(F, plan.columns));
-    sum = carver.array<R>(plan.state());
-    scores = carver.array<R>(rows * cell.panel);
-    acc = carver.array<R>(checked_product(rows, plan.columns));
-    map = carver.array<R>(map_size);
-    live = carver.array<std::uint8_t>(live_cells(plan));
-    some = carver.array<std::uint8_t>(cell.groups(chunk));
-    seen = carver.array<std::uint8_t>(rows * cell.panel);
+    const Index row_numbers = checked_sum(checked_product(rows, features), cell.panel);
+    s.key_rows = carver.array<R>(row_numbers);
+    s.key_exponents = carver.array<R>(chunk);
+    s.keys = carver.array<R>(checked_product(features + cell.rows, chunk));
+    s.value_rows = carver.array<R>(checked_product(cell.panel, Dv + 1));
+    s.values = carver.array<R>(checked_product(plan.columns, chunk));
+    s.query_rows = carver.array<R>(row_numbers);
+    s.exponents = carver.array<R>(rows);
+    s.tops = carver.array<R>(rows);
+    s.query_cells = carver.array<R>(checked_product(cell.panels(features) * cell.panel, rows));
+    s.state = carver.array<R>(checked_product(features, plan.columns));
+    s.sum = carver.array<R>(plan.state());
+    s.scores = carver.array<R>(rows * cell.panel);
+    s.acc = carver.array<R>(checked_product(rows, plan.columns));
+    s.map = carver.array<R>(map_size);
+    s.live = carver.array<std::uint8_t>(live_cells(plan));
+    s.some = carver.array<std::uint8_t>(cell.groups(chunk));
+    s.seen = carver.array<std::uint8_t>(rows * cell.panel);
+    return s;
   }
 
   // Before its first use: where no mask stands in between, every cell is live.
@@ -93,8 +95,6 @@ struct PrefixScratch {
                     cell.groups(plan.features));
   }
 };
-
-inline namespace HEED_ABI {
 
 inline PrefixPlan prefix_plan(const Shape& shape, const simd::Geometry& cell, Index features) {
   constexpr Index span = PrefixPlan::span;

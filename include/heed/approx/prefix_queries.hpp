@@ -9,6 +9,7 @@
 #include "heed/approx/prefix_keys.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // Row r of a cell keeps its first visible[r] − first numbers, each times 2^(exponent of the key −
 // top of the row) where Weighted; the others become 0, NaN or not.
@@ -69,10 +70,11 @@ class PrefixQueries {
     visible_ = visible;
     begin_ = begin;
     end_ = end;
-    const Index F = plan_.features, rows = padded();
+    const Index features = plan_.features, rows = padded();
     map_(plan_, slice(q, begin, end - begin), scratch_.query_rows, scratch_.exponents, scratch_.map,
          false);
-    std::fill(scratch_.query_rows + (end - begin) * F, scratch_.query_rows + rows * F, R(0));
+    std::fill(scratch_.query_rows + (end - begin) * features, scratch_.query_rows + rows * features,
+              R(0));
     std::fill_n(scratch_.acc, rows * plan_.columns, R(0));
   }
 
@@ -158,12 +160,14 @@ class PrefixQueries {
 
   // The features as weights of a strip: [groups, panels of F, rows, panel].
   void fill_cells() {
-    const Index F = plan_.features, panel = plan_.cell.panel, panels = plan_.cell.panels(F);
+    const Index features = plan_.features, panel = plan_.cell.panel;
+    const Index panels = plan_.cell.panels(features);
     const Index group = plan_.cell.rows;
     for (Index row = 0; row < padded(); ++row) {
       for (Index p = 0; p < panels; ++p) {
         R* to = scratch_.query_cells + ((row / group * panels + p) * group + row % group) * panel;
-        std::copy_n(scratch_.query_rows + row * F + p * panel, std::min(panel, F - p * panel), to);
+        std::copy_n(scratch_.query_rows + row * features + p * panel,
+                    std::min(panel, features - p * panel), to);
       }
     }
   }
@@ -217,4 +221,5 @@ class PrefixQueries {
   Index begin_ = 0, end_ = 0;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

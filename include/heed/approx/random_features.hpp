@@ -13,6 +13,7 @@
 #include "heed/softmax/online.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // φ_n(x) = e^(ω_n·x − |x|²/2) / √m, n in [0, m), for x = √scale · q or k. A row's features are
 // divided by the largest of them and lie in [0, 1]; that one's power of 2 is the row's exponent, so
@@ -102,4 +103,5 @@ class RandomFeatures {
   std::vector<std::uint8_t> live_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -9,6 +9,7 @@
 #include "heed/attention/attention.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // What one worker needs besides the scratch of its scores.
 template <class R>
@@ -46,8 +47,6 @@ struct TopKTask {
   int keep;
   TopKScratch<R> scratch;
 };
-
-inline namespace HEED_ABI {
 
 // Without a score, keys are compared by q·k itself, which the scale only turns around or not; the
 // rest of it, and log2 e, come in with the best.

@@ -10,6 +10,7 @@
 #include "heed/mask/padding.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // Query i of a batch sees the keys [0, keys(i)).
 struct Visible {
@@ -21,8 +22,6 @@ struct Visible {
     return causal ? std::clamp<Index>(i + offset + 1, 0, length) : length;
   }
 };
-
-inline namespace HEED_ABI {
 
 constexpr Visible visible(const mask::None&, const Shape& shape, Index) {
   return {shape.Lk, 0, false};
@@ -52,8 +51,6 @@ std::vector<Visible> visible_of_all(const M& mask, const Shape& shape) {
   return all;
 }
 
-}  // namespace HEED_ABI
-
 // Masks of padding alone.
 template <class M>
 inline constexpr bool only_pads = false;
@@ -71,4 +68,5 @@ inline constexpr bool sees_prefix<mask::And<mask::Causal, mask::Padding>> = true
 template <>
 inline constexpr bool sees_prefix<mask::And<mask::Padding, mask::Causal>> = true;
 
+}  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -7,6 +7,7 @@
 #include "heed/attention/attention.hpp"
 
 namespace heed::approx {
+inline namespace HEED_ABI {
 
 // [B, H, L, D] as R: where it lies, or a copy.
 template <class T, class R>
@@ -56,8 +57,6 @@ class Owned4 {
   std::vector<R> data_;
   View<R, 4> view_;
 };
-
-inline namespace HEED_ABI {
 
 // Exact attention of q, k and v in R, with the given scale, into out in T and, where it has data,
 // lse. `shape` names the sizes of q, k and v; masks and scores are checked already.
