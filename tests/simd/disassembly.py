@@ -25,7 +25,7 @@ WIDE_FLAGS = ["-mavx2", "-mfma"]
 STACK_LIMITS = {"dots": 0, "accumulate": 0}
 STACK_LIMITS_GNU = {**STACK_LIMITS, "softmax": 4}
 # Multiplications that the largest loop must have at least: the sums of a cell.
-SUMS = {"avx2": 12, "avx512": 24}
+SUMS = {"avx2": 12, "avx512": 16}
 
 MULTIPLIES = re.compile(r"v?fmadd\d*p[sd]|v?mulp[sd]")
 VEX = re.compile(r"v(?!err|erw|m(call|launch|resume|xoff|read|write|clear|ptrld|ptrst))[a-z]")

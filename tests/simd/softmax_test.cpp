@@ -279,6 +279,30 @@ TEMPLATE_TEST_CASE("a maximum that does not rise leaves every bit of the sums be
   }
 }
 
+TEMPLATE_TEST_CASE("softmax: rows that are no queries keep their state", "", float, double) {
+  using R = TestType;
+  for (const Table<R>& table : tables<R>()) {
+    const simd::Geometry& cell = table.kernels->geometry;
+    for (int missing = 0; missing < cell.rows; ++missing) {
+      CAPTURE(table.name, missing);
+      StripProblem<R> problem(cell, {2, cell.panel, 1, 1, 0, missing}, Side::behind);
+      Numbers numbers(9);
+      for (R& s : problem.scores) s = static_cast<R>(numbers.next());
+      for (int query = 0; query < problem.queries; ++query) {
+        problem.max[query] = -5, problem.sum[query] = 2;
+        problem.acc_at(query, 0) = 3;
+      }
+      table.kernels->softmax(problem.strip());
+      for (int query = 0; query < problem.queries; ++query) {
+        const bool real = query < problem.queries - missing;
+        REQUIRE((problem.max[query] > -1) == real);
+        REQUIRE((problem.sum[query] != 2) == real);
+        REQUIRE((problem.acc_at(query, 0) != 3) == real);
+      }
+    }
+  }
+}
+
 // lse = (max + log2 sum)·ln 2 and 1 / sum, for any number of rows; blind rows and NaN among them.
 TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float, double) {
   using R = TestType;

@@ -21,7 +21,7 @@ struct FlashTask {
   FlashScratch<R> scratch;
 
   const simd::Kernels<T>& kernels() const {
-    return plan.direct ? simd::kernels<T>(isa) : simd::packed_kernels<T>(isa);
+    return plan.cell.depth == 1 ? simd::kernels<T>(isa) : simd::packed_kernels<T>(isa);
   }
   Index kv_head() const { return rows.first_head / problem.shape.group(); }
 };

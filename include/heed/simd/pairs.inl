@@ -120,9 +120,7 @@ bool pack_value_pairs(const View<const T, 2>& x, int keys, Index capacity, float
   return worst.finite();
 }
 
-inline void dot_pairs(const Strip<float>& strip) {
-  dots_strip(strip, (strip.D + 1) / 2, Paired{strip.scale});
-}
+inline void dot_pairs(const Strip<float>& strip) { dots_strip(strip, Paired{strip.scale}); }
 
 // The weights of every live cell as pairs, in the first half of each row of it.
 HEED_INLINE void pair_weights(const Strip<float>& strip) {

@@ -79,15 +79,15 @@ HEED_INLINE void accumulate_cell(const R* __restrict p, const R* __restrict v, i
   }
 }
 
-// scores = q kᵀ, every live cell, of rows and keys with `D` numbers. A panel of keys stays in the
-// first cache while all groups use it.
+// scores = q kᵀ, every live cell. A panel of keys stays in the first cache while all groups use it.
 template <class R, class Step>
-HEED_INLINE void dots_strip(const Strip<R>& strip, Index D, const Step& step) {
+HEED_INLINE void dots_strip(const Strip<R>& strip, const Step& step) {
   constexpr int cell = rows<R> * panel<R>;
   for (int p = 0; p < strip.panels; ++p) {
     for (int g = 0; g < strip.groups; ++g) {
       const Index at = Index{g} * strip.panels + p;
       if (strip.live[at] == 0) continue;
+      const Index D = (strip.D + Step::depth - 1) / Step::depth;
       dots_cell<R, rows<R>, Step>(strip.q + g * rows<R> * D, D, strip.kt + p * D * panel<R>,
                                   strip.scores + at * cell, false, step);
     }
@@ -96,7 +96,7 @@ HEED_INLINE void dots_strip(const Strip<R>& strip, Index D, const Step& step) {
 
 template <class R>
 void dots(const Strip<R>& strip) {
-  dots_strip(strip, strip.D, Single<R>{});
+  dots_strip(strip, Single<R>{});
 }
 
 // acc of one group and one panel of columns, over every run of live cells.

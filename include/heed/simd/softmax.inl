@@ -100,7 +100,8 @@ HEED_INLINE R shrink_row(const Strip<R>& strip, Index row, R by) {
 }
 
 // The running softmax of a strip, in base 2: scores become weights under the new maximum; max, sum
-// and acc follow. Exactly 0 for a score of −inf; NaN for NaN.
+// and acc follow. Exactly 0 for a score of −inf; NaN for NaN. Rows that are no queries keep their
+// state.
 // Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018), Algorithm 3.
 template <class R>
 void softmax(const Strip<R>& strip) {
@@ -112,13 +113,16 @@ void softmax(const Strip<R>& strip) {
     R* s = strip.scores + group * strip.panels * rows<R> * panel<R>;
     R* running_max = strip.max + group * rows<R>;
     R* running_sum = strip.sum + group * rows<R>;
-    for (int r = 0; r < rows<R>; r += abreast<R>) {
+    // In decoding most rows of the only group are no queries.
+    const Index left = strip.queries - group * rows<R>;
+    const int real = left < rows<R> ? static_cast<int>(left) : rows<R>;
+    for (int r = 0; r < real; r += abreast<R>) {
       row_maxima(s + r * panel<R>, live, strip.panels, running_max + r, max + r);
     }
-    for (int r = 0; r < rows<R>; r += abreast<R>) {
+    for (int r = 0; r < real; r += abreast<R>) {
       row_weights(s + r * panel<R>, live, strip.panels, max + r, sum + r);
     }
-    for (int r = 0; r < rows<R>; ++r) {
+    for (int r = 0; r < real; ++r) {
       if (max[r] > running_max[r]) {
         running_sum[r] *= shrink_row(strip, group * rows<R> + r, running_max[r] - max[r]);
         running_max[r] = max[r];
