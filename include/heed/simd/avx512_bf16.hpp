@@ -4,7 +4,7 @@
 #include "heed/simd/isa.hpp"
 #include "heed/simd/table.hpp"
 
-#if HEED_X86
+#if HEED_X86_PAIRS
 #include <immintrin.h>
 
 #if defined(__clang__)
@@ -42,4 +42,4 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 #pragma GCC pop_options
 #endif
 
-#endif  // HEED_X86
+#endif  // HEED_X86_PAIRS

@@ -16,6 +16,14 @@
 #define HEED_X86 0
 #endif
 
+// Kernels that multiply pairs of bfloat16; nvcc 13 crashes while it reads them, so that .cu files
+// do without on the host.
+#if HEED_X86 && !defined(__CUDACC__)
+#define HEED_X86_PAIRS 1
+#else
+#define HEED_X86_PAIRS 0
+#endif
+
 namespace heed {
 
 // In ascending order of what they can do.
@@ -47,6 +55,7 @@ inline bool machine_has_f16c() {
 
 // Sums of pairs of bfloat16; __builtin_cpu_supports knows them by different names.
 inline bool machine_has_avx512_bf16() {
+  if (HEED_X86_PAIRS == 0) return false;
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
 }

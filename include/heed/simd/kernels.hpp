@@ -35,7 +35,7 @@ constexpr bool multiplies_pairs(Isa isa) {
 // Those for rows that are packed: keys and values that are read where they lie take kernels().
 template <class T>
 const Kernels<T>& packed_kernels(Isa isa) {
-#if HEED_X86
+#if HEED_X86_PAIRS
   if constexpr (Element<T>::format == Format::bfloat16) {
     if (multiplies_pairs<T>(isa)) return avx512_bf16::paired_table<T>;
   }
