@@ -142,7 +142,7 @@ struct OfferCell {
 
   template <int Panel>
   [[gnu::always_inline]] inline void operator()(R* cell, const Part& part) const {
-    constexpr int run = Panel < 16 ? Panel : 16;  // scores that are taken or left together
+    constexpr int run = std::min(Panel, 16);  // scores that are taken or left together
     for (int r = 0; r < part.rows; ++r, cell += Panel) {
       BestKeys<R>& row = best[r];
       if (!any_above<Panel>(cell, row.threshold)) continue;

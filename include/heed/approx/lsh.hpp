@@ -15,6 +15,12 @@ namespace heed::approx {
 
 inline namespace HEED_ABI {
 
+// What hashing found: [B·Hkv, rounds] and [B·Hq, rounds].
+struct LshOrder {
+  std::vector<SortedKeys> keys;
+  std::vector<AimedQueries> queries;
+};
+
 // Throws heed::Error for what the method refuses; fills in the number of buckets.
 inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
   const auto refuse = [&](const char* what, Index value, const char* why) {
@@ -47,6 +53,43 @@ void write_lsh(const Problem<T>& problem, Index columns, const R* acc, const R* 
   }
 }
 
+constexpr std::size_t size_of(Index count) { return static_cast<std::size_t>(count); }
+
+inline int workers_of(Index tasks, const RunOptions& options) {
+  return worker_count(tasks, options.threads, options.executor);
+}
+
+// Every head's keys sorted by bucket, and which of them each query is to meet; round after round.
+template <class T>
+LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
+                         const std::vector<Visible>& visible, const RunOptions& options) {
+  const Shape& s = problem.shape;
+  const Index rounds = hashing.rounds;
+  const Index key_tasks = s.B * s.Hkv * rounds, query_tasks = s.B * s.Hq * rounds;
+  std::vector<std::vector<Accum<T>>> rotations;
+  for (Index round = 0; round < rounds; ++round) {
+    rotations.push_back(random_rotation<Accum<T>>(hashing.buckets, s.D, hashing.seed, round));
+  }
+  LshOrder order{std::vector<SortedKeys>(size_of(key_tasks)),
+                 std::vector<AimedQueries>(size_of(query_tasks))};
+  parallel_for(key_tasks, workers_of(key_tasks, options), options.executor, [&](Index task, int) {
+    const Index round = task % rounds, b = task / rounds / s.Hkv;
+    const auto k = problem.k.matrix(b, task / rounds % s.Hkv);
+    order.keys[size_of(task)] = sort_keys(buckets_of(k, rotations[size_of(round)]),
+                                          visible[size_of(b)].length, hashing.buckets);
+  });
+  parallel_for(
+      query_tasks, workers_of(query_tasks, options), options.executor, [&](Index task, int) {
+        const Index round = task % rounds, b = task / rounds / s.Hq;
+        const Index h = task / rounds % s.Hq;
+        const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
+        order.queries[size_of(task)] =
+            aim_queries(buckets_of(problem.q.matrix(b, h), rotations[size_of(round)]),
+                        order.keys[size_of(of_keys)], visible[size_of(b)], s.Lk, hashing.chunk);
+      });
+  return order;
+}
+
 // All rounds of all heads of a checked problem whose out and lse are set.
 template <class T>
 void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vector<Visible>& visible,
@@ -56,33 +99,9 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
   const simd::Geometry& cell = simd::kernels<R>(isa()).geometry;
   const Index columns = cell.columns(s.Dv), rounds = hashing.rounds;
   const Index heads = s.B * s.Hq, chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
-  const auto size = [](Index count) { return static_cast<std::size_t>(count); };
-  const auto workers = [&](Index tasks) {
-    return worker_count(tasks, options.threads, options.executor);
-  };
-
-  std::vector<std::vector<R>> rotations;
-  for (Index round = 0; round < rounds; ++round) {
-    rotations.push_back(random_rotation<R>(hashing.buckets, s.D, hashing.seed, round));
-  }
-  std::vector<SortedKeys> keys(size(s.B * s.Hkv * rounds));
-  std::vector<AimedQueries> queries(size(heads * rounds));
-  parallel_for(s.B * s.Hkv * rounds, workers(s.B * s.Hkv * rounds), options.executor,
-               [&](Index task, int) {
-                 const Index round = task % rounds, b = task / rounds / s.Hkv;
-                 const auto k = problem.k.matrix(b, task / rounds % s.Hkv);
-                 keys[size(task)] = sort_keys(buckets_of(k, rotations[size(round)]),
-                                              visible[size(b)].length, hashing.buckets);
-               });
-  parallel_for(heads * rounds, workers(heads * rounds), options.executor, [&](Index task, int) {
-    const Index round = task % rounds, b = task / rounds / s.Hq, h = task / rounds % s.Hq;
-    const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
-    queries[size(task)] = aim_queries(buckets_of(problem.q.matrix(b, h), rotations[size(round)]),
-                                      keys[size(of_keys)], visible[size(b)], s.Lk, hashing.chunk);
-  });
-
-  std::vector<R> acc(size(checked_product(checked_product(heads, s.Lq), columns)));
-  std::vector<R> max(size(heads * s.Lq), softmax::Row<R>{}.max), sum(size(heads * s.Lq));
+  const LshOrder order = order_by_bucket(problem, hashing, visible, options);
+  std::vector<R> acc(size_of(checked_product(checked_product(heads, s.Lq), columns)));
+  std::vector<R> max(size_of(heads * s.Lq), softmax::Row<R>{}.max), sum(size_of(heads * s.Lq));
   const auto head_at = [&](Index head) {
     const Index b = head / s.Hq, h = head % s.Hq, kv = b * s.Hkv + h / s.group();
     return LshHead<T>{problem.q.matrix(b, h),
@@ -90,20 +109,20 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
                       problem.v.matrix(b, h / s.group()),
                       shared,
                       static_cast<R>(problem.scale) * softmax::log2_e<R>,
-                      visible[size(b)],
-                      &keys[size(kv * rounds)],
-                      &queries[size(head * rounds)],
+                      visible[size_of(b)],
+                      &order.keys[size_of(kv * rounds)],
+                      &order.queries[size_of(head * rounds)],
                       acc.data() + head * s.Lq * columns,
                       max.data() + head * s.Lq,
                       sum.data() + head * s.Lq};
   };
-  const int count = workers(heads * chunks);
+  const int count = workers_of(heads * chunks, options);
   Carver counter(nullptr);
   LshScratch<R>::carve(counter, cell, s, hashing);
-  const Scratch memory(counter.used() * size(count), {});
+  const Scratch memory(counter.used() * size_of(count), {});
   for (int round = 0; round < rounds; ++round) {  // chunks of a round share no query
     parallel_for(heads * chunks, count, options.executor, [&](Index task, int worker) {
-      Carver carver(memory.begin() + counter.used() * size(worker));
+      Carver carver(memory.begin() + counter.used() * size_of(worker));
       const auto scratch = LshScratch<R>::carve(carver, cell, s, hashing);
       std::fill_n(scratch.live, LshScratch<R>::rows * scratch.capacity / cell.panel,
                   std::uint8_t{1});
