@@ -51,6 +51,7 @@ class RandomFeatures {
                   R* scratch, bool keys) const {
     const Index count = x.extent[0], group = plan.cell.rows, panel = plan.cell.panel;
     simd::Strip<R> strip;
+    strip.queries = static_cast<int>(count);
     strip.groups = static_cast<int>(plan.cell.groups(count));
     strip.panels = static_cast<int>(plan.cell.panels(m_));
     strip.D = D_;
