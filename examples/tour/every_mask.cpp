@@ -41,8 +41,10 @@ class Pictures {
 void tour::every_mask(const std::filesystem::path& folder) {
   headline("Every mask, over 48 tokens");
   const std::vector<int> lengths = {40}, ends = {0, 11, 30, 48};
-  std::vector<int> ids;  // three documents, the first one in two pieces
-  for (int n = 0; n < tokens; ++n) ids.push_back(n < 10 || n >= 40 ? 0 : n < 28 ? 1 : 2);
+  std::vector<int> ids(tokens);  // three documents, the first one in two pieces
+  for (int n = 0; n < tokens; ++n) {
+    ids[static_cast<std::size_t>(n)] = n < 10 || n >= 40 ? 0 : n < 28 ? 1 : 2;
+  }
   heed::Tensor2<bool> layout(6, 6);
   for (int n = 0; n < 36; ++n) layout(n / 6, n % 6) = n / 6 == n % 6 || n * 5 % 7 == 1;
 
