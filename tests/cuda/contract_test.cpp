@@ -84,9 +84,12 @@ TEMPLATE_TEST_CASE("what some rows see reaches them and no other", "", BFloat16,
   both.v.view()(0, 0, 101, 17) = static_cast<TestType>(-infinity);
   const auto got = call(both, mask::causal());
   CHECK(static_cast<double>(got.out(0, 0, 100, 17)) == infinity);
+#if !defined(__FAST_MATH__)  // which promises no NaN
   CHECK(std::isnan(static_cast<double>(got.out(0, 0, 101, 17))));
+#endif
 }
 
+#if !defined(__FAST_MATH__)  // which promises no NaN
 TEMPLATE_TEST_CASE("a NaN in a query or a key reaches the rows that see it", "", BFloat16, float) {
   const Shape shape{1, 1, 1, 70, 70, 16, 16};
   const Inputs<TestType> clean(shape, Layout::packed, 8);
@@ -102,6 +105,7 @@ TEMPLATE_TEST_CASE("a NaN in a query or a key reaches the rows that see it", "",
     CHECK(std::isnan(static_cast<double>(got.lse(0, 0, i))));
   }
 }
+#endif
 
 TEMPLATE_TEST_CASE("a row that sees no key is 0, its lse −inf", "", BFloat16, Half, float, double) {
   const Shape shape{1, 1, 1, 100, 40, 24, 16};  // the first 60 queries come before every key

@@ -157,12 +157,17 @@ TEMPLATE_TEST_CASE("layer kernels: a row's bits do not depend on the rows beside
 
 TEMPLATE_TEST_CASE("layer kernels: erf and tanh within 2 units in the last place", "", float,
                    double) {
+#if defined(__FAST_MATH__)  // which divides by an approximate reciprocal
+  constexpr long double most = 4;
+#else
+  constexpr long double most = 2;
+#endif
   for (const auto& body : tables<TestType>()) {
     INFO(body.name);
     CHECK(worst_ulp<TestType>(*body.layers, Curve::erf, 7,
-                              [](long double x) { return std::erf(x); }) < 2);
+                              [](long double x) { return std::erf(x); }) < most);
     CHECK(worst_ulp<TestType>(*body.layers, Curve::tanh, 20,
-                              [](long double x) { return std::tanh(x); }) < 2);
+                              [](long double x) { return std::tanh(x); }) < most);
   }
 }
 
@@ -172,7 +177,14 @@ TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", flo
     for (const Curve curve : {Curve::erf, Curve::tanh}) {
       std::vector<TestType> x{0, TestType(-0.0), 50, -50, Limits::max(), -Limits::max()};
       body.layers->bend(curve, x.data(), 6);
-      CHECK(x == std::vector<TestType>{0, 0, 1, -1, 1, -1});
+      const TestType expected[] = {0, 0, 1, -1, 1, -1};
+      for (std::size_t n = 0; n < x.size(); ++n) {
+#if defined(__FAST_MATH__)
+        CHECK(std::abs(x[n] - expected[n]) <= Limits::epsilon());
+#else
+        CHECK(x[n] == expected[n]);
+#endif
+      }
 #if !defined(__FAST_MATH__)  // which promises no signed zero, infinity or NaN
       CHECK(std::signbit(x[1]));
       std::vector<TestType> far{Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN()};
