@@ -22,6 +22,10 @@ Emulated<T> call(const Inputs<T>& in, const mask::any& mask, const ErasedScore& 
 }
 
 // Whether rows [begin, end) of every head have the same bits, lse included.
+bool same_bytes(const void* a, const void* b, std::size_t count) {
+  return std::memcmp(a, b, count) == 0;
+}
+
 template <class T>
 bool same_rows(const Emulated<T>& a, const Emulated<T>& b, Index begin, Index end) {
   for (Index n = 0; n < a.lse.size(); ++n) {
@@ -29,8 +33,8 @@ bool same_rows(const Emulated<T>& a, const Emulated<T>& b, Index begin, Index en
     if (i < begin || i >= end) continue;
     const auto Dv = static_cast<std::size_t>(a.out.dimension(3));
     const auto row = static_cast<std::size_t>(n) * Dv;
-    if (std::memcmp(a.out.data() + row, b.out.data() + row, Dv * sizeof(T)) != 0) return false;
-    if (std::memcmp(a.lse.data() + n, b.lse.data() + n, sizeof(Accum<T>)) != 0) return false;
+    if (!same_bytes(a.out.data() + row, b.out.data() + row, Dv * sizeof(T))) return false;
+    if (!same_bytes(a.lse.data() + n, b.lse.data() + n, sizeof(Accum<T>))) return false;
   }
   return true;
 }
@@ -156,7 +160,7 @@ TEMPLATE_TEST_CASE("a head has the same bits alone and in a batch", "", BFloat16
   const auto alone = emulate(one(in.q.cview(), 1, 3), one(in.k.cview(), 1, 1),
                              one(in.v.cview(), 1, 1), mask::any(mask::causal()));
   const auto rows = static_cast<std::size_t>(70 * 40);
-  CHECK(std::memcmp(alone.out.data(), all.out.data() + 7 * rows, rows * sizeof(TestType)) == 0);
+  CHECK(same_bytes(alone.out.data(), all.out.data() + 7 * rows, rows * sizeof(TestType)));
 }
 
 }  // namespace heed
