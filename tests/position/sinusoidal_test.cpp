@@ -12,7 +12,8 @@ namespace position = heed::position;
 namespace {
 
 long double expected(Index at, Index d, Index D, long double base) {
-  const long double exponent = static_cast<long double>(d / 2 * 2) / static_cast<long double>(D);
+  const Index even = d - d % 2;
+  const long double exponent = static_cast<long double>(even) / static_cast<long double>(D);
   const long double angle = static_cast<long double>(at) / std::pow(base, exponent);
   return d % 2 == 0 ? std::sin(angle) : std::cos(angle);
 }

@@ -28,6 +28,7 @@ class Carver {
   T* array(Index count) {
     constexpr auto line = static_cast<Index>(scratch_alignment);
     T* piece = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + used_);
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): of a pointer, where pointers are what is stored
     const Index bytes = checked_product(count, static_cast<Index>(sizeof(T)));
     used_ = checked_sum(used_, checked_sum(bytes, line - 1) / line * line);
     return piece;
