@@ -306,6 +306,11 @@ TEMPLATE_TEST_CASE("softmax: rows that are no queries keep their state", "", flo
 // lse = (max + log2 sum)·ln 2 and 1 / sum, for any number of rows; blind rows and NaN among them.
 TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float, double) {
   using R = TestType;
+#if defined(__FAST_MATH__)  // which divides by an approximate reciprocal
+  constexpr double most = 3;
+#else
+  constexpr double most = 2;
+#endif
   for (const Table<R>& table : tables<R>()) {
     for (const Side side : both_sides) {
       for (int count = 0; count <= 3 * table.kernels->geometry.lanes + 1; ++count) {
@@ -330,7 +335,7 @@ TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float,
           const double lse = (double{maxima[n]} + std::log2(double{sums[n]})) * std::log(2.0);
           const double size = std::abs(double{maxima[n]}) + std::log2(double{sums[n]});
           REQUIRE(std::abs(double{max[at]} - lse) <= 3 * roundoff<R> * size);
-          REQUIRE(std::abs(double{sum[at]} * double{sums[n]} - 1) <= 3 * roundoff<R>);
+          REQUIRE(std::abs(double{sum[at]} * double{sums[n]} - 1) <= most * roundoff<R>);
         }
       }
     }
