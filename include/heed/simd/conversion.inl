@@ -34,13 +34,18 @@ HEED_INLINE void narrow(Vec<R> v, T* to) {
   }
 }
 
-// `count` ≤ width elements, the rest 0.
+// `count` ≤ width elements, the rest 0. A register and not an array where it can be: g++ below 14
+// misaligns arrays of 64 bytes under -fsanitize=address (GCC PR 110027).
 template <class R, class T>
 HEED_INLINE Vec<R> widen_some(const T* from, Index step, Index count) {
   if (step == 1 && count >= width<R>) return widen<R>(from);
-  Array<T, width<R>> some = {};
+  std::conditional_t<std::is_same_v<R, T>, Vec<R>, Array<T, width<R>>> some = {};
   for (Index n = 0; n < count && n < width<R>; ++n) some[n] = from[n * step];
-  return widen<R>(some);
+  if constexpr (std::is_same_v<R, T>) {
+    return some;
+  } else {
+    return widen<R>(some);
+  }
 }
 
 // The largest exponent of the numbers it is given.

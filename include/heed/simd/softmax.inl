@@ -161,9 +161,8 @@ void close_rows(R* max, R* sum, Index count) {
     const auto blind = sums == Vec<R>{};
     const auto lone = sums == all(R(1));  // -ffast-math divides less exactly
     const Vec<R> lse = (widen_some<R>(max + first, 1, left) + log2(sums)) * ln_2;
-    Array<R, width<R>> closed, factor;
-    store(closed, (Vec<R>)(blind ? Bits{} + masked_bits<R> : (Bits)lse));
-    store(factor, (Vec<R>)(blind ? Bits{} : (Bits)(lone ? sums : R(1) / sums)));
+    const Vec<R> closed = (Vec<R>)(blind ? Bits{} + masked_bits<R> : (Bits)lse);
+    const Vec<R> factor = (Vec<R>)(blind ? Bits{} : (Bits)(lone ? sums : R(1) / sums));
     for (Index n = 0; n < left && n < width<R>; ++n) {
       max[first + n] = closed[n];
       sum[first + n] = factor[n];
