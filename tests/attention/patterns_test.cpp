@@ -74,6 +74,44 @@ TEST_CASE("a mask's own type and the same mask chosen at run time give the same 
   CHECK(heed::test::same_bits(own.lse, any.lse));
 }
 
+// strided(…) is a call over every n-th key: whatever says where a key stands must still be right.
+TEST_CASE("a mask that steps over keys is the textbook's, whatever comes with it") {
+  const std::vector<float> slopes = score::alibi_slopes(4);
+  const auto late = [](float s, int, int j) { return s - 0.03F * static_cast<float>(j); };
+  for (const Index Lq : {1, 2, 90, 150}) {
+    for (const Index Lk : {1, 7, 64, 150, 700}) {
+      for (const int step : {2, 7, 200}) {
+        const Shape shape{2, 4, 2, Lq, Lk, 24, 16, 4};
+        CAPTURE(Lq, Lk, step);
+        check_call(shape, mask::strided(step), score::None{});
+        check_call(shape, mask::causal() & mask::strided(step), score::alibi(slopes));
+        check_call(shape, mask::any(mask::strided(step) | mask::strided(2 * step)), late);
+      }
+    }
+  }
+}
+
+TEST_CASE("a mask that steps over keys: dropout counts all keys, workspace_bytes suffices") {
+  const Shape shape{1, 2, 2, 70, 150, 24, 16, 4};
+  const Inputs<float> in(shape, Layout::packed, 7);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const auto stepping = mask::strided(3);
+  const auto asking = [](int, int j) { return j % 3 == 0; };
+  heed::Options options{.dropout = 0.3, .seed = 9};
+  const auto one = heed::attention(q, k, v, stepping, {}, options);
+  const auto other = heed::attention(q, k, v, asking, {}, options);
+  CHECK(heed::test::same_bits(one.out, other.out));
+
+  options.dropout = 0;
+  std::vector<std::byte> memory(heed::workspace_bytes(q, k, v, stepping, {}, options));
+  CHECK(memory.size() < heed::workspace_bytes(q, k, v, asking, {}, options));
+  auto result = heed::attention(q, k, v, stepping, {}, options);
+  const auto expected = result.out;
+  options.workspace = memory;
+  heed::attention_into(result, q, k, v, stepping, {}, options);
+  CHECK(heed::test::same_bits(result.out, expected));
+}
+
 TEST_CASE("relative scores through the kernels are the textbook's") {
   heed::Tensor2<float> table(4, 41), buckets(4, 32);
   for (Index n = 0; n < table.size(); ++n) {

@@ -119,6 +119,9 @@ class Roster {
       windows_.push_back(mask::window(h + 1, h));
       heads_.push_back(h % 2 == 0 ? mask::any(mask::causal()) : mask::any(mask::strided(3)));
     }
+    add("strided & causal", mask::strided(3) & mask::causal(), Promise::legal);
+    add("strided | strided", mask::strided(4) | (mask::strided(6) & mask::any(mask::strided(2))),
+        Promise::legal);
     add("per head, of one type", mask::per_head(windows_));
     add("per head", mask::per_head(heads_));
     add("user's type", SameBlock{3});
@@ -322,6 +325,26 @@ struct NeverSure {
   Coverage coverage(Tile) const { return Coverage::Partial; }
 };
 
+struct CoversTooLittle {
+  bool allows(int i, int j) const { return j <= i; }
+  Coverage coverage(Tile) const { return Coverage::Partial; }
+  void cover(const mask::Panels& panels, std::uint8_t* found) const {
+    for (int n = 0; n < panels.count(); ++n) found[n] = n == 0 ? 1 : 0;
+  }
+};
+
+struct StepsTooFar {
+  bool allows(int, int j) const { return j % 2 == 0; }
+  Coverage coverage(Tile) const { return Coverage::Partial; }
+  int key_step() const { return 4; }
+};
+
+struct StepsBesideKeys {
+  bool allows(int, int j) const { return j % 2 == 0; }
+  Coverage coverage(Tile) const { return Coverage::Partial; }
+  Coverage coverage_of_every(int, Tile) const { return Coverage::Full; }
+};
+
 struct FillsTransposed {
   bool allows(int i, int j) const { return j <= i; }
   Coverage coverage(Tile) const { return Coverage::Partial; }
@@ -351,6 +374,9 @@ TEST_CASE("the law's checker sees masks that lie") {
   CHECK_THAT(law_of(NeverSure{}, shape).check_all(Promise::exact), ContainsSubstring("should be"));
   CHECK(law_of(NeverSure{}, shape).check_all() == "");
   CHECK_THAT(law_of(FillsTransposed{}, shape).check_all(), ContainsSubstring("fill differs"));
+  CHECK_THAT(law_of(CoversTooLittle{}, shape).check_all(), ContainsSubstring("cover's Empty"));
+  CHECK_THAT(law_of(StepsTooFar{}, shape).check_all(), ContainsSubstring("leaves out a key"));
+  CHECK_THAT(law_of(StepsBesideKeys{}, shape).check_all(), ContainsSubstring("spaced Full"));
   CHECK_THAT(law_of(FillsTooWide{}, shape).check_all(), ContainsSubstring("beside the tile"));
   CHECK_THAT(law_of(mask::any(FullTooEarly{}) & mask::None{}, shape).check_all(),
              ContainsSubstring("Full is wrong"));

@@ -14,6 +14,7 @@ namespace {
 using heed::Index;
 using heed::mask::Coverage;
 using heed::mask::random;
+using heed::mask::RowDraw;
 using heed::mask::RowPermutation;
 using heed::test::ContainsSubstring;
 using heed::test::error_of;
@@ -79,8 +80,8 @@ TEST_CASE("batch and head do not matter") {
 // deviation of sqrt(N·p·(1 − p)); 5 of them are exceeded once in 1.7 million draws.
 TEST_CASE("every key is seen about equally often, alone and beside another") {
   constexpr int rows = 20000;
-  constexpr int count = 3;
-  for (const int Lk : {5, 12, 16, 37}) {
+  constexpr int count = 3;  // of 12 and more keys drawn, of fewer by permutation
+  for (const int Lk : {5, 11, 12, 16, 37}) {
     std::vector<int> seen(static_cast<std::size_t>(Lk));
     int together = 0;  // rows that see keys 0 and 1
     for (int row = 0; row < rows; ++row) {
@@ -99,8 +100,11 @@ TEST_CASE("every key is seen about equally often, alone and beside another") {
 TEST_CASE("random answers about the longest sequences") {
   using heed::test::longest;
   const auto bound = heed::mask::bind(random(3, 1), scores_shape(longest, longest), 0, 0);
+  const RowDraw draw(1, longest - 1, 3, longest);
+  for (int n = 0; n < 3; ++n) CHECK(bound.allows(longest - 1, draw.key_at(n)));
+  const auto many = heed::mask::bind(random(17, 1), scores_shape(longest, longest), 0, 0);
   const RowPermutation permutation(1, longest - 1, longest);
-  for (int n = 0; n < 3; ++n) CHECK(bound.allows(longest - 1, permutation.key_at(n)));
+  for (int n = 0; n < 17; ++n) CHECK(many.allows(longest - 1, permutation.key_at(n)));
   CHECK(bound.coverage({longest - 1, longest, 0, longest}) == Coverage::Partial);
   const auto all = heed::mask::bind(random(longest, 1), scores_shape(1, longest), 0, 0);
   CHECK(all.coverage({0, 1, 0, longest}) == Coverage::Full);

@@ -7,6 +7,8 @@
 
 #include "heed/core/shape.hpp"
 #include "heed/mask/mask.hpp"
+#include "heed/mask/panels.hpp"
+#include "heed/mask/spaced.hpp"
 
 namespace heed::test {
 
@@ -69,6 +71,52 @@ class Law {
     return {};
   }
 
+  // Empty, or how `cover` breaks the law for a panel.
+  std::string check_cover(mask::Panels panels) const {
+    constexpr std::uint8_t untouched = 0xa5;
+    const int count = panels.count();
+    std::vector<std::uint8_t> found(std::size_t(count + 1), untouched);
+    mask::cover(mask_, panels, found.data());
+    if (found.back() != untouched) return text(panels.tile(), "cover writes beside the panels");
+    for (int n = 0; n < count; ++n) {
+      const mask::Tile tile = panels.part(n, n + 1).tile();
+      const int area = (tile.q_end - tile.q_begin) * (tile.k_end - tile.k_begin);
+      const int seen = allowed(tile);
+      const std::uint8_t claimed = found[std::size_t(n)];
+      const bool full = claimed == static_cast<std::uint8_t>(mask::Coverage::Full);
+      if (claimed > 2 || (full && seen < area)) return text(tile, "cover's Full is wrong");
+      if (claimed == 0 && seen > 0) return text(tile, "cover's Empty is wrong");
+    }
+    return {};
+  }
+
+  // Empty, or how every step-th key of the tile breaks the law.
+  std::string check_every(int step, mask::Tile tile) const {
+    tile.k_end = tile.k_begin + (tile.k_end - 1 - tile.k_begin) / step * step + 1;
+    int seen = 0, area = 0;
+    for (int i = tile.q_begin; i < tile.q_end; ++i) {
+      for (int j = tile.k_begin; j < tile.k_end; j += step) {
+        seen += allowed({i, i + 1, j, j + 1});
+        ++area;
+      }
+    }
+    const mask::Coverage claimed = mask::coverage_of_every(step, mask_, tile);
+    if (claimed == mask::Coverage::Full && seen < area) return text(tile, "a spaced Full is wrong");
+    if (claimed == mask::Coverage::Empty && seen > 0) return text(tile, "a spaced Empty is wrong");
+    return {};
+  }
+
+  // Empty, or a key that is seen though the mask steps over it.
+  std::string check_step() const {
+    const int step = mask::key_step(mask_);
+    for (int j = 0; j < Lk_; ++j) {
+      if (j % step != 0 && Lq_ > 0 && allowed({0, Lq_, j, j + 1}) > 0) {
+        return text({0, Lq_, j, j + 1}, "key_step leaves out a key");
+      }
+    }
+    return {};
+  }
+
   // Every tile whose sides are in `cuts`, ascending positions; those beyond a length are left out.
   std::string check(const std::vector<int>& cuts, Promise promise = Promise::legal) const {
     std::string wrong;
@@ -79,6 +127,13 @@ class Law {
     });
     if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_fill({0, Lq_, 0, Lk_});
     if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_fill({1, Lq_ - 1, 2, Lk_});
+    for (const int n : {1, 2, 3, 7, 16}) {
+      if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_cover({0, Lq_, 0, Lk_, n});
+      if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_cover({1, Lq_ - 1, 2, Lk_, n});
+      if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_every(n, {0, Lq_, 0, Lk_});
+      if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_every(n, {1, 2, 2, Lk_ - 1});
+    }
+    if (wrong.empty()) wrong = check_step();
     return wrong;
   }
 

@@ -79,8 +79,8 @@ void offer_strip(const TopKTask<T, M, S>& task, int row, int begin, int keys) {
   const simd::Geometry& cell = flash.plan.cell;
   const int queries = std::min(flash.plan.strip * cell.rows, flash.rows.count() - row);
   const auto strip = make_strip(flash.scratch, flash.plan, flash.problem.shape, row, queries, keys);
-  const mask::Coverage seen =
-      find_live_cells(flash, row / cell.rows, strip.groups, begin, begin + keys);
+  const mask::Coverage seen = find_live_cells(flash, row / cell.rows, strip.groups, begin,
+                                              begin + keys, flash.scratch.live);
   if (seen == mask::Coverage::Empty) return;
   flash.kernels().dots(strip);
   if (!folds_scale<S> || keys % cell.panel != 0 || seen != mask::Coverage::Full) {

@@ -8,6 +8,7 @@
 #include "heed/attention/operands.hpp"
 #include "heed/attention/reference.hpp"
 #include "heed/attention/result.hpp"
+#include "heed/attention/spaced.hpp"
 #include "heed/core/eigen.hpp"
 
 namespace heed {
@@ -86,8 +87,16 @@ void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
   }
 }
 
+// How far apart the keys stand that a call reads: its own kernels leave out what a mask steps over,
+// except where dropout counts keys.
+template <class M>
+int key_step_of(const M& mask, const Options& options) {
+  const bool flash = options.backend == Backend::automatic || options.backend == Backend::flash;
+  return flash && options.dropout == 0 ? mask::key_step(mask) : 1;
+}
+
 template <class T, class M, class S>
-void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
+void run_planned(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
   const Plan plan = make_plan<T>(problem.shape, contiguous(problem.k, problem.v), options);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::reference) {
@@ -96,6 +105,18 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
     flash_forward(problem, mask, score, plan.cut, isa(), options.executor, scratch.begin());
   }
   if (options.report != nullptr) *options.report = describe(plan, options);
+}
+
+template <class T, class M, class S>
+void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
+  if constexpr (mask::StepsKeys<M>) {
+    if (const int step = key_step_of(mask, options); step > 1) {
+      const Shape& shape = problem.shape;
+      return run_planned(spaced(problem, step), SpacedMask<M>{mask, shape, step},
+                         spaced_score(score, shape, step), options);
+    }
+  }
+  run_planned(problem, mask, score, options);
 }
 
 // out = softmax(mask(modify(scale · q kᵀ))) v, row by row, without forming the scores.
@@ -166,7 +187,8 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const M& mask = 
       check_call("heed::workspace_bytes", q, k, v, as_mask(mask), as_score(score), options);
   check_on_cpu("heed::workspace_bytes", options.backend);
   const bool together = contiguous(lift(view_of(k)), lift(view_of(v)));
-  const Index bytes = make_plan<ScalarOf<Q>>(shape, together, options).scratch_bytes;
+  const Shape read = spaced(shape, key_step_of(as_mask(mask), options));
+  const Index bytes = make_plan<ScalarOf<Q>>(read, together, options).scratch_bytes;
   return Scratch::with_slack(static_cast<std::size_t>(bytes));
 }
 

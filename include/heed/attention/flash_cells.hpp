@@ -1,5 +1,5 @@
-// What happens to the cells of a strip besides the two products: which are computed, what becomes
-// of their scores, which weights are dropped.
+// What happens to the live cells of a strip besides the two products: what becomes of their scores,
+// which weights are dropped.
 #pragma once
 
 #include <algorithm>
@@ -10,36 +10,6 @@
 namespace heed {
 
 inline namespace HEED_ABI {
-
-// Which cells of a strip are to be computed, as mask::Coverage. Returns that of all together.
-template <class T, class M, class S>
-mask::Coverage find_live_cells(const FlashTask<T, M, S>& task, int first_group, int groups,
-                               int k_begin, int k_end) {
-  const simd::Geometry& cell = task.plan.cell;
-  const auto coverage = [&](int at, int count, int begin, int end) {
-    return coverage_of(task.mask, task.problem.shape, task.rows, at * cell.rows,
-                       (at + count) * cell.rows, begin, end);
-  };
-  const auto panels = static_cast<int>(cell.panels(k_end - k_begin));
-  std::uint8_t* live = task.scratch.live;
-  const mask::Coverage whole = coverage(first_group, groups, k_begin, k_end);
-  std::fill_n(live, Index{groups} * panels, static_cast<std::uint8_t>(whole));
-  if (whole != mask::Coverage::Partial) return whole;
-  bool any = false;
-  for (int g = 0; g < groups; ++g, live += panels) {
-    const mask::Coverage row = coverage(first_group + g, 1, k_begin, k_end);
-    for (int p = 0; p < panels; ++p) {
-      const int begin = k_begin + p * cell.panel;
-      const mask::Coverage found =
-          row == mask::Coverage::Partial
-              ? coverage(first_group + g, 1, begin, std::min(begin + cell.panel, k_end))
-              : row;
-      live[p] = static_cast<std::uint8_t>(found);
-      any |= found != mask::Coverage::Empty;
-    }
-  }
-  return any ? mask::Coverage::Partial : mask::Coverage::Empty;
-}
 
 // f(head)(scores, tile, coverage) for every piece of a live cell that lies in one head; f itself is
 // asked once for all cells beside each other.

@@ -8,9 +8,10 @@
 
 #include <algorithm>
 
+#include "heed/attention/cell_map.hpp"
 #include "heed/attention/flash_cells.hpp"
+#include "heed/attention/merge_spans.hpp"
 #include "heed/core/parallel.hpp"
-#include "heed/softmax/online.hpp"
 
 namespace heed {
 
@@ -88,9 +89,11 @@ void accumulate_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>
   }
 }
 
-// The strip of queries that starts at row `row` of the task against a block of keys.
+// The strip of queries that starts at row `row` of the task against a block of keys, whose cells
+// start at panel `panel` of the map.
 template <class T, class M, class S>
-void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block) {
+void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block, const CellMap& map,
+                 int panel) {
   using R = Accum<T>;
   const simd::Geometry& cell = task.plan.cell;
   const FlashScratch<R>& scratch = task.scratch;
@@ -98,8 +101,7 @@ void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block) {
   const int queries = std::min(task.plan.strip * cell.rows, task.rows.count() - row);
   auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
   if (cell.depth > 1) strip.scale = early_scale(task);
-  const mask::Coverage seen =
-      find_live_cells(task, group, strip.groups, block.begin, block.begin + block.keys);
+  const mask::Coverage seen = map.copy(group, strip.groups, panel, strip.panels, scratch.live);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
   const simd::Kernels<T>& kernels = task.kernels();
   if (task.plan.direct) {
@@ -145,51 +147,48 @@ void write_rows(const FlashTask<T, M, S>& task) {
   }
 }
 
-// The rows of a task against keys [first, last).
+// All rows of a task against the keys [begin, begin + keys).
 template <class T, class M, class S>
-void attend_span(const FlashTask<T, M, S>& task, int first, int last) {
+void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const CellMap& map,
+                  int panel) {
   const Problem<T>& problem = task.problem;
   const simd::Kernels<T>& kernels = task.kernels();
   const auto k = problem.k.matrix(task.rows.b, task.kv_head());
   const auto v = problem.v.matrix(task.rows.b, task.kv_head());
-  load_queries(task);
-  for (int begin = first, end = first; begin < last; begin = end) {
-    const auto keys = static_cast<int>(std::min<Index>(task.plan.block, last - begin));
-    end = begin + keys;
-    if (coverage_of(task.mask, problem.shape, task.rows, 0, task.rows.count(), begin, end) ==
-        mask::Coverage::Empty) {
-      continue;
-    }
-    FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), true};
-    if (!task.plan.direct) {
-      kernels.pack_keys(block.k, keys, task.scratch.kt);
-      block.finite = kernels.pack_values(block.v, keys, task.plan.block, task.scratch.v);
-    }
-    for (int row = 0; row < task.rows.count(); row += task.plan.strip * task.plan.cell.rows) {
-      flash_strip(task, row, block);
-    }
+  FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), true};
+  if (!task.plan.direct) {
+    kernels.pack_keys(block.k, keys, task.scratch.kt);
+    block.finite = kernels.pack_values(block.v, keys, task.plan.block, task.scratch.v);
+  }
+  for (int row = 0; row < task.rows.count(); row += task.plan.strip * task.plan.cell.rows) {
+    flash_strip(task, row, block, map, panel);
   }
 }
 
-// The rows of the first span become those of all spans, in ascending order.
-template <class R>
-void merge_spans(const FlashPartials<R>& partials, const simd::Geometry& cell, Index first_task,
-                 Index spans) {
-  for (Index task = first_task + 1; task < first_task + spans; ++task) {
-    for (Index row = 0; row < partials.rows; ++row) {
-      const Index at = first_task * partials.rows + row;
-      const Index from = task * partials.rows + row;
-      const softmax::Row<R> a{partials.max[at], partials.sum[at]};
-      const softmax::Row<R> b{partials.max[from], partials.sum[from]};
-      const auto [both, of_a, of_b] = merge(a, b);
-      partials.max[at] = both.max;
-      partials.sum[at] = both.sum;
-      for (Index d = 0; d < partials.columns; ++d) {
-        const Index place = cell.place(row, d, partials.columns);
-        R& x = partials.acc[first_task * partials.rows * partials.columns + place];
-        x = x * of_a + partials.acc[task * partials.rows * partials.columns + place] * of_b;
-      }
-    }
+// The rows of a task against the keys [first, last), block after block of those that any row sees.
+template <class T, class M, class S>
+void attend_stretch(const FlashTask<T, M, S>& task, int first, int last) {
+  const simd::Geometry& cell = task.plan.cell;
+  const auto groups = static_cast<int>(cell.groups(task.rows.count()));
+  const CellMap map{task.scratch.cells, static_cast<int>(cell.panels(last - first))};
+  if (find_live_cells(task, 0, groups, first, last, task.scratch.cells) == mask::Coverage::Empty) {
+    return;
+  }
+  for (Index begin = first; begin < last; begin += task.plan.block) {
+    const auto keys = static_cast<int>(std::min<Index>(task.plan.block, last - begin));
+    const auto panel = static_cast<int>((begin - first) / cell.panel);
+    if (map.empty(groups, panel, static_cast<int>(cell.panels(keys)))) continue;
+    attend_block(task, static_cast<int>(begin), keys, map, panel);
+  }
+}
+
+// The rows of a task against the keys [first, last).
+template <class T, class M, class S>
+void attend_span(const FlashTask<T, M, S>& task, Index first, Index last) {
+  load_queries(task);
+  for (Index begin = first; begin < last; begin += task.plan.stretch()) {
+    attend_stretch(task, static_cast<int>(begin),
+                   static_cast<int>(std::min(begin + task.plan.stretch(), last)));
   }
 }
 
@@ -220,8 +219,7 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
   parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
     const auto task = task_of(index, worker);
     const Index first = index % plan.spans * plan.span;
-    attend_span(task, static_cast<int>(first),
-                static_cast<int>(std::min(first + plan.span, shape.Lk)));
+    attend_span(task, first, std::min(first + plan.span, shape.Lk));
     if (plan.spans == 1) write_rows(task);
   });
   if (plan.spans == 1) return;

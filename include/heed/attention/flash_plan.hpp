@@ -25,6 +25,8 @@ struct FlashPlan {
 
   // Rows of a task, in whole groups.
   Index rows() const { return cell.groups(Index{heads} * queries) * cell.rows; }
+  // Keys whose cells are asked for at once: whole blocks, and a map of cells that stays in cache.
+  Index stretch() const { return block * std::max<Index>(1, 8192 / std::max<Index>(1, block)); }
 };
 
 // What one worker needs for a task. R is the type of sums.
@@ -37,8 +39,9 @@ struct FlashScratch {
   R* acc;
   R* max;
   R* sum;
-  std::uint8_t* live;
-  std::uint8_t* seen;  // as scores; written only where values are not finite
+  std::uint8_t* cells;  // [groups, panels of a stretch of keys], mask::Coverage
+  std::uint8_t* live;   // [groups of a strip, panels of a block], the same
+  std::uint8_t* seen;   // as scores; written only where values are not finite
 
   [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
       : q(carver.array<R>(checked_product(plan.rows(), plan.cell.numbers(shape.D)))),
@@ -49,6 +52,8 @@ struct FlashScratch {
         acc(carver.array<R>(checked_product(plan.rows(), plan.cell.columns(shape.Dv)))),
         max(carver.array<R>(plan.rows())),
         sum(carver.array<R>(plan.rows())),
+        cells(carver.array<std::uint8_t>(checked_product(
+            plan.cell.groups(plan.rows()), plan.cell.panels(std::min(plan.stretch(), shape.Lk))))),
         live(carver.array<std::uint8_t>(checked_product(plan.strip, plan.cell.panels(plan.block)))),
         seen(carver.array<std::uint8_t>(
             checked_product(Index{plan.strip} * plan.cell.rows, plan.block))) {}

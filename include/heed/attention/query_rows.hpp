@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "heed/mask/mask.hpp"
+#include "heed/mask/panels.hpp"
 
 namespace heed {
 
@@ -47,6 +47,24 @@ mask::Coverage coverage_of(const M& mask, const Shape& shape, const QueryRows& r
     all &= part == mask::Coverage::Full;
   });
   return !any ? mask::Coverage::Empty : all ? mask::Coverage::Full : mask::Coverage::Partial;
+}
+
+// What rows [first, last) see of panels of keys: found[n] = Coverage of panel n of [k_begin,
+// k_end).
+template <class M>
+void cover_panels(const M& mask, const Shape& shape, const QueryRows& rows, int first, int last,
+                  int k_begin, int k_end, int width, std::uint8_t* found) {
+  for_each_stretch(rows, first, last, [&](Index head, int row, int q_begin, int q_end) {
+    const auto bound = mask::bind(mask, shape, rows.b, head);
+    const mask::Panels panels{q_begin, q_end, k_begin, k_end, width};
+    if (row == first) {
+      mask::cover(bound, panels, found);
+    } else {  // of another head
+      mask::cover_combined(bound, panels, found, [](std::uint8_t one, std::uint8_t other) {
+        return one == other ? one : static_cast<std::uint8_t>(mask::Coverage::Partial);
+      });
+    }
+  });
 }
 
 }  // namespace HEED_ABI

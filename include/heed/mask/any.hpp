@@ -6,6 +6,7 @@
 #include "heed/core/abi.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/mask/mask.hpp"
+#include "heed/mask/panels.hpp"
 
 namespace heed::mask {
 
@@ -26,10 +27,15 @@ class Any {
     Interface& operator=(const Interface&) = delete;
     virtual ~Interface() = default;
     virtual void check(const Shape& shape) const = 0;
+    virtual int key_step() const = 0;
     virtual bool allows(const Shape& shape, Index b, Index h, int i, int j) const = 0;
     virtual Coverage coverage(const Shape& shape, Index b, Index h, Tile tile) const = 0;
     virtual void fill(const Shape& shape, Index b, Index h, Tile tile, std::uint8_t* allowed,
                       Index stride) const = 0;
+    virtual Coverage coverage_of_every(const Shape& shape, Index b, Index h, int step,
+                                       Tile tile) const = 0;
+    virtual void cover(const Shape& shape, Index b, Index h, const Panels& panels,
+                       std::uint8_t* found) const = 0;
   };
 
   template <class M, class Flags>
@@ -38,6 +44,7 @@ class Any {
 
     explicit Held(const M& held) : mask(held) {}
     void check(const Shape& shape) const override { mask::check(mask, shape); }
+    int key_step() const override { return mask::key_step(mask); }
     bool allows(const Shape& shape, Index b, Index h, int i, int j) const override {
       return mask::bind(mask, shape, b, h).allows(i, j);
     }
@@ -47,6 +54,14 @@ class Any {
     void fill(const Shape& shape, Index b, Index h, Tile tile, std::uint8_t* allowed,
               Index stride) const override {
       mask::fill(mask::bind(mask, shape, b, h), tile, allowed, stride);
+    }
+    Coverage coverage_of_every(const Shape& shape, Index b, Index h, int step,
+                               Tile tile) const override {
+      return mask::coverage_of_every(step, mask::bind(mask, shape, b, h), tile);
+    }
+    void cover(const Shape& shape, Index b, Index h, const Panels& panels,
+               std::uint8_t* found) const override {
+      mask::cover(mask::bind(mask, shape, b, h), panels, found);
     }
   };
 
@@ -59,13 +74,21 @@ class Any {
 
     bool allows(int i, int j) const { return held->allows(shape, b, h, i, j); }
     Coverage coverage(Tile tile) const { return held->coverage(shape, b, h, tile); }
+    int key_step() const { return held->key_step(); }
     void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
       held->fill(shape, b, h, tile, allowed, stride);
+    }
+    Coverage coverage_of_every(int step, Tile tile) const {
+      return held->coverage_of_every(shape, b, h, step, tile);
+    }
+    void cover(const Panels& panels, std::uint8_t* found) const {
+      held->cover(shape, b, h, panels, found);
     }
   };
 
   Bound bind(const Shape& shape, Index b, Index h) const { return {held_.get(), shape, b, h}; }
   void check(const Shape& shape) const { held_->check(shape); }
+  int key_step() const { return held_->key_step(); }
 
  private:
   std::shared_ptr<const Interface> held_;

@@ -1,9 +1,13 @@
 // Masks form a Boolean algebra: a & b, a | b and ~a are masks again.
 #pragma once
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "heed/mask/mask.hpp"
+#include "heed/mask/panels.hpp"
+#include "heed/mask/spaced.hpp"
 #include "heed/mask/to_device.hpp"
 
 namespace heed::mask {
@@ -58,6 +62,20 @@ struct And {
       return static_cast<std::uint8_t>(one & other);
     });
   }
+  constexpr Coverage coverage_of_every(int step,
+                                       Tile tile) const requires BoundMask<A> && BoundMask<B> {
+    return std::min(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
+  }
+  constexpr int key_step() const requires StepsKeys<A> || StepsKeys<B> {
+    return std::max(mask::key_step(a), mask::key_step(b));
+  }
+  void cover(const Panels& panels,
+             std::uint8_t* found) const requires CoversPanels<A> || CoversPanels<B> {
+    mask::cover(a, panels, found);
+    cover_combined(b, panels, found, [](std::uint8_t one, std::uint8_t other) {
+      return std::min(one, other);  // Empty < Partial < Full
+    });
+  }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto left = mask::bind(a, shape, batch, head);
     auto right = mask::bind(b, shape, batch, head);
@@ -97,6 +115,20 @@ struct Or {
       return static_cast<std::uint8_t>(one | other);
     });
   }
+  constexpr Coverage coverage_of_every(int step,
+                                       Tile tile) const requires BoundMask<A> && BoundMask<B> {
+    return std::max(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
+  }
+  constexpr int key_step() const requires StepsKeys<A> && StepsKeys<B> {
+    return std::gcd(a.key_step(), b.key_step());
+  }
+  void cover(const Panels& panels,
+             std::uint8_t* found) const requires CoversPanels<A> || CoversPanels<B> {
+    mask::cover(a, panels, found);
+    cover_combined(b, panels, found, [](std::uint8_t one, std::uint8_t other) {
+      return std::max(one, other);  // Empty < Partial < Full
+    });
+  }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto left = mask::bind(a, shape, batch, head);
     auto right = mask::bind(b, shape, batch, head);
@@ -134,6 +166,10 @@ struct Not {
     for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
       for (int c = 0; c < keys; ++c) allowed[c] ^= 1;
     }
+  }
+  void cover(const Panels& panels, std::uint8_t* found) const requires CoversPanels<A> {
+    mask::cover(a, panels, found);
+    for (int n = 0; n < panels.count(); ++n) found[n] = static_cast<std::uint8_t>(2 - found[n]);
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto inner = mask::bind(a, shape, batch, head);

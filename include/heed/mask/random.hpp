@@ -1,20 +1,23 @@
 // Each query sees `count` keys drawn at random without replacement, the same for every head.
 //
-// Row i has its own pseudo-random permutation of the keys and sees those that land in
-// [0, count): membership and the list of a row's keys both cost O(1) a key and no memory. The
-// permutation is an eight-round Feistel network on the smallest even number of bits that holds Lk
-// keys, walked until it lands below Lk (Black and Rogaway, "Ciphers with Arbitrary Finite
-// Domains", 2002, section 3), keyed by Philox from the seed and the row. Four rounds are not
+// Up to 16 keys are drawn one after the other, a key that was drawn before is drawn anew: a list
+// that costs a few dozen operations. Of more, row i has its own pseudo-random permutation of the
+// keys and sees those that land in [0, count): membership and the list both cost O(1) a key and no
+// memory. The permutation is an eight-round Feistel network on the smallest even number of bits
+// that holds Lk keys, walked until it lands below Lk (Black and Rogaway, "Ciphers with Arbitrary
+// Finite Domains", 2002, section 3), keyed by Philox from the seed and the row. Four rounds are not
 // enough: over 100,000 rows of 12 keys, two neighbours came together 24 % too often; with eight, 1
 // %, less than the noise.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
 #include "heed/core/error.hpp"
 #include "heed/core/random.hpp"
 #include "heed/mask/mask.hpp"
+#include "heed/mask/panels.hpp"
 
 namespace heed::mask {
 
@@ -84,24 +87,56 @@ class RowPermutation {
   Words4 round_keys_;
 };
 
+// The first few different keys of a row's stream of random numbers.
+class RowDraw {
+ public:
+  static constexpr int most = 16;
+
+  HEED_DEVICE constexpr RowDraw(std::uint64_t seed, int row, int count, int keys) {
+    Words4 words{};
+    for (std::uint32_t n = 0; size_ < count; ++n) {
+      if (n % 4 == 0) {
+        words = philox(seed, {static_cast<std::uint32_t>(row), n / 4, 0, 0x64726177u});
+      }
+      const std::uint64_t wide = std::uint64_t{words[n % 4]} * static_cast<std::uint32_t>(keys);
+      const auto key = static_cast<int>(wide >> 32);
+      if (!has(key)) keys_[size_++] = key;
+    }
+  }
+
+  HEED_DEVICE constexpr bool has(int key) const {
+    int found = 0;
+    for (int n = 0; n < size_; ++n) found |= keys_[n] == key ? 1 : 0;
+    return found != 0;
+  }
+  HEED_DEVICE constexpr int key_at(int n) const { return keys_[n]; }
+
+ private:
+  int size_ = 0;
+  int keys_[most];  // the first size_ of them
+};
+
 struct BoundRandom {
   int count;
   int keys;
   std::uint64_t seed;
 
   HEED_DEVICE constexpr bool allows(int i, int j) const {
-    return count >= keys || RowPermutation(seed, i, keys).rank_of(j) < count;
+    if (count >= keys) return true;
+    return drawn() ? RowDraw(seed, i, count, keys).has(j)
+                   : RowPermutation(seed, i, keys).rank_of(j) < count;
   }
 
   // Exact while listing a row's keys costs less than asking for each key of the tile.
   HEED_DEVICE constexpr Coverage coverage(Tile tile) const {
     if (count >= keys) return Coverage::Full;
     const int width = tile.k_end - tile.k_begin;
-    if (count > width) return Coverage::Partial;
+    if (count > width && !drawn()) return Coverage::Partial;
     bool some = false;
-    bool all = count == width;
+    bool all = count >= width;
     for (int i = tile.q_begin; i < tile.q_end && (all || !some); ++i) {
-      const int seen = seen_in(i, tile);
+      int seen = 0;
+      for_each_key(i, tile, [&](int) { ++seen; });
       some = some || seen > 0;
       all = all && seen == width;
     }
@@ -109,32 +144,52 @@ struct BoundRandom {
     return all ? Coverage::Full : Coverage::Partial;
   }
 
+  // Lists each row's keys once for all panels, unless hardly a panel would be left Empty.
+  void cover(const Panels& panels, std::uint8_t* found) const {
+    const int rows = panels.q_end - panels.q_begin;
+    const bool most = Index{count} * rows > Index{4} * (keys / panels.width);
+    if (count >= keys || most) {
+      const Coverage all = count >= keys ? Coverage::Full : Coverage::Partial;
+      std::fill_n(found, panels.count(), static_cast<std::uint8_t>(all));
+      return;
+    }
+    std::fill_n(found, panels.count(), static_cast<std::uint8_t>(Coverage::Empty));
+    for (int i = panels.q_begin; i < panels.q_end; ++i) {
+      for_each_key(i, panels.tile(), [&](int key) {
+        found[(key - panels.k_begin) / panels.width] = static_cast<std::uint8_t>(Coverage::Partial);
+      });
+    }
+  }
+
   // Lists each row's keys while that costs less than asking for each key of the tile.
   [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
     const int width = tile.k_end - tile.k_begin;
     for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
-      if (count >= keys || count > width) {
+      if (count >= keys || (count > width && !drawn())) {
         for (int c = 0; c < width; ++c) allowed[c] = allows(i, tile.k_begin + c) ? 1 : 0;
         continue;
       }
       for (int c = 0; c < width; ++c) allowed[c] = 0;
-      const RowPermutation permutation(seed, i, keys);
-      for (int n = 0; n < count; ++n) {
-        const int key = permutation.key_at(n);
-        if (key >= tile.k_begin && key < tile.k_end) allowed[key - tile.k_begin] = 1;
-      }
+      for_each_key(i, tile, [&](int key) { allowed[key - tile.k_begin] = 1; });
     }
   }
 
  private:
-  HEED_DEVICE constexpr int seen_in(int row, Tile tile) const {
-    const RowPermutation permutation(seed, row, keys);
-    int seen = 0;
-    for (int n = 0; n < count; ++n) {
-      const int key = permutation.key_at(n);
-      seen += key >= tile.k_begin && key < tile.k_end ? 1 : 0;
+  // So few of many that hardly one is drawn twice.
+  HEED_DEVICE constexpr bool drawn() const { return count <= RowDraw::most && count <= keys / 4; }
+  // f(key) for each key of the row that lies in the tile.
+  template <class F>
+  HEED_DEVICE constexpr void for_each_key(int row, Tile tile, F&& f) const {
+    const auto offer = [&](int key) {
+      if (key >= tile.k_begin && key < tile.k_end) f(key);
+    };
+    if (drawn()) {
+      const RowDraw draw(seed, row, count, keys);
+      for (int n = 0; n < count; ++n) offer(draw.key_at(n));
+    } else {
+      const RowPermutation permutation(seed, row, keys);
+      for (int n = 0; n < count; ++n) offer(permutation.key_at(n));
     }
-    return seen;
   }
 };
 

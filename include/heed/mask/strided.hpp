@@ -20,6 +20,12 @@ struct Strided {
     return every ? Coverage::Full : Coverage::Partial;
   }
 
+  constexpr int key_step() const { return stride; }
+  constexpr Coverage coverage_of_every(int step, Tile tile) const {
+    if (step % stride != 0) return coverage(tile);
+    return tile.k_begin % stride == 0 ? Coverage::Full : Coverage::Empty;
+  }
+
   [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed, Index step) const {
     const Index keys = tile.k_end - tile.k_begin;
     const Index first = (stride - tile.k_begin % stride) % stride;
