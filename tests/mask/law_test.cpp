@@ -328,8 +328,10 @@ struct NeverSure {
 struct CoversTooLittle {
   bool allows(int i, int j) const { return j <= i; }
   Coverage coverage(Tile) const { return Coverage::Partial; }
-  void cover(const mask::Panels& panels, std::uint8_t* found) const {
-    for (int n = 0; n < panels.count(); ++n) found[n] = n == 0 ? 1 : 0;
+  void cover(const mask::Cells& cells, std::uint8_t* found, Index stride) const {
+    for (int r = 0; r < cells.rows(); ++r, found += stride) {
+      for (int c = 0; c < cells.columns(); ++c) found[c] = c == 0 ? 1 : 0;
+    }
   }
 };
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "heed/core/shape.hpp"
+#include "heed/mask/cells.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/panels.hpp"
 #include "heed/mask/spaced.hpp"
 
 namespace heed::test {
@@ -71,21 +71,24 @@ class Law {
     return {};
   }
 
-  // Empty, or how `cover` breaks the law for a panel.
-  std::string check_cover(mask::Panels panels) const {
+  // Empty, or how `cover` breaks the law for a cell.
+  std::string check_cover(mask::Cells cells) const {
     constexpr std::uint8_t untouched = 0xa5;
-    const int count = panels.count();
-    std::vector<std::uint8_t> found(std::size_t(count + 1), untouched);
-    mask::cover(mask_, panels, found.data());
-    if (found.back() != untouched) return text(panels.tile(), "cover writes beside the panels");
-    for (int n = 0; n < count; ++n) {
-      const mask::Tile tile = panels.part(n, n + 1).tile();
-      const int area = (tile.q_end - tile.q_begin) * (tile.k_end - tile.k_begin);
-      const int seen = allowed(tile);
-      const std::uint8_t claimed = found[std::size_t(n)];
-      const bool full = claimed == static_cast<std::uint8_t>(mask::Coverage::Full);
-      if (claimed > 2 || (full && seen < area)) return text(tile, "cover's Full is wrong");
-      if (claimed == 0 && seen > 0) return text(tile, "cover's Empty is wrong");
+    const int columns = cells.columns();
+    const Index stride = columns + 2;
+    std::vector<std::uint8_t> found(std::size_t(cells.rows() * stride), untouched);
+    mask::cover(mask_, cells, found.data(), stride);
+    for (int r = 0; r < cells.rows(); ++r) {
+      const std::uint8_t* row = found.data() + r * stride;
+      if (row[columns] != untouched) return text(cells.tile(), "cover writes beside the cells");
+      for (int c = 0; c < columns; ++c) {
+        const mask::Tile tile = cells.of_rows(r, r + 1).of_columns(c, c + 1).tile();
+        const int area = (tile.q_end - tile.q_begin) * (tile.k_end - tile.k_begin);
+        const int seen = allowed(tile);
+        const bool full = row[c] == static_cast<std::uint8_t>(mask::Coverage::Full);
+        if (row[c] > 2 || (full && seen < area)) return text(tile, "cover's Full is wrong");
+        if (row[c] == 0 && seen > 0) return text(tile, "cover's Empty is wrong");
+      }
     }
     return {};
   }
@@ -128,8 +131,8 @@ class Law {
     if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_fill({0, Lq_, 0, Lk_});
     if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_fill({1, Lq_ - 1, 2, Lk_});
     for (const int n : {1, 2, 3, 7, 16}) {
-      if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_cover({0, Lq_, 0, Lk_, n});
-      if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_cover({1, Lq_ - 1, 2, Lk_, n});
+      if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_cover({0, Lq_, 3, 0, Lk_, n});
+      if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_cover({1, Lq_ - 1, n, 2, Lk_, 8});
       if (wrong.empty() && Lq_ > 0 && Lk_ > 0) wrong = check_every(n, {0, Lq_, 0, Lk_});
       if (wrong.empty() && Lq_ > 2 && Lk_ > 2) wrong = check_every(n, {1, 2, 2, Lk_ - 1});
     }

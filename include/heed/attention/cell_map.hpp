@@ -17,17 +17,15 @@ mask::Coverage find_live_cells(const FlashTask<T, M, S>& task, int first_group, 
                                int k_begin, int k_end, std::uint8_t* live) {
   const simd::Geometry& cell = task.plan.cell;
   const Shape& shape = task.problem.shape;
-  const auto panels = static_cast<int>(cell.panels(k_end - k_begin));
-  const mask::Coverage whole = coverage_of(task.mask, shape, task.rows, first_group * cell.rows,
-                                           (first_group + groups) * cell.rows, k_begin, k_end);
-  if (whole != mask::Coverage::Partial) {
-    std::fill_n(live, Index{groups} * panels, static_cast<std::uint8_t>(whole));
-    return whole;
-  }
-  for (int g = 0; g < groups; ++g) {
-    const int first = (first_group + g) * cell.rows;
-    cover_panels(task.mask, shape, task.rows, first, first + cell.rows, k_begin, k_end, cell.panel,
-                 live + Index{g} * panels);
+  const int first = first_group * cell.rows, last = first + groups * cell.rows;
+  const mask::Coverage whole =
+      coverage_of(task.mask, shape, task.rows, first, last, k_begin, k_end);
+  if (whole == mask::Coverage::Partial) {
+    cover_cells(task.mask, shape, task.rows, first, last, cell.rows, k_begin, k_end, cell.panel,
+                live);
+  } else {
+    const Index count = groups * cell.panels(k_end - k_begin);
+    std::fill_n(live, count, static_cast<std::uint8_t>(whole));
   }
   return whole;
 }

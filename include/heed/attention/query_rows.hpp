@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "heed/mask/panels.hpp"
+#include "heed/mask/cells.hpp"
 
 namespace heed {
 
@@ -49,22 +49,30 @@ mask::Coverage coverage_of(const M& mask, const Shape& shape, const QueryRows& r
   return !any ? mask::Coverage::Empty : all ? mask::Coverage::Full : mask::Coverage::Partial;
 }
 
-// What rows [first, last) see of panels of keys: found[n] = Coverage of panel n of [k_begin,
-// k_end).
+// What rows [first, last) see of cells of `height` rows by `width` keys:
+// found[r · columns + c] = Coverage of cell c of row r.
 template <class M>
-void cover_panels(const M& mask, const Shape& shape, const QueryRows& rows, int first, int last,
-                  int k_begin, int k_end, int width, std::uint8_t* found) {
-  for_each_stretch(rows, first, last, [&](Index head, int row, int q_begin, int q_end) {
-    const auto bound = mask::bind(mask, shape, rows.b, head);
-    const mask::Panels panels{q_begin, q_end, k_begin, k_end, width};
-    if (row == first) {
-      mask::cover(bound, panels, found);
-    } else {  // of another head
-      mask::cover_combined(bound, panels, found, [](std::uint8_t one, std::uint8_t other) {
+void cover_cells(const M& mask, const Shape& shape, const QueryRows& rows, int first, int last,
+                 int height, int k_begin, int k_end, int width, std::uint8_t* found) {
+  const auto cells_of = [&](int q_begin, int q_end) {
+    return mask::Cells{q_begin, q_end, height, k_begin, k_end, width};
+  };
+  const int columns = cells_of(0, 1).columns();
+  if (rows.heads == 1) {
+    const auto bound = mask::bind(mask, shape, rows.b, rows.first_head);
+    const int end = std::min(last, rows.count());
+    return mask::cover(bound, cells_of(rows.q_begin + first, rows.q_begin + end), found, columns);
+  }
+  for (int row = first; row < last; row += height, found += columns) {
+    for_each_stretch(rows, row, row + height, [&](Index head, int at, int q_begin, int q_end) {
+      const auto bound = mask::bind(mask, shape, rows.b, head);
+      if (at == row) return mask::cover(bound, cells_of(q_begin, q_end), found, columns);
+      const auto both = [](std::uint8_t one, std::uint8_t other) {
         return one == other ? one : static_cast<std::uint8_t>(mask::Coverage::Partial);
-      });
-    }
-  });
+      };
+      mask::cover_combined(bound, cells_of(q_begin, q_end), found, columns, both);
+    });
+  }
 }
 
 }  // namespace HEED_ABI

@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "heed/core/abi.hpp"
+#include "heed/mask/cells.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/panels.hpp"
 
 namespace heed::mask {
 
@@ -34,8 +34,8 @@ class Any {
                       Index stride) const = 0;
     virtual Coverage coverage_of_every(const Shape& shape, Index b, Index h, int step,
                                        Tile tile) const = 0;
-    virtual void cover(const Shape& shape, Index b, Index h, const Panels& panels,
-                       std::uint8_t* found) const = 0;
+    virtual void cover(const Shape& shape, Index b, Index h, const Cells& cells,
+                       std::uint8_t* found, Index stride) const = 0;
   };
 
   template <class M, class Flags>
@@ -59,9 +59,9 @@ class Any {
                                Tile tile) const override {
       return mask::coverage_of_every(step, mask::bind(mask, shape, b, h), tile);
     }
-    void cover(const Shape& shape, Index b, Index h, const Panels& panels,
-               std::uint8_t* found) const override {
-      mask::cover(mask::bind(mask, shape, b, h), panels, found);
+    void cover(const Shape& shape, Index b, Index h, const Cells& cells, std::uint8_t* found,
+               Index stride) const override {
+      mask::cover(mask::bind(mask, shape, b, h), cells, found, stride);
     }
   };
 
@@ -81,8 +81,8 @@ class Any {
     Coverage coverage_of_every(int step, Tile tile) const {
       return held->coverage_of_every(shape, b, h, step, tile);
     }
-    void cover(const Panels& panels, std::uint8_t* found) const {
-      held->cover(shape, b, h, panels, found);
+    void cover(const Cells& cells, std::uint8_t* found, Index stride) const {
+      held->cover(shape, b, h, cells, found, stride);
     }
   };
 

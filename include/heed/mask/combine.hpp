@@ -5,8 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "heed/mask/cells.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/panels.hpp"
 #include "heed/mask/spaced.hpp"
 #include "heed/mask/to_device.hpp"
 
@@ -69,10 +69,10 @@ struct And {
   constexpr int key_step() const requires StepsKeys<A> || StepsKeys<B> {
     return std::max(mask::key_step(a), mask::key_step(b));
   }
-  void cover(const Panels& panels,
-             std::uint8_t* found) const requires CoversPanels<A> || CoversPanels<B> {
-    mask::cover(a, panels, found);
-    cover_combined(b, panels, found, [](std::uint8_t one, std::uint8_t other) {
+  void cover(const Cells& cells, std::uint8_t* found,
+             Index stride) const requires CoversCells<A> || CoversCells<B> {
+    mask::cover(a, cells, found, stride);
+    cover_combined(b, cells, found, stride, [](std::uint8_t one, std::uint8_t other) {
       return std::min(one, other);  // Empty < Partial < Full
     });
   }
@@ -122,10 +122,10 @@ struct Or {
   constexpr int key_step() const requires StepsKeys<A> && StepsKeys<B> {
     return std::gcd(a.key_step(), b.key_step());
   }
-  void cover(const Panels& panels,
-             std::uint8_t* found) const requires CoversPanels<A> || CoversPanels<B> {
-    mask::cover(a, panels, found);
-    cover_combined(b, panels, found, [](std::uint8_t one, std::uint8_t other) {
+  void cover(const Cells& cells, std::uint8_t* found,
+             Index stride) const requires CoversCells<A> || CoversCells<B> {
+    mask::cover(a, cells, found, stride);
+    cover_combined(b, cells, found, stride, [](std::uint8_t one, std::uint8_t other) {
       return std::max(one, other);  // Empty < Partial < Full
     });
   }
@@ -167,9 +167,11 @@ struct Not {
       for (int c = 0; c < keys; ++c) allowed[c] ^= 1;
     }
   }
-  void cover(const Panels& panels, std::uint8_t* found) const requires CoversPanels<A> {
-    mask::cover(a, panels, found);
-    for (int n = 0; n < panels.count(); ++n) found[n] = static_cast<std::uint8_t>(2 - found[n]);
+  void cover(const Cells& cells, std::uint8_t* found, Index stride) const requires CoversCells<A> {
+    mask::cover(a, cells, found, stride);
+    for (int r = 0; r < cells.rows(); ++r, found += stride) {
+      for (int c = 0; c < cells.columns(); ++c) found[c] = static_cast<std::uint8_t>(2 - found[c]);
+    }
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto inner = mask::bind(a, shape, batch, head);

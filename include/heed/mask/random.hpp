@@ -16,8 +16,8 @@
 
 #include "heed/core/error.hpp"
 #include "heed/core/random.hpp"
+#include "heed/mask/cells.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/panels.hpp"
 
 namespace heed::mask {
 
@@ -144,20 +144,21 @@ struct BoundRandom {
     return all ? Coverage::Full : Coverage::Partial;
   }
 
-  // Lists each row's keys once for all panels, unless hardly a panel would be left Empty.
-  void cover(const Panels& panels, std::uint8_t* found) const {
-    const int rows = panels.q_end - panels.q_begin;
-    const bool most = Index{count} * rows > Index{4} * (keys / panels.width);
-    if (count >= keys || most) {
-      const Coverage all = count >= keys ? Coverage::Full : Coverage::Partial;
-      std::fill_n(found, panels.count(), static_cast<std::uint8_t>(all));
-      return;
-    }
-    std::fill_n(found, panels.count(), static_cast<std::uint8_t>(Coverage::Empty));
-    for (int i = panels.q_begin; i < panels.q_end; ++i) {
-      for_each_key(i, panels.tile(), [&](int key) {
-        found[(key - panels.k_begin) / panels.width] = static_cast<std::uint8_t>(Coverage::Partial);
-      });
+  // Lists each row's keys once for all its cells, unless hardly a cell would be left Empty.
+  void cover(const Cells& cells, std::uint8_t* found, Index stride) const {
+    const bool most = Index{count} * cells.height > Index{4} * (keys / cells.width);
+    const auto start = static_cast<std::uint8_t>(count >= keys ? Coverage::Full
+                                                 : most        ? Coverage::Partial
+                                                               : Coverage::Empty);
+    for (int r = 0; r < cells.rows(); ++r, found += stride) {
+      std::fill_n(found, cells.columns(), start);
+      if (start != 0) continue;
+      const Tile row = cells.of_rows(r, r + 1).tile();
+      for (int i = row.q_begin; i < row.q_end; ++i) {
+        for_each_key(i, row, [&](int key) {
+          found[(key - row.k_begin) / cells.width] = static_cast<std::uint8_t>(Coverage::Partial);
+        });
+      }
     }
   }
 

@@ -1,0 +1,85 @@
+// Tiles of one size in rows and columns, all asked at once.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "heed/mask/mask.hpp"
+
+namespace heed::mask {
+
+// Queries [q_begin, q_end) by keys [k_begin, k_end) in cells of `height` queries by `width` keys;
+// the last of each may be smaller.
+struct Cells {
+  int q_begin, q_end, height;
+  int k_begin, k_end, width;
+
+  int rows() const { return (q_end - q_begin + height - 1) / height; }
+  int columns() const { return (k_end - k_begin + width - 1) / width; }
+  Tile tile() const { return {q_begin, q_end, k_begin, k_end}; }
+  // Rows [first, last) of these cells, or columns.
+  Cells of_rows(int first, int last) const {
+    Cells part = *this;
+    part.q_begin = q_begin + first * height;
+    if (last < rows()) part.q_end = q_begin + last * height;
+    return part;
+  }
+  Cells of_columns(int first, int last) const {
+    Cells part = *this;
+    part.k_begin = k_begin + first * width;
+    if (last < columns()) part.k_end = k_begin + last * width;
+    return part;
+  }
+};
+
+// A mask that knows many cells sooner than one after the other.
+template <class M>
+concept CoversCells = BoundMask<M> &&
+    requires(const M& mask, const Cells& cells, std::uint8_t* found, Index stride) {
+  mask.cover(cells, found, stride);
+};
+
+inline namespace HEED_ABI {
+
+// found[r · stride + c] = Coverage of cell c of row r. Halves the longer side until a part is Empty
+// or Full as a whole: the costs are those of the border between them.
+template <BoundMask M>
+void cover(const M& mask, const Cells& cells, std::uint8_t* found, Index stride) {
+  if constexpr (CoversCells<M>) {
+    mask.cover(cells, found, stride);
+  } else {
+    const int rows = cells.rows(), columns = cells.columns();
+    const Coverage whole = mask.coverage(cells.tile());
+    if (whole != Coverage::Partial || rows * Index{columns} == 1) {
+      for (int r = 0; r < rows; ++r) {
+        std::fill_n(found + r * stride, columns, static_cast<std::uint8_t>(whole));
+      }
+    } else if (rows > columns) {
+      cover(mask, cells.of_rows(0, rows / 2), found, stride);
+      cover(mask, cells.of_rows(rows / 2, rows), found + rows / 2 * stride, stride);
+    } else {
+      cover(mask, cells.of_columns(0, columns / 2), found, stride);
+      cover(mask, cells.of_columns(columns / 2, columns), found + columns / 2, stride);
+    }
+  }
+}
+
+// found[r · stride + c] = combine(found[…], Coverage of cell c of row r).
+template <BoundMask M, class Combine>
+void cover_combined(const M& mask, const Cells& cells, std::uint8_t* found, Index stride,
+                    const Combine& combine) {
+  constexpr int run = 64;
+  std::uint8_t other[run];
+  const int columns = cells.columns();
+  for (int r = 0; r < cells.rows(); ++r, found += stride) {
+    const Cells row = cells.of_rows(r, r + 1);
+    for (int first = 0; first < columns; first += run) {
+      const int last = std::min(first + run, columns);
+      cover(mask, row.of_columns(first, last), other, run);
+      for (int c = first; c < last; ++c) found[c] = combine(found[c], other[c - first]);
+    }
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::mask
