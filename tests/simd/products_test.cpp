@@ -24,6 +24,7 @@ double worst_of_dots(const StripProblem<R>& problem) {
         if (!same_bits(found, poison<R>)) return std::numeric_limits<double>::infinity();
         continue;
       }
+      if (key >= problem.size.keys) continue;  // whatever it was, or a product with zeros
       double exact = 0;
       double magnitude = 0;
       for (Index d = 0; d < problem.size.D; ++d) {
@@ -163,7 +164,11 @@ TEMPLATE_TEST_CASE("a score has the same bits in every cell and group", "", floa
         }
       }
       table.kernels->dots(problem.strip());
-      for (const TestType score : problem.scores) REQUIRE(same_bits(score, problem.scores[0]));
+      for (int query = 0; query < problem.queries; ++query) {
+        for (int key = 0; key < problem.size.keys; ++key) {
+          REQUIRE(same_bits(problem.score(query, key), problem.scores[0]));
+        }
+      }
     }
   }
 }

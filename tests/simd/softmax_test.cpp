@@ -50,7 +50,8 @@ class RunningSoftmax {
     std::fill(problem_.acc.begin(), problem_.acc.end(), R(0));
   }
 
-  // Runs a block; the values it would add are stood for by 1 in every column, once a block.
+  // Runs a block; the values it would add are stood for by 1 in every column, once a block from the
+  // first on that the row sees.
   void step(Cells pattern, int block, const Scores<R>& scores) {
     problem_.kill(pattern);
     std::fill(problem_.scores.begin(), problem_.scores.end(), poison<R>);
@@ -63,8 +64,11 @@ class RunningSoftmax {
     const std::vector<R> given(problem_.scores.begin(), problem_.scores.end());
     kernels_.softmax(problem_.strip());
     for (int query = 0; query < problem_.queries; ++query) check_row(query, given);
-    for (R& x : problem_.acc) x += R(1);
-    for (Row<R>& row : rows_) row.acc += 1;
+    for (int query = 0; query < problem_.queries; ++query) {
+      if (problem_.sum[query] == R(0)) continue;
+      for (Index d = 0; d < problem_.columns; ++d) problem_.acc_at(query, d) += R(1);
+      rows_[static_cast<std::size_t>(query)].acc += 1;
+    }
   }
 
   StripProblem<R>& problem() { return problem_; }

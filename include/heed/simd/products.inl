@@ -10,35 +10,35 @@ struct Single {
   HEED_INLINE Vec<R> finish(Vec<R> sum) const { return sum; }
 };
 
-// s[r][c] = Σ_d q[r][d]·kt[d][c], one cell or only Rows rows of it. With `more`, what s holds comes
-// first in the sum.
-template <class R, int Rows = rows<R>, class Step = Single<R>>
+// s[r][c] = Σ_d q[r][d]·kt[d][c], one cell or only Rows rows and N registers of it. With `more`,
+// what s holds comes first in the sum.
+template <class R, int Rows = rows<R>, int N = vectors<R>, class Step = Single<R>>
 HEED_INLINE void dots_cell(const R* __restrict q, Index D, const R* __restrict kt, R* __restrict s,
                            bool more = false, const Step& step = {}) {
-  Array<Array<Vec<R>, vectors<R>>, Rows> acc = {};
+  Array<Array<Vec<R>, N>, Rows> acc = {};
   if (more) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 16
-      for (int n = 0; n < vectors<R>; ++n) acc[r][n] = load(s + r * panel<R> + n * width<R>);
+      for (int n = 0; n < N; ++n) acc[r][n] = load(s + r * panel<R> + n * width<R>);
     }
   }
 #pragma GCC unroll 4
   for (Index d = 0; d < D; ++d, kt += panel<R>) {
-    Array<Vec<R>, vectors<R>> b;
+    Array<Vec<R>, N> b;
 #pragma GCC unroll 16
-    for (int n = 0; n < vectors<R>; ++n) b[n] = load(kt + n * width<R>);
+    for (int n = 0; n < N; ++n) b[n] = load(kt + n * width<R>);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       const Vec<R> a = all(q[r * D + d]);
 #pragma GCC unroll 16
-      for (int n = 0; n < vectors<R>; ++n) acc[r][n] = step.add(a, b[n], acc[r][n]);
+      for (int n = 0; n < N; ++n) acc[r][n] = step.add(a, b[n], acc[r][n]);
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 16
-    for (int n = 0; n < vectors<R>; ++n) {
+    for (int n = 0; n < N; ++n) {
       store(s + r * panel<R> + n * width<R>, step.finish(acc[r][n]));
     }
   }
@@ -79,17 +79,35 @@ HEED_INLINE void accumulate_cell(const R* __restrict p, const R* __restrict v, i
   }
 }
 
+// Scores of all groups with a panel of keys of which only the first N registers hold keys. It
+// stands apart from the other loop, which would run out of registers.
+template <int N, class R, class Step>
+[[gnu::noinline]] void dots_short_panel(const Strip<R>& strip, int p, const Step& step) {
+  constexpr int cell = rows<R> * panel<R>;
+  const Index D = (strip.D + Step::depth - 1) / Step::depth;
+  for (int g = 0; g < strip.groups; ++g) {
+    const Index at = Index{g} * strip.panels + p;
+    if (strip.live[at] == 0) continue;
+    dots_cell<R, rows<R>, N, Step>(strip.q + g * rows<R> * D, D, strip.kt + p * D * panel<R>,
+                                   strip.scores + at * cell, false, step);
+  }
+}
+
 // scores = q kᵀ, every live cell. A panel of keys stays in the first cache while all groups use it.
+// Beyond the last key scores are whatever they were.
 template <class R, class Step>
 HEED_INLINE void dots_strip(const Strip<R>& strip, const Step& step) {
   constexpr int cell = rows<R> * panel<R>;
+  constexpr int half = (vectors<R> + 1) / 2;
   for (int p = 0; p < strip.panels; ++p) {
+    if (strip.keys - p * panel<R> <= half * width<R>) return dots_short_panel<half>(strip, p, step);
     for (int g = 0; g < strip.groups; ++g) {
       const Index at = Index{g} * strip.panels + p;
       if (strip.live[at] == 0) continue;
       const Index D = (strip.D + Step::depth - 1) / Step::depth;
-      dots_cell<R, rows<R>, Step>(strip.q + g * rows<R> * D, D, strip.kt + p * D * panel<R>,
-                                  strip.scores + at * cell, false, step);
+      dots_cell<R, rows<R>, vectors<R>, Step>(strip.q + g * rows<R> * D, D,
+                                              strip.kt + p * D * panel<R>, strip.scores + at * cell,
+                                              false, step);
     }
   }
 }

@@ -124,7 +124,9 @@ void softmax(const Strip<R>& strip) {
     }
     for (int r = 0; r < real; ++r) {
       if (max[r] > running_max[r]) {
-        running_sum[r] *= shrink_row(strip, group * rows<R> + r, running_max[r] - max[r]);
+        if (running_sum[r] != R(0)) {  // else nothing was seen, and acc is 0
+          running_sum[r] *= shrink_row(strip, group * rows<R> + r, running_max[r] - max[r]);
+        }
         running_max[r] = max[r];
       }
       running_sum[r] += sum[r];
