@@ -1,13 +1,6 @@
 // Each query sees `count` keys drawn at random without replacement, the same for every head.
 //
-// Up to 16 keys are drawn one after the other, a key that was drawn before is drawn anew: a list
-// that costs a few dozen operations. Of more, row i has its own pseudo-random permutation of the
-// keys and sees those that land in [0, count): membership and the list both cost O(1) a key and no
-// memory. The permutation is an eight-round Feistel network on the smallest even number of bits
-// that holds Lk keys, walked until it lands below Lk (Black and Rogaway, "Ciphers with Arbitrary
-// Finite Domains", 2002, section 3), keyed by Philox from the seed and the row. Four rounds are not
-// enough: over 100,000 rows of 12 keys, two neighbours came together 24 % too often; with eight, 1
-// %, less than the noise.
+// Membership and the list of a row's keys cost O(1) a key and no memory (random_keys.hpp).
 #pragma once
 
 #include <algorithm>
@@ -15,106 +8,10 @@
 #include <string>
 
 #include "heed/core/error.hpp"
-#include "heed/core/random.hpp"
 #include "heed/mask/cells.hpp"
-#include "heed/mask/mask.hpp"
+#include "heed/mask/random_keys.hpp"
 
 namespace heed::mask {
-
-class RowPermutation {
- public:
-  HEED_DEVICE constexpr RowPermutation(std::uint64_t seed, int row, int keys)
-      : keys_(static_cast<std::uint32_t>(keys)),
-        half_bits_((width_of(keys_ - 1) + 1) / 2),
-        round_keys_(philox(seed, {static_cast<std::uint32_t>(row), 0, 0, 0x6d61736bu})) {}
-
-  HEED_DEVICE constexpr int rank_of(int key) const {
-    auto x = static_cast<std::uint32_t>(key);
-    do x = forward(x);
-    while (x >= keys_);
-    return static_cast<int>(x);
-  }
-
-  HEED_DEVICE constexpr int key_at(int rank) const {
-    auto x = static_cast<std::uint32_t>(rank);
-    do x = backward(x);
-    while (x >= keys_);
-    return static_cast<int>(x);
-  }
-
- private:
-  static constexpr std::size_t rounds = 8;
-
-  HEED_DEVICE static constexpr int width_of(std::uint32_t x) {
-    int bits = 0;
-    for (; x != 0; x >>= 1) ++bits;
-    return bits;
-  }
-
-  HEED_DEVICE constexpr std::uint32_t mix(std::uint32_t half, std::size_t round) const {
-    const std::uint32_t key =
-        round_keys_[round % 4] + static_cast<std::uint32_t>(round / 4) * 0x9E3779B9u;
-    std::uint64_t x = (std::uint64_t{half} ^ key) * 0x9E3779B97F4A7C15u;
-    x ^= x >> 29;
-    x *= 0xBF58476D1CE4E5B9u;
-    return static_cast<std::uint32_t>(x >> 32) & half_mask();
-  }
-  HEED_DEVICE constexpr std::uint32_t half_mask() const { return (1u << half_bits_) - 1u; }
-
-  HEED_DEVICE constexpr std::uint32_t forward(std::uint32_t x) const {
-    std::uint32_t left = x >> half_bits_;
-    std::uint32_t right = x & half_mask();
-    for (std::size_t round = 0; round < rounds; ++round) {
-      const std::uint32_t next = left ^ mix(right, round);
-      left = right;
-      right = next;
-    }
-    return (left << half_bits_) | right;
-  }
-  HEED_DEVICE constexpr std::uint32_t backward(std::uint32_t x) const {
-    std::uint32_t left = x >> half_bits_;
-    std::uint32_t right = x & half_mask();
-    for (std::size_t round = rounds; round-- > 0;) {
-      const std::uint32_t previous = right ^ mix(left, round);
-      right = left;
-      left = previous;
-    }
-    return (left << half_bits_) | right;
-  }
-
-  std::uint32_t keys_;
-  int half_bits_;
-  Words4 round_keys_;
-};
-
-// The first few different keys of a row's stream of random numbers.
-class RowDraw {
- public:
-  static constexpr int most = 16;
-
-  HEED_DEVICE constexpr RowDraw(std::uint64_t seed, int row, int count, int keys) {
-    Words4 words{};
-    for (std::uint32_t n = 0; size_ < count; ++n) {
-      if (n % 4 == 0) {
-        words = philox(seed, {static_cast<std::uint32_t>(row), n / 4, 0, 0x64726177u});
-      }
-      const std::uint64_t wide = std::uint64_t{words[n % 4]} * static_cast<std::uint32_t>(keys);
-      const auto key = static_cast<int>(wide >> 32);
-      if (!has(key)) keys_[size_++] = key;
-    }
-  }
-
-  HEED_DEVICE constexpr bool has(int key) const {
-    int found = 0;
-    for (int n = 0; n < size_; ++n) found |= keys_[n] == key ? 1 : 0;
-    return found != 0;
-  }
-  HEED_DEVICE constexpr int key_at(int n) const { return keys_[n]; }
-
- private:
-  int size_ = 0;
-  int keys_[most];  // the first size_ of them
-};
 
 struct BoundRandom {
   int count;
@@ -135,8 +32,8 @@ struct BoundRandom {
     bool some = false;
     bool all = count >= width;
     for (int i = tile.q_begin; i < tile.q_end && (all || !some); ++i) {
-      int seen = 0;
-      for_each_key(i, tile, [&](int) { ++seen; });
+      const int seen = drawn() ? seen_in(RowDraw(seed, i, count, keys), tile)
+                               : seen_in(RowPermutation(seed, i, keys), tile);
       some = some || seen > 0;
       all = all && seen == width;
     }
@@ -178,9 +75,18 @@ struct BoundRandom {
  private:
   // So few of many that hardly one is drawn twice.
   HEED_DEVICE constexpr bool drawn() const { return count <= RowDraw::most && count <= keys / 4; }
-  // f(key) for each key of the row that lies in the tile.
+  template <class Row>
+  HEED_DEVICE constexpr int seen_in(const Row& row, Tile tile) const {
+    int seen = 0;
+    for (int n = 0; n < count; ++n) {
+      const int key = row.key_at(n);
+      seen += key >= tile.k_begin && key < tile.k_end ? 1 : 0;
+    }
+    return seen;
+  }
+  // f(key) for each key of the row that lies in the tile; on the host, as what calls it.
   template <class F>
-  HEED_DEVICE constexpr void for_each_key(int row, Tile tile, F&& f) const {
+  void for_each_key(int row, Tile tile, const F& f) const {
     const auto offer = [&](int key) {
       if (key >= tile.k_begin && key < tile.k_end) f(key);
     };
