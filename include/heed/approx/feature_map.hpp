@@ -51,8 +51,8 @@ struct MapNumbers {
   }
 };
 
-// What prefix_attention wants to know of φ: features of rows, and the exponent of 2 that each row's
-// features are to be multiplied by; here that is always 0.
+// What prefix_attention wants to know of φ: features of keys and queries, packed, and the exponents
+// of 2 that they are to be multiplied by; here those are always 0 and left alone.
 template <class T, class F>
 struct Elementwise {
   using R = Accum<T>;
@@ -60,15 +60,38 @@ struct Elementwise {
 
   const F& f;
 
-  Index scratch(const PrefixPlan&) const { return 0; }
+  Index scratch(const PrefixPlan& plan) const {
+    return checked_product(PrefixPlan::chunk, plan.features);
+  }
 
-  // rows [x.extent[0], F] = φ(x); there is room for a panel more.
-  void operator()(const PrefixPlan& plan, const View<const T, 2>& x, R* rows, R*, R*, bool) const {
-    const Index size = x.extent[0] * x.extent[1];
-    const Index panels = plan.cell.panels(size);
-    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(x.extent[0]), R(1), rows);
-    std::fill(rows + size, rows + panels * plan.cell.panel, R(0));
-    simd::rewriter<R, MapNumbers<R, F>, Panels>(isa())(MapNumbers<R, F>{f}, rows, Panels{panels});
+  // panel [padded F, panel] = φ(x)ᵀ of at most a panel of rows.
+  void keys(const PrefixPlan& plan, const View<const T, 2>& x, R* panel, R*, R*) const {
+    const Index size = plan.features * plan.cell.panel;
+    simd::kernels<T>(isa()).pack_keys(x, static_cast<int>(x.extent[0]), panel);
+    map(panel, plan.features);
+    std::fill(panel + size, panel + plan.padded() * plan.cell.panel, R(0));
+  }
+
+  // cells [groups, panels of F, rows, panel] = φ(x) of at most a chunk of rows.
+  void queries(const PrefixPlan& plan, const View<const T, 2>& x, R* cells, R*, R* rows) const {
+    const simd::Geometry& cell = plan.cell;
+    const Index count = x.extent[0], size = plan.features, panels = cell.panels(size);
+    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(count), R(1), rows);
+    const Index padded = cell.groups(count) * cell.rows;
+    for (Index r = 0; r < padded; ++r) {
+      for (Index p = 0; p < panels; ++p) {
+        R* to = cells + ((r / cell.rows * panels + p) * cell.rows + r % cell.rows) * cell.panel;
+        const Index real = r < count ? std::min<Index>(cell.panel, size - p * cell.panel) : 0;
+        std::copy_n(rows + r * size + p * cell.panel, real, to);
+        std::fill(to + real, to + cell.panel, R(0));
+      }
+    }
+    map(cells, padded * panels);
+  }
+
+ private:
+  void map(R* x, Index panels) const {
+    simd::rewriter<R, MapNumbers<R, F>, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
   }
 };
 

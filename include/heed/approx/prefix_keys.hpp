@@ -11,19 +11,25 @@
 namespace heed::approx {
 inline namespace HEED_ABI {
 
-// 2^x for x ≤ 0; next to nothing where that is below what R can hold.
+// The exponent of what no key has gone into.
 template <class R>
-[[gnu::always_inline]] constexpr R power_of_2(R x) {
-  constexpr R lowest = Exp2<R>::lowest + 1;
+constexpr R no_exponent = std::numeric_limits<R>::lowest();
+
+// 2^x for whole x ≤ 0; next to nothing where that is below what R can hold.
+template <class R>
+[[gnu::always_inline]] constexpr R whole_power_of_2(R x) {
+  using E = Exp2<R>;
+  constexpr R lowest = E::lowest + 1;
   x = select(x > lowest, x, lowest);
-  return exp2_of_negative(select(x < R(0), x, R(0)));
+  const auto whole = static_cast<std::int32_t>(select(x < R(0), x, R(0)));
+  return __builtin_bit_cast(R, static_cast<BitsOf<R>>(whole + E::bias) << E::mantissa);
 }
 
 // The same state under another exponent, not smaller.
 template <class R>
 void rescale(const PrefixPlan& plan, PrefixState<R>& state, R exponent) {
   if (exponent == state.exponent) return;
-  const R factor = power_of_2(state.exponent - exponent);
+  const R factor = whole_power_of_2(state.exponent - exponent);
   const Index size = plan.state();
   for (Index n = 0; n < size; ++n) state.sum[n] *= factor;
   state.exponent = exponent;
@@ -34,7 +40,7 @@ template <class R>
 void merge_into(const PrefixPlan& plan, PrefixState<R>& to, const PrefixState<R>& from) {
   const R top = std::max(to.exponent, from.exponent);
   rescale(plan, to, top);
-  const R factor = from.exponent == top ? R(1) : power_of_2(from.exponent - top);
+  const R factor = whole_power_of_2(from.exponent - top);
   const Index size = plan.state();
   for (Index n = 0; n < size; ++n) to.sum[n] += factor * from.sum[n];
 }
@@ -48,7 +54,7 @@ struct ScaleColumns {
   template <int Panel>
   [[gnu::always_inline]] inline void operator()(R* panel, const Index& features) const {
     simd::Array<R, Panel> factor;
-    for (int c = 0; c < Panel; ++c) factor[c] = power_of_2(exponents[c] - top);
+    for (int c = 0; c < Panel; ++c) factor[c] = whole_power_of_2(exponents[c] - top);
     for (Index d = 0; d < features; ++d, panel += Panel) {
       for (int c = 0; c < Panel; ++c) panel[c] *= factor[c];
     }
@@ -68,19 +74,17 @@ class PrefixKeys {
 
   // The packed chunk becomes keys [begin, end), at most `chunk` of them.
   void load(Index begin, Index end) {
-    const Index panel = plan_.cell.panel;
     begin_ = begin;
     end_ = end;
-    const Index count = end - begin, features = plan_.features;
-    std::fill_n(scratch_.key_exponents, PrefixPlan::chunk, std::numeric_limits<R>::lowest());
-    map_(plan_, slice(k_, begin, count), scratch_.key_rows, scratch_.key_exponents, scratch_.map,
-         true);
-    kernels().pack_keys({scratch_.key_rows, {count, features}, {features, 1}},
-                        static_cast<int>(count), scratch_.keys);
-    std::fill_n(scratch_.keys + plan_.cell.panels(count) * features * panel,
-                plan_.cell.rows * panel, R(0));
+    std::fill_n(scratch_.key_exponents, PrefixPlan::chunk, no_exponent<R>);
+    const Index panel = plan_.cell.panel;
     finite_ = true;
-    for (Index p = 0; p * panel < count; ++p) finite_ &= pack_values(p);
+    for (Index p = 0; p < panels(); ++p) {
+      const Index first = begin + p * panel;
+      map_.keys(plan_, slice(k_, first, std::min(panel, end - first)), features(p),
+                scratch_.key_exponents + p * panel, scratch_.map);
+      finite_ &= pack_values(p);
+    }
   }
 
   bool holds(Index begin, Index end) const { return begin == begin_ && end == end_; }
@@ -88,17 +92,19 @@ class PrefixKeys {
   Index panels() const { return plan_.cell.panels(end_ - begin_); }
   bool finite() const { return finite_; }  // whether all values of the chunk are
 
-  // Panel p of the chunk as the keys and values of a strip.
+  // Features of panel p of the chunk, [padded F, panel].
+  R* features(Index p) const { return scratch_.keys + p * plan_.padded() * plan_.cell.panel; }
+
+  // A strip whose keys and values are panel p of the chunk.
   simd::Strip<R> strip(Index p) const {
     const Index panel = plan_.cell.panel;
     simd::Strip<R> strip;
     strip.panels = 1;
     strip.keys = static_cast<int>(std::min(panel, end_ - begin_ - p * panel));
-    strip.D = plan_.features;
     strip.columns = plan_.columns;
     strip.capacity = panel;
-    strip.kt = scratch_.keys + p * plan_.features * panel;
     strip.v = scratch_.values + p * plan_.columns * panel;
+    strip.live = scratch_.live;
     return strip;
   }
 
@@ -108,8 +114,7 @@ class PrefixKeys {
     for (Index p = 0; p < panels(); ++p) {
       simd::Strip<R> strip = this->strip(p);
       strip.groups = static_cast<int>(plan_.cell.groups(plan_.features));
-      strip.live = scratch_.live;
-      strip.scores = const_cast<R*>(strip.kt);
+      strip.scores = features(p);
       strip.acc = state.sum;
       kernels().accumulate(strip);
     }
@@ -119,19 +124,27 @@ class PrefixKeys {
  private:
   static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
 
-  // Values of panel p, each with a 1 behind it. Returns whether they are finite.
+  // Values of panel p, each with a 1 behind it. Returns whether they are finite. Whole panels of
+  // columns are packed from where they lie, the last and the 1 from a copy.
   bool pack_values(Index p) {
-    const Index panel = plan_.cell.panel, Dv = v_.extent[1];
+    const Index panel = plan_.cell.panel, whole = v_.extent[1] / panel * panel;
     const Index first = begin_ + p * panel;
-    const Index count = std::min(panel, end_ - first);
+    const auto count = static_cast<int>(std::min(panel, end_ - first));
+    R* const to = scratch_.values + p * plan_.columns * panel;
+    View<const T, 2> v = slice(v_, first, count);
+    v.extent[1] = whole;
+    const bool finite = simd::kernels<T>(isa()).pack_values(v, count, panel, to);
+    const Index rest = v_.extent[1] - whole;
+    v.data += whole * v.stride[1];
+    v.extent[1] = rest;
     for (Index c = 0; c < count; ++c) {
-      R* row = scratch_.value_rows + c * (Dv + 1);
-      simd::kernels<T>(isa()).load_rows(slice(v_, first + c, 1), 1, R(1), row);
-      row[Dv] = 1;
+      R* row = scratch_.value_rows + c * (rest + 1);
+      simd::kernels<T>(isa()).load_rows(slice(v, c, 1), 1, R(1), row);
+      row[rest] = 1;
     }
-    return kernels().pack_values({scratch_.value_rows, {count, Dv + 1}, {Dv + 1, 1}},
-                                 static_cast<int>(count), panel,
-                                 scratch_.values + p * plan_.columns * panel);
+    return kernels().pack_values({scratch_.value_rows, {count, rest + 1}, {rest + 1, 1}}, count,
+                                 panel, to + whole * panel) &&
+           finite;
   }
 
   // Brings the state and the chunk to the larger of their exponents. NaN is not larger.
@@ -141,11 +154,9 @@ class PrefixKeys {
       if (scratch_.key_exponents[j] > top) top = scratch_.key_exponents[j];
     }
     rescale(plan_, state, top);
-    const Index panel = plan_.cell.panel;
+    const auto scale = simd::rewriter<R, ScaleColumns<R>, Index>(isa());
     for (Index p = 0; p < panels(); ++p) {
-      const ScaleColumns<R> scale{scratch_.key_exponents + p * panel, top};
-      simd::rewriter<R, ScaleColumns<R>, Index>(isa())(
-          scale, scratch_.keys + p * plan_.features * panel, plan_.features);
+      scale({scratch_.key_exponents + p * plan_.cell.panel, top}, features(p), plan_.features);
     }
   }
 

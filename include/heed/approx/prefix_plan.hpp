@@ -23,7 +23,9 @@ struct PrefixPlan {
   Index spans = 0;     // of keys
   Index blocks = 0;    // of queries, of each head
 
-  Index state() const { return checked_product(cell.groups(features) * cell.rows, columns); }
+  // Features in whole groups, since in the sums over keys they are the rows.
+  Index padded() const { return cell.groups(features) * cell.rows; }
+  Index state() const { return checked_product(padded(), columns); }
 };
 
 // A run of whole panels of numbers.
@@ -31,7 +33,8 @@ struct Panels {
   Index count;
 };
 
-// Σ_j φ(k_j) [v_j, 1] over some keys, times 2^−exponent.
+// Σ_j φ(k_j) [v_j, 1] over some keys, times 2^−exponent. Exponents are whole numbers: states and
+// keys change over to another without rounding.
 template <class R>
 struct PrefixState {
   R* sum;  // [groups of features, columns / panel, rows, panel], as simd::Strip::acc
@@ -41,46 +44,41 @@ struct PrefixState {
 // What one worker needs. R is the type of sums.
 template <class R>
 struct PrefixScratch {
-  R* key_rows;       // [chunk, F] and a panel
   R* key_exponents;  // [chunk]
-  R* keys;           // [panels of the chunk, F, panel] and a group more
-  R* value_rows;     // [panel, Dv + 1]
+  R* keys;           // [panels of the chunk, padded F, panel]
+  R* value_rows;     // [panel, panel], the last columns and the 1 behind them
   R* values;         // [panels of the chunk, columns / panel, panel, panel]
-  R* query_rows;     // [chunk in groups, F] and a panel
   R* exponents;      // [chunk in groups], of queries
   R* tops;           // [chunk in groups], the largest exponent that a row sees
   R* query_cells;    // [groups of the chunk, panels of F, rows, panel]
-  R* state;          // [columns / panel, F, panel]: a PrefixState as values
-  R* sum;            // the same as it is summed
+  R* shown;          // [columns / panel, F, panel]: a PrefixState as values
+  R* before;         // a PrefixState: of the spans before
+  R* own;            // another: of the span's own keys so far
   R* scores;         // [groups of the chunk, 1, rows, panel]
   R* acc;            // [groups of the chunk, columns / panel, rows, panel]
   R* map;            // what φ needs
   std::uint8_t* live;
-  std::uint8_t* some;
   std::uint8_t* seen;
 
-  static PrefixScratch carve(Carver& carver, const PrefixPlan& plan, Index Dv, Index map_size) {
+  static PrefixScratch carve(Carver& carver, const PrefixPlan& plan, Index map_size) {
     PrefixScratch s{};
     const simd::Geometry& cell = plan.cell;
     const Index features = plan.features, chunk = PrefixPlan::chunk;
     const Index rows = cell.groups(chunk) * cell.rows;
-    const Index row_numbers = checked_sum(checked_product(rows, features), cell.panel);
-    s.key_rows = carver.array<R>(row_numbers);
     s.key_exponents = carver.array<R>(chunk);
-    s.keys = carver.array<R>(checked_product(features + cell.rows, chunk));
-    s.value_rows = carver.array<R>(checked_product(cell.panel, Dv + 1));
+    s.keys = carver.array<R>(checked_product(plan.padded(), chunk));
+    s.value_rows = carver.array<R>(cell.panel * cell.panel);
     s.values = carver.array<R>(checked_product(plan.columns, chunk));
-    s.query_rows = carver.array<R>(row_numbers);
     s.exponents = carver.array<R>(rows);
     s.tops = carver.array<R>(rows);
     s.query_cells = carver.array<R>(checked_product(cell.panels(features) * cell.panel, rows));
-    s.state = carver.array<R>(checked_product(features, plan.columns));
-    s.sum = carver.array<R>(plan.state());
+    s.shown = carver.array<R>(checked_product(features, plan.columns));
+    s.before = carver.array<R>(plan.state());
+    s.own = carver.array<R>(plan.state());
     s.scores = carver.array<R>(rows * cell.panel);
     s.acc = carver.array<R>(checked_product(rows, plan.columns));
     s.map = carver.array<R>(map_size);
     s.live = carver.array<std::uint8_t>(live_cells(plan));
-    s.some = carver.array<std::uint8_t>(cell.groups(chunk));
     s.seen = carver.array<std::uint8_t>(rows * cell.panel);
     return s;
   }
@@ -106,6 +104,12 @@ inline PrefixPlan prefix_plan(const Shape& shape, const simd::Geometry& cell, In
   plan.spans = (shape.Lk + span - 1) / span;
   plan.blocks = (shape.Lq + span - 1) / span + 1;
   return plan;
+}
+
+// Whether spans and blocks of a head become tasks of their own: where heads alone would leave
+// workers idle.
+constexpr bool divides_heads(const PrefixPlan& plan, Index heads, int workers) {
+  return plan.spans > 1 && heads % workers != 0 && heads < 4 * Index{workers};
 }
 
 // Queries [begin, end) of block n: blocks end where spans of keys do, so that a block goes on from

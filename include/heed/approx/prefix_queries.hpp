@@ -33,7 +33,7 @@ struct PrefixCell {
       for (int c = 0; c < Panel; ++c) row[c] = cell[c];
       if constexpr (Weighted) {
         const R top = tops[r];
-        for (int c = 0; c < Panel; ++c) row[c] *= power_of_2(exponents[c] - top);
+        for (int c = 0; c < Panel; ++c) row[c] *= whole_power_of_2(exponents[c] - top);
       }
       for (int c = 0; c < Panel; ++c) cell[c] = select(c < count, row[c], R(0));
       for (int c = 0; c < Panel; ++c) seen[r * Panel + c] = c < count ? 1 : 0;
@@ -50,7 +50,7 @@ struct ScaleRows {
   template <int Panel>
   [[gnu::always_inline]] inline void operator()(R* cell, const Panels& rows) const {
     for (Index r = 0; r < rows.count; ++r, cell += Panel) {
-      const R factor = power_of_2(exponent - tops[r]);
+      const R factor = whole_power_of_2(exponent - tops[r]);
       for (int c = 0; c < Panel; ++c) cell[c] *= factor;
     }
   }
@@ -70,26 +70,9 @@ class PrefixQueries {
     visible_ = visible;
     begin_ = begin;
     end_ = end;
-    const Index features = plan_.features, rows = padded();
-    map_(plan_, slice(q, begin, end - begin), scratch_.query_rows, scratch_.exponents, scratch_.map,
-         false);
-    std::fill(scratch_.query_rows + (end - begin) * features, scratch_.query_rows + rows * features,
-              R(0));
-    std::fill_n(scratch_.acc, rows * plan_.columns, R(0));
-  }
-
-  // acc += φ(q) · state, which scratch holds as values; every row sees all of it.
-  void attend_state(R exponent) {
-    fill_cells();
-    if constexpr (Map::weighted) scale_cells(exponent);
-    simd::Strip<R> strip = this->strip();
-    strip.panels = static_cast<int>(plan_.cell.panels(plan_.features));
-    strip.keys = static_cast<int>(plan_.features);
-    strip.capacity = plan_.features;
-    strip.v = scratch_.state;
-    strip.live = scratch_.live;
-    strip.scores = scratch_.query_cells;
-    simd::kernels<R>(isa()).accumulate(strip);
+    map_.queries(plan_, slice(q, begin, end - begin), scratch_.query_cells, scratch_.exponents,
+                 scratch_.map);
+    std::fill_n(scratch_.acc, padded() * plan_.columns, R(0));
   }
 
   // The largest exponent that each row sees: of the state and of its keys in the chunk.
@@ -109,24 +92,32 @@ class PrefixQueries {
 
   // acc += (φ(q) φ(k)ᵀ, masked) · [v, 1] for the chunk of keys.
   void attend_chunk(const PrefixKeys<T, Map>& keys) {
-    const auto& kernels = simd::kernels<R>(isa());
     for (Index p = 0; p < keys.panels(); ++p) {
+      const Index first = first_live(keys.begin() + p * plan_.cell.panel) * plan_.cell.rows;
+      if (first >= padded()) break;
+      multiply_features(keys.features(p), first);
+      mask(keys, p, first);
       simd::Strip<R> strip = keys.strip(p);
-      strip.queries = static_cast<int>(end_ - begin_);
-      strip.groups = static_cast<int>(plan_.cell.groups(end_ - begin_));
-      strip.q = scratch_.query_rows;
-      strip.live = scratch_.some;
-      strip.scores = scratch_.scores;
-      strip.acc = scratch_.acc;
-      find_live(keys.begin() + p * plan_.cell.panel, strip.groups);
-      kernels.dots(strip);
-      mask(keys, p, strip.groups);
+      strip.groups = static_cast<int>((padded() - first) / plan_.cell.rows);
+      strip.scores = scratch_.scores + first * plan_.cell.panel;
+      strip.acc = scratch_.acc + first * plan_.columns;
       if (keys.finite()) {
-        kernels.accumulate(strip);
+        kernels().accumulate(strip);
       } else {
-        kernels.accumulate_seen(strip, scratch_.seen);
+        kernels().accumulate_seen(strip, scratch_.seen + first * plan_.cell.panel);
       }
     }
+  }
+
+  // acc += φ(q) · state, which scratch holds as values; every row sees all of it. The features are
+  // of no other use afterwards.
+  void attend_state(R exponent) {
+    if constexpr (Map::weighted) scale_cells(exponent);
+    simd::Strip<R> strip = features_from(0);
+    strip.columns = plan_.columns;
+    strip.v = scratch_.shown;
+    strip.acc = scratch_.acc;
+    kernels().accumulate(strip);
   }
 
   // out = acc / its last column, 0 where that is 0; lse beside it where it is wanted.
@@ -147,29 +138,31 @@ class PrefixQueries {
   }
 
  private:
+  static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
+
   Index padded() const { return plan_.cell.groups(end_ - begin_) * plan_.cell.rows; }
 
-  simd::Strip<R> strip() const {
+  // A strip whose weights are the features of the rows from `first` on.
+  simd::Strip<R> features_from(Index first) const {
     simd::Strip<R> strip;
-    strip.queries = static_cast<int>(end_ - begin_);
-    strip.groups = static_cast<int>(plan_.cell.groups(end_ - begin_));
-    strip.columns = plan_.columns;
-    strip.acc = scratch_.acc;
+    strip.groups = static_cast<int>((padded() - first) / plan_.cell.rows);
+    strip.panels = static_cast<int>(plan_.cell.panels(plan_.features));
+    strip.keys = static_cast<int>(plan_.features);
+    strip.capacity = plan_.features;
+    strip.live = scratch_.live;
+    strip.scores = scratch_.query_cells + first * strip.panels * plan_.cell.panel;
     return strip;
   }
 
-  // The features as weights of a strip: [groups, panels of F, rows, panel].
-  void fill_cells() {
-    const Index features = plan_.features, panel = plan_.cell.panel;
-    const Index panels = plan_.cell.panels(features);
-    const Index group = plan_.cell.rows;
-    for (Index row = 0; row < padded(); ++row) {
-      for (Index p = 0; p < panels; ++p) {
-        R* to = scratch_.query_cells + ((row / group * panels + p) * group + row % group) * panel;
-        std::copy_n(scratch_.query_rows + row * features + p * panel,
-                    std::min(panel, features - p * panel), to);
-      }
-    }
+  // scores = φ(q) φ(k)ᵀ of the rows from `first` on and one panel of keys, which stands as values
+  // do in a strip.
+  void multiply_features(const R* keys, Index first) {
+    simd::Strip<R> strip = features_from(first);
+    strip.columns = plan_.cell.panel;
+    strip.v = keys;
+    strip.acc = scratch_.scores + first * plan_.cell.panel;
+    std::fill_n(strip.acc, (padded() - first) * plan_.cell.panel, R(0));
+    kernels().accumulate(strip);
   }
 
   void scale_cells(R exponent) {
@@ -181,29 +174,30 @@ class PrefixQueries {
     }
   }
 
-  // Which groups see something of the panel that begins with key `first`.
-  void find_live(Index first, int groups) {
-    for (int g = 0; g < groups; ++g) {
-      const Index last = std::min<Index>(begin_ + Index{g + 1} * plan_.cell.rows, end_) - 1;
-      scratch_.some[g] = visible_.keys(last) > first ? 1 : 0;
+  // The first group that sees something of the panel that begins with key `first`, as do all behind
+  // it.
+  Index first_live(Index first) const {
+    const Index groups = padded() / plan_.cell.rows;
+    for (Index g = 0; g < groups; ++g) {
+      const Index last = std::min<Index>(begin_ + (g + 1) * plan_.cell.rows, end_) - 1;
+      if (visible_.keys(last) > first) return g;
     }
+    return groups;
   }
 
-  void mask(const PrefixKeys<T, Map>& keys, Index p, int groups) {
+  void mask(const PrefixKeys<T, Map>& keys, Index p, Index first) {
     using Cell = PrefixCell<R, Map::weighted>;
+    const auto rewrite = simd::rewriter<R, Cell, typename Cell::Part>(isa());
     const Index panel = plan_.cell.panel;
-    const int rows = plan_.cell.rows;
-    for (int g = 0; g < groups; ++g) {
-      if (scratch_.some[g] == 0) continue;
-      typename Cell::Part part{rows, {}};
-      for (int r = 0; r < rows; ++r) {
-        const Index i = begin_ + Index{g} * rows + r;
+    for (Index row = first; row < padded(); row += plan_.cell.rows) {
+      typename Cell::Part part{plan_.cell.rows, {}};
+      for (int r = 0; r < part.rows; ++r) {
+        const Index i = begin_ + row + r;
         part.visible[r] = i < end_ ? visible_.keys(i) - keys.begin() - p * panel : 0;
       }
-      const Index at = Index{g} * rows;
-      const Cell cell{scratch_.key_exponents + p * panel, scratch_.tops + at,
-                      scratch_.seen + at * panel};
-      simd::rewriter<R, Cell, typename Cell::Part>(isa())(cell, scratch_.scores + at * panel, part);
+      rewrite(
+          {scratch_.key_exponents + p * panel, scratch_.tops + row, scratch_.seen + row * panel},
+          scratch_.scores + row * panel, part);
     }
   }
 

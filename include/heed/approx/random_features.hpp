@@ -15,9 +15,52 @@
 namespace heed::approx {
 inline namespace HEED_ABI {
 
+// A panel of keys: logarithms [m, panel] become features in (0, 1], the largest of each key above
+// 1/2, and the whole exponent of 2 that its features are to be multiplied by.
+template <class R>
+struct KeyFeatures {
+  const R* keys;  // [D, panel]
+  Index m, D;
+  R half;    // |x|²/2 is this much of the squared length, in base 2
+  R common;  // what all logarithms are too large by
+  R* exponents;
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* logarithms, const Panels&) const {
+    constexpr R huge = std::numeric_limits<R>::max() / 4;
+    simd::Array<R, Panel> top, shift;
+    for (int c = 0; c < Panel; ++c) shift[c] = 0;
+    for (Index d = 0; d < D; ++d) {
+      for (int c = 0; c < Panel; ++c) shift[c] += keys[d * Panel + c] * keys[d * Panel + c];
+    }
+    for (int c = 0; c < Panel; ++c) top[c] = std::numeric_limits<R>::lowest();
+    for (Index n = 0; n < m; ++n) {
+      for (int c = 0; c < Panel; ++c) {
+        const R x = logarithms[n * Panel + c];
+        top[c] = select(x > top[c], x, top[c]);
+      }
+    }
+    for (int c = 0; c < Panel; ++c) {
+      const R norm = shift[c] * half + common;
+      shift[c] = select(norm < huge, norm, huge);  // a key that long is as good as none
+      exponents[c] = std::ceil(top[c] - shift[c]);
+      shift[c] += exponents[c];
+    }
+    for (Index n = 0; n < m; ++n, logarithms += Panel) {
+      for (int c = 0; c < Panel; ++c) {
+        constexpr R lowest = Exp2<R>::lowest + 1;
+        const R x = logarithms[c] - shift[c];
+        R power = select(x < R(0), x, R(0));
+        power = select(power > lowest, power, lowest);
+        logarithms[c] = select(x == x, exp2_of_negative(power), x);
+      }
+    }
+  }
+};
+
 // φ_n(x) = e^(ω_n·x − |x|²/2) / √m, n in [0, m), for x = √scale · q or k. A row's features are
-// divided by the largest of them and lie in [0, 1]; that one's power of 2 is the row's exponent, so
-// nothing overflows, and what would underflow is as good as 0 beside it.
+// divided by the largest of them, or a power of 2 near it, and lie in [0, 1]; that is the row's
+// exponent, so nothing overflows, and what would underflow is as good as 0 beside it.
 template <class T>
 class RandomFeatures {
  public:
@@ -28,79 +71,98 @@ class RandomFeatures {
       : m_(m),
         D_(D),
         factor_(static_cast<R>(std::sqrt(std::abs(scale)))),
-        query_sign_(scale < 0 ? R(-1) : R(1)) {
-    const simd::Kernels<R>& kernels = this->kernels();
-    std::vector<R> rows(static_cast<std::size_t>(m * D));
+        query_sign_(scale < 0 ? R(-1) : R(1)),
+        log2_root_m_(static_cast<R>(std::log2(static_cast<double>(m)) / 2)) {
+    const simd::Geometry& cell = kernels().geometry;
+    rows_.resize(static_cast<std::size_t>(checked_product(cell.groups(m) * cell.rows, D)));
     const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
-    std::transform(directions.begin(), directions.end(), rows.begin(),
+    std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [](double x) { return static_cast<R>(x * softmax::log2_e<double>); });
-    const Index panels = kernels.geometry.panels(m);
-    directions_.resize(static_cast<std::size_t>(panels * kernels.geometry.panel * D));
-    kernels.pack_keys({rows.data(), {m, D}, {D, 1}}, static_cast<int>(m), directions_.data());
-    live_.assign(static_cast<std::size_t>(kernels.geometry.groups(PrefixPlan::chunk) * panels), 1);
+    panels_.resize(static_cast<std::size_t>(checked_product(cell.panels(m) * cell.panel, D)));
+    kernels().pack_keys({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m), panels_.data());
+    std::transform(rows_.begin(), rows_.end(), rows_.begin(), [&](R x) { return x * factor_; });
+    live_.assign(static_cast<std::size_t>(
+                     std::max(cell.groups(PrefixPlan::chunk) * cell.panels(m), cell.groups(m))),
+                 1);
   }
 
   // Numbers of scratch that a chunk of rows needs.
   Index scratch(const PrefixPlan& plan) const {
     const Index rows = plan.cell.groups(PrefixPlan::chunk) * plan.cell.rows;
-    return checked_product(rows, D_ + plan.cell.panels(m_) * plan.cell.panel + 2);
+    return checked_product(rows, D_ + 2);
   }
 
-  // rows [x.extent[0], m] and their exponents, base 2.
-  void operator()(const PrefixPlan& plan, const View<const T, 2>& x, R* rows, R* exponents,
-                  R* scratch, bool keys) const {
-    const Index count = x.extent[0], group = plan.cell.rows, panel = plan.cell.panel;
-    simd::Strip<R> strip;
-    strip.queries = static_cast<int>(count);
+  // panel [padded m, panel], the features of at most a panel of keys, and their exponents, base 2.
+  void keys(const PrefixPlan& plan, const View<const T, 2>& x, R* panel, R* exponents,
+            R* scratch) const {
+    simd::kernels<T>(isa()).pack_keys(x, static_cast<int>(x.extent[0]), scratch);
+    simd::Strip<R> strip = this->strip(m_);
+    strip.groups = static_cast<int>(plan.cell.groups(m_));
+    strip.panels = 1;
+    strip.q = rows_.data();
+    strip.kt = scratch;
+    strip.scores = panel;
+    kernels().dots(strip);
+    const KeyFeatures<R> features{scratch,      m_,       D_, factor_ * factor_ * half_log2_e,
+                                  log2_root_m_, exponents};
+    simd::rewriter<R, KeyFeatures<R>, Panels>(isa())(features, panel, Panels{1});
+  }
+
+  // cells [groups, panels of m, rows, panel], the features of at most a chunk of queries, and their
+  // exponents.
+  void queries(const PrefixPlan& plan, const View<const T, 2>& x, R* cells, R* exponents,
+               R* scratch) const {
+    const Index count = x.extent[0];
+    simd::Strip<R> strip = this->strip(count);
     strip.groups = static_cast<int>(plan.cell.groups(count));
     strip.panels = static_cast<int>(plan.cell.panels(m_));
-    strip.D = D_;
+    const Index rows = Index{strip.groups} * plan.cell.rows;
     strip.q = scratch;
-    strip.kt = directions_.data();
-    strip.live = live_.data();
-    strip.scores = scratch + Index{strip.groups} * group * D_;
-    strip.max = strip.scores + Index{strip.groups} * strip.panels * group * panel;
-    strip.sum = strip.max + Index{strip.groups} * group;
-    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(count),
-                                      keys ? factor_ : factor_ * query_sign_, scratch);
-    std::fill(scratch + count * D_, scratch + Index{strip.groups} * group * D_, R(0));
-    std::fill_n(strip.max, Index{strip.groups} * group, std::numeric_limits<R>::lowest());
-    std::fill_n(strip.sum, Index{strip.groups} * group, R(0));
+    strip.kt = panels_.data();
+    strip.scores = cells;
+    strip.max = scratch + rows * D_;
+    strip.sum = strip.max + rows;
+    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(count), factor_ * query_sign_, scratch);
+    std::fill(scratch + count * D_, scratch + rows * D_, R(0));
+    std::fill_n(strip.max, rows, std::numeric_limits<R>::lowest());
+    std::fill_n(strip.sum, rows, R(0));
     kernels().dots(strip);
-    hide_padding(strip, group, panel);
+    hide_padding(strip, plan.cell);
     kernels().softmax(strip);  // features 2^(ω·x − max), and the maxima
     for (Index r = 0; r < count; ++r) {
-      exponents[r] = strip.max[r] - half_norm(scratch + r * D_);
-      for (Index p = 0; p < strip.panels; ++p) {
-        const R* from = strip.scores + ((r / group * strip.panels + p) * group + r % group) * panel;
-        std::copy_n(from, std::min(panel, m_ - p * panel), rows + r * m_ + p * panel);
-      }
+      const R* row = scratch + r * D_;
+      exponents[r] = strip.max[r] - dot(row, row, D_) * half_log2_e - log2_root_m_;
     }
   }
 
  private:
+  static constexpr R half_log2_e = softmax::log2_e<R> / 2;
+
   static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
 
+  simd::Strip<R> strip(Index rows) const {
+    simd::Strip<R> strip;
+    strip.queries = static_cast<int>(rows);
+    strip.D = D_;
+    strip.live = live_.data();
+    return strip;
+  }
+
   // Columns behind the last direction count for nothing.
-  void hide_padding(const simd::Strip<R>& strip, Index group, Index panel) const {
-    const Index real = m_ - (strip.panels - 1) * panel;
-    for (Index row = 0; row < strip.groups * group; ++row) {
-      const Index at = (row / group + 1) * strip.panels - 1;
-      R* last = strip.scores + (at * group + row % group) * panel;
-      std::fill(last + real, last + panel, mask_if(true, R(0)));
+  void hide_padding(const simd::Strip<R>& strip, const simd::Geometry& cell) const {
+    const Index real = m_ - Index{strip.panels - 1} * cell.panel;
+    if (real == cell.panel) return;
+    for (Index row = 0; row < Index{strip.groups} * cell.rows; ++row) {
+      const Index at = (row / cell.rows + 1) * strip.panels - 1;
+      R* last = strip.scores + (at * cell.rows + row % cell.rows) * cell.panel;
+      std::fill(last + real, last + cell.panel, mask_if(true, R(0)));
     }
   }
 
-  // (|x|² / 2 + ln(m) / 2) log2 e.
-  R half_norm(const R* x) const {
-    R sum = 0;
-    for (Index d = 0; d < D_; ++d) sum += x[d] * x[d];
-    return (sum + std::log(static_cast<R>(m_))) * (softmax::log2_e<R> / 2);
-  }
-
   Index m_, D_;
-  R factor_, query_sign_;
-  std::vector<R> directions_;  // [panels of m, D, panel], times log2 e
+  R factor_, query_sign_, log2_root_m_;
+  std::vector<R> panels_;  // ω, [panels of m, D, panel], times log2 e
+  std::vector<R> rows_;    // ω, [padded m, D], times √|scale|·log2 e
   std::vector<std::uint8_t> live_;
 };
 
