@@ -6,6 +6,7 @@
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
 #include "heed/inspect/colormap.hpp"
+#include "heed/inspect/compare_patterns.hpp"
 #include "heed/inspect/complexity.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/explain_weights.hpp"
