@@ -2,6 +2,7 @@
 // prints text comes with <heed/heed.hpp> too, which needs no stb.
 #pragma once
 
+#include "heed/inspect/animation.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
@@ -10,6 +11,7 @@
 #include "heed/inspect/complexity.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/explain_weights.hpp"
+#include "heed/inspect/file.hpp"
 #include "heed/inspect/heatmap.hpp"
 #include "heed/inspect/heatmap_grid.hpp"
 #include "heed/inspect/highlight.hpp"
