@@ -290,9 +290,10 @@ TEST_CASE("the file holds the encoded bytes; what cannot be written is an error 
   const auto folder = std::filesystem::temp_directory_path() / "heed_animation_test";
   std::filesystem::create_directories(folder);
   const std::vector<Image> frames{speckled(9, 9, 1), speckled(9, 9, 2)};
-  write_apng(folder / "a.png", frames);
+  write_apng(folder / "a.png", frames, {.delay_ms = 40, .loops = 3});
   std::ifstream file(folder / "a.png", std::ios::binary);
-  CHECK(Bytes{std::istreambuf_iterator<char>(file), {}} == encode_apng(frames));
+  CHECK(Bytes{std::istreambuf_iterator<char>(file), {}} ==
+        encode_apng(frames, {.delay_ms = 40, .loops = 3}));
   CHECK_THROWS_WITH(
       write_apng("/no/such/folder/x.png", frames),
       "heed::inspect::write_apng: cannot write '/no/such/folder/x.png': No such file or directory");
@@ -308,10 +309,10 @@ TEST_CASE("frames of heat maps have one size and one range, whatever their title
   std::vector<Eigen::MatrixXd> layers(3, Eigen::MatrixXd::Zero(4, 4));
   layers[0](0, 0) = 1;
   layers[1](0, 0) = 4;
-  layers[2](3, 3) = std::nan("");
+  layers[0](3, 3) = std::nan("");
   const std::string wide(60, 'm');
   const auto frames =
-      heed::inspect::heatmap_frames(layers, {"Layer 1", "Layer 2", wide}, {.plot_size = 80});
+      heed::inspect::heatmap_frames(layers, {"Layer 1", wide, "Layer 3"}, {.plot_size = 80});
   REQUIRE(frames.size() == 3);
   namespace heat = heed::inspect::heat;
   for (std::size_t n = 0; n < 3; ++n) {
@@ -319,7 +320,7 @@ TEST_CASE("frames of heat maps have one size and one range, whatever their title
     CHECK(frames[n].width() == frames[0].width());
     CHECK(frames[n].height() == frames[0].height());
     const heed::inspect::HeatmapOptions options{
-        .title = n == 2 ? wide : "Layer " + std::to_string(n + 1),
+        .title = n == 1 ? wide : "Layer " + std::to_string(n + 1),
         .range = heed::inspect::Range{0, 4},
         .plot_size = 80};
     const Image alone = heed::inspect::heatmap(layers[n], options);
