@@ -19,3 +19,4 @@
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/inspect/png.hpp"
 #include "heed/inspect/report.hpp"
+#include "heed/inspect/scatter.hpp"
