@@ -120,6 +120,18 @@ TEST_CASE("labels cover neither each other nor a marker, and stay inside the plo
   }
 }
 
+TEST_CASE("labels keep off the lines between points where there is room beside them") {
+  const std::vector<ScatterSeries> level{{"a", {{1, 1, "left"}, {10, 1, "right"}, {10, 5, "top"}}}};
+  const auto layout = plot::arrange(level, {});
+  const auto& points = layout.points;
+  const plot::Box across{points[0].at.x, points[0].at.y - 1, points[1].at.x, points[0].at.y + 1};
+  const plot::Box up{points[1].at.x - 1, points[2].at.y, points[1].at.x + 1, points[1].at.y};
+  for (const auto& point : points) {
+    CHECK(plot::overlap(point.label, across) == 0);
+    CHECK(plot::overlap(point.label, up) == 0);
+  }
+}
+
 TEST_CASE("a label has its series' colour, at its place, and a lone one stands to the right") {
   const std::vector<ScatterSeries> one{{"a", {{1, 1, "###"}}}};
   const auto layout = plot::arrange(one, {});

@@ -165,6 +165,17 @@ inline std::vector<double> coordinates(const std::vector<ScatterSeries>& all,
   return values;
 }
 
+// A line as small boxes along it, for labels to keep off.
+inline void take_line(std::vector<Box>& taken, Point from, Point to) {
+  constexpr double step = 4;
+  const int boxes = static_cast<int>(std::hypot(to.x - from.x, to.y - from.y) / step);
+  for (int n = 1; n < boxes; ++n) {
+    const double t = static_cast<double>(n) / boxes;
+    taken.push_back(
+        around({from.x + t * (to.x - from.x), from.y + t * (to.y - from.y)}, step, step));
+  }
+}
+
 inline void place_points(Layout& layout, const std::vector<ScatterSeries>& all) {
   const Rect& plot = layout.plot;
   const Box inside{plot.x + 2.0, plot.y + 2.0, plot.x + plot.width - 2.0,
@@ -177,6 +188,10 @@ inline void place_points(Layout& layout, const std::vector<ScatterSeries>& all) 
       taken.push_back(around(at, marker + 2, marker + 2));
       layout.points.push_back({s, at, {}, point.label});
     }
+  }
+  for (std::size_t n = 1; n < layout.points.size(); ++n) {
+    const PlacedPoint &from = layout.points[n - 1], &to = layout.points[n];
+    if (from.series == to.series) take_line(taken, from.at, to.at);
   }
   if (layout.guide_x >= 0) {
     taken.push_back({layout.guide_x - 1, inside.top, layout.guide_x + 1, inside.bottom});
