@@ -169,7 +169,7 @@ std::vector<float> Bert::forward(std::span<const TokenId> ids, std::span<const i
   return {x.data(), x.data() + x.size()};
 }
 
-std::vector<float> Bert::attention_weights(std::span<const TokenId> ids, std::size_t layer) const {
+Tensor3<float> Bert::below(std::span<const TokenId> ids, std::size_t layer) const {
   if (layer >= config_.layers) {
     throw Error("heed::models::Bert: layer " + std::to_string(layer) + " of " +
                 std::to_string(config_.layers));
@@ -177,9 +177,37 @@ std::vector<float> Bert::attention_weights(std::span<const TokenId> ids, std::si
   const int length = static_cast<int>(ids.size());
   check(ids, std::span(&length, 1));
   Tensor3<float> x = weights_->embed(ids, 1, length, 0);  // [1, L, D]
-  for (std::size_t below = 0; below < layer; ++below) x = weights_->blocks[below].forward(x);
+  for (std::size_t n = 0; n < layer; ++n) x = weights_->blocks[n].forward(x);
+  return x;
+}
+
+std::vector<float> Bert::attention_weights(std::span<const TokenId> ids, std::size_t layer) const {
+  const Tensor3<float> x = below(ids, layer);  // [1, L, D]
   const auto weights = weights_->blocks[layer].attention().forward_with_weights(x).weights;
   return {weights.data(), weights.data() + weights.size()};  // [1, heads, L, L]
+}
+
+HeadInputs Bert::head_inputs(std::span<const TokenId> ids, std::size_t layer) const {
+  const Tensor3<float> x = below(ids, layer);  // [1, L, D]
+  HeadInputs inputs;
+  const auto copy = [&](const View<const float, 4>& from, std::vector<float>& to) {
+    inputs.heads = static_cast<std::size_t>(from.extent[1]);
+    inputs.length = static_cast<std::size_t>(from.extent[2]);
+    inputs.dim = static_cast<std::size_t>(from.extent[3]);
+    for (Index h = 0; h < from.extent[1]; ++h) {
+      for (Index i = 0; i < from.extent[2]; ++i) {
+        for (Index d = 0; d < from.extent[3]; ++d) to.push_back(from(0, h, i, d));
+      }
+    }
+  };
+  // The module hands q, k and v to whatever computes its attention: here they are kept on the way.
+  const auto keep = [&](const auto& out, const auto& q, const auto& k, const auto& v,
+                        const auto&... rest) {
+    copy(view_of(q), inputs.q), copy(view_of(k), inputs.k), copy(view_of(v), inputs.v);
+    nn::AttendHere{}(out, q, k, v, rest...);
+  };
+  weights_->blocks[layer].attention().forward(x, mask::None{}, score::None{}, {}, keep);
+  return inputs;
 }
 
 }  // namespace heed::models

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "heed/core/eigen.hpp"
 #include "models/bert_config.hpp"
 #include "models/safetensors.hpp"
 #include "models/vocabulary.hpp"
@@ -19,6 +20,12 @@ namespace heed::models {
 
 // Where the attention of a forward pass runs; all else runs on the CPU.
 enum class Device { cpu, cuda };
+
+// What the heads of a layer attend with on one sentence, row-major.
+struct HeadInputs {
+  std::size_t heads = 0, length = 0, dim = 0;
+  std::vector<float> q, k, v;  // [heads, length, dim] each
+};
 
 class Bert {
  public:
@@ -47,10 +54,15 @@ class Bert {
   // row i the weights of query token i.
   std::vector<float> attention_weights(std::span<const TokenId> ids, std::size_t layer) const;
 
+  // The queries, keys and values of layer `layer` (0 … layers − 1) on one sentence [L].
+  HeadInputs head_inputs(std::span<const TokenId> ids, std::size_t layer) const;
+
  private:
   struct Weights;
 
   void check(std::span<const TokenId> ids, std::span<const int> lengths) const;
+  // What layer `layer` is given for one sentence, [1, L, D]. Throws heed::Error as forward does.
+  Tensor3<float> below(std::span<const TokenId> ids, std::size_t layer) const;
 
   BertConfig config_;
   std::unique_ptr<const Weights> weights_;

@@ -25,11 +25,14 @@ int run(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   tour::hand_computed_case();
   tour::sentence(folder);
+  tour::layers(folder);
   tour::compare_pictures(folder);
   tour::mask_pictures(folder);
   tour::every_mask(folder);
   tour::position_pictures(folder);
+  tour::every_encoding(folder);
   tour::head_pictures(folder);
+  tour::every_approximation(folder);
   tour::cost();
   tour::debug_report();
   if (!std::cout.flush() || std::fflush(stdout) != 0) {

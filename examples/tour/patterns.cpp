@@ -147,13 +147,13 @@ void tour::compare_pictures(const std::filesystem::path& folder) {
   std::cout << "  no mask: " << inspect::describe(open).text
             << "\n  causal mask: " << inspect::describe(causal).text << '\n';
   const auto file = folder / "compare_attention_patterns.png";
-  inspect::write_png(
-      file, inspect::heatmap_grid(std::vector{open, causal},
-                                  {"No mask (bidirectional)", "Causal mask (autoregressive)"},
-                                  {.row_labels = tokens,
-                                   .column_labels = tokens,
-                                   .range = inspect::Range{0, 1},
-                                   .values = true},
-                                  {.columns = 2}));
+  inspect::write_png(file,
+                     inspect::compare_patterns(x, x,
+                                               {{"No mask (bidirectional)", mask::None{}},
+                                                {"Causal mask (autoregressive)", mask::causal()}},
+                                               {.heatmap = {.row_labels = tokens,
+                                                            .column_labels = tokens,
+                                                            .range = inspect::Range{0, 1},
+                                                            .values = true}}));
   saved(file);
 }

@@ -15,20 +15,6 @@ namespace {
 
 namespace inspect = heed::inspect;
 
-const std::vector<std::string> tokens{"the", "cat", "sat", "on", "the", "mat"};
-
-// One row a token: noun, verb, article, preposition, rhymes with cat, a thing, small word, past.
-Eigen::MatrixXf embeddings() {
-  Eigen::MatrixXf x(6, 8);
-  x << 0, 0, 1, 0, 0, 0, 1, 0,    // the
-      1, 0, 0, 0, 1, 1, 0, 0,     // cat
-      0, 1, 0, 0, 1, 0, 0, 1,     // sat
-      0, 0, 0, 1, 0, 0, 0.5F, 0,  // on
-      0, 0, 1, 0, 0, 0, 1, 0,     // the
-      1, 0, 0, 0, 1, 1, 0, 0;     // mat
-  return x;
-}
-
 template <class Matrix>
 void print_row(const char* name, const Matrix& matrix, int row, int columns) {
   std::printf("  %-10s", name);
@@ -36,7 +22,8 @@ void print_row(const char* name, const Matrix& matrix, int row, int columns) {
   std::printf("\n");
 }
 
-void write_highlight(const std::filesystem::path& folder, const std::vector<float>& weights) {
+void write_highlight(const std::filesystem::path& folder, const std::vector<std::string>& tokens,
+                     const std::vector<float>& weights) {
   const std::string page = inspect::highlight_html(
       tokens, weights, {.percent = true, .title = "What \"sat\" attends to"});
   const auto file = folder / "sentence.html";
@@ -47,6 +34,21 @@ void write_highlight(const std::filesystem::path& folder, const std::vector<floa
 }
 
 }  // namespace
+
+// One row a token: noun, verb, article, preposition, rhymes with cat, a thing, small word, past.
+const tour::Sentence& tour::cat_sentence() {
+  static const Sentence sentence = [] {
+    Eigen::MatrixXf x(6, 8);
+    x << 0, 0, 1, 0, 0, 0, 1, 0,    // the
+        1, 0, 0, 0, 1, 1, 0, 0,     // cat
+        0, 1, 0, 0, 1, 0, 0, 1,     // sat
+        0, 0, 0, 1, 0, 0, 0.5F, 0,  // on
+        0, 0, 1, 0, 0, 0, 1, 0,     // the
+        1, 0, 0, 0, 1, 1, 0, 0;     // mat
+    return Sentence{{"the", "cat", "sat", "on", "the", "mat"}, x};
+  }();
+  return sentence;
+}
 
 // What a person gets on paper, rounding at each step, beside what the numbers are.
 void tour::hand_computed_case() {
@@ -65,7 +67,7 @@ void tour::hand_computed_case() {
 
 void tour::sentence(const std::filesystem::path& folder) {
   headline("The cat sat on the mat");
-  const Eigen::MatrixXf x = embeddings();
+  const auto& [tokens, x] = cat_sentence();
   const auto t = heed::reference::attention(x, x, x);
   for (const auto& row : inspect::attends_most(t.weights)) {
     std::cout << inspect::attends_text(row, tokens) << '\n';
@@ -85,5 +87,5 @@ void tour::sentence(const std::filesystem::path& folder) {
                                                         .column_labels = tokens,
                                                         .values = true}));
   saved(file);
-  write_highlight(folder, of_sat);
+  write_highlight(folder, tokens, of_sat);
 }

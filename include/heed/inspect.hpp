@@ -2,13 +2,16 @@
 // prints text comes with <heed/heed.hpp> too, which needs no stb.
 #pragma once
 
+#include "heed/inspect/animation.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
 #include "heed/inspect/colormap.hpp"
+#include "heed/inspect/compare_patterns.hpp"
 #include "heed/inspect/complexity.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/explain_weights.hpp"
+#include "heed/inspect/file.hpp"
 #include "heed/inspect/heatmap.hpp"
 #include "heed/inspect/heatmap_grid.hpp"
 #include "heed/inspect/highlight.hpp"
@@ -16,3 +19,4 @@
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/inspect/png.hpp"
 #include "heed/inspect/report.hpp"
+#include "heed/inspect/scatter.hpp"

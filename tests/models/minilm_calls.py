@@ -119,26 +119,51 @@ def attention(q, k, v):
             for row in weights], weights
 
 
+def phi(row):
+    return [x + 1 if x > 0 else math.exp(x) for x in row]
+
+
+def linear_attention(q, k, v):
+    """Katharopoulos et al. (2020), equation 7, of one head."""
+    out = []
+    for qi in map(phi, q):
+        weights = [sum(a * b for a, b in zip(qi, phi(kj))) for kj in k]
+        out.append([sum(w * vj[d] for w, vj in zip(weights, v)) / sum(weights)
+                    for d in range(len(v[0]))])
+    return out
+
+
+def best_keys(q, k, v, count):
+    """Attention to the `count` keys with the largest scores, of one head."""
+    out = []
+    for qi in q:
+        near = sorted(range(len(k)), key=lambda j: -sum(a * b for a, b in zip(qi, k[j])))[:count]
+        out += attention([qi], [k[j] for j in near], [v[j] for j in near])[0]
+    return out
+
+
 def add(x, y):
     return [[a + b for a, b in zip(s, t)] for s, t in zip(x, y)]
 
 
 def encode(weights, ids):
-    """The sentence's vector and the attention weights of each layer, head by head."""
+    """The sentence's vector and, layer by layer and head by head, attention's weights and inputs."""
     word = rows(weights, "embeddings.word_embeddings.weight")
     position = rows(weights, "embeddings.position_embeddings.weight")
     kind = rows(weights, "embeddings.token_type_embeddings.weight")[0]
     x = layer_norm(weights, "embeddings.LayerNorm",
                    [[a + b + c for a, b, c in zip(word[i], position[n], kind)]
                     for n, i in enumerate(ids)])
-    looks, dim = [], HIDDEN // HEADS
+    looks, inputs, dim = [], [], HIDDEN // HEADS
     for layer in range(LAYERS):
         prefix = f"encoder.layer.{layer}."
         q, k, v = (linear(weights, prefix + "attention.self." + part, x)
                    for part in ("query", "key", "value"))
+        inputs.append([[[t[h * dim:(h + 1) * dim] for t in m] for m in (q, k, v)]
+                       for h in range(HEADS)])
         mixed, looks_here = [[] for _ in x], []
         for h in range(HEADS):
-            out, look = attention(*([t[h * dim:(h + 1) * dim] for t in m] for m in (q, k, v)))
+            out, look = attention(*inputs[-1][h])
             mixed = [a + b for a, b in zip(mixed, out)]
             looks_here.append(look)
         looks.append(looks_here)
@@ -150,7 +175,7 @@ def encode(weights, ids):
                        add(x, linear(weights, prefix + "output.dense", inner)))
     mean = [sum(token[d] for token in x) / len(x) for d in range(HIDDEN)]
     norm = math.sqrt(sum(m * m for m in mean))
-    return [m / norm for m in mean], looks
+    return [m / norm for m in mean], looks, inputs
 
 
 def ids_of(words, limit=16):
@@ -187,7 +212,7 @@ def right(*arguments, **more):
 
 
 def test_arguments():
-    for command in ("embed", "similarity", "search", "heads", "highlight", "senses"):
+    for command in ("embed", "similarity", "search", "heads", "highlight", "methods", "senses"):
         check(command in right("--help"), f"--help does not tell of {command}")
     check(right("embed", "-h") == right("--help"), "embed -h is not the help")
     wrong(2, "no command")
@@ -199,6 +224,8 @@ def test_arguments():
     wrong(2, "embed does not take --layer", "embed", "a", "--layer", "1")
     wrong(2, "--top wants a value", "search", "q", "a", "--top")
     wrong(2, "--json takes no value", "embed", "a", "--json=yes")
+    wrong(2, "--length wants a whole number from 64", "methods", "a", "--length", "63")
+    wrong(2, "heads does not take --length", "heads", "a", "--length", "64")
     for option, value in (("--top", "0"), ("--top", "x"), ("--top", "-1"), ("--top", ""),
                           ("--batch", "1e3"), ("--batch", "99999999999999999999"),
                           ("--threads", "-1"), ("--max-tokens", "1")):
@@ -352,6 +379,14 @@ def test_pictures(model, folder, weights):
                   for got, want in zip(head, expected)), f"heads weights, layer {layer}")
         check(picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "heads.png is no PNG")
         picture.unlink()
+    film = folder / "film.png"
+    told = right("--model", model, "heads", "the cat", "--out", picture, "--animate", film)
+    check(told.endswith(f"written: {picture}\nwritten: {film}\n"), "heads --animate tells")
+    chunks = re.findall(b"IHDR|acTL|fcTL|IDAT|fdAT|IEND", film.read_bytes())
+    check(chunks == [b"IHDR", b"acTL"] + [b"fcTL", b"IDAT"] + [b"fcTL", b"fdAT"] * (LAYERS - 1)
+          + [b"IEND"], f"heads --animate: {chunks}")
+    wrong(1, "cannot write", "--model", model, "heads", "a", "--out", picture, "--animate",
+          folder / "no" / "p.png")
     empty = right("--model", model, "heads", "", "--out", picture).splitlines()
     check(len(empty) == HEADS + 1 and all(re.search(r": \S", line) for line in empty),
           "heads of an empty sentence")
@@ -376,6 +411,51 @@ def test_pictures(model, folder, weights):
     wrong(1, "cannot write", "--model", model, "highlight", "a", "--html", folder / "no" / "p.html")
 
 
+def test_methods(model, folder, weights):
+    """Errors of two methods against the same written plainly; speeds are whatever they are."""
+    file, picture = folder / "long.txt", folder / "methods.png"
+    draw = random.Random(3)
+    words = [draw.choice(VOCABULARY[5:10]) for _ in range(90)]
+    file.write_text(" ".join(words[:40]) + "\n\n" + " ".join(words[40:]) + "\n")
+    for layer, length in ((1, 80), (2, 66), (2, 2048)):
+        told = json.loads(right("--model", model, "methods", file, "--out", picture, "--layer",
+                                layer, "--length", length, "--json"))
+        left, heads, tokens = words[:length - 2], [[[], [], []] for _ in range(HEADS)], 0
+        while left and tokens < length - 2:  # pieces of 16, [CLS] and [SEP] included
+            size = min(14, length - tokens - 2)
+            inputs = encode(weights, ids_of(" ".join(left[:size])))[2][layer - 1]
+            left, tokens = left[size:], tokens + len(inputs[0][0])
+            for head, piece in zip(heads, inputs):
+                for whole, part in zip(head, piece):
+                    whole.extend(part)
+        check(told["tokens"] == tokens, f"methods: {told['tokens']} tokens, not {tokens}")
+        flat = lambda outs: [x for out in outs for row in out for x in row]
+        exact = flat(attention(*head)[0] for head in heads)
+
+        def error(approximate):
+            return math.sqrt(sum((a - b) ** 2 for a, b in zip(exact, approximate)) /
+                             sum(a * a for a in exact))
+
+        expected = {"top_k, keys": error(flat(best_keys(*head, 16) for head in heads)),
+                    "linear": error(flat(linear_attention(*head) for head in heads))}
+        found = {m["method"]: m["error"] for m in told["methods"] if m["setting"] in ("16", "")}
+        for method, value in expected.items():
+            check(close([found[method]], [value], 1e-4),
+                  f"methods, layer {layer}: {method} is off by {found[method]}, not {value}")
+        check(all(m["speed"] > 0 for m in told["methods"]), "methods: speeds")
+        check(len({m["method"] for m in told["methods"]}) == 6, "methods: all but low_rank, dim 4")
+        check(picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "methods.png is no PNG")
+    shown = right("--model", model, "methods", file, "--out", picture).splitlines()
+    check(shown[0].startswith("top_k, keys 16") and "times exact" in shown[0], "methods listing")
+    check(shown[-1] == f"written: {picture}", "methods tells of its picture")
+    (folder / "short.txt").write_text("the cat\n")
+    wrong(1, "4 tokens; methods are compared on 64", "--model", model, "methods",
+          folder / "short.txt")
+    wrong(1, "0 tokens", "--model", model, "methods", "-", given=b"")
+    wrong(1, "has 2 layers", "--model", model, "methods", file, "--layer", "3")
+    wrong(1, "cannot write", "--model", model, "methods", file, "--out", folder / "no" / "p.png")
+
+
 def main():
     weights = make_weights()
     with tempfile.TemporaryDirectory() as name:
@@ -390,6 +470,7 @@ def main():
             test_files(model, folder)
             test_similarity_and_search(model, folder, weights)
             test_pictures(model, folder, weights)
+            test_methods(model, folder, weights)
     print("\n".join(failures) or "all calls behave")
     return 1 if failures else 0
 

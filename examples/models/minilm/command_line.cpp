@@ -14,11 +14,12 @@ struct CommandRule {
   std::string_view form;
 };
 
-constexpr std::array<CommandRule, 6> commands{{{"embed", 1, "embed FILE"},
+constexpr std::array<CommandRule, 7> commands{{{"embed", 1, "embed FILE"},
                                                {"similarity", 1, "similarity FILE"},
                                                {"search", 2, "search \"QUERY\" FILE"},
                                                {"heads", 1, "heads \"SENTENCE\""},
                                                {"highlight", 1, "highlight \"SENTENCE\""},
+                                               {"methods", 1, "methods FILE"},
                                                {"senses", 0, "senses"}}};
 
 std::size_t number(std::string_view option, std::string_view value, std::size_t low,
@@ -65,9 +66,12 @@ const std::vector<OptionRule>& option_rules() {
        [](Line& line, Text value) { line.device = device_named(value); }},
       {"--top", " search highlight ", true,
        [](Line& line, Text value) { line.top = number("--top", value, 1, 1'000'000'000); }},
-      {"--layer", " heads highlight ", true,
+      {"--layer", " heads highlight methods ", true,
        [](Line& line, Text value) { line.layer = number("--layer", value, 1, 1024); }},
-      {"--out", " heads ", true, [](Line& line, Text value) { line.out = value; }},
+      {"--length", " methods ", true,
+       [](Line& line, Text value) { line.length = number("--length", value, 64, 1U << 20U); }},
+      {"--out", " heads methods ", true, [](Line& line, Text value) { line.out = value; }},
+      {"--animate", " heads ", true, [](Line& line, Text value) { line.animate = value; }},
       {"--html", " highlight ", true, [](Line& line, Text value) { line.html = value; }},
   };
   return rules;
@@ -159,6 +163,7 @@ std::string_view usage_text() {
   minilm search "QUERY" FILE      the lines that mean most nearly what the query does
   minilm heads "SENTENCE"         the attention of a layer's twelve heads, as a picture
   minilm highlight "SENTENCE"     the sentence, its most attended tokens in colour
+  minilm methods FILE             every approximation of attention on the file's text: error by speed
   minilm senses                   one word in several sentences: where does its meaning lie?
 
 FILE is text in UTF-8, one sentence a line; - is standard input.
@@ -166,10 +171,13 @@ FILE is text in UTF-8, one sentence a line; - is standard input.
   --model DIR       the model's folder; without it, the one in the cache
   --json            machine-readable output; embed prints an object a line
   --top N           search, highlight: how many to list (5)
-  --layer L         the layer, 1 is the first; without it, heads: the first, highlight: the last
-  --out FILE.png    heads: the picture (heads.png)
+  --layer L         the layer, 1 is the first; without it, highlight: the last, else: the first
+  --out FILE.png    heads, methods: the picture (heads.png, methods.png)
+  --animate FILE.png  heads: also all layers one after another, as an animated PNG
+  --length N        methods: attend among so many tokens of the text (2048)
   --html FILE       highlight: also write a page
-  --max-tokens N    cut a sentence after N tokens, [CLS] and [SEP] included (256, at most 512)
+  --max-tokens N    cut a sentence after N tokens, [CLS] and [SEP] included (256, at most 512);
+                    methods: read the text in pieces of N
   --batch N         sentences encoded at once (32)
   --threads N       0: as many as there are (0)
   --device cuda     embed, similarity, search, senses: attention on the GPU (cpu)

@@ -20,18 +20,20 @@ class UsageError : public std::runtime_error {
 };
 
 struct CommandLine {
-  std::string command;                // "help" where --help is anywhere
-  std::vector<std::string> operands;  // as many as the command takes
-  std::optional<std::string> model;   // --model
-  std::string out = "heads.png";      // --out
-  std::optional<std::string> html;    // --html
-  std::optional<std::size_t> layer;   // --layer, the first is 1
-  std::size_t top = 5;                // --top
-  std::size_t batch = 32;             // --batch
-  std::size_t max_tokens = 0;         // --max-tokens, 0: the model's own
-  int threads = 0;                    // --threads, 0: as many as there are
-  Device device = Device::cpu;        // --device, of attention
-  bool json = false;                  // --json
+  std::string command;                 // "help" where --help is anywhere
+  std::vector<std::string> operands;   // as many as the command takes
+  std::optional<std::string> model;    // --model
+  std::optional<std::string> out;      // --out
+  std::optional<std::string> animate;  // --animate
+  std::optional<std::string> html;     // --html
+  std::optional<std::size_t> layer;    // --layer, the first is 1
+  std::size_t top = 5;                 // --top
+  std::size_t batch = 32;              // --batch
+  std::size_t length = 2048;           // --length
+  std::size_t max_tokens = 0;          // --max-tokens, 0: the model's own
+  int threads = 0;                     // --threads, 0: as many as there are
+  Device device = Device::cpu;         // --device, of attention
+  bool json = false;                   // --json
 };
 
 // The arguments behind the program's name. Throws UsageError for a command or option there is not,

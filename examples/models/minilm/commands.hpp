@@ -12,6 +12,7 @@ void similarity(const CommandLine& line, const SentenceEncoder& encoder);
 void search(const CommandLine& line, const SentenceEncoder& encoder);
 void senses(const CommandLine& line, const SentenceEncoder& encoder);
 void heads(const CommandLine& line, const SentenceEncoder& encoder);
+void methods(const CommandLine& line, const SentenceEncoder& encoder);
 void highlight(const CommandLine& line, const SentenceEncoder& encoder);
 
 }  // namespace heed::models::minilm

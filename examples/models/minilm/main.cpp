@@ -45,6 +45,7 @@ void run(const minilm::CommandLine& line) {
   if (line.command == "search") return minilm::search(line, encoder);
   if (line.command == "senses") return minilm::senses(line, encoder);
   if (line.command == "heads") return minilm::heads(line, encoder);
+  if (line.command == "methods") return minilm::methods(line, encoder);
   minilm::highlight(line, encoder);
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "heed/core/error.hpp"
+#include "heed/inspect/animation.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/heatmap_grid.hpp"
@@ -39,7 +40,7 @@ struct Look {
 Look look_at(const CommandLine& line, const SentenceEncoder& encoder, std::size_t layer) {
   const BertConfig& config = encoder.config();
   Look look;
-  look.layer = line.layer.value_or(layer);
+  look.layer = layer;
   if (look.layer > config.layers) {
     throw Error("minilm: --layer is " + std::to_string(look.layer) + " but the model has " +
                 std::to_string(config.layers) + " layers");
@@ -55,6 +56,32 @@ Look look_at(const CommandLine& line, const SentenceEncoder& encoder, std::size_
   look.heads = config.heads;
   look.weights = encoder.bert().attention_weights(encoding.ids, look.layer - 1);
   return look;
+}
+
+// The heads of one layer beside each other.
+inspect::Image grid_of(const Look& look, const CommandLine& line, const SentenceEncoder& encoder) {
+  std::vector<View<const float, 2>> matrices;
+  std::vector<std::string> titles;
+  for (std::size_t h = 0; h < look.heads; ++h) {
+    matrices.push_back(look.head(h));
+    titles.push_back("Head " + std::to_string(h + 1));
+  }
+  inspect::HeatmapOptions options;
+  options.row_labels = options.column_labels = look.tokens;
+  options.range = inspect::Range{0, 1};
+  inspect::GridOptions grid;
+  grid.title = "Layer " + std::to_string(look.layer) + " of " +
+               std::to_string(encoder.config().layers) + ": " + shown(line.operands[0], 100);
+  return inspect::heatmap_grid(matrices, titles, options, grid);
+}
+
+// The same for every layer, one after another.
+void animate(const CommandLine& line, const SentenceEncoder& encoder) {
+  std::vector<inspect::Image> frames;
+  for (std::size_t layer = 1; layer <= encoder.config().layers; ++layer) {
+    frames.push_back(grid_of(look_at(line, encoder, layer), line, encoder));
+  }
+  inspect::write_apng(*line.animate, inspect::same_size(frames));
 }
 
 void print_strings(const std::vector<std::string>& strings, Output& out) {
@@ -170,27 +197,18 @@ void print_words_json(const std::vector<inspect::WeightedWord>& words, std::size
 
 void heads(const CommandLine& line, const SentenceEncoder& encoder) {
   // The first layer's heads differ most to the eye; the last one's all rest on [CLS].
-  const Look look = look_at(line, encoder, 1);
-  std::vector<View<const float, 2>> matrices;
-  std::vector<std::string> titles;
-  for (std::size_t h = 0; h < look.heads; ++h) {
-    matrices.push_back(look.head(h));
-    titles.push_back("Head " + std::to_string(h + 1));
-  }
-  inspect::HeatmapOptions options;
-  options.row_labels = options.column_labels = look.tokens;
-  options.range = inspect::Range{0, 1};
-  inspect::GridOptions grid;
-  grid.title = "Layer " + std::to_string(look.layer) + " of " +
-               std::to_string(encoder.config().layers) + ": " + shown(line.operands[0], 100);
-  inspect::write_png(line.out, inspect::heatmap_grid(matrices, titles, options, grid));
+  const Look look = look_at(line, encoder, line.layer.value_or(1));
+  const std::string picture = line.out.value_or("heads.png");
+  inspect::write_png(picture, grid_of(look, line, encoder));
+  if (line.animate) animate(line, encoder);
   Output out;
-  line.json ? print_heads_json(look, line.out, out) : print_heads(look, line.out, out);
+  line.json ? print_heads_json(look, picture, out) : print_heads(look, picture, out);
+  if (line.animate && !line.json) out.text("written: ").text(*line.animate).text("\n");
   out.finish();
 }
 
 void highlight(const CommandLine& line, const SentenceEncoder& encoder) {
-  const Look look = look_at(line, encoder, encoder.config().layers);
+  const Look look = look_at(line, encoder, line.layer.value_or(encoder.config().layers));
   if (look.length() < 3) throw Error("minilm: the sentence has no words to highlight");
   const std::vector<double> shares = received(look);
   const std::vector<std::string> tokens = look.words();

@@ -91,15 +91,16 @@ inline std::vector<std::string> head_titles(std::size_t heads) {
   return titles;
 }
 
-// Matrices under the same options, in one common range with one colour bar at the right.
-//
-// `titles` names each, in place of options.title. Throws heed::Error where the numbers differ.
+namespace heat {
+
+// Matrices under the same options, in one range, which is left in `options`; no colour bars unless
+// the options ask for them.
 template <Matrix M>
-Image heatmap_grid(const std::vector<M>& matrices, const std::vector<std::string>& titles,
-                   HeatmapOptions options = {}, const GridOptions& grid = {}) {
+std::vector<Image> panels(const char* call, const std::vector<M>& matrices,
+                          const std::vector<std::string>& titles, HeatmapOptions& options) {
   if (titles.size() != matrices.size()) {
-    throw Error("heed::inspect::heatmap_grid: " + std::to_string(matrices.size()) +
-                " matrices but " + std::to_string(titles.size()) + " titles");
+    throw Error(std::string(call) + ": " + std::to_string(matrices.size()) + " matrices but " +
+                std::to_string(titles.size()) + " titles");
   }
   std::vector<Cells> cells;
   Cells all;
@@ -107,17 +108,29 @@ Image heatmap_grid(const std::vector<M>& matrices, const std::vector<std::string
     cells.push_back(cells_of(matrix));
     all.summary.add(cells.back().summary);
   }
-  options.range = heat::range_of(all, options);
-  const bool with_bar = options.color_bar;
-  options.color_bar = false;
+  options.range = range_of(all, options);
   std::vector<Image> pictures;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    heat::check_labels("row", options.row_labels.size(), cells[i].matrix_rows);
-    heat::check_labels("column", options.column_labels.size(), cells[i].matrix_columns);
+    check_labels("row", options.row_labels.size(), cells[i].matrix_rows);
+    check_labels("column", options.column_labels.size(), cells[i].matrix_columns);
     options.title = titles[i];
-    pictures.push_back(heat::draw(cells[i], options));
+    pictures.push_back(draw(cells[i], options));
   }
-  const Image panels = arrange(pictures, grid);
+  return pictures;
+}
+
+}  // namespace heat
+
+// Matrices under the same options, in one common range with one colour bar at the right.
+//
+// `titles` names each, in place of options.title. Throws heed::Error where the numbers differ.
+template <Matrix M>
+Image heatmap_grid(const std::vector<M>& matrices, const std::vector<std::string>& titles,
+                   HeatmapOptions options = {}, const GridOptions& grid = {}) {
+  const bool with_bar = options.color_bar;
+  options.color_bar = false;
+  const Image panels =
+      arrange(heat::panels("heed::inspect::heatmap_grid", matrices, titles, options), grid);
   return with_bar ? heat::with_bar(panels, *options.range, options.colors) : panels;
 }
 

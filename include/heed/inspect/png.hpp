@@ -1,17 +1,15 @@
 // PNG: an Image on disk or in memory, written by stb_image_write.
 #pragma once
 
-#include <cerrno>
 #include <climits>
 #include <cstdint>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
+#include "heed/inspect/file.hpp"
 #include "heed/inspect/image.hpp"
 #include "heed/inspect/stb_png.hpp"
 
@@ -45,22 +43,7 @@ inline std::vector<std::uint8_t> encode_png(const Image& image) {
 // Writes the picture; throws heed::Error with the path and the system's reason where it cannot.
 // A half-written file is removed (a device is not).
 inline void write_png(const std::filesystem::path& path, const Image& image) {
-  const std::vector<std::uint8_t> png = encode_png(image);
-  const auto fail = [&path](int reason) {
-    throw Error("heed::inspect::write_png: cannot write '" + path.string() +
-                "': " + std::strerror(reason));
-  };
-  errno = 0;
-  std::FILE* file = std::fopen(path.string().c_str(), "wb");
-  if (file == nullptr) fail(errno);
-  const bool written = std::fwrite(png.data(), 1, png.size(), file) == png.size();
-  const int write_error = errno;
-  const bool closed = std::fclose(file) == 0;
-  if (written && closed) return;
-  const int reason = written ? errno : write_error;
-  std::error_code ignored;
-  if (std::filesystem::is_regular_file(path, ignored)) std::filesystem::remove(path, ignored);
-  fail(reason);
+  write_file("heed::inspect::write_png", path, encode_png(image));
 }
 
 }  // namespace HEED_ABI
