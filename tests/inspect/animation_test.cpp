@@ -93,7 +93,7 @@ class Inflate {
   unsigned bits(unsigned count) {
     unsigned value = 0;
     for (unsigned n = 0; n < count; ++n, ++at_) {
-      value |= ((in_.at(at_ / 8) >> (at_ % 8)) & 1U) << n;
+      value |= ((unsigned{in_.at(at_ / 8)} >> (at_ % 8)) & 1U) << n;
     }
     return value;
   }

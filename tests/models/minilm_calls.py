@@ -380,6 +380,8 @@ def test_pictures(model, folder, weights):
         check(picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "heads.png is no PNG")
         picture.unlink()
     film = folder / "film.png"
+    cut = call("--model", model, "heads", "the cat " * 20, "--out", picture, "--animate", film)
+    check(cut.stderr == b"minilm: the sentence is cut after 16 tokens\n", "a cut is told once")
     told = right("--model", model, "heads", "the cat", "--out", picture, "--animate", film)
     check(told.endswith(f"written: {picture}\nwritten: {film}\n"), "heads --animate tells")
     chunks = re.findall(b"IHDR|acTL|fcTL|IDAT|fdAT|IEND", film.read_bytes())

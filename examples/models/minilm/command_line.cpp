@@ -163,7 +163,7 @@ std::string_view usage_text() {
   minilm search "QUERY" FILE      the lines that mean most nearly what the query does
   minilm heads "SENTENCE"         the attention of a layer's twelve heads, as a picture
   minilm highlight "SENTENCE"     the sentence, its most attended tokens in colour
-  minilm methods FILE             every approximation of attention on the file's text: error by speed
+  minilm methods FILE             all approximations of attention on a text, their error by speed
   minilm senses                   one word in several sentences: where does its meaning lie?
 
 FILE is text in UTF-8, one sentence a line; - is standard input.
@@ -173,7 +173,7 @@ FILE is text in UTF-8, one sentence a line; - is standard input.
   --top N           search, highlight: how many to list (5)
   --layer L         the layer, 1 is the first; without it, highlight: the last, else: the first
   --out FILE.png    heads, methods: the picture (heads.png, methods.png)
-  --animate FILE.png  heads: also all layers one after another, as an animated PNG
+  --animate FILE    heads: also write every layer, one after another, as an animated PNG
   --length N        methods: attend among so many tokens of the text (2048)
   --html FILE       highlight: also write a page
   --max-tokens N    cut a sentence after N tokens, [CLS] and [SEP] included (256, at most 512);

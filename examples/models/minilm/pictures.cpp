@@ -27,6 +27,7 @@ struct Look {
   std::vector<std::string> tokens;  // [L], [CLS] first and [SEP] last
   std::size_t layer = 0;            // the first is 1
   std::size_t heads = 0;
+  bool truncated = false;      // the sentence had more tokens
   std::vector<float> weights;  // [heads, L, L]
 
   std::size_t length() const { return tokens.size(); }
@@ -47,15 +48,18 @@ Look look_at(const CommandLine& line, const SentenceEncoder& encoder, std::size_
   }
   const Encoding encoding =
       encoder.tokenizer().encode(line.operands[0], encoder.token_limit(line.max_tokens));
-  if (encoding.truncated) {
-    std::fprintf(stderr, "minilm: the sentence is cut after %zu tokens\n", encoding.ids.size());
-  }
+  look.truncated = encoding.truncated;
   for (const TokenId id : encoding.ids) {
     look.tokens.push_back(encoder.tokenizer().vocabulary().token(id));
   }
   look.heads = config.heads;
   look.weights = encoder.bert().attention_weights(encoding.ids, look.layer - 1);
   return look;
+}
+
+void warn_if_cut(const Look& look) {
+  if (!look.truncated) return;
+  std::fprintf(stderr, "minilm: the sentence is cut after %zu tokens\n", look.length());
 }
 
 // The heads of one layer beside each other.
@@ -198,6 +202,7 @@ void print_words_json(const std::vector<inspect::WeightedWord>& words, std::size
 void heads(const CommandLine& line, const SentenceEncoder& encoder) {
   // The first layer's heads differ most to the eye; the last one's all rest on [CLS].
   const Look look = look_at(line, encoder, line.layer.value_or(1));
+  warn_if_cut(look);
   const std::string picture = line.out.value_or("heads.png");
   inspect::write_png(picture, grid_of(look, line, encoder));
   if (line.animate) animate(line, encoder);
@@ -209,6 +214,7 @@ void heads(const CommandLine& line, const SentenceEncoder& encoder) {
 
 void highlight(const CommandLine& line, const SentenceEncoder& encoder) {
   const Look look = look_at(line, encoder, line.layer.value_or(encoder.config().layers));
+  warn_if_cut(look);
   if (look.length() < 3) throw Error("minilm: the sentence has no words to highlight");
   const std::vector<double> shares = received(look);
   const std::vector<std::string> tokens = look.words();
