@@ -53,20 +53,22 @@ inline void orthonormalise(double* rows, Index first, Index r, Index D) {
 
 // m directions [m, D]: each distributed as D standard normal numbers, those of a block of D at
 // right angles to each other. Time O(m·D²). Choromanski et al. (2021), section 2.4.
+//
+// Each is a normal vector, turned. Its length stays: what the turning takes out and what it leaves
+// are independent parts of the vector, and the direction of what is left depends on neither length.
 inline std::vector<double> orthogonal_gaussians(Index m, Index D, std::uint64_t seed) {
   std::vector<double> rows(static_cast<std::size_t>(checked_product(m, D)));
-  std::vector<double> own(static_cast<std::size_t>(D));
+  std::vector<double> lengths(static_cast<std::size_t>(m));
   for (Index r = 0; r < m; ++r) {
     double* row = rows.data() + r * D;
     for (Index d = 0; d < D; ++d) row[d] = gaussian(seed, r * D + d, 0);
+    lengths[static_cast<std::size_t>(r)] = std::sqrt(dot(row, row, D));
     orthonormalise(rows.data(), r / D * D, r, D);
   }
   for (Index r = 0; r < m; ++r) {
     for (Index d = 0; d < D; ++d) {
-      own[static_cast<std::size_t>(d)] = gaussian(seed, r * D + d, 1);
+      rows[static_cast<std::size_t>(r * D + d)] *= lengths[static_cast<std::size_t>(r)];
     }
-    const double length = std::sqrt(dot(own.data(), own.data(), D));
-    for (Index d = 0; d < D; ++d) rows[static_cast<std::size_t>(r * D + d)] *= length;
   }
   return rows;
 }

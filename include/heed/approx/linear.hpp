@@ -5,9 +5,8 @@
 #include "heed/approx/feature_map.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/prefix_attention.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/attention/operands.hpp"
-#include "heed/attention/result.hpp"
-#include "heed/core/eigen.hpp"
 
 namespace heed::approx {
 
@@ -30,7 +29,6 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
             const RunOptions& options = {}) {
   check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
-  using Traits = TraitsOf<Q>;
   static_assert(FeatureMap<F, Accum<T>>,
                 "heed::approx::linear: the map must be callable as R -> R, R the type of sums "
                 "(float, double for double): EluPlusOne, Relu or your own");
@@ -39,9 +37,8 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
                 "both with &: sums over other sets of keys would take Lq sums of their own");
   const Shape shape =
       check_call("heed::approx::linear", q, k, v, mask, score::None{}, options.common());
-  Output<typename Traits::template Owned<T>> result{make_like<T>(q, shape)};
   auto problem = make_problem(q, k, v, shape, options.common());
-  problem.out = lift(Traits::template owned_view<T>(result.out));
+  auto result = output_for(q, problem);
   prefix_attention(problem, Elementwise<T, F>{map}, shape.D, visible_of_all(mask, shape).data(),
                    options.threads, options.executor);
   return result;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "heed/approx/linear.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/core/check.hpp"
 
 namespace heed::approx {
@@ -78,7 +79,6 @@ auto linear_step(LinearState<R>& state, const Q& q, const K& k, const V& v, cons
   constexpr const char* call = "heed::approx::linear_step";
   check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
-  using Traits = TraitsOf<Q>;
   static_assert(std::is_same_v<R, Accum<T>>,
                 "heed::approx::linear_step: the state must be of the tensors' type of sums");
   static_assert(FeatureMap<F, R>, "heed::approx::linear_step: the map must be callable as R -> R");
@@ -91,16 +91,15 @@ auto linear_step(LinearState<R>& state, const Q& q, const K& k, const V& v, cons
   }
   require_equal(shape.Lq, shape.Lk, "q has length", "k has length", call,
                 [&] { return "q " + to_string(view_of(q)) + ", k " + to_string(view_of(k)); });
-  Output<typename Traits::template Owned<T>> result{make_like<T>(q, shape)};
-  const auto problem = make_problem(q, k, v, shape, {});
-  const View<T, 4> out = lift(Traits::template owned_view<T>(result.out));
+  auto problem = make_problem(q, k, v, shape, {});
+  auto result = output_for(q, problem);
   std::vector<R> sums(static_cast<std::size_t>(shape.Dv));
   for (Index b = 0; b < shape.B; ++b) {
     for (Index h = 0; h < (shape.Hq == 0 ? 0 : shape.Hkv); ++h) {
       for (Index t = 0; t < shape.Lk; ++t) {
         state.absorb(problem.k, problem.v, b, h, t, map);
         for (Index hq = h * shape.group(); hq < (h + 1) * shape.group(); ++hq) {
-          state.attend(problem.q, out, b, hq, h, t, map, sums);
+          state.attend(problem.q, problem.out, b, hq, h, t, map, sums);
         }
       }
     }

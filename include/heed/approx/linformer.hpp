@@ -8,6 +8,7 @@
 
 #include "heed/approx/gaussian.hpp"
 #include "heed/approx/options.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/approx/visible.hpp"
 #include "heed/approx/widened.hpp"
 
@@ -81,7 +82,6 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
                 "key is a sum of many, early and late ones, and no other mask can tell them apart");
   using T = ScalarOf<Q>;
   using R = Accum<T>;
-  using Traits = TraitsOf<Q>;
   const heed::Options common = options.common();
   Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
   const auto of_keys = head_projections(e, shape.Hkv);
@@ -93,8 +93,8 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
     throw Error(std::string(call) + ": e has rank " + std::to_string(rank) + " but f has rank " +
                 std::to_string(of_values.extent[2]));
   }
-  Output<typename Traits::template Owned<T>> result{make_like<T>(q, shape)};
-  const auto problem = make_problem(q, k, v, shape, common);
+  auto problem = make_problem(q, k, v, shape, common);
+  auto result = output_for(q, problem);
   const Owned4<R> keys(shape.B, shape.Hkv, rank, shape.D);
   const Owned4<R> values(shape.B, shape.Hkv, rank, shape.Dv);
   const Index heads = shape.Hkv == 0 ? 0 : shape.B * shape.Hkv;
@@ -112,8 +112,8 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
   shape.Lk = rank;
   const Widened<T, R> queries(problem.q);
   attend_widened<T, R>(queries.view(), keys.view().as_const(), values.view().as_const(), shape,
-                       problem.scale, lift(Traits::template owned_view<T>(result.out)),
-                       {nullptr, {}, {}}, mask::None{}, score::None{}, common);
+                       problem.scale, problem.out, {nullptr, {}, {}}, mask::None{}, score::None{},
+                       common);
   return result;
 }
 

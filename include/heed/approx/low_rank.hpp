@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "heed/approx/results.hpp"
 #include "heed/approx/scores_svd.hpp"
 #include "heed/approx/widened.hpp"
 
@@ -56,15 +57,11 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
   check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using R = Accum<T>;
-  using Traits = TraitsOf<Q>;
   const heed::Options common = options.common();
   Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), common);
   if (rank < 1) throw Error(std::string(call) + ": rank " + std::to_string(rank) + " is below 1");
-  Result<typename Traits::template Owned<T>, typename Traits::template Rows<R>> result{
-      make_like<T>(q, shape), make_rows<Q, R>(shape.B, shape.Hq, shape.Lq)};
   auto problem = make_problem(q, k, v, shape, common);
-  problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  auto result = result_for(q, problem);
   if (rank >= shape.D) {
     run(problem, as_mask(mask), as_score(score), common);
     return result;

@@ -7,9 +7,8 @@
 
 #include "heed/approx/lsh_chunk.hpp"
 #include "heed/approx/options.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/attention/operands.hpp"
-#include "heed/attention/result.hpp"
-#include "heed/core/eigen.hpp"
 
 namespace heed::approx {
 
@@ -141,16 +140,11 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
   static_assert(sees_prefix<M>,
                 "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
                 "with &");
-  using T = ScalarOf<Q>;
-  using Traits = TraitsOf<Q>;
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
   const Hashing hashing = checked_hashing(call, wanted, shape.Lk);
-  Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
-      make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   auto problem = make_problem(q, k, v, shape, common);
-  problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  auto result = result_for(q, problem);
   run_lsh(problem, hashing, visible_of_all(mask, shape), shared,
           {options.threads, options.executor});
   return result;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "heed/approx/options.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/approx/visible.hpp"
 #include "heed/approx/widened.hpp"
 
@@ -197,7 +198,6 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
   constexpr const char* call = "heed::approx::nystrom";
   check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
-  using Traits = TraitsOf<Q>;
   static_assert(only_pads<M>,
                 "heed::approx::nystrom: the mask can only be mask::padding(lengths): a landmark is "
                 "the mean of many tokens, and no other mask says what it sees");
@@ -208,10 +208,9 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
   std::vector<int> lengths;
   lengths.reserve(visible.size());
   for (const Visible& of_batch : visible) lengths.push_back(static_cast<int>(of_batch.length));
-  Output<typename Traits::template Owned<T>> result{make_like<T>(q, shape)};
-  std::fill_n(result.out.data(), result.out.size(), T(0));
   auto problem = make_problem(q, k, v, shape, common);
-  problem.out = lift(Traits::template owned_view<T>(result.out));
+  auto result = output_for(q, problem);
+  std::fill_n(result.out.data(), result.out.size(), T(0));
   if (shape.Lq > 0 && shape.Lk > 0) run_nystrom(problem, landmarks, visible, lengths, options);
   return result;
 }

@@ -1,4 +1,4 @@
-// What approximations take besides their own parameters, and what those without a log-sum-exp give.
+// What approximations take besides their own parameters.
 #pragma once
 
 #include "heed/attention/options.hpp"
@@ -29,11 +29,6 @@ struct Hashing {
   Index rounds = 4;        // of hashing; a row sees the union of what they find
   Index chunk = 64;        // sorted keys; a query sees its own and the one before
   std::uint64_t seed = 0;  // of the random directions, which all heads share
-};
-
-template <class Out>
-struct Output {
-  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
 };
 
 }  // namespace heed::approx

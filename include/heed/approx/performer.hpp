@@ -6,9 +6,8 @@
 
 #include "heed/approx/prefix_attention.hpp"
 #include "heed/approx/random_features.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/attention/operands.hpp"
-#include "heed/attention/result.hpp"
-#include "heed/core/eigen.hpp"
 
 namespace heed::approx {
 
@@ -43,7 +42,6 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
   constexpr const char* call = "heed::approx::performer";
   check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
-  using Traits = TraitsOf<Q>;
   static_assert(
       sees_prefix<M>,
       "heed::approx::performer: the mask can be mask::causal(), mask::padding(lengths) or "
@@ -54,11 +52,8 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
     throw Error(std::string(call) + ": features " + std::to_string(features) +
                 " is outside 1 … 2^31 - 1");
   }
-  Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
-      make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   auto problem = make_problem(q, k, v, shape, common);
-  problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  auto result = result_for(q, problem);
   const RandomFeatures<T> map(features, shape.D, problem.scale, options.seed);
   prefix_attention(problem, map, features, visible_of_all(mask, shape).data(), options.threads,
                    options.executor);

@@ -106,6 +106,25 @@ void attend_block(const PrefixWork<T, Map>& work, Index head, const QueryBlock& 
   }
 }
 
+// The three passes over heads that are divided into spans of keys and blocks of queries.
+// work_of(worker) is a PrefixWork.
+template <class T, class WorkOf>
+void attend_divided(const Problem<T>& problem, const PrefixPlan& plan, const Visible* visible,
+                    const PrefixStates<Accum<T>>& states, int workers, Executor* executor,
+                    const WorkOf& work_of) {
+  const Shape& shape = problem.shape;
+  const Index heads = shape.B * shape.Hkv;
+  parallel_for(heads * plan.spans, workers, executor, [&](Index task, int worker) {
+    sum_span(work_of(worker), task / plan.spans, task % plan.spans);
+  });
+  parallel_for(heads, workers, executor,
+               [&](Index head, int) { add_up_spans(plan, states, head); });
+  parallel_for(heads * plan.blocks, workers, executor, [&](Index task, int worker) {
+    const Index head = task / plan.blocks, block = plan.blocks - 1 - task % plan.blocks;
+    attend_block(work_of(worker), head, query_block(visible[head / shape.Hkv], shape.Lq, block));
+  });
+}
+
 // All of a call: problem.out, and problem.lse where it has data. `map` gives `features` numbers for
 // a row; visible [B].
 //
@@ -145,23 +164,13 @@ void prefix_attention(const Problem<T>& problem, const Map& map, Index features,
     work.scratch.clear(plan);
     return work;
   };
-  if (!divided) {
+  if (states) {
+    attend_divided(problem, plan, visible, *states, workers, executor, work_of);
+  } else {
     parallel_for(heads, workers, executor, [&](Index head, int worker) {
       attend_block(work_of(worker), head, {0, shape.Lq});
     });
-    return;
   }
-  parallel_for(heads * plan.spans, workers, executor, [&](Index task, int worker) {
-    sum_span(work_of(worker), task / plan.spans, task % plan.spans);
-  });
-  parallel_for(heads, workers, executor,
-               [&](Index head, int) { add_up_spans(plan, *states, head); });
-  parallel_for(heads * plan.blocks, workers, executor, [&](Index task, int worker) {
-    const Index head = task / plan.blocks;
-    attend_block(
-        work_of(worker), head,
-        query_block(visible[head / shape.Hkv], shape.Lq, plan.blocks - 1 - task % plan.blocks));
-  });
 }
 
 }  // namespace HEED_ABI

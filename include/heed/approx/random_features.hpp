@@ -20,13 +20,13 @@ inline namespace HEED_ABI {
 template <class R>
 struct KeyFeatures {
   const R* keys;  // [D, panel]
-  Index m, D;
-  R half;    // |x|²/2 is this much of the squared length, in base 2
-  R common;  // what all logarithms are too large by
-  R* exponents;
+  Index D;
+  R half;        // times the squares of a key: log2 of e^(|x|²/2)
+  R common;      // what all logarithms are too large by besides
+  R* exponents;  // [panel], written
 
   template <int Panel>
-  [[gnu::always_inline]] inline void operator()(R* logarithms, const Panels&) const {
+  [[gnu::always_inline]] inline void operator()(R* logarithms, const Index& m) const {
     constexpr R huge = std::numeric_limits<R>::max() / 4;
     simd::Array<R, Panel> top, shift;
     for (int c = 0; c < Panel; ++c) shift[c] = 0;
@@ -52,7 +52,7 @@ struct KeyFeatures {
         const R x = logarithms[c] - shift[c];
         R power = select(x < R(0), x, R(0));
         power = select(power > lowest, power, lowest);
-        logarithms[c] = select(x == x, exp2_of_negative(power), x);
+        logarithms[c] = select(std::isnan(x), x, exp2_of_negative(power));
       }
     }
   }
@@ -103,9 +103,9 @@ class RandomFeatures {
     strip.kt = scratch;
     strip.scores = panel;
     kernels().dots(strip);
-    const KeyFeatures<R> features{scratch,      m_,       D_, factor_ * factor_ * half_log2_e,
-                                  log2_root_m_, exponents};
-    simd::rewriter<R, KeyFeatures<R>, Panels>(isa())(features, panel, Panels{1});
+    const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * half_log2_e, log2_root_m_,
+                                  exponents};
+    simd::rewriter<R, KeyFeatures<R>, Index>(isa())(features, panel, m_);
   }
 
   // cells [groups, panels of m, rows, panel], the features of at most a chunk of queries, and their

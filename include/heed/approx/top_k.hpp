@@ -5,6 +5,7 @@
 #include <string>
 
 #include "heed/approx/options.hpp"
+#include "heed/approx/results.hpp"
 #include "heed/approx/top_k_task.hpp"
 #include "heed/attention/attention.hpp"
 
@@ -71,15 +72,11 @@ auto top_k(const Q& q, const K& k, const V& v, Index keep, const M& mask = {}, c
   constexpr const char* call = "heed::approx::top_k";
   check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
-  using Traits = TraitsOf<Q>;
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), common);
   if (keep < 0) throw Error(std::string(call) + ": keep " + std::to_string(keep) + " is negative");
-  Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
-      make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   auto problem = make_problem(q, k, v, shape, common);
-  problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  auto result = result_for(q, problem);
   if (keep >= shape.Lk) {
     run(problem, as_mask(mask), as_score(score), common);
   } else if (keep == 0) {

@@ -1,0 +1,40 @@
+// What approximations return, made for a problem that is to write it.
+#pragma once
+
+#include "heed/attention/problem.hpp"
+#include "heed/attention/result.hpp"
+#include "heed/core/eigen.hpp"
+
+namespace heed::approx {
+
+// Of methods without a log-sum-exp.
+template <class Out>
+struct Output {
+  Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
+};
+
+inline namespace HEED_ABI {
+
+// {out} in q's layout, unwritten; problem.out is a view of it.
+template <class Q, class T>
+auto output_for(const Q& q, Problem<T>& problem) {
+  using Traits = TraitsOf<Q>;
+  Output<typename Traits::template Owned<T>> output{make_like<T>(q, problem.shape)};
+  problem.out = lift(Traits::template owned_view<T>(output.out));
+  return output;
+}
+
+// {out, lse}; problem.out and problem.lse are views of them.
+template <class Q, class T>
+auto result_for(const Q& q, Problem<T>& problem) {
+  using Traits = TraitsOf<Q>;
+  const Shape& shape = problem.shape;
+  Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
+      make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  problem.out = lift(Traits::template owned_view<T>(result.out));
+  problem.lse = lift_rows(rows_view(result.lse));
+  return result;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx
