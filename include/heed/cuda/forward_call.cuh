@@ -19,7 +19,7 @@ struct ForwardCall {
   View<R, 3> lse;      // [B, Hq,  Lq], natural log; no data: not wanted
   Shape shape;
   R scale;  // tensor cores: |scale|, or 1 where it is 0
-  R sign;   // tensor cores: q is multiplied by it first; −1, 0 or 1
+  R sign;   // tensor cores: q · k is multiplied by it first; −1, 0 or 1
   Dropout dropout;
   M mask;
   S score;
@@ -72,8 +72,8 @@ bool in_runs(const View<T, 4>& x, Index run) {
   return true;
 }
 
-// The call as a kernel for tensor cores takes it. Their maximum is that of q·k itself, so the
-// scale's sign goes to q, and a scale of 0 too.
+// The call as a kernel for tensor cores takes it. Their maximum is that of q·k before it is
+// scaled, so the scale's sign goes to q·k, and a scale of 0 too.
 template <class T, class M, class S>
 ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<const T, 4>& q,
                                              const View<const T, 4>& k, const View<const T, 4>& v,

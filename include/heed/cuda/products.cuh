@@ -79,17 +79,34 @@ HEED_GPU void add_values(Rows<Cut>& rows, const Scores<Cut>& weights, int column
   }
 }
 
+// rows.out[…][n] = rows.out[…][n + 2]; what was first comes last.
+template <class Cut>
+HEED_GPU void rotate(Rows<Cut>& rows) {
+  constexpr int last = Cut::width / 8 - 2;
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const float first = rows.out[r][e / 4][e % 4];
+#pragma unroll
+      for (int n = e / 4; n < last; n += 2) rows.out[r][n][e % 4] = rows.out[r][n + 2][e % 4];
+      rows.out[r][last + e / 4][e % 4] = first;
+    }
+  }
+}
+
 // rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1
-// for a mark and 0 for none.
+// for a mark and 0 for none. Sums come round to where loops that are not unrolled find them: with
+// 16 columns at a time no register is spilled.
 template <class Cut, class T>
 HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns, float infinite) {
   const auto values = right_corner<Cut>(Cut::v_at);
   const int end = used_chunks<Cut>(columns) * 8;
-#pragma unroll
-  for (int column = 0; column < Cut::width; column += 16) {
-    if (!Cut::exact && column >= end) break;
+#pragma unroll 1
+  for (int column = 0; column < Cut::width; column += 16, rotate(rows)) {
+    if (!Cut::exact && column >= end) continue;
     float marks[Cut::row_blocks][2][4] = {};
-#pragma unroll
+#pragma unroll 1
     for (int key = 0; key < Cut::keys; key += 16) {
       std::uint32_t v[4];
       ptx::ldmatrix_transposed(v, values.at(key, column));
@@ -105,7 +122,7 @@ HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns, float inf
     for (int r = 0; r < Cut::row_blocks; ++r) {
 #pragma unroll
       for (int e = 0; e < 8; ++e) {
-        if (marks[r][e / 4][e % 4] != 0) rows.out[r][column / 8 + e / 4][e % 4] += infinite;
+        if (marks[r][e / 4][e % 4] != 0) rows.out[r][e / 4][e % 4] += infinite;
       }
     }
   }

@@ -32,22 +32,18 @@ struct Cut {
   static constexpr int row_chunks = Width / 8;
   static constexpr int row_bytes = Width * 2;
   static constexpr int blocks_per_sm = Width <= 128 ? 2 : 1;
+  static constexpr bool chunked = !Exact && Width == 256;  // D may be wider than a tile
 
   // Columns of q·kᵀ are unrolled all, or two steps where their number is not known.
   static constexpr int dot_steps = Exact ? Width / 16 : 2;
-
-  // For what is rare and takes registers (FlashForward): 16 queries a warp, and short rather than
-  // fast.
-  struct Narrow : Cut<Width, Exact, 1> {
-    static constexpr int dot_steps = 1;
-  };
 
   static constexpr ptx::Shared q_at = 0;
   static constexpr ptx::Shared k_at = q_at + queries * row_bytes;
   static constexpr ptx::Shared v_at = k_at + keys * row_bytes;
   static constexpr ptx::Shared walk_at = v_at + keys * row_bytes;
   static constexpr ptx::Shared heads_at = walk_at + 64;
-  static constexpr ptx::Shared shared_bytes = heads_at + 16;
+  static constexpr ptx::Shared seen_at = heads_at + 32;  // 8 bytes a thread
+  static constexpr ptx::Shared shared_bytes = seen_at + 8 * threads;
 };
 
 inline namespace HEED_ABI {
