@@ -1,4 +1,4 @@
-// Exact attention on tensor cores, a block of queries at a time, any architecture from sm_80.
+// Attention on tensor cores, a block of queries at a time, any architecture from sm_80.
 // Dao, "FlashAttention-2" (2023), Algorithm 1, with mma.sync, ldmatrix and cp.async.
 //
 // Values that are NaN or infinite cost the usual case nothing: p·v runs over all keys of a tile,
@@ -187,7 +187,7 @@ class FlashForward {
       ptx::barrier();
       load_values(tile);
       ptx::cp_async_wait<0>();
-      const T one{static_cast<std::uint16_t>(ptx::pack<T>(1, 0))};
+      const T one = from_float<T>(1);
       change_own<T, Cut, Cut::keys>(Cut::v_at, value_columns(), [&](T value) {
         const float x = ptx::to_float(value);
         const bool marked = !is_finite(x) && (is_nan(x) || (x > 0) == (sign > 0));
@@ -219,8 +219,7 @@ class FlashForward {
 #pragma unroll
         for (int n = 0; n < Cut::width / 8; ++n) {
           const float* x = rows.out[r][n] + 2 * half;
-          ptx::store_shared(place<Cut>(Cut::q_at, row, n) + static_cast<ptx::Shared>(2 * column),
-                            ptx::pack<T>(x[0] * factor, x[1] * factor));
+          store_pair<Cut, T>(Cut::q_at, row, n, column, x[0] * factor, x[1] * factor);
         }
         const int i = task_.q_begin + row;
         if (i < call_.shape.Lq && call_.lse.data != nullptr && value_begin() == 0 && column == 0) {
