@@ -72,6 +72,7 @@ TEST_CASE("what the contract refuses, with both shapes, and nothing written") {
   refuse(good, good, {.dropout = 1.5}, {"dropout", "[0, 1]"});
   refuse(good, good, {.dropout = std::numeric_limits<double>::quiet_NaN()}, {"dropout"});
   refuse(good, good, {.threads = -1}, {"-1 threads"});
+  refuse(good, good, {.tf32 = true}, {"options.tf32 is for the device"});
   REQUIRE(contains(error_of([&] { attention(t(2, 8, 5, 0), t(2, 2, 7, 0), good); }), "dim"));
   Tensor4<float> wrong(2, 8, 5, 63);
   REQUIRE(contains(error_of([&] { attention_into(wrong, q, good, good); }), "out [2,8,5,63]"));

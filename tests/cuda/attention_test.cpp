@@ -170,6 +170,32 @@ TEST_CASE("bfloat16 goes to tensor cores") {
   CHECK(std::string(report.isa) == "mma.sync m16n8k16");
 }
 
+TEST_CASE("floats go to tensor cores as tf32 where that is asked for, and nothing else does") {
+  const Runtime runtime(one_device);
+  const Inputs<float> in({1, 2, 1, 9, 20, 16, 16}, Layout::gaps, 7);
+  const auto q = in.q.cview();
+  const auto k = in.k.cview();
+  const auto v = in.v.cview();
+  const auto truth = reference::attention<double>(q, k, v);
+  CallReport report;
+  const auto exact = cuda::attention(q, k, v, {}, {}, {.report = &report});
+  CHECK(std::string(report.isa) == "CUDA cores");
+  const auto rounded = cuda::attention(q, k, v, {}, {}, {.tf32 = true, .report = &report});
+  CHECK(std::string(report.isa) == "mma.sync m16n8k8 tf32");
+  CHECK(test::max_difference(exact.out, truth.out) < 1e-6);
+  CHECK(test::max_difference(rounded.out, truth.out) > 1e-6);
+  CHECK(test::max_difference(rounded.out, truth.out) < 4e-3);
+
+  Tensor4<BFloat16> x(1, 1, 8, 8);
+  x.setZero();
+  CHECK_THAT(error_of([&] { cuda::attention(x, x, x, {}, {}, {.tf32 = true}); }),
+             ContainsSubstring("options.tf32 is for tensors of float, but q [1,1,8,8] is of "
+                               "bfloat16"));
+  CHECK_THAT(error_of([&] { attention(q, k, v, {}, {}, {.tf32 = true}); }),
+             ContainsSubstring("heed::attention: options.tf32 is for the device, but this call "
+                               "computes on the CPU"));
+}
+
 TEST_CASE("memory of the host, of another device or on another stream is refused by name") {
   Runtime runtime({{}, {.name = "second"}});
   Tensor4<float> host(1, 1, 8, 8);

@@ -111,6 +111,23 @@ TEMPLATE_TEST_CASE("a NaN in a query or a key reaches the rows that see it", "",
 }
 #endif
 
+// Whether sums are finite is asked of their sum.
+TEST_CASE("values whose sum over the columns overflows are values like others") {
+  const Shape shape{1, 1, 1, 20, 20, 64, 64};
+  Inputs<BFloat16> in(shape, Layout::packed, 14);
+  const auto large = static_cast<BFloat16>(4e36f);
+  for (Index j = 0; j < shape.Lk; ++j) {
+    for (Index d = 0; d < shape.Dv; ++d) in.v.view()(0, 0, j, d) = large;
+  }
+  const auto got = call(in, mask::causal());
+  for (Index i = 0; i < shape.Lq; ++i) {
+    for (Index d = 0; d < shape.Dv; ++d) {
+      REQUIRE(std::abs(static_cast<double>(got.out(0, 0, i, d)) / static_cast<double>(large) - 1) <
+              0.01);
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("a row that sees no key is 0, its lse −inf", "", BFloat16, Half, float, double) {
   const Shape shape{1, 1, 1, 100, 40, 24, 16};  // the first 60 queries come before every key
   Inputs<TestType> in(shape, Layout::packed, 9);

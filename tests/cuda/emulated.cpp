@@ -6,13 +6,9 @@
 namespace heed::test {
 namespace {
 
-template <class T>
-using TensorCoreElement = std::conditional_t<std::is_same_v<T, Half>, cuda::F16, cuda::Bf16>;
-
 // The same memory as the bits that tensor cores take.
-template <class T>
-auto bits_of(const View<T, 4>& x) {
-  using Bits = TensorCoreElement<std::remove_const_t<T>>;
+template <class Bits, class T>
+auto as_bits(const View<T, 4>& x) {
   using Pointee = std::conditional_t<std::is_const_v<T>, const Bits, Bits>;
   return View<Pointee, 4>{reinterpret_cast<Pointee*>(x.data),
                           {x.extent[0], x.extent[1], x.extent[2], x.extent[3]},
@@ -47,7 +43,9 @@ template <class T, class S>
 simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View<const T, 4>& q,
                  const View<const T, 4>& k, const View<const T, 4>& v, const mask::any& mask,
                  const S& score, const Options& options, bool backwards) {
-  const Shape shape = check_call("heed::cuda::attention", q, k, v, mask, score, options);
+  Options checked = options;
+  checked.tf32 = false;
+  const Shape shape = check_call("heed::cuda::attention", q, k, v, mask, score, checked);
   const double scale = scale_of(options, shape);
   const Dropout dropout = Dropout::of(options.dropout, options.seed);
   simt::GlobalMemory global;
@@ -59,16 +57,29 @@ simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View
   NoArena arena;
   const auto device_score = score::to_device(score, arena);
   simt::Counts counts;
-  if constexpr (sizeof(T) == 2) {
-    const auto call = cuda::tensor_core_call(shape, bits_of(q), bits_of(k), bits_of(v),
-                                             bits_of(out), lse, scale, dropout, mask, device_score);
-    cuda::with_cut(shape.D, shape.Dv, [&](auto cut) {
+  const auto on_tensor_cores = [&](auto element) {
+    using Bits = decltype(element);
+    const auto call =
+        cuda::tensor_core_call(shape, as_bits<Bits>(q), as_bits<Bits>(k), as_bits<Bits>(v),
+                               as_bits<Bits>(out), lse, scale, dropout, mask, device_score);
+    cuda::with_cut<Bits>(shape.D, shape.Dv, [&](auto cut) {
       using Cut = decltype(cut);
-      using Kernel = cuda::FlashForward<Cut, TensorCoreElement<T>, mask::any,
-                                        std::remove_const_t<decltype(device_score)>>;
+      using Kernel =
+          cuda::FlashForward<Cut, Bits, mask::any, std::remove_const_t<decltype(device_score)>>;
       counts = launch<Cut, Kernel>(call, global, backwards);
     });
+  };
+  if constexpr (std::is_same_v<T, Half>) {
+    on_tensor_cores(cuda::F16{});
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    on_tensor_cores(cuda::Bf16{});
   } else {
+    if constexpr (std::is_same_v<T, float>) {
+      if (options.tf32) {
+        on_tensor_cores(cuda::Tf32{});
+        return counts;
+      }
+    }
     const auto call =
         cuda::plain_call(shape, q, k, v, out, lse, scale, dropout, mask, device_score);
     cuda::with_plain_cut<T>(shape.Dv, [&](auto cut) {

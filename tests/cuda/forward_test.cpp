@@ -86,6 +86,8 @@ TEST_CASE("heads wider than 256 go in chunks") {
 TEST_CASE("more keys than a block looks at in one go") {
   check<BFloat16>({1, 1, 1, 3, 64 * 128 + 70, 8, 8}, Layout::packed, mask::window(70));
   check<BFloat16>({1, 1, 1, 3, 64 * 128 + 70, 8, 8}, Layout::packed, ~mask::window(8000));
+  check<BFloat16>({1, 1, 1, 3, 64 * 128 + 70, 300, 8}, Layout::packed,
+                  mask::window(5) | mask::global(3));
 }
 
 TEST_CASE("groups and batches") {

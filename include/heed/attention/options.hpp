@@ -38,6 +38,8 @@ struct Options {
   std::span<std::byte> workspace =
       {};  // heed::workspace_bytes(…) of it: then a call allocates nothing
   Backend backend = Backend::automatic;
+  bool tf32 = false;  // float tensors on a device: products on tensor cores, of inputs and weights
+                      // rounded to 11 bits; otherwise exact
   CallReport* report = nullptr;
 };
 
@@ -59,8 +61,8 @@ constexpr const char* name_of(Backend backend) {
   return "none that there is";
 }
 
-// Throws heed::Error for a non-finite scale, dropout outside [0, 1] or a negative number of
-// threads.
+// Throws heed::Error for a non-finite scale, dropout outside [0, 1], a negative number of threads,
+// or tf32.
 inline void check_options(const char* call, const Options& options) {
   if (options.scale && !is_finite(*options.scale)) {
     throw Error(std::string(call) + ": the scale is not finite");
@@ -71,6 +73,10 @@ inline void check_options(const char* call, const Options& options) {
   }
   if (options.threads < 0) {
     throw Error(std::string(call) + ": " + std::to_string(options.threads) + " threads");
+  }
+  if (options.tf32) {
+    throw Error(std::string(call) +
+                ": options.tf32 is for the device, but this call computes on the CPU");
   }
 }
 

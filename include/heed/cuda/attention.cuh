@@ -27,10 +27,19 @@ inline constexpr bool all_on_device = is_on_device<Q>&& is_on_device<K>&& is_on_
 template <class Q, class K, class V>
 inline constexpr bool none_on_device = !is_on_device<Q> && !is_on_device<K> && !is_on_device<V>;
 
+inline void report_to(const Options& options, const char* call, const char* kernel) {
+  if (options.report == nullptr) return;
+  *options.report = {};
+  options.report->backend = name_of(Backend::cuda);
+  options.report->isa = kernel;
+  options.report->why = options.backend == Backend::cuda ? "options.backend asked for it" : call;
+  options.report->parallel = "device";
+}
+
 // Mask and score go to the device, then the kernel starts: nothing waits.
 template <class T, class M, class S>
 void start(const char* call, const Problem<T>& problem, const M& mask, const S& score,
-           cudaStream_t stream) {
+           const Options& options, cudaStream_t stream) {
   Arena arena(stream);
   const auto device_mask = mask::to_device(mask, arena);
   const auto device_score = score::to_device(score, arena);
@@ -38,23 +47,15 @@ void start(const char* call, const Problem<T>& problem, const M& mask, const S& 
                     std::is_trivially_copyable_v<decltype(device_score)>,
                 "heed::cuda: this mask or score holds what a kernel can't be given (mask::any is "
                 "chosen on the host; a type with memory needs to_device(arena))");
-  start_forward(call, problem, device_mask, device_score, stream);
-}
-
-inline void report_to(const Options& options, const char* call, bool tensor_cores) {
-  if (options.report == nullptr) return;
-  *options.report = {};
-  options.report->backend = name_of(Backend::cuda);
-  options.report->isa = tensor_cores ? "mma.sync m16n8k16" : "CUDA cores";
-  options.report->why = options.backend == Backend::cuda ? "options.backend asked for it" : call;
-  options.report->parallel = "device";
+  report_to(options, call,
+            start_forward(call, problem, device_mask, device_score, options.tf32, stream));
 }
 
 // The problem of tensors that are on the device, checked; results not yet set.
 template <class Q, class K, class V, class M, class S>
 auto device_problem(const char* call, const Q& q, const K& k, const V& v, const M& mask,
                     const S& score, const Options& options) {
-  const Shape shape = check_call(call, q, k, v, mask, score, options);
+  const Shape shape = check_device_call(call, q, k, v, mask, score, options);
   check_on_cuda(call, options.backend);
   require_device(call);
   check_residence(call, "q", view_of(q));
@@ -103,8 +104,7 @@ auto attention_on_device(const char* call, const Q& q, const K& k, const V& v, c
   const auto out = lift(result.out.view());
   problem.out = is_blhd<Q> ? swap_heads(out) : out;
   problem.lse = lift_rows(result.lse.view());
-  start(call, problem, mask, score, stream);
-  report_to(options, call, sizeof(T) == 2);
+  start(call, problem, mask, score, options, stream);
   return result;
 }
 
@@ -131,12 +131,15 @@ void attention_through_host(const char* call, const View<ScalarOf<Q>, Rank>& out
 //
 // Device tensors (DeviceTensor, on_device): the results are device tensors on q's stream, nothing
 // is copied and nothing waits. Host tensors: copied over and back, results as heed::attention's.
-// bfloat16 and half on tensor cores, float and double exactly; options.threads, executor and
-// workspace mean nothing here. A functor of the user must be marked HEED_DEVICE.
+// bfloat16 and half on tensor cores, float and double exactly; float with options.tf32 on tensor
+// cores too, which round q, k, v and the weights to ten explicit bits of mantissa, and what is not
+// below 2^128 − 2^116 to infinity. options.threads, executor and workspace mean nothing here. A
+// functor of the user must be marked HEED_DEVICE.
 //
-// Throws heed::Error as heed::attention does, and where there is no device, its memory does not
-// suffice, a tensor or stream is another device's, or no kernel was compiled for it; nothing is
-// computed elsewhere instead. Dao, FlashAttention-2 (2023), Algorithm 1.
+// Throws heed::Error as heed::attention does, where options.tf32 is set for another type, and where
+// there is no device, its memory does not suffice, a tensor or stream is another device's, or no
+// kernel was compiled for it; nothing is computed elsewhere instead. Dao, FlashAttention-2 (2023),
+// Algorithm 1.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
@@ -152,7 +155,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
     static_assert(MakesResults<Traits, T>,
                   "heed::cuda::attention: results of host views are Eigen tensors: include "
                   "<heed/core/eigen.hpp>, or give attention_into a view for the result");
-    const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+    const Shape shape = check_device_call(call, q, k, v, as_mask(mask), as_score(score), options);
     Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
         make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
     attention_through_host(call, Traits::template owned_view<T>(result.out),
@@ -175,7 +178,7 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
   const auto run = [&](const auto& to, const View<Accum<T>, rank_of<Q> - 1>& lse) {
     static_assert(std::is_same_v<decltype(to.data), T*>,
                   "heed::cuda::attention_into: out must be writable and of q's element type");
-    const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+    const Shape shape = check_device_call(call, q, k, v, as_mask(mask), as_score(score), options);
     check_output(call, to, shape, view_of(q), view_of(k), view_of(v));
     if (lse.data != nullptr) check_rows(call, lift_rows(lse), shape, lift(view_of(q)));
     if constexpr (all_on_device<Q, K, V>) {
@@ -184,8 +187,7 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
       check_residence(call, "lse", lse);
       problem.out = lift(to);
       problem.lse = lift_rows(lse);
-      start(call, problem, as_mask(mask), as_score(score), stream_of(q));
-      report_to(options, call, sizeof(T) == 2);
+      start(call, problem, as_mask(mask), as_score(score), options, stream_of(q));
     } else {
       attention_through_host(call, to, lse, q, k, v, as_mask(mask), as_score(score), options);
     }

@@ -4,8 +4,9 @@
 
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 
-#include "heed/attention/options.hpp"
+#include "heed/attention/operands.hpp"
 #include "heed/core/view.hpp"
 #include "heed/cuda/device_memory.cuh"
 
@@ -24,6 +25,19 @@ inline void check_on_cuda(const char* call, Backend backend) {
   throw Error(std::string(call) + ": options.backend is " + name_of(backend) +
               ", but this call computes on the device; heed::attention runs the others, on host "
               "tensors");
+}
+
+// check_call for the device, where floats may be taken as tf32.
+template <class Q, class K, class V, class M, class S>
+Shape check_device_call(const char* call, const Q& q, const K& k, const V& v, const M& mask,
+                        const S& score, Options options) {
+  using T = ScalarOf<Q>;
+  if (options.tf32 && !std::is_same_v<T, float>) {
+    throw Error(std::string(call) + ": options.tf32 is for tensors of float, but q " +
+                to_string(view_of(q)) + " is of " + Element<T>::name);
+  }
+  options.tf32 = false;
+  return check_call(call, q, k, v, mask, score, options);
 }
 
 // Throws heed::Error where a tensor's memory is the host's, or another device's than the current

@@ -1,11 +1,11 @@
-// Exact attention on tensor cores, a block of queries at a time, any architecture from sm_80.
+// Attention on tensor cores, a block of queries at a time, any architecture from sm_80.
 // Dao, "FlashAttention-2" (2023), Algorithm 1, with mma.sync, ldmatrix and cp.async.
 //
 // Values that are NaN or infinite cost the usual case nothing: p·v runs over all keys of a tile,
 // masked ones with a weight of 0, and 0·inf leaves NaN in every row. A block that ends with a sum
-// that is not finite starts again and is `Careful`: it takes such values out of p·v, which changes
-// no bit of rows that do not see them, and gives them to the rows that do. It then does 16 queries
-// a warp at a time, so that being careful takes no registers from those who need not be.
+// that is not finite starts again and is careful: it takes such values out of p·v, which changes no
+// bit of rows that do not see them, and gives them to the rows that do. Both turns are the same
+// code, asked once a tile: a second copy of it would take half of the kernel's instructions.
 #pragma once
 
 #include "heed/cuda/forward_call.cuh"
@@ -14,14 +14,10 @@
 
 namespace heed::cuda {
 
-template <class Cut, class T, class M, class S, bool Careful = false>
+template <class Cut, class T, class M, class S>
 class FlashForward {
  public:
   using Call = ForwardCall<T, float, M, S>;
-
-  HEED_GPU static void run(const Call& call, const Task& task) {
-    FlashForward(call, task).run_task();
-  }
 
   // The task of this block.
   HEED_GPU static void run(const Call& call) {
@@ -31,13 +27,13 @@ class FlashForward {
 
  private:
   static constexpr bool plain_score = std::is_same_v<S, score::None>;
-  static constexpr bool chunked = !Cut::exact && Cut::width == 256;  // D may be wider than a tile
   using BoundMask = decltype(mask::bind(std::declval<const M&>(), Shape{}, 0, 0));
   using BoundScore = decltype(score::bind(std::declval<const S&>(), Shape{}, 0, 0));
 
   struct Heads {
-    const T* keys;    // [Lk, D]
-    const T* values;  // [Lk, Dv]
+    const T* queries;  // [Lq, D]
+    const T* keys;     // [Lk, D]
+    const T* values;   // [Lk, Dv]
   };
 
   HEED_GPU FlashForward(const Call& call, const Task& task)
@@ -48,34 +44,26 @@ class FlashForward {
     if (ptx::thread() != 0) return;
     const Index head = task.h / call.shape.group();
     ptx::store_shared(Cut::heads_at,
-                      Heads{call.k.matrix(task.b, head).data, call.v.matrix(task.b, head).data});
+                      Heads{call.q.matrix(task.b, task.h).data, call.k.matrix(task.b, head).data,
+                            call.v.matrix(task.b, head).data});
   }
 
   HEED_GPU void run_task() {
     Rows<Cut> rows;
-    attend(rows);
-    if constexpr (!Careful) {
-      if (ptx::barrier_or(!finite(rows))) return start_again();
+#pragma unroll 1
+    for (;;) {
+      attend(rows);
+      if (careful_ || !ptx::barrier_or(!finite(rows))) break;
+      careful_ = true;
     }
     finish(rows);
-  }
-
-  HEED_GPU void start_again() {
-    using Narrow = typename Cut::Narrow;
-#pragma unroll 1
-    for (int done = 0; done < Cut::queries; done += Narrow::queries) {
-      if (task_.q_begin + done >= call_.shape.Lq) return;
-      FlashForward<Narrow, T, M, S, true>::run(
-          call_, {task_.b, task_.h, task_.q_begin + done, task_.v_begin});
-    }
   }
 
   // All keys, for all queries of the block.
   HEED_GPU void attend(Rows<Cut>& rows) {
     clear(rows);
-    ptx::barrier();  // the last tile of the task before has been read
+    ptx::barrier();  // the last tile before has been read
     load_queries(0);
-    ptx::cp_async_commit();  // even where no tile of keys follows, this is waited for
     const auto tiles = static_cast<int>((call_.shape.Lk + Cut::keys - 1) / Cut::keys);
     for (int first = 0; first < tiles; first += Walk<Cut>::span) {
       walk_.look(mask_, task_.q_begin, query_end(), first, call_.shape.Lk);
@@ -84,70 +72,50 @@ class FlashForward {
     ptx::cp_async_wait<0>();
   }
 
+  // Values arrive during q · kᵀ, the next keys during softmax and p · v. Heads wider than the cut
+  // go round once for each of their chunks of columns; softmax follows the last.
   HEED_GPU void attend_to_span(Rows<Cut>& rows, int first) {
+    Scores<Cut> scores;
+    int column = 0;
     int tile = walk_.next(0);
     if (tile < Walk<Cut>::span) load_keys(first + tile, 0);
     while (tile < Walk<Cut>::span) {
-      const int next = walk_.next(tile + 1);
+      const int this_tile = tile;
+      if (!Cut::chunked || column == 0) clear<Cut>(scores);
       arrive();
-      load_values(first + tile);
-      Scores<Cut> scores;
-      score_keys(scores, first + tile);
+      if (!Cut::chunked || column == 0) load_values(first + this_tile);
+      add_dots<Cut, T>(scores, columns() - column);
+      const bool complete = !Cut::chunked || column + Cut::width >= columns();
+      column = complete ? 0 : column + Cut::width;
+      if (complete) tile = walk_.next(this_tile + 1);
       arrive();
-      if (next < Walk<Cut>::span) load_next_keys(first + next);
-      const ScoreBits seen = weigh(rows, scores, first + tile, walk_.full(tile));
-      if constexpr (Careful) {
-        const bool marked = take_out_non_finite();
-        add_values<Cut, T>(rows, scores, value_columns());
-        if (marked) add_non_finite(rows, seen, first + tile);
-      } else {
-        add_values<Cut, T>(rows, scores, value_columns());
-      }
-      tile = next;
+      if (Cut::chunked && columns() > Cut::width) load_queries(column);
+      if (tile < Walk<Cut>::span) load_keys(first + tile, column);
+      if (!complete) continue;
+      weigh(rows, scores, first + this_tile, walk_.full(this_tile));
+      const bool marked = careful_ && take_out_non_finite();
+      add_values<Cut, T>(rows, scores, value_columns());
+      if (marked) add_non_finite(rows, first + this_tile);
     }
   }
 
-  // scores = q · kᵀ of a tile whose first columns are there.
-  HEED_GPU void score_keys(Scores<Cut>& scores, int tile) {
-#pragma unroll
-    for (int r = 0; r < Cut::row_blocks; ++r) {
-#pragma unroll
-      for (int n = 0; n < Cut::keys / 8; ++n) {
-#pragma unroll
-        for (float& x : scores[r][n]) x = 0;
-      }
-    }
-    add_dots<Cut, T>(scores, columns());
-    if constexpr (chunked) {
-      for (int column = Cut::width; column < columns(); column += Cut::width) {
-        ptx::barrier();
-        load_queries(column);
-        load_keys(tile, column);
-        arrive();
-        add_dots<Cut, T>(scores, columns() - column);
-      }
-    }
-  }
-
-  // Scores become weights; returns which of them are not masked, if Careful.
-  HEED_GPU ScoreBits weigh(Rows<Cut>& rows, Scores<Cut>& scores, int tile, bool full) {
+  // Scores become weights; the careful keep in mind which of them are not masked.
+  HEED_GPU void weigh(Rows<Cut>& rows, Scores<Cut>& scores, int tile, bool full) {
     const int k_begin = tile * Cut::keys;
-    if constexpr (!plain_score) modify(scores, k_begin);
+    if constexpr (!plain_score) {
+      modify(scores, k_begin);
+    } else if (call_.sign != 1) {
+      change_scores<Cut>(scores, 0, [&](float& s, bool) { s *= call_.sign; });
+    }
     if (!full) {
       change_scores<Cut>(scores, allowed(k_begin),
                          [](float& s, bool allows) { s = mask_if(!allows, s); });
     }
-    ScoreBits seen = 0;
-    if constexpr (Careful) {
-      int n = 0;
-      change_scores<Cut>(scores, 0,
-                         [&](float& s, bool) { seen |= ScoreBits{is_masked(s) ? 0u : 1u} << n++; });
-    }
+    if (careful_) ptx::store_shared(own_seen(), seen_of<Cut>(scores));
     update<Cut, plain_score>(rows, scores, plain_score ? call_.scale * log2_e : log2_e);
     if (call_.dropout.active()) {
       change_scores<Cut>(scores, kept(k_begin), [](float& p, bool keeps) { p = keeps ? p : 0.0f; });
     }
-    return seen;
   }
 
   HEED_GPU void modify(Scores<Cut>& scores, int k_begin) {
@@ -155,6 +123,7 @@ class FlashForward {
     const int first_key = k_begin + own_column();
     const int last_query = static_cast<int>(call_.shape.Lq) - 1;
     const int last_key = static_cast<int>(call_.shape.Lk) - 1;
+    const float scale = call_.scale * call_.sign;
 #pragma unroll
     for (int r = 0; r < Cut::row_blocks; ++r) {
 #pragma unroll
@@ -165,7 +134,7 @@ class FlashForward {
           const int i = smaller(first_query + 16 * r + e / 2 * 8, last_query);
           const int j = smaller(first_key + 8 * n + e % 2, last_key);
           float& s = scores[r][n][e];
-          s = static_cast<float>(score_.value(call_.scale * s, i, j));
+          s = static_cast<float>(score_.value(scale * s, i, j));
         }
       }
     }
@@ -212,20 +181,21 @@ class FlashForward {
 
   // Gives what take_out_non_finite took to the rows that see it: the tile twice more, as marks of
   // what is +inf or NaN, then of what is −inf or NaN. NaN is the sum of both.
-  HEED_GPU void add_non_finite(Rows<Cut>& rows, ScoreBits seen, int tile) {
+  HEED_GPU void add_non_finite(Rows<Cut>& rows, int tile) {
 #pragma unroll 1
     for (float sign = 1; sign >= -1; sign -= 2) {
       ptx::barrier();
       load_values(tile);
       ptx::cp_async_wait<0>();
-      const T one{static_cast<std::uint16_t>(ptx::pack<T>(1, 0))};
+      const T one = from_float<T>(1);
       change_own<T, Cut, Cut::keys>(Cut::v_at, value_columns(), [&](T value) {
         const float x = ptx::to_float(value);
         const bool marked = !is_finite(x) && (is_nan(x) || (x > 0) == (sign > 0));
         return marked ? one : T{0};
       });
       ptx::barrier();
-      add_marked<Cut, T>(rows, seen, value_columns(), sign * -minus_infinity());
+      add_marked<Cut, T>(rows, ptx::load_shared<ScoreBits>(own_seen()), value_columns(),
+                         sign * -minus_infinity());
     }
   }
 
@@ -244,13 +214,12 @@ class FlashForward {
       for (int half = 0; half < 2; ++half) {
         const float sum = row_sum(rows.sum[r][half]);
         const bool blind = sum == 0;
-        const float factor = keep_scale / sum;
+        const float factor = blind ? 0.0f : keep_scale / sum;
         const int row = first_row + 16 * r + 8 * half;
 #pragma unroll
         for (int n = 0; n < Cut::width / 8; ++n) {
           const float* x = rows.out[r][n] + 2 * half;
-          ptx::store_shared(place<Cut>(Cut::q_at, row, n) + static_cast<ptx::Shared>(2 * column),
-                            blind ? 0u : ptx::pack<T>(x[0] * factor, x[1] * factor));
+          store_pair<Cut, T>(Cut::q_at, row, n, column, x[0] * factor, x[1] * factor);
         }
         const int i = task_.q_begin + row;
         if (i < call_.shape.Lq && call_.lse.data != nullptr && value_begin() == 0 && column == 0) {
@@ -267,29 +236,18 @@ class FlashForward {
   // What was started is there, for the whole block, and what was read may be overwritten.
   HEED_GPU void arrive() {
     ptx::cp_async_wait<0>();
-    if (queries_fresh_ && call_.sign != 1) {
-      const float sign = call_.sign;
-      change_own<T, Cut, Cut::queries>(Cut::q_at, columns(), [sign](T x) {
-        return T{static_cast<std::uint16_t>(ptx::pack<T>(ptx::to_float(x) * sign, 0.0f))};
-      });
-    }
-    queries_fresh_ = false;
     ptx::barrier();
   }
 
   HEED_GPU void load_queries(int column) {
-    load_tile<Cut, Cut::queries>(Cut::q_at, call_.q.matrix(task_.b, task_.h), task_.q_begin, column,
-                                 call_.q_vectors);
-    queries_fresh_ = true;
+    load_tile<Cut, Cut::queries>(Cut::q_at, matrix_at(heads().queries, call_.q), task_.q_begin,
+                                 column, call_.q_vectors);
+    ptx::cp_async_commit();  // even where no keys follow, this is waited for
   }
   HEED_GPU void load_keys(int tile, int column) {
     load_tile<Cut, Cut::keys>(Cut::k_at, matrix_at(heads().keys, call_.k), tile * Cut::keys, column,
                               call_.k_vectors);
     ptx::cp_async_commit();
-  }
-  HEED_GPU void load_next_keys(int tile) {
-    if (chunked && columns() > Cut::width) load_queries(0);  // its last columns are there
-    load_keys(tile, 0);
   }
   HEED_GPU void load_values(int tile) {
     load_tile<Cut, Cut::keys>(Cut::v_at, matrix_at(heads().values, call_.v), tile * Cut::keys,
@@ -314,6 +272,9 @@ class FlashForward {
   }
   // First row of this warp, in the block's tile.
   HEED_GPU static int warp_row() { return ptx::thread() / ptx::warp_lanes * Cut::warp_queries; }
+  HEED_GPU static ptx::Shared own_seen() {
+    return Cut::seen_at + static_cast<ptx::Shared>(8 * ptx::thread());
+  }
   HEED_GPU int query_begin() const { return task_.q_begin + warp_row(); }
 
   HEED_GPU static int smaller(int a, int b) { return a < b ? a : b; }
@@ -323,7 +284,7 @@ class FlashForward {
   BoundMask mask_;
   BoundScore score_;
   Walk<Cut> walk_;
-  bool queries_fresh_ = false;
+  bool careful_ = false;  // the second turn
 };
 
 }  // namespace heed::cuda

@@ -9,7 +9,8 @@
 
 namespace heed::cuda {
 
-// T is F16 or Bf16 for tensor cores, float or double for the exact kernel; R is what it sums in.
+// T is F16, Bf16 or Tf32 for tensor cores, float or double for the exact kernel; R is what it sums
+// in.
 template <class T, class R, class M, class S>
 struct ForwardCall {
   View<const T, 4> q;  // [B, Hq,  Lq, D]
@@ -19,7 +20,7 @@ struct ForwardCall {
   View<R, 3> lse;      // [B, Hq,  Lq], natural log; no data: not wanted
   Shape shape;
   R scale;  // tensor cores: |scale|, or 1 where it is 0
-  R sign;   // tensor cores: q is multiplied by it first; −1, 0 or 1
+  R sign;   // tensor cores: q · k is multiplied by it first; −1, 0 or 1
   Dropout dropout;
   M mask;
   S score;
@@ -72,8 +73,8 @@ bool in_runs(const View<T, 4>& x, Index run) {
   return true;
 }
 
-// The call as a kernel for tensor cores takes it. Their maximum is that of q·k itself, so the
-// scale's sign goes to q, and a scale of 0 too.
+// The call as a kernel for tensor cores takes it. Their maximum is that of q·k before it is
+// scaled, so the scale's sign goes to q·k, and a scale of 0 too.
 template <class T, class M, class S>
 ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<const T, 4>& q,
                                              const View<const T, 4>& k, const View<const T, 4>& v,
@@ -81,6 +82,7 @@ ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<cons
                                              double scale, const Dropout& dropout, const M& mask,
                                              const S& score) {
   const auto wanted = static_cast<float>(scale);
+  constexpr Index chunk = 16 / static_cast<Index>(sizeof(T));
   const float sign = wanted > 0 ? 1.0f : wanted < 0 ? -1.0f : 0.0f;
   return {q,
           k,
@@ -93,10 +95,10 @@ ForwardCall<T, float, M, S> tensor_core_call(const Shape& shape, const View<cons
           dropout,
           mask,
           score,
-          in_runs(q, 8),
-          in_runs(k, 8),
-          in_runs(v, 8),
-          in_runs(out, 8)};
+          in_runs(q, chunk),
+          in_runs(k, chunk),
+          in_runs(v, chunk),
+          in_runs(out, chunk)};
 }
 
 // The call as the exact kernel takes it.

@@ -60,26 +60,42 @@ consteval bool is_half() {
   return Element<T>::name[0] == 'h';
 }
 
-// Starts the forward kernel of a problem whose tensors, mask and score are on the device.
+// The kernel for tensor cores, which takes the elements as Bits.
+template <class Bits, class T, class M, class S>
+void start_flash_forward(const char* name, const Problem<T>& problem, const M& mask, const S& score,
+                         cudaStream_t stream) {
+  const auto call = tensor_core_call(
+      problem.shape, as_bits<Bits>(problem.q), as_bits<Bits>(problem.k), as_bits<Bits>(problem.v),
+      as_bits<Bits>(problem.out), problem.lse, problem.scale, problem.dropout, mask, score);
+  with_cut<Bits>(problem.shape.D, problem.shape.Dv, [&](auto cut) {
+    using Cut = decltype(cut);
+    launch<FlashForward<Cut, Bits, M, S>, Cut>(name, call, stream);
+  });
+}
+
+// Starts the forward kernel of a problem whose tensors, mask and score are on the device; floats go
+// through tensor cores if `tf32`. Returns what the kernel computes with.
 template <class T, class M, class S>
-void start_forward(const char* name, const Problem<T>& problem, const M& mask, const S& score,
-                   cudaStream_t stream) {
+const char* start_forward(const char* name, const Problem<T>& problem, const M& mask,
+                          const S& score, bool tf32, cudaStream_t stream) {
   if constexpr (sizeof(T) == 2) {
     using Bits = std::conditional_t<is_half<T>(), F16, Bf16>;
-    const auto call = tensor_core_call(
-        problem.shape, as_bits<Bits>(problem.q), as_bits<Bits>(problem.k), as_bits<Bits>(problem.v),
-        as_bits<Bits>(problem.out), problem.lse, problem.scale, problem.dropout, mask, score);
-    with_cut(problem.shape.D, problem.shape.Dv, [&](auto cut) {
-      using Cut = decltype(cut);
-      launch<FlashForward<Cut, Bits, M, S>, Cut>(name, call, stream);
-    });
+    start_flash_forward<Bits>(name, problem, mask, score, stream);
+    return "mma.sync m16n8k16";
   } else {
+    if constexpr (std::is_same_v<T, float>) {
+      if (tf32) {
+        start_flash_forward<Tf32>(name, problem, mask, score, stream);
+        return "mma.sync m16n8k8 tf32";
+      }
+    }
     const auto call = plain_call(problem.shape, problem.q, problem.k, problem.v, problem.out,
                                  problem.lse, problem.scale, problem.dropout, mask, score);
     with_plain_cut<T>(problem.shape.Dv, [&](auto cut) {
       using Cut = decltype(cut);
       launch<PlainForward<Cut, T, M, S>, Cut>(name, call, stream);
     });
+    return "CUDA cores";
   }
 }
 

@@ -1,11 +1,23 @@
 // The two products of a tile on tensor cores, for one warp's rows.
 #pragma once
 
+#include <type_traits>
+
+#include "heed/cuda/corner.cuh"
 #include "heed/cuda/rows.cuh"
 
 namespace heed::cuda {
 
 inline namespace HEED_ABI {
+
+// What ldmatrix brought, as a product takes it.
+template <class T>
+HEED_GPU void round_operands(std::uint32_t (&x)[4]) {
+  if constexpr (std::is_same_v<T, Tf32>) {
+#pragma unroll
+    for (std::uint32_t& bits : x) bits = ptx::round_tf32(__builtin_bit_cast(float, bits));
+  }
+}
 
 // scores += q · kᵀ over the columns of one tile of each.
 template <class Cut, class T>
@@ -13,16 +25,20 @@ HEED_GPU void add_dots(Scores<Cut>& scores, int columns) {
   const auto queries =
       left_corner<Cut>(Cut::q_at, ptx::thread() / ptx::warp_lanes * Cut::warp_queries);
   const auto keys = transposed_corner<Cut>(Cut::k_at);
-  const int end = used_chunks<Cut>(columns) * 8;
+  const int end = used_columns<Cut>(columns);
 #pragma unroll Cut::dot_steps
-  for (int column = 0; column < end; column += 16) {
+  for (int column = 0; column < end; column += Cut::dot_columns) {
     std::uint32_t q[Cut::row_blocks][4];
 #pragma unroll
-    for (int r = 0; r < Cut::row_blocks; ++r) ptx::ldmatrix(q[r], queries.at(16 * r, column));
+    for (int r = 0; r < Cut::row_blocks; ++r) {
+      ptx::ldmatrix(q[r], queries.at(16 * r, column));
+      round_operands<T>(q[r]);
+    }
 #pragma unroll
     for (int key = 0; key < Cut::keys; key += 16) {
       std::uint32_t k[4];
       ptx::ldmatrix(k, keys.at(key, column));
+      round_operands<T>(k);
 #pragma unroll
       for (int r = 0; r < Cut::row_blocks; ++r) {
         ptx::mma<T>(scores[r][key / 8], q[r], k[0], k[1]);
@@ -32,80 +48,160 @@ HEED_GPU void add_dots(Scores<Cut>& scores, int columns) {
   }
 }
 
-// The weights of 16 keys as a left operand: a thread holds of a product's sums exactly what it must
-// bring to the next product.
+// 16 keys by 16 queries or columns, as operands of one product, or of two for tf32.
+template <class T>
+using Operands = std::uint32_t[sizeof(T) / 2][4];
+
+// The weights of 16 keys as left operands: a thread holds of a product's sums exactly what it must
+// bring to the next product. For tf32 that makes keys 2·t and 2·t + 1 of eight the product's t and
+// t + 4: the values come in the same order.
 template <class Cut, class T>
-HEED_GPU void pack_weights(std::uint32_t (&p)[4], const Scores<Cut>& weights, int r, int key) {
-  const auto& low = weights[r][key / 8];
-  const auto& high = weights[r][key / 8 + 1];
-  p[0] = ptx::pack<T>(low[0], low[1]);
-  p[1] = ptx::pack<T>(low[2], low[3]);
-  p[2] = ptx::pack<T>(high[0], high[1]);
-  p[3] = ptx::pack<T>(high[2], high[3]);
+HEED_GPU void pack_weights(Operands<T>& p, const Scores<Cut>& weights, int r, int key) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const auto& x = weights[r][key / 8 + half];
+    if constexpr (std::is_same_v<T, Tf32>) {
+      p[half][0] = ptx::round_tf32(x[0]);
+      p[half][1] = ptx::round_tf32(x[2]);
+      p[half][2] = ptx::round_tf32(x[1]);
+      p[half][3] = ptx::round_tf32(x[3]);
+    } else {
+      p[0][2 * half] = ptx::pack<T>(x[0], x[1]);
+      p[0][2 * half + 1] = ptx::pack<T>(x[2], x[3]);
+    }
+  }
 }
 
 // The same for weights of 1 where a key is seen.
 template <class Cut, class T>
-HEED_GPU void pack_ones(std::uint32_t (&p)[4], ScoreBits seen, int r, int key) {
+HEED_GPU void pack_ones(Operands<T>& p, ScoreBits seen, int r, int key) {
   const auto eight = static_cast<std::uint32_t>(seen >> (4 * (r * (Cut::keys / 8) + key / 8)));
-  const std::uint32_t one = ptx::pack<T>(1, 0);
+  const std::uint32_t one = from_float<T>(1).bits;
 #pragma unroll
-  for (int n = 0; n < 4; ++n) {
-    p[n] = ((eight >> (2 * n) & 1u) * one) | ((eight >> (2 * n + 1) & 1u) * one) << 16;
+  for (int n = 0; n < 8; n += 2) {
+    const std::uint32_t low = (eight >> n & 1u) * one;
+    const std::uint32_t high = (eight >> (n + 1) & 1u) * one;
+    if constexpr (std::is_same_v<T, Tf32>) {
+      p[n / 4][n % 4 / 2] = low;
+      p[n / 4][n % 4 / 2 + 2] = high;
+    } else {
+      p[0][n / 2] = low | high << 16;
+    }
+  }
+}
+
+// Values as right operands, 16 keys and 16 columns at a time.
+template <class Cut, class T>
+class Values {
+ public:
+  HEED_GPU Values() : corner_(right_corner<Cut>(Cut::v_at)) {}
+  HEED_GPU void load(Operands<T>& v, int key, int column) const {
+    ptx::ldmatrix_transposed(v[0], corner_.at(key, column));
+  }
+
+ private:
+  Corner<Cut> corner_;
+};
+
+// ldmatrix transposes nothing but 16-bit elements: a word at a time. The four keys and eight
+// columns of a warp's load lie in 32 banks.
+template <class Cut>
+class Values<Cut, Tf32> {
+ public:
+  HEED_GPU Values()
+      : even_(word_corner<Cut>(Cut::v_at, own_column(), own_row())),
+        odd_(word_corner<Cut>(Cut::v_at, own_column() + 1, own_row())) {}
+  HEED_GPU void load(Operands<Tf32>& v, int key, int column) const {
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+      const Corner<Cut>& keys = n % 2 == 0 ? even_ : odd_;
+      const ptx::Shared at = keys.at(key + n / 4 * 8, column + n / 2 % 2 * 8);
+      v[n / 4][n % 4] = ptx::round_tf32(__builtin_bit_cast(float, ptx::load_words(at)));
+    }
+  }
+
+ private:
+  Corner<Cut> even_, odd_;
+};
+
+// low += p · v of the first eight columns, high += p · v of the others.
+template <class T>
+HEED_GPU void add_product(float (&low)[4], float (&high)[4], const Operands<T>& p,
+                          const Operands<T>& v) {
+#pragma unroll
+  for (std::size_t n = 0; n < sizeof(T) / 2; ++n) {
+    ptx::mma<T>(low, p[n], v[n][0], v[n][1]);
+    ptx::mma<T>(high, p[n], v[n][2], v[n][3]);
   }
 }
 
 // rows.out += weights · v, `columns` of it.
 template <class Cut, class T>
 HEED_GPU void add_values(Rows<Cut>& rows, const Scores<Cut>& weights, int columns) {
-  const auto values = right_corner<Cut>(Cut::v_at);
-  const int end = used_chunks<Cut>(columns) * 8;
+  const Values<Cut, T> values;
+  const int end = used_columns<Cut>(columns);
 #pragma unroll
   for (int key = 0; key < Cut::keys; key += 16) {
-    std::uint32_t p[Cut::row_blocks][4];
+    Operands<T> p[Cut::row_blocks];
 #pragma unroll
     for (int r = 0; r < Cut::row_blocks; ++r) pack_weights<Cut, T>(p[r], weights, r, key);
 #pragma unroll
     for (int column = 0; column < Cut::width; column += 16) {
       if (!Cut::exact && column >= end) break;
-      std::uint32_t v[4];
-      ptx::ldmatrix_transposed(v, values.at(key, column));
+      Operands<T> v;
+      values.load(v, key, column);
 #pragma unroll
       for (int r = 0; r < Cut::row_blocks; ++r) {
-        ptx::mma<T>(rows.out[r][column / 8], p[r], v[0], v[1]);
-        ptx::mma<T>(rows.out[r][column / 8 + 1], p[r], v[2], v[3]);
+        auto& out = rows.out[r];
+        add_product<T>(out[column / 8], out[column / 8 + 1], p[r], v);
       }
     }
   }
 }
 
+// rows.out[…][n] = rows.out[…][n + 2]; what was first comes last.
+template <class Cut>
+HEED_GPU void rotate(Rows<Cut>& rows) {
+  constexpr int last = Cut::width / 8 - 2;
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const float first = rows.out[r][e / 4][e % 4];
+#pragma unroll
+      for (int n = e / 4; n < last; n += 2) rows.out[r][n][e % 4] = rows.out[r][n + 2][e % 4];
+      rows.out[r][last + e / 4][e % 4] = first;
+    }
+  }
+}
+
 // rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1
-// for a mark and 0 for none.
+// for a mark and 0 for none. Sums come round to where loops that are not unrolled find them: with
+// 16 columns at a time no register is spilled.
 template <class Cut, class T>
 HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns, float infinite) {
-  const auto values = right_corner<Cut>(Cut::v_at);
-  const int end = used_chunks<Cut>(columns) * 8;
-#pragma unroll
-  for (int column = 0; column < Cut::width; column += 16) {
-    if (!Cut::exact && column >= end) break;
+  const Values<Cut, T> values;
+  const int end = used_columns<Cut>(columns);
+#pragma unroll 1
+  for (int column = 0; column < Cut::width; column += 16, rotate(rows)) {
+    if (!Cut::exact && column >= end) continue;
     float marks[Cut::row_blocks][2][4] = {};
-#pragma unroll
+#pragma unroll 1
     for (int key = 0; key < Cut::keys; key += 16) {
-      std::uint32_t v[4];
-      ptx::ldmatrix_transposed(v, values.at(key, column));
+      Operands<T> v;
+      values.load(v, key, column);
 #pragma unroll
       for (int r = 0; r < Cut::row_blocks; ++r) {
-        std::uint32_t p[4];
+        Operands<T> p;
         pack_ones<Cut, T>(p, seen, r, key);
-        ptx::mma<T>(marks[r][0], p, v[0], v[1]);
-        ptx::mma<T>(marks[r][1], p, v[2], v[3]);
+        add_product<T>(marks[r][0], marks[r][1], p, v);
       }
     }
 #pragma unroll
     for (int r = 0; r < Cut::row_blocks; ++r) {
 #pragma unroll
       for (int e = 0; e < 8; ++e) {
-        if (marks[r][e / 4][e % 4] != 0) rows.out[r][column / 8 + e / 4][e % 4] += infinite;
+        if (marks[r][e / 4][e % 4] != 0) rows.out[r][e / 4][e % 4] += infinite;
       }
     }
   }

@@ -4,7 +4,7 @@
 // the tests put an emulator's header of this name before this one. Shared memory is a block's
 // dynamic shared memory, addressed by bytes from its beginning.
 // PTX ISA: "cp.async", "ldmatrix", "mma", "Matrix Fragments for mma.m16n8k16 with floating point
-// type", "ex2", "cvt".
+// type", "Matrix Fragments for mma.m16n8k8", "ex2", "cvt".
 #pragma once
 
 #include <cstdint>
@@ -68,6 +68,9 @@ HEED_GPU void store_global(T* to, const T& value) {
   *to = value;
 }
 
+// A word for each lane of a warp.
+HEED_GPU std::uint32_t load_words(Shared at) { return load_shared<std::uint32_t>(at); }
+
 // Sixteen bytes to shared memory, of which the first `bytes` come from `from` and the rest are
 // zero; both addresses are multiples of 16. Nothing is there before its group is waited for.
 HEED_GPU void cp_async(Shared to, const void* from, int bytes) {
@@ -81,7 +84,8 @@ HEED_GPU void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(Pending) : "memory");
 }
 
-// Four 8×8 matrices of 16-bit elements; lane 8·m + r gives the address of row r of matrix m.
+// Four 8×8 matrices of 16-bit elements, or 8×4 of words; lane 8·m + r gives the address of row r of
+// matrix m.
 HEED_GPU void ldmatrix(std::uint32_t (&x)[4], Shared row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
@@ -95,7 +99,8 @@ HEED_GPU void ldmatrix_transposed(std::uint32_t (&x)[4], Shared row) {
                : "memory");
 }
 
-// c += a · b: a [16, 16], b [16, 8], c [16, 8] in float, spread over a warp.
+// c += a · b: a [16, 16], b [16, 8], c [16, 8] in float, spread over a warp. For Tf32 a is [16, 8],
+// b [8, 8], and both have been rounded.
 template <class T>
 HEED_GPU void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
@@ -116,6 +121,23 @@ HEED_GPU void mma<Bf16>(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_
       "{%8, %9}, {%0, %1, %2, %3};\n"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+template <>
+HEED_GPU void mma<Tf32>(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                        std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};\n"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// A float rounded to the nearest of tf32, ties away from zero; the 13 bits it does not have are 0.
+HEED_GPU std::uint32_t round_tf32(float x) {
+  std::uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(bits) : "f"(x));
+  return bits;
 }
 
 // Two floats rounded to the nearest of T, ties to even, `low` in the lower half.
@@ -142,6 +164,11 @@ HEED_GPU float to_float(F16 x) {
   float wide;
   asm("cvt.f32.f16 %0, %1;\n" : "=f"(wide) : "h"(x.bits));
   return wide;
+}
+
+// What a product takes it for.
+HEED_GPU float to_float(Tf32 x) {
+  return __builtin_bit_cast(float, round_tf32(__builtin_bit_cast(float, x.bits)));
 }
 
 // 2^x within 2 units of the last place; results below 2⁻¹²⁶ are 0.

@@ -51,6 +51,18 @@ HEED_GPU void clear(Rows<Cut>& rows) {
   }
 }
 
+template <class Cut>
+HEED_GPU void clear(Scores<Cut>& scores) {
+#pragma unroll
+  for (int r = 0; r < Cut::row_blocks; ++r) {
+#pragma unroll
+    for (int n = 0; n < Cut::keys / 8; ++n) {
+#pragma unroll
+      for (float& x : scores[r][n]) x = 0;
+    }
+  }
+}
+
 // Element 2·half + e of block r and eight columns n is that of row 16·r + 8·half + own_row() of the
 // warp's, and column 8·n + own_column() + e.
 HEED_GPU int own_row() { return ptx::thread() % ptx::warp_lanes / 4; }
@@ -119,18 +131,19 @@ HEED_GPU void update(Rows<Cut>& rows, Scores<Cut>& scores, float unit) {
   }
 }
 
+// Whether all sums are finite; also false where their own sum overflows.
 template <class Cut>
 HEED_GPU bool finite(const Rows<Cut>& rows) {
-  bool all = true;
+  float all[4] = {};
 #pragma unroll
   for (int r = 0; r < Cut::row_blocks; ++r) {
 #pragma unroll
     for (int n = 0; n < Cut::width / 8; ++n) {
 #pragma unroll
-      for (const float x : rows.out[r][n]) all = all && is_finite(x);
+      for (int e = 0; e < 4; ++e) all[e] += rows.out[r][n][e];
     }
   }
-  return all;
+  return is_finite((all[0] + all[1]) + (all[2] + all[3]));
 }
 
 // One bit a score: ask(row of the block of queries, first of two columns) gives two at once. The
@@ -161,6 +174,16 @@ HEED_GPU void change_scores(Scores<Cut>& scores, ScoreBits bits, const Change& c
       }
     }
   }
+}
+
+// A bit for every score that is not masked.
+template <class Cut>
+HEED_GPU ScoreBits seen_of(Scores<Cut>& scores) {
+  ScoreBits seen = 0;
+  int n = 0;
+  change_scores<Cut>(scores, 0,
+                     [&](float& s, bool) { seen |= ScoreBits{is_masked(s) ? 0u : 1u} << n++; });
+  return seen;
 }
 
 }  // namespace HEED_ABI

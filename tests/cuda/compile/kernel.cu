@@ -7,7 +7,7 @@ namespace heed::cuda {
 
 #if HEED_FLASH
 using Sum = float;
-using ThisCut = Cut<HEED_WIDTH, HEED_EXACT>;
+using ThisCut = Cut<HEED_WIDTH, HEED_EXACT, sizeof(HEED_ELEMENT)>;
 template <class M, class S>
 using Kernel = FlashForward<ThisCut, HEED_ELEMENT, M, S>;
 #else

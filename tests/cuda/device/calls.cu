@@ -50,30 +50,35 @@ void call(const View<const Bits, 4>& q, const View<const Bits, 4>& k, const View
   if (mask == DeviceMask::padding) attend(mask::padding(lengths));
 }
 
-template <class T, bool Transposed>
+template <class Product>
 __global__ void one_product_kernel(const float* a, const float* b, float* c) {
-  OneProduct<T, Transposed>::run(a, b, c);
+  Product::run(a, b, c);
 }
 
-template <class T, bool Transposed>
+template <class Product>
 std::vector<float> run_product(const SmallIntegers& in) {
   const auto a = cuda::to_device(view(in.a.data(), {16, 16}));
   const auto b = cuda::to_device(view(in.b.data(), {16, 8}));
   const cuda::DeviceTensor<float, 2> c({16, 8});
-  one_product_kernel<T, Transposed>
-      <<<1, 32, OneProduct<T, Transposed>::shared_bytes>>>(a.data(), b.data(), c.data());
+  one_product_kernel<Product><<<1, 32, Product::shared_bytes>>>(a.data(), b.data(), c.data());
   std::vector<float> result(in.c.size());
   c.copy_to(view(result.data(), {16, 8}));
   return result;
 }
 
+template <class T>
+std::vector<float> run_product(const SmallIntegers& in, bool transposed) {
+  return transposed ? run_product<OneProduct<T, true>>(in) : run_product<OneProduct<T, false>>(in);
+}
+
 }  // namespace
 
 std::vector<float> one_product(const SmallIntegers& in, bool half, bool transposed) {
-  if (half) {
-    return transposed ? run_product<cuda::F16, true>(in) : run_product<cuda::F16, false>(in);
-  }
-  return transposed ? run_product<cuda::Bf16, true>(in) : run_product<cuda::Bf16, false>(in);
+  return half ? run_product<cuda::F16>(in, transposed) : run_product<cuda::Bf16>(in, transposed);
+}
+std::vector<float> one_tf32_product(const SmallIntegers& in, bool transposed) {
+  return transposed ? run_product<OneTf32Product<true>>(in)
+                    : run_product<OneTf32Product<false>>(in);
 }
 
 #define HEED_DEVICE_CALL(name, T, Bits, R)                                                 \

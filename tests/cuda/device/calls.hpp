@@ -34,6 +34,8 @@ int devices();
 
 // OneProduct of small integers: c [16, 8] of a [16, 16] and b [16, 8], in half or bfloat16.
 std::vector<float> one_product(const SmallIntegers& in, bool half, bool transposed);
+// OneTf32Product, of the first eight columns and rows.
+std::vector<float> one_tf32_product(const SmallIntegers& in, bool transposed);
 
 // Both throw heed::Error.
 void call_with_host_pointer();

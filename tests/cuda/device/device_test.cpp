@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "cuda/device/calls.hpp"
+#include "cuda/tf32.hpp"
 #include "support/error.hpp"
 #include "support/problem.hpp"
 
@@ -90,6 +91,22 @@ TEMPLATE_TEST_CASE("the device meets the oracle", "", BFloat16, Half, float, dou
   }
 }
 
+// What is left beside the rounding of the inputs is that of the weights: tests/cuda/tf32_test.cpp.
+TEST_CASE("floats as tf32 on the device meet the oracle of rounded inputs") {
+  if (!has_device()) return;
+  for (const Index D : {16, 64, 111, 128, 300}) {
+    const Shape shape{2, 4, 2, 301, 333, D, D};
+    const Inputs<float> in(shape, static_cast<Layout>(D % 3), 22);
+    CAPTURE(test::name_of(shape));
+    const auto truth =
+        reference::attention<double>(test::as_tf32(in.q.cview()), test::as_tf32(in.k.cview()),
+                                     test::as_tf32(in.v.cview()), mask::causal());
+    const auto result = OnDevice::call(in, shape, DeviceMask::causal, {.tf32 = true});
+    REQUIRE(test::max_difference(result.out, truth.out) <= 0x1p-11 + 1e-5);
+    REQUIRE(test::max_difference(result.lse, truth.lse) <= 1e-5);
+  }
+}
+
 // tests/cuda/fragments_test.cpp holds the emulator to the same numbers.
 TEST_CASE("one ldmatrix and mma on the device give the emulator's bits") {
   if (!has_device()) return;
@@ -100,6 +117,9 @@ TEST_CASE("one ldmatrix and mma on the device give the emulator's bits") {
       CHECK(test::one_product(in, half, transposed) == in.c);
     }
   }
+  const test::SmallIntegers in8(8);
+  CHECK(test::one_tf32_product(in8, false) == in8.c);
+  CHECK(test::one_tf32_product(in8, true) == in8.c);
 }
 
 // With one key a row's result is v, scaled, or nothing: the very bits of dropout.

@@ -12,6 +12,7 @@ enum class Wrong {
   not_waited,     // shared memory touched before its cp.async was waited for
   out_of_bounds,  // of shared memory, or of the global memory the launch was given
   misaligned,     // an address that the instruction does not take
+  unrounded,      // an operand with bits that its format does not have
   divergent       // lanes of a warp, or warps of a block, wait at different places
 };
 

@@ -1,10 +1,13 @@
-// The two 16-bit formats in plain C++: widened exactly, rounded to the nearest, ties to even.
+// The formats of tensor cores in plain C++: widened exactly, and rounded to the nearest, the 16-bit
+// ones with ties to even, tf32 with ties away from zero.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/simt/fault.hpp"
+#include "heed/core/types.hpp"
 #include "heed/cuda/element.cuh"
 
 namespace heed::simt {
@@ -19,6 +22,16 @@ inline float widen(cuda::F16 x) {
   if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
   const float tiny = static_cast<float>(fraction) * 0x1p-24f;
   return sign != 0 ? -tiny : tiny;
+}
+
+// An operand of a product: rounded before, or what the hardware makes of it is not said.
+inline float widen(cuda::Tf32 x) {
+  if ((x.bits & 0x1fffu) != 0) throw Fault(Wrong::unrounded, "a product of a float, not of tf32");
+  return std::bit_cast<float>(x.bits);
+}
+
+inline std::uint32_t narrow_tf32(float x) {
+  return is_nan(x) ? 0x7fffe000u : (std::bit_cast<std::uint32_t>(x) + 0x1000u) & ~0x1fffu;
 }
 
 inline std::uint16_t canonical_nan() { return 0x7fff; }

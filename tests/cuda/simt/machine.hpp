@@ -28,7 +28,7 @@ struct Launch {
 struct Counts {
   std::int64_t mma = 0;
   std::int64_t ldmatrix = 0;
-  std::int64_t bank_conflicts = 0;  // of ldmatrix: passes beyond the one that each phase needs
+  std::int64_t bank_conflicts = 0;  // passes beyond the one that each phase of a warp's load needs
   std::int64_t barriers = 0;
   std::int64_t async_copies = 0;
 };

@@ -111,6 +111,30 @@ inline void count_conflicts(const std::uint32_t (&rows)[8]) {
   machine().counts().bank_conflicts += most - 1;
 }
 
+// A bank is four bytes wide: words of a warp that lie in one, and are not the same, take a pass
+// each.
+inline std::uint32_t load_words(Shared at) {
+  struct Lane {
+    Shared at;
+    int thread;
+    std::uint32_t word;
+  } lane{at, thread(), 0};
+  machine().warp_wide("ld.shared", lane, [](const auto& lanes) {
+    int most = 1;
+    for (auto* each : lanes) {
+      if (each->at % 4 != 0) throw simt::Fault(simt::Wrong::misaligned, "a misaligned load");
+      std::memcpy(&each->word, machine().shared().read(each->thread, each->at, 4), 4);
+      int others = 0;
+      for (const auto* other : lanes) {
+        others += other->at % 128 == each->at % 128 && other->at != each->at ? 1 : 0;
+      }
+      most = others + 1 > most ? others + 1 : most;
+    }
+    machine().counts().bank_conflicts += most - 1;
+  });
+  return lane.word;
+}
+
 inline void load_matrices(std::uint32_t (&x)[4], Shared row, bool transposed) {
   struct Lane {
     Shared row;
@@ -149,24 +173,26 @@ inline void ldmatrix_transposed(std::uint32_t (&x)[4], Shared row) { load_matric
 // The products are exact; the sum is taken in double and rounded once.
 template <class T>
 void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  using Fragments = simt::Fragments<sizeof(T)>;
   struct Lane {
     float* c;
-    T a[8], b[4];
+    T a[Fragments::a_count], b[Fragments::b_count];
   } lane{c, {}, {}};
-  std::memcpy(lane.a, a, sizeof lane.a);
+  static_assert(sizeof lane.a == 16 && sizeof lane.b == 8);
+  std::memcpy(lane.a, a, 16);
   std::memcpy(lane.b, &b0, 4);
-  std::memcpy(lane.b + 2, &b1, 4);
+  std::memcpy(reinterpret_cast<char*>(lane.b) + 4, &b1, 4);
   machine().warp_wide("mma", lane, [](const auto& lanes) {
-    float left[16][16];
-    float right[8][16];  // transposed
+    float left[16][Fragments::depth];
+    float right[8][Fragments::depth];  // transposed
     for (int n = 0; n < warp_lanes; ++n) {
       const auto* from = lanes[static_cast<std::size_t>(n)];
-      for (int e = 0; e < 8; ++e) {
-        const simt::Place place = simt::a_place(n, e);
+      for (int e = 0; e < Fragments::a_count; ++e) {
+        const simt::Place place = Fragments::a_place(n, e);
         left[place.row][place.column] = simt::widen(from->a[e]);
       }
-      for (int e = 0; e < 4; ++e) {
-        const simt::Place place = simt::b_place(n, e);
+      for (int e = 0; e < Fragments::b_count; ++e) {
+        const simt::Place place = Fragments::b_place(n, e);
         right[place.column][place.row] = simt::widen(from->b[e]);
       }
     }
@@ -175,7 +201,7 @@ void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint
         const simt::Place place = simt::c_place(n, e);
         float& c_element = lanes[static_cast<std::size_t>(n)]->c[e];
         double sum = static_cast<double>(c_element);
-        for (int k = 0; k < 16; ++k) {
+        for (int k = 0; k < Fragments::depth; ++k) {
           sum += static_cast<double>(left[place.row][k] * right[place.column][k]);
         }
         c_element = static_cast<float>(sum);
@@ -183,6 +209,11 @@ void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint
     }
     ++machine().counts().mma;
   });
+}
+
+inline std::uint32_t round_tf32(float x) { return simt::narrow_tf32(x); }
+inline float to_float(Tf32 x) {
+  return std::bit_cast<float>(simt::narrow_tf32(std::bit_cast<float>(x.bits)));
 }
 
 template <class T>
