@@ -51,7 +51,7 @@ Curve::Point Curve::measure(const Method& method, Index L) {
 
 Index Curve::crossing(const Method& method, Index longest) {
   auto& points = points_[method.name];
-  if (points.count(longest) == 0) points[longest] = measure(method, longest);
+  if (!points.contains(longest)) points[longest] = measure(method, longest);
   if (points[longest].gain <= 1) return 0;
   Index slower = 32, faster = longest;
   while (faster - slower > std::max<Index>(16, slower / 8)) {

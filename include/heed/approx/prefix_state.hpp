@@ -96,7 +96,7 @@ class RunningState {
       if (!keys.holds(end_, next)) keys.load(end_, next);
       keys.absorb_into(own_);
       end_ = next;
-      if (end_ % span == 0 || end_ == length) close_span();
+      if (end_ % span == 0) close_span();
     }
     shown_end_ = end;
     simd::rewriter<R, ShowState<R>, PrefixPlan>(isa())({before_, own_}, shown_, plan_);
