@@ -99,6 +99,7 @@ class RandomFeatures {
     simd::Strip<R> strip = this->strip(m_);
     strip.groups = static_cast<int>(plan.cell.groups(m_));
     strip.panels = 1;
+    strip.keys = plan.cell.panel;
     strip.q = rows_.data();
     strip.kt = scratch;
     strip.scores = panel;
@@ -116,6 +117,7 @@ class RandomFeatures {
     simd::Strip<R> strip = this->strip(count);
     strip.groups = static_cast<int>(plan.cell.groups(count));
     strip.panels = static_cast<int>(plan.cell.panels(m_));
+    strip.keys = strip.panels * plan.cell.panel;
     const Index rows = Index{strip.groups} * plan.cell.rows;
     strip.q = scratch;
     strip.kt = panels_.data();
