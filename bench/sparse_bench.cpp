@@ -4,6 +4,7 @@
 // attends, `of full` the time over that of full attention on the same tensors, `of tiles` their
 // ratio: 1 would be a pattern that costs exactly its tiles. HEED_BENCH_LONG=1 goes to L = 65536.
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -96,9 +97,9 @@ int main(int argc, char** argv) {
   std::vector<std::unique_ptr<Patterns>> all;
   for (const Index L : lengths()) {
     all.push_back(std::make_unique<Patterns>(L));
-    for (const auto& [name, pattern] : all.back()->named) {
-      heed::bench::add(name + "_l" + std::to_string(L),
-                       [L, &pattern](benchmark::State& state) { measure(state, L, pattern); });
+    for (const auto& named : all.back()->named) {
+      heed::bench::add(named.first + "_l" + std::to_string(L),
+                       [L, &named](benchmark::State& state) { measure(state, L, named.second); });
     }
   }
   return heed::bench::run_rows(argc, argv, "sparse", [](benchmark::State&, const auto&) {});
