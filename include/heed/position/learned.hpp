@@ -53,11 +53,13 @@ void add_into(X&& x, const P& positions) {
   require(tokens.extent[2] == from.extent[0] && tokens.extent[3] == from.extent[1], call,
           "positions are not [L,D] of x",
           [&] { return "x " + to_string(to) + ", positions " + to_string(from); });
+  const Index step = tokens.stride[3], from_step = from.stride[1];
   for (Index b = 0; b < tokens.extent[0]; ++b) {
     for (Index i = 0; i < from.extent[0]; ++i) {
-      for (Index d = 0; d < from.extent[1]; ++d) {
-        T& value = tokens(b, 0, i, d);
-        value = static_cast<T>(static_cast<Accum<T>>(value) + static_cast<Accum<T>>(from(i, d)));
+      T* row = tokens.data + b * tokens.stride[0] + i * tokens.stride[2];
+      const auto* added = from.data + i * from.stride[0];
+      for (Index d = 0; d < from.extent[1]; ++d, row += step, added += from_step) {
+        *row = static_cast<T>(static_cast<Accum<T>>(*row) + static_cast<Accum<T>>(*added));
       }
     }
   }

@@ -1,0 +1,93 @@
+// What do position encodings cost: those of tokens beside copying them, those of scores beside the
+// plain call?
+#include <cstring>
+
+#include "support/program.hpp"
+
+namespace {
+
+namespace mask = heed::mask;
+namespace position = heed::position;
+namespace score = heed::score;
+using heed::Index;
+using heed::Tensor2;
+using heed::Tensor4;
+using heed::bench::Operands;
+using heed::bench::Row;
+
+// `encode(x)` changes x [1, 8, L, 128] in place: bytes read and written, and that of memcpy's.
+template <class Encode>
+void add_tokens(const char* name, const Encode& encode) {
+  heed::bench::add(name, [encode](benchmark::State& state) {
+    const Index L = heed::bench::quick() ? 16 : 2048;
+    Tensor4<float> x = heed::bench::numbers<float>(1, 1, 8, L, 128), copy = x;
+    const auto bytes = sizeof(float) * static_cast<std::size_t>(x.size());
+    const auto best = heed::bench::alternate(
+        {[&] { encode(x); }, [&] { std::memcpy(copy.data(), x.data(), bytes); }},
+        heed::bench::Turns::from_environment(1));
+    heed::bench::set_time(state, best[0]);
+    state.counters["GB/s"] = 2e-9 * static_cast<double>(bytes) / best[0];
+    state.counters["of memcpy"] = best[1] / best[0];
+  });
+}
+
+void add_rope() {
+  for (const bool interleaved : {false, true}) {
+    const auto pairs =
+        interleaved ? position::RopePairs::interleaved : position::RopePairs::half_split;
+    const std::string kind = interleaved ? "_interleaved" : "";
+    const position::RopeTable<float> table(2048, position::rope_frequencies(128));
+    add_tokens(("rope_table" + kind).c_str(),
+               [table, pairs](Tensor4<float>& x) { position::rope_into(x, x, table, {}, pairs); });
+    add_tokens(("rope" + kind).c_str(),
+               [pairs](Tensor4<float>& x) { position::rope_into(x, x, {.pairs = pairs}); });
+  }
+}
+
+// Rows of all heads as tokens: a table of positions is added to them.
+void add_tables() {
+  add_tokens("sinusoidal_made_and_added", [](Tensor4<float>& x) {
+    const Index rows = x.dimension(1) * x.dimension(2);
+    position::add_into(heed::view(x.data(), {rows, x.dimension(3)}),
+                       position::sinusoidal(rows, x.dimension(3)));
+  });
+  const Tensor2<float> table = position::sinusoidal(16384, 128);
+  add_tokens("learned_added", [table](Tensor4<float>& x) {
+    const Index rows = x.dimension(1) * x.dimension(2);
+    position::add_into(heed::view(x.data(), {rows, x.dimension(3)}),
+                       position::learned(table, rows));
+  });
+}
+
+template <class S>
+void add_score(const char* name, const S& modify) {
+  heed::bench::add(name, [modify](benchmark::State& state) {
+    const Index L = heed::bench::quick() ? 32 : 2048;
+    const Row row{
+        .name = "", .question = "", .B = 1, .Hq = 4, .Hkv = 4, .Lq = L, .Lk = L, .D = 64, .Dv = 64};
+    Operands<float> scored(row), plain(row);
+    const auto best =
+        heed::bench::alternate({[&] { scored.attend(1, mask::None{}, modify); },
+                                [&] { plain.attend(1, mask::None{}, score::None{}); }},
+                               heed::bench::Turns::from_environment(1));
+    heed::bench::set_time(state, best[0]);
+    state.counters["of plain"] = best[1] / best[0];
+    state.SetLabel(scored.report.isa);
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  add_rope();
+  add_tables();
+  const std::vector<float> slopes = score::alibi_slopes(4);
+  Tensor2<float> distances(4, 257), buckets(4, 32);
+  for (Index n = 0; n < distances.size(); ++n) distances.data()[n] = 0.01F * static_cast<float>(n);
+  for (Index n = 0; n < buckets.size(); ++n) buckets.data()[n] = 0.01F * static_cast<float>(n);
+  const Tensor2<float> t5 = score::t5_table(buckets);
+  add_score("alibi_d64_l2048", score::alibi(slopes));
+  add_score("relative_d64_l2048", score::relative(distances));
+  add_score("t5_d64_l2048", score::relative(t5));
+  return heed::bench::run_rows(argc, argv, "positions", [](benchmark::State&, const auto&) {});
+}
