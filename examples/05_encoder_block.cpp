@@ -1,6 +1,5 @@
 // A transformer encoder of two blocks on a padded batch of token ids: embeddings, positions,
 // blocks, and the mean over each sentence's own tokens. The weights are random but seeded.
-#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -52,14 +51,12 @@ struct Encoder {
   }
 };
 
-std::vector<double> mean(const heed::Tensor3<float>& states, Index b, Index length) {
-  std::vector<double> result(static_cast<std::size_t>(states.dimension(2)), 0.0);
+Eigen::VectorXd mean(const heed::Tensor3<float>& states, Index b, Index length) {
+  Eigen::VectorXd sum = Eigen::VectorXd::Zero(states.dimension(2));
   for (Index i = 0; i < length; ++i) {
-    for (std::size_t d = 0; d < result.size(); ++d) {
-      result[d] += states(b, i, static_cast<Index>(d)) / static_cast<double>(length);
-    }
+    for (Index d = 0; d < sum.size(); ++d) sum[d] += states(b, i, d);
   }
-  return result;
+  return sum / static_cast<double>(length);
 }
 
 }  // namespace
@@ -72,15 +69,9 @@ int main() {
   // the same three tokens, alone and beside a longer sentence; 0 pads
   const auto alone = encoder.forward({{7, 3, 11}}, {3});
   const auto batch = encoder.forward({{7, 3, 11, 0, 0}, {5, 2, 9, 14, 1}}, {3, 5});
-  const auto a = mean(alone, 0, 3), b = mean(batch, 0, 3), other = mean(batch, 1, 5);
+  const Eigen::VectorXd a = mean(alone, 0, 3), b = mean(batch, 0, 3), other = mean(batch, 1, 5);
   std::printf("sentence 0 alone and in the batch: %s\n", a == b ? "the same bits" : "different");
 
-  double dot = 0, aa = 0, oo = 0;
-  for (std::size_t d = 0; d < a.size(); ++d) {
-    dot += a[d] * other[d];
-    aa += a[d] * a[d];
-    oo += other[d] * other[d];
-  }
-  std::printf("cosine of sentences 0 and 1: %.4f\n", dot / std::sqrt(aa * oo));
+  std::printf("cosine of sentences 0 and 1: %.4f\n", a.normalized().dot(other.normalized()));
   return a == b ? 0 : 1;
 }
