@@ -1,6 +1,8 @@
 // What do position encodings cost: those of tokens beside copying them, those of scores beside the
 // plain call?
+#include <cstdio>
 #include <cstring>
+#include <exception>
 
 #include "support/program.hpp"
 
@@ -78,7 +80,7 @@ void add_score(const char* name, const S& modify) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   add_rope();
   add_tables();
   const std::vector<float> slopes = score::alibi_slopes(4);
@@ -90,4 +92,7 @@ int main(int argc, char** argv) {
   add_score("relative_d64_l2048", score::relative(distances));
   add_score("t5_d64_l2048", score::relative(t5));
   return heed::bench::run_rows(argc, argv, "positions", [](benchmark::State&, const auto&) {});
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

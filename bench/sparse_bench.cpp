@@ -49,7 +49,7 @@ void measure(benchmark::State& state, Index L, const mask::any& pattern) {
   const std::function<void()> full_call = [&] { full.attend(1, mask::any(), heed::score::None{}); };
   static std::map<Index, double> long_ones;  // seconds of full attention
   const bool alone = L > 16384;
-  if (alone && long_ones.count(L) == 0) {
+  if (alone && !long_ones.contains(L)) {
     long_ones[L] = heed::bench::alternate({full_call}, turns)[0];
   }
   auto best = alone ? heed::bench::alternate({pattern_call}, turns)
