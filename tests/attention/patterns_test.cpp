@@ -74,6 +74,19 @@ TEST_CASE("a mask's own type and the same mask chosen at run time give the same 
   CHECK(heed::test::same_bits(own.lse, any.lse));
 }
 
+// The mask is asked for 8192 keys at once.
+TEST_CASE("patterns over more keys than the mask is asked for at once are the textbook's") {
+  const Shape shape{1, 2, 1, 23, 20000, 8, 8, 4};
+  std::vector<int> ids;
+  for (int n = 0; n < 20000; ++n) ids.push_back(n / 7000);
+  for (const mask::any& any :
+       {mask::any(), mask::any(mask::causal()), mask::any(mask::window(9000, 0)),
+        mask::any(mask::random(3, 1) & mask::causal()), mask::any(mask::document(ids)),
+        mask::any(mask::window(3) | mask::global(5)), mask::any(mask::strided(9))}) {
+    check_call(shape, any, score::None{});
+  }
+}
+
 // strided(…) is a call over every n-th key: whatever says where a key stands must still be right.
 TEST_CASE("a mask that steps over keys is the textbook's, whatever comes with it") {
   const std::vector<float> slopes = score::alibi_slopes(4);

@@ -73,14 +73,15 @@ void start_rows(const TopKTask<T, M, S>& task) {
 
 // The scores of one strip of queries and one block of keys go to their rows.
 template <class T, class M, class S>
-void offer_strip(const TopKTask<T, M, S>& task, int row, int begin, int keys) {
+void offer_strip(const TopKTask<T, M, S>& task, int row, int begin, int keys, const CellMap& map,
+                 int panel) {
   using R = Accum<T>;
   const FlashTask<T, M, S>& flash = task.flash;
   const simd::Geometry& cell = flash.plan.cell;
   const int queries = std::min(flash.plan.strip * cell.rows, flash.rows.count() - row);
   const auto strip = make_strip(flash.scratch, flash.plan, flash.problem.shape, row, queries, keys);
-  const mask::Coverage seen = find_live_cells(flash, row / cell.rows, strip.groups, begin,
-                                              begin + keys, flash.scratch.live);
+  const mask::Coverage seen =
+      map.copy(row / cell.rows, strip.groups, panel, strip.panels, flash.scratch.live);
   if (seen == mask::Coverage::Empty) return;
   flash.kernels().dots(strip);
   if (!folds_scale<S> || keys % cell.panel != 0 || seen != mask::Coverage::Full) {
@@ -102,20 +103,14 @@ void offer_strip(const TopKTask<T, M, S>& task, int row, int begin, int keys) {
 template <class T, class M, class S>
 void offer_all(const TopKTask<T, M, S>& task) {
   const FlashTask<T, M, S>& flash = task.flash;
-  const auto Lk = static_cast<int>(task.problem.shape.Lk);
+  const Index Lk = task.problem.shape.Lk;
   const auto k = task.problem.k.matrix(flash.rows.b, flash.kv_head());
-  for (int begin = 0, end = 0; begin < Lk; begin = end) {
-    const auto keys = static_cast<int>(std::min<Index>(flash.plan.block, Lk - begin));
-    end = begin + keys;
-    if (coverage_of(flash.mask, task.problem.shape, flash.rows, 0, flash.rows.count(), begin,
-                    end) == mask::Coverage::Empty) {
-      continue;
-    }
+  for_each_live_block(flash, 0, Lk, [&](int begin, int keys, const CellMap& map, int panel) {
     flash.kernels().pack_keys(slice(k, begin, keys), keys, flash.scratch.kt);
     for (int row = 0; row < flash.rows.count(); row += flash.plan.strip * flash.plan.cell.rows) {
-      offer_strip(task, row, begin, keys);
+      offer_strip(task, row, begin, keys, map, panel);
     }
-  }
+  });
 }
 
 // Softmax over the best keys of a row, in ascending order, and their values' mean under it.

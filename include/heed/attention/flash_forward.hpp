@@ -165,31 +165,13 @@ void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const Cel
   }
 }
 
-// The rows of a task against the keys [first, last), block after block of those that any row sees.
-template <class T, class M, class S>
-void attend_stretch(const FlashTask<T, M, S>& task, int first, int last) {
-  const simd::Geometry& cell = task.plan.cell;
-  const auto groups = static_cast<int>(cell.groups(task.rows.count()));
-  const CellMap map{task.scratch.cells, static_cast<int>(cell.panels(last - first))};
-  if (find_live_cells(task, 0, groups, first, last, task.scratch.cells) == mask::Coverage::Empty) {
-    return;
-  }
-  for (Index begin = first; begin < last; begin += task.plan.block) {
-    const auto keys = static_cast<int>(std::min<Index>(task.plan.block, last - begin));
-    const auto panel = static_cast<int>((begin - first) / cell.panel);
-    if (map.empty(groups, panel, static_cast<int>(cell.panels(keys)))) continue;
-    attend_block(task, static_cast<int>(begin), keys, map, panel);
-  }
-}
-
 // The rows of a task against the keys [first, last).
 template <class T, class M, class S>
 void attend_span(const FlashTask<T, M, S>& task, Index first, Index last) {
   load_queries(task);
-  for (Index begin = first; begin < last; begin += task.plan.stretch()) {
-    attend_stretch(task, static_cast<int>(begin),
-                   static_cast<int>(std::min(begin + task.plan.stretch(), last)));
-  }
+  for_each_live_block(task, first, last, [&](int begin, int keys, const CellMap& map, int panel) {
+    attend_block(task, begin, keys, map, panel);
+  });
 }
 
 // Every task, on `plan.workers` workers that share nothing. The keys of a row come in ascending

@@ -34,21 +34,6 @@ void for_each_stretch(const QueryRows& rows, int first, int last, F&& f) {
   }
 }
 
-// What rows [first, last) see of keys [k_begin, k_end).
-template <class M>
-mask::Coverage coverage_of(const M& mask, const Shape& shape, const QueryRows& rows, int first,
-                           int last, int k_begin, int k_end) {
-  bool any = false;
-  bool all = true;
-  for_each_stretch(rows, first, last, [&](Index head, int, int q_begin, int q_end) {
-    const auto bound = mask::bind(mask, shape, rows.b, head);
-    const mask::Coverage part = bound.coverage({q_begin, q_end, k_begin, k_end});
-    any |= part != mask::Coverage::Empty;
-    all &= part == mask::Coverage::Full;
-  });
-  return !any ? mask::Coverage::Empty : all ? mask::Coverage::Full : mask::Coverage::Partial;
-}
-
 // What rows [first, last) see of cells of `height` rows by `width` keys:
 // found[r · columns + c] = Coverage of cell c of row r.
 template <class M>

@@ -74,7 +74,6 @@ class Any {
 
     bool allows(int i, int j) const { return held->allows(shape, b, h, i, j); }
     Coverage coverage(Tile tile) const { return held->coverage(shape, b, h, tile); }
-    int key_step() const { return held->key_step(); }
     void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
       held->fill(shape, b, h, tile, allowed, stride);
     }

@@ -8,6 +8,9 @@
 // query head; what it returns may refer to the mask, which must stay. `check(shape)`, where there
 // is one, throws heed::Error before anything is computed. A user's mask is any type that does this;
 // a callable (i, j) or (b, h, i, j) -> bool is one too.
+//
+// A mask may know more: `fill` a tile at once (below), `cover` many tiles at once (cells.hpp), or
+// that it steps over keys, `key_step` and `coverage_of_every` (spaced.hpp).
 #pragma once
 
 #include <concepts>

@@ -40,7 +40,7 @@ struct Strip {
   int queries = 0;  // rows that are real; the last group may have fewer than it has room for
   int groups = 0;
   int panels = 0;      // of keys in this block
-  int keys = 0;        // keys in this block
+  int keys = 0;        // keys in this block: dots leaves whole registers beyond them as they were
   Index D = 0;         // dimension of a query
   Index columns = 0;   // dimension of a value, in whole registers
   Index capacity = 0;  // keys that a panel of packed values has room for
