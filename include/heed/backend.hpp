@@ -33,7 +33,7 @@ inline namespace HEED_ABI {
 // This machine's instruction sets that there are kernels for, the one that calls take first.
 inline std::vector<std::string> instruction_sets() {
   std::vector<std::string> names{name_of(isa())};
-  for (const Isa each : {Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::portable}) {
+  for (const Isa each : {Isa::amx, Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::portable}) {
     if (each <= machine_isa() && each != isa()) names.emplace_back(name_of(each));
   }
   return names;

@@ -15,13 +15,17 @@ auto attend(const Inputs<T>& in, const mask::any& mask, Backend backend, double 
                    {.dropout = dropout, .seed = 3, .backend = backend});
 }
 
+// Heads that any kernels take, and wide enough for those of tiles.
+Index head_size() { return GENERATE(as<Index>{}, 16, 48); }
+
 constexpr Index hidden_keys[] = {5, 77, 141, 149};
 bool sees(int, int j) { return j != 5 && j != 77 && j < 140; }
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("NaN or inf behind a mask changes no bit", "", float, double, Half, BFloat16) {
-  const Inputs<TestType> clean({1, 2, 1, 70, 150, 16, 16, 4}, Layout::packed, 3);
+  const Index D = head_size();
+  const Inputs<TestType> clean({1, 2, 1, 70, 150, D, D, 4}, Layout::packed, 3);
   const mask::any mask = [](int i, int j) { return sees(i, j); };
   for (const float poison : {test::nan, test::inf, -test::inf}) {
     Inputs<TestType> dirty = clean;
@@ -41,7 +45,8 @@ TEMPLATE_TEST_CASE("NaN or inf behind a mask changes no bit", "", float, double,
 }
 
 TEMPLATE_TEST_CASE("NaN behind a score of -inf changes no bit", "", float, double, Half, BFloat16) {
-  const Inputs<TestType> clean({1, 2, 1, 70, 150, 16, 16, 4}, Layout::packed, 3);
+  const Index D = head_size();
+  const Inputs<TestType> clean({1, 2, 1, 70, 150, D, D, 4}, Layout::packed, 3);
   Tensor2<float> bias(70, 150);
   for (Index n = 0; n < bias.size(); ++n) {
     bias.data()[n] = sees(0, static_cast<int>(n % 150)) ? 0.0f : -test::inf;
@@ -63,7 +68,8 @@ TEMPLATE_TEST_CASE("NaN behind a score of -inf changes no bit", "", float, doubl
 #if !defined(__FAST_MATH__)
 TEMPLATE_TEST_CASE("NaN in something attended propagates, and only there", "", float, double, Half,
                    BFloat16) {
-  const Inputs<TestType> clean({1, 1, 1, 70, 150, 16, 16, 4}, Layout::packed, 4);
+  const Index D = head_size();
+  const Inputs<TestType> clean({1, 1, 1, 70, 150, D, D, 4}, Layout::packed, 4);
   const auto nan = static_cast<TestType>(test::nan);
   const mask::any causal = mask::causal();
   Inputs<TestType> in_q = clean;
@@ -83,7 +89,7 @@ TEMPLATE_TEST_CASE("NaN in something attended propagates, and only there", "", f
       return poisoned ? is_nan(static_cast<double>(x)) : x == expected.out(0, 0, i, d);
     };
     for (Index i = 0; i < 70; ++i) {
-      for (Index d = 0; d < 16; ++d) {
+      for (Index d = 0; d < D; ++d) {
         CAPTURE(i, d);
         REQUIRE(right(q_result, i, d, i == 7));
         REQUIRE(right(k_result, i, d, i >= 20));
@@ -95,11 +101,39 @@ TEMPLATE_TEST_CASE("NaN in something attended propagates, and only there", "", f
     }
   }
 }
+
+// −inf hides a key, as the sum of its products says; a query that is infinite sees only NaN.
+TEMPLATE_TEST_CASE("an infinite score is what its products say", "", float, double, Half,
+                   BFloat16) {
+  const Index D = head_size();
+  Inputs<TestType> in({1, 1, 1, 70, 150, D, D, 4}, Layout::packed, 4);
+  for (Index i = 0; i < 70; ++i) {  // of many lengths: their parts have either sign
+    const float q = 1 + static_cast<float>(i) / 50;
+    in.q.view()(0, 0, i, 3) = static_cast<TestType>(i < 35 ? q : -q);
+  }
+  in.k.view()(0, 0, 100, 3) = static_cast<TestType>(-test::inf);
+  in.q.view()(0, 0, 7, 5) = static_cast<TestType>(test::inf);
+  const auto truth = attend(in, {}, Backend::reference);
+  for (const Backend backend : every_backend) {
+    const auto result = attend(in, {}, backend);
+    for (Index i = 0; i < 70; ++i) {
+      CAPTURE(name_of(backend), i);
+      const bool poisoned = i >= 35 || i == 7;
+      REQUIRE(is_nan(truth.lse(0, 0, i)) == poisoned);
+      REQUIRE(is_nan(result.lse(0, 0, i)) == poisoned);
+      for (Index d = 0; d < D && !poisoned; ++d) {
+        const auto exact = static_cast<double>(truth.out(0, 0, i, d));
+        REQUIRE(static_cast<double>(result.out(0, 0, i, d)) == Approx(exact).margin(0.02));
+      }
+    }
+  }
+}
 #endif
 
 TEMPLATE_TEST_CASE("what the results held before does not matter", "", float, double, Half,
                    BFloat16) {
-  const Inputs<TestType> in({2, 2, 1, 70, 90, 16, 16, 4}, Layout::packed, 7);
+  const Index D = head_size();
+  const Inputs<TestType> in({2, 2, 1, 70, 90, D, D, 4}, Layout::packed, 7);
   const mask::any causal = mask::causal();
   for (const Backend backend : every_backend) {
     auto result = attend(in, causal, backend);

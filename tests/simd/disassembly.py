@@ -30,7 +30,7 @@ SUMS = {"avx2": 12, "avx512": 16}
 MULTIPLIES = re.compile(r"v?fmadd\d*p[sd]|v?mulp[sd]")
 VEX = re.compile(r"v(?!err|erw|m(call|launch|resume|xoff|read|write|clear|ptrld|ptrst))[a-z]")
 WIDE_REGISTER = re.compile(r"%[yz]mm")
-KERNELS = re.compile(r"^_ZZ?NK?4heed4simd\d+abi_[a-z0-9_]*?(?:4avx2|6avx512|11avx512_bf16)(?=\d)")
+KERNELS = re.compile(r"^_ZZ?NK?4heed4simd\d+abi_[a-z0-9_]*?(?:4avx2|6avx512|11avx512_bf16|3amx)(?=\d)")
 OF_HEED = re.compile(r"^_ZT?[hv]?[n0-9_]*Z?NK?4heed")
 
 

@@ -11,7 +11,7 @@ using test::Buffer;
 using test::Inputs;
 using test::Layout;
 
-constexpr Isa every_isa[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr Isa every_isa[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx};
 
 template <class T>
 struct Outcome {
@@ -29,8 +29,9 @@ Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const 
   Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, options);
   problem.out = outcome.out.view();
   problem.lse = rows_view(outcome.lse);
-  const FlashPlan plan = flash_plan(shape, simd::packed_kernels<T>(isa).geometry, sizeof(Accum<T>),
-                                    contiguous(problem.k, problem.v), options.threads, nullptr);
+  const FlashPlan plan =
+      flash_plan(shape, simd::packed_kernels<T>(isa).geometry, simd::kernels<T>(isa).geometry,
+                 contiguous(problem.k, problem.v), options.threads, nullptr);
   const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
   flash_forward(problem, mask, score, plan, isa, nullptr, scratch.begin());
   return outcome;
@@ -78,8 +79,8 @@ TEST_CASE("HEED_ISA lowers the instruction set and nothing else") {
     REQUIRE(lowered(machine, "portable") == Isa::portable);
     REQUIRE(lowered(machine, "avx2") == std::min(machine, Isa::avx2));
     REQUIRE(lowered(machine, "avx512") == std::min(machine, Isa::avx512));
-    for (const char* other :
-         {"", "avx512_bf16", "AVX2", "avx", "sse", "0", "portable ", " avx2", "☃"}) {
+    REQUIRE(lowered(machine, "avx512_bf16") == std::min(machine, Isa::avx512_bf16));
+    for (const char* other : {"", "amx", "AVX2", "avx", "sse", "0", "portable ", " avx2", "☃"}) {
       REQUIRE(lowered(machine, other) == machine);
     }
   }
@@ -89,26 +90,38 @@ TEST_CASE("HEED_ISA lowers the instruction set and nothing else") {
 TEST_CASE("calls run on what HEED_ISA and the machine say", "[environment]") {
   const std::string wish = environment("HEED_ISA");
   const Isa best = machine_isa();
-  const Isa expected = wish == "portable" ? Isa::portable
-                       : wish == "avx2"   ? std::min(best, Isa::avx2)
-                       : wish == "avx512" ? std::min(best, Isa::avx512)
-                                          : best;
+  const Isa expected = wish == "portable"      ? Isa::portable
+                       : wish == "avx2"        ? std::min(best, Isa::avx2)
+                       : wish == "avx512"      ? std::min(best, Isa::avx512)
+                       : wish == "avx512_bf16" ? std::min(best, Isa::avx512_bf16)
+                                               : best;
   REQUIRE(isa() == expected);
-  Tensor2<float> x(3, 4);
-  x.setConstant(0.5F);
   CallReport report;
-  attention(x, x, x, {}, {}, {.report = &report});
-  REQUIRE(report.isa == std::string(name_of(expected)));
+  const auto ran_on = [&report](Index tokens, Index D) {
+    Tensor2<float> x(tokens, D);
+    x.setConstant(0.5F);
+    attention(x, x, x, {}, {}, {.report = &report});
+    return report.isa;
+  };
+  // Narrow heads do without tiles, as all do where they are not granted.
+  const Isa without_tiles = expected == Isa::amx ? Isa::avx512 : expected;
+  REQUIRE(ran_on(3, 4) == name_of(without_tiles));
+  REQUIRE(ran_on(64, 47) == name_of(without_tiles));
+  for (const Index tokens : {1, 3, 64}) {
+    REQUIRE(ran_on(tokens, 48) == name_of(simd::packed_isa<float>(expected)));
+  }
 }
 
 TEST_CASE("the instruction sets are in order and have names") {
   REQUIRE(Isa::portable < Isa::avx2);
   REQUIRE(Isa::avx2 < Isa::avx512);
   REQUIRE(Isa::avx512 < Isa::avx512_bf16);
+  REQUIRE(Isa::avx512_bf16 < Isa::amx);
   REQUIRE(name_of(Isa::portable) == std::string("portable"));
   REQUIRE(name_of(Isa::avx2) == std::string("AVX2+FMA"));
   REQUIRE(name_of(Isa::avx512) == std::string("AVX-512"));
   REQUIRE(name_of(Isa::avx512_bf16) == std::string("AVX-512 with BF16"));
+  REQUIRE(name_of(Isa::amx) == std::string("AVX-512 with AMX"));
 }
 
 TEMPLATE_TEST_CASE("whole calls on every instruction set meet the oracle", "", float, double, Half,

@@ -22,10 +22,11 @@ inline constexpr int vectors = 2;
 #include "heed/simd/gnu_operations.inl"
 #include "heed/simd/kernels.inl"
 
+using Words = typename Register<std::uint32_t, width<float>>::type;
+
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
-  using Bits = typename Register<std::uint32_t, width<float>>::type;
-  const auto first = [](Vec<float> v) { return (Vec<float>)((Bits)v << 16); };
-  const auto second = [](Vec<float> v) { return (Vec<float>)((Bits)v & 0xffff0000u); };
+  const auto first = [](Vec<float> v) { return (Vec<float>)((Words)v << 16); };
+  const auto second = [](Vec<float> v) { return (Vec<float>)((Words)v & 0xffff0000u); };
   return fma(second(a), second(b), fma(first(a), first(b), c));
 }
 
@@ -42,9 +43,8 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 
 Tables<BFloat16> paired_tables() {
   Tables<BFloat16> all{{"pairs in GNU vectors", &wide_pairs::paired_table<BFloat16>, nullptr}};
-  const Isa machine = machine_isa();
-  if (multiplies_pairs<BFloat16>(machine)) {
-    all.push_back({name_of(machine), &packed_kernels<BFloat16>(machine), nullptr});
+  if (machine_isa() >= Isa::avx512_bf16) {
+    all.push_back({"AVX-512 with BF16", &packed_kernels<BFloat16>(Isa::avx512_bf16), nullptr});
   }
   return all;
 }

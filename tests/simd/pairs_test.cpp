@@ -1,5 +1,6 @@
-// The kernels that multiply pairs of bfloat16, against sums in double: packed from every layout
-// into guarded memory of exact size, over lengths and head sizes, even and odd.
+// The kernels that multiply pairs of bfloat16, as the tensors hold them or as parts of wider
+// numbers, against sums in double: packed from every layout into guarded memory of exact size, over
+// lengths and head sizes, even and odd.
 #include "heed/core/eigen.hpp"
 #include "simd/strided.hpp"
 #include "simd/strip_problem.hpp"
@@ -11,23 +12,24 @@ namespace {
 
 constexpr float scale = 0.125F;
 
-// Two groups of queries against `keys` keys, packed as flash packs them.
+// Three groups of queries against `keys` keys, packed as flash packs them.
+template <class T>
 struct PairProblem {
+  static constexpr int groups = 3;  // a pair and a single one
   simd::Geometry cell;
-  const simd::Kernels<BFloat16>& kernels;
+  const simd::Kernels<T>& kernels;
   int keys, panels, queries;
   Index D, columns, capacity;
-  Strided<BFloat16> x, k, v;
-  Guarded<float> q, kt, values, scores, acc, max, sum;
+  Strided<T> x, k, v;
+  Guarded<float> q, kt, values, scores, acc, max, sum, weights;
   Guarded<std::uint8_t> live, seen;
 
-  PairProblem(const simd::Kernels<BFloat16>& table, int key_count, int dimension, Layout layout,
-              Side side)
+  PairProblem(const simd::Kernels<T>& table, int key_count, int dimension, Layout layout, Side side)
       : cell(table.geometry),
         kernels(table),
         keys(key_count),
         panels(static_cast<int>(cell.panels(keys))),
-        queries(2 * cell.rows),
+        queries(groups * cell.rows),
         D(dimension),
         columns(cell.columns(D)),
         capacity(Index{panels} * cell.panel),
@@ -41,15 +43,34 @@ struct PairProblem {
         acc(queries * columns, side, poison<float>),
         max(queries, side, 0),
         sum(queries, side, 0),
-        live(Index{2} * panels, side, 1),
+        weights(cell.unit > 1 ? simd::weights_at_once : 0, side, poison<float>),
+        live(Index{groups} * panels, side, 1),
         seen(queries * capacity, side, 1) {
     x.fill(1), k.fill(2), v.fill(3);
   }
 
   simd::Strip<float> strip() const {
-    return {queries,    2,          panels,     keys,          D,           columns,
-            capacity,   q.data(),   kt.data(),  values.data(), live.data(), scores.data(),
-            acc.data(), max.data(), sum.data(), scale};
+    return {queries,
+            groups,
+            panels,
+            keys,
+            D,
+            columns,
+            capacity,
+            q.data(),
+            kt.data(),
+            values.data(),
+            live.data(),
+            scores.data(),
+            acc.data(),
+            max.data(),
+            sum.data(),
+            cell.exact() ? 1 : scale,
+            weights.data()};
+  }
+  bool pack_rows_and_keys() const {
+    const bool sure = kernels.load_rows(x.cview(), queries, cell.exact() ? scale : 1, q.data());
+    return kernels.pack_keys(k.cview(), keys, kt.data()) && sure;
   }
   bool pack_values() const { return kernels.pack_values(v.cview(), keys, capacity, values.data()); }
   Index score_at(int query, int key) const {
@@ -81,25 +102,35 @@ void restore(const std::vector<float>& from, const Guarded<float>& to) {
   std::copy(from.begin(), from.end(), to.begin());
 }
 
+// Sizes that end within a register, a pair, a step of the sums; more keys than weights are split at
+// once.
+std::vector<int> pair_sizes(const simd::Geometry& cell) {
+  std::vector<int> all = sizes(cell);
+  if (cell.unit > 1) all.push_back(9 * cell.panel + 5);
+  return all;
+}
+
 // f(problem) over lengths × dimensions; layouts, sides and dead cells take turns.
-template <class F>
+template <class T, class F>
 void for_each_problem(F&& f) {
-  for (const Table<BFloat16>& table : paired_tables()) {
+  for (const Table<T>& table : packed_tables<T>()) {
     std::size_t turn = 0;
-    for (const int keys : sizes(table.kernels->geometry)) {
+    for (const int keys : pair_sizes(table.kernels->geometry)) {
       for (const int D : sizes(table.kernels->geometry)) {
         const Layout layout = readable[turn % std::size(readable)];
         const Side side = both_sides[turn % 2];
         CAPTURE(table.name, keys, D, static_cast<int>(layout));
-        PairProblem problem(*table.kernels, keys, D, layout, side);
-        if (turn++ % 3 == 2) problem.live[problem.panels - 1] = 0;
+        PairProblem<T> problem(*table.kernels, keys, D, layout, side);
+        if (turn % 3 == 2) problem.live[problem.panels - 1] = 0;
+        if (turn++ % 4 == 3) problem.live[problem.panels] = 0;
         f(problem);
       }
     }
   }
 }
 
-bool dots_are_right(const PairProblem& problem) {
+template <class T>
+bool dots_are_right(const PairProblem<T>& problem) {
   for (int query = 0; query < problem.queries; ++query) {
     for (int key = 0; key < problem.panels * problem.cell.panel; ++key) {
       const float found = problem.scores[problem.score_at(query, key)];
@@ -122,7 +153,14 @@ bool dots_are_right(const PairProblem& problem) {
   return true;
 }
 
-bool sums_are_right(const PairProblem& problem, const std::vector<float>& weights,
+// As the products take a weight.
+template <class T>
+double taken(const PairProblem<T>& problem, float weight) {
+  return problem.cell.exact() ? double{weight} : static_cast<double>(static_cast<BFloat16>(weight));
+}
+
+template <class T>
+bool sums_are_right(const PairProblem<T>& problem, const std::vector<float>& weights,
                     const std::vector<float>& before) {
   for (int query = 0; query < problem.queries; ++query) {
     for (Index d = 0; d < problem.columns; ++d) {
@@ -132,8 +170,7 @@ bool sums_are_right(const PairProblem& problem, const std::vector<float>& weight
       for (int key = 0; key < problem.keys && d < problem.D; ++key) {
         if (!problem.is_live(query, key)) continue;
         const float weight = weights[static_cast<std::size_t>(problem.score_at(query, key))];
-        const double term = static_cast<double>(static_cast<BFloat16>(weight)) *
-                            static_cast<double>(problem.v.view()(key, d));
+        const double term = taken(problem, weight) * static_cast<double>(problem.v.view()(key, d));
         exact += term;
         magnitude += std::abs(term);
       }
@@ -144,19 +181,83 @@ bool sums_are_right(const PairProblem& problem, const std::vector<float>& weight
   return true;
 }
 
+// acc · sum is the softmax's average of the values, in base 2.
+template <class T>
+bool results_are_right(const PairProblem<T>& problem) {
+  const double rounding = problem.cell.exact() ? roundoff<float> : 0x1p-8;  // of weights
+  for (int query = 0; query < problem.queries; ++query) {
+    std::vector<double> weights;
+    double sum = 0;
+    double largest = 1;  // score
+    for (int key = 0; key < problem.keys; ++key) {
+      double score = 0;
+      for (Index d = 0; d < problem.D; ++d) {
+        score += double{scale} * static_cast<double>(problem.x.view()(query, d)) *
+                 static_cast<double>(problem.k.view()(key, d));
+      }
+      largest = std::max(largest, std::abs(score));
+      weights.push_back(std::exp2(score));
+      sum += weights.back();
+    }
+    for (Index d = 0; d < problem.D; ++d) {
+      double exact = 0;
+      double magnitude = 0;
+      for (int key = 0; key < problem.keys; ++key) {
+        const double value = static_cast<double>(problem.v.view()(key, d));
+        exact += weights[static_cast<std::size_t>(key)] / sum * value;
+        magnitude += weights[static_cast<std::size_t>(key)] / sum * std::abs(value);
+      }
+      const auto at = problem.cell.place(query, d, problem.columns);
+      const double found = double{problem.acc[at]} * double{problem.sum[query]};
+      const double terms = static_cast<double>(problem.D) * largest + problem.keys + 8;
+      const double allowed = (terms * roundoff<float> + rounding) * magnitude;
+      if (!(std::abs(found - exact) <= 2 * allowed)) return false;
+    }
+  }
+  return true;
+}
+
+// A NaN whose every bit counts, or -inf.
+template <class T>
+T not_finite(bool nan) {
+  if constexpr (Element<T>::format == Format::bfloat16) {
+    return Eigen::bfloat16_impl::raw_uint16_to_bfloat16(nan ? 0xffff : 0xff80);
+  } else if constexpr (Element<T>::format == Format::binary16) {
+    return Eigen::half_impl::raw_uint16_to_half(nan ? 0xffff : 0xfc00);
+  } else {
+    return std::bit_cast<float>(nan ? 0xffffffffu : 0xff800000u);
+  }
+}
+
+// The score of one query with one key, of a single element each: q·k·scale.
+struct Score {
+  float value;
+  bool sure;
+};
+
+template <class T>
+Score score_of(const Table<T>& table, T q, T k) {
+  PairProblem<T> problem(*table.kernels, 1, 1, Layout::packed, Side::behind);
+  problem.x.view()(0, 0) = q;
+  problem.k.view()(0, 0) = k;
+  const bool sure = problem.pack_rows_and_keys();
+  problem.kernels.dots(problem.strip());
+  return {problem.scores[problem.score_at(0, 0)], sure};
+}
+
 }  // namespace
 
-TEST_CASE("pairs: scores of packed rows and keys") {
-  for_each_problem([](PairProblem& problem) {
-    problem.kernels.load_rows(problem.x.cview(), problem.queries, 1, problem.q.data());
-    problem.kernels.pack_keys(problem.k.cview(), problem.keys, problem.kt.data());
+TEMPLATE_TEST_CASE("pairs: scores of packed rows and keys", "", BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    problem.pack_rows_and_keys();
     problem.kernels.dots(problem.strip());
     REQUIRE(dots_are_right(problem));
   });
 }
 
-TEST_CASE("pairs: weighted values, the weights rounded to bfloat16") {
-  for_each_problem([](PairProblem& problem) {
+TEMPLATE_TEST_CASE("pairs: weighted values, the weights rounded to bfloat16", "", BFloat16, Half,
+                   float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
     REQUIRE(problem.pack_values());
     problem.fill_weights();
     const auto weights = copy_of(problem.scores);
@@ -166,8 +267,8 @@ TEST_CASE("pairs: weighted values, the weights rounded to bfloat16") {
   });
 }
 
-TEST_CASE("pairs: accumulate_seen has the bits of accumulate") {
-  for_each_problem([](PairProblem& problem) {
+TEMPLATE_TEST_CASE("pairs: accumulate_seen has the bits of accumulate", "", BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
     problem.pack_values();
     problem.fill_weights();
     const auto weights = copy_of(problem.scores);
@@ -182,12 +283,12 @@ TEST_CASE("pairs: accumulate_seen has the bits of accumulate") {
 }
 
 // One value is NaN or infinite, and every second query sees its key.
-TEST_CASE("pairs: what is not finite reaches those who see it, and nobody else") {
-  for_each_problem([](PairProblem& problem) {
+TEMPLATE_TEST_CASE("pairs: what is not finite reaches those who see it, and nobody else", "",
+                   BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
     const int key = problem.keys / 2;
     const Index column = problem.D / 2;
-    const auto bad_bits = static_cast<std::uint16_t>(problem.D % 2 == 0 ? 0x7fc0 : 0xff80);
-    const auto weigh = [&](auto value) {
+    const auto weigh = [&](TestType value) {
       problem.v.view()(key, column) = value;
       const bool finite = problem.pack_values();
       problem.fill_weights();
@@ -198,10 +299,10 @@ TEST_CASE("pairs: what is not finite reaches those who see it, and nobody else")
       }
       return finite;
     };
-    REQUIRE(weigh(static_cast<BFloat16>(0.5F)));
+    REQUIRE(weigh(static_cast<TestType>(0.5F)));
     problem.kernels.accumulate(problem.strip());
     const auto expected = copy_of(problem.acc);
-    REQUIRE_FALSE(weigh(Eigen::bfloat16_impl::raw_uint16_to_bfloat16(bad_bits)));
+    REQUIRE_FALSE(weigh(not_finite<TestType>(problem.D % 2 == 0)));
     problem.kernels.accumulate_seen(problem.strip(), problem.seen.data());
     for (int query = 0; query < problem.queries; ++query) {
       for (Index d = 0; d < problem.columns; ++d) {
@@ -220,6 +321,66 @@ TEST_CASE("pairs: what is not finite reaches those who see it, and nobody else")
         }
       }
     }
+  });
+}
+
+// Parts of what is infinite are 0, and 0·inf is NaN: then packing says so.
+TEMPLATE_TEST_CASE("pairs: a score is not finite where a query or a key is not", "", BFloat16, Half,
+                   float) {
+  for (const Table<TestType>& table : packed_tables<TestType>()) {
+    CAPTURE(table.name);
+    const auto one = static_cast<TestType>(1);
+    for (const bool nan : {true, false}) {
+      const auto bad = not_finite<TestType>(nan);
+      const Score of_query = score_of(table, bad, one);
+      const Score of_key = score_of(table, one, bad);
+      REQUIRE(!is_finite(of_query.value));
+      REQUIRE(!is_finite(of_key.value));
+      REQUIRE(of_query.sure == !table.kernels->geometry.exact());
+      REQUIRE(of_key.sure == !table.kernels->geometry.exact());
+      if (of_key.sure) REQUIRE(is_nan(of_key.value) == nan);
+    }
+    REQUIRE(score_of(table, one, one).sure);
+  }
+}
+
+// The largest floats would be infinite if their first part were rounded up; the last part of small
+// ones is below what is normal.
+TEST_CASE("parts: floats of every size keep their bits") {
+  for (const Table<float>& table : packed_tables<float>()) {
+    for (const float q : {3.4028235e38F, 3.3961775e38F, 1e30F, 1.0F + 0x1p-23F, 0x1.fffffep-101F}) {
+      for (const float factor : {1.0F, 0x1.555556p-1F, 0x1.234568p-3F}) {
+        const float k = factor / q;
+        if (!(k > 0x1p-102F)) continue;  // parts below 2⁻¹²⁶ count as 0
+        CAPTURE(table.name, q, k);
+        const double exact = double{scale} * double{q} * double{k};
+        REQUIRE(std::abs(double{score_of(table, q, k).value} - exact) <=
+                2 * roundoff<float> * exact);
+        REQUIRE(std::abs(double{score_of(table, -k, q).value} + exact) <=
+                2 * roundoff<float> * exact);
+      }
+    }
+  }
+}
+
+// From rows to results, as flash calls the kernels.
+TEMPLATE_TEST_CASE("pairs: a whole strip", "", BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    std::fill(problem.live.begin(), problem.live.end(), std::uint8_t{1});
+    std::fill(problem.acc.begin(), problem.acc.end(), 0.0F);
+    std::fill(problem.max.begin(), problem.max.end(), -std::numeric_limits<float>::max());
+    problem.pack_rows_and_keys();
+    problem.pack_values();
+    problem.kernels.dots(problem.strip());
+    for (int query = 0; query < problem.queries; ++query) {
+      for (int key = problem.keys; key < problem.panels * problem.cell.panel; ++key) {
+        problem.scores[problem.score_at(query, key)] = mask_if(true, 0.0F);
+      }
+    }
+    problem.kernels.softmax(problem.strip());
+    problem.kernels.accumulate(problem.strip());
+    problem.kernels.close_rows(problem.max.data(), problem.sum.data(), problem.queries);
+    REQUIRE(results_are_right(problem));
   });
 }
 

@@ -23,13 +23,19 @@ using Tables = std::vector<Table<T>>;
 template <class T>
 Tables<T> tables();
 
-// Those that multiply pairs; they have no layers.
-Tables<BFloat16> paired_tables();
+// Those that multiply pairs, for BFloat16, Half and float; they have no layers.
+template <class T>
+Tables<T> packed_tables();
 
 // Parts of tables(), each in a unit of its own.
 template <class T>
 Tables<T> shape_tables();
 template <class T>
 Tables<T> simde_tables();
+
+// Parts of packed_tables().
+Tables<BFloat16> paired_tables();
+template <class T>
+Tables<T> tiled_tables();
 
 }  // namespace heed::test

@@ -14,10 +14,10 @@ inline namespace HEED_ABI {
 
 // As flash attention's plan, but with so few queries a task that their candidates stay in the
 // second cache.
-inline FlashPlan top_k_plan(const Shape& shape, const simd::Geometry& cell, int bytes, int keep,
-                            int threads, const Executor* executor) {
+inline FlashPlan top_k_plan(const Shape& shape, const simd::Geometry& cell, int keep, int threads,
+                            const Executor* executor) {
   constexpr Index most_candidates = 1 << 15;
-  FlashPlan plan = flash_plan(shape, cell, bytes, false, threads, executor);
+  FlashPlan plan = flash_plan(shape, cell, cell, false, threads, executor);
   const Index most = std::max<Index>(8 * cell.rows, most_candidates / (2 * Index{keep} + 64));
   if (Index{plan.heads} * plan.queries > most) {
     plan.heads = 1;
@@ -37,8 +37,7 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
   Problem<T> scores = problem;
   scores.shape.Dv = 0;
   const simd::Geometry cell = simd::kernels<T>(isa()).geometry;
-  const FlashPlan plan =
-      top_k_plan(scores.shape, cell, sizeof(R), keep, options.threads, options.executor);
+  const FlashPlan plan = top_k_plan(scores.shape, cell, keep, options.threads, options.executor);
   Carver counter(nullptr);
   FlashScratch<R>(counter, scores.shape, plan);
   TopKScratch<R>(counter, cell, plan.rows(), keep, problem.shape.Dv);

@@ -50,19 +50,22 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
             {},
             0};
   if (plan.backend == Backend::reference) return plan;
-  const simd::Geometry cell = simd::packed_kernels<T>(isa()).geometry;
+  const simd::Geometry cell = packing_cell<T>(shape, isa());
   plan.cut =
       plan.backend == Backend::flash
-          ? flash_plan(shape, cell, sizeof(Accum<T>), contiguous, options.threads, options.executor)
+          ? flash_plan(shape, cell, simd::kernels<T>(isa()).geometry, contiguous, options.threads,
+                       options.executor)
           : chunked::plan(shape, cell, chunked::Options{}.chunk, options.threads, options.executor);
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
 
 inline CallReport describe(const Plan& plan, const Options& options) {
+  const bool without_tiles = isa() == Isa::amx && plan.cut.cell.unit == 1;
   CallReport report;
   report.backend = name_of(plan.backend);
-  report.isa = plan.backend == Backend::reference ? "plain C++" : name_of(isa());
+  report.isa = plan.backend == Backend::reference ? "plain C++"
+                                                  : name_of(without_tiles ? Isa::avx512 : isa());
   report.why = plan.why;
   report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
                                                        : parallel_name(options.executor);

@@ -68,8 +68,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   using Traits = TraitsOf<Q>;
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options.common());
   if (options.chunk < 1) throw Error(std::string(call) + ": the chunk is below 1");
-  const FlashPlan cut = plan(shape, simd::packed_kernels<T>(isa()).geometry, options.chunk,
-                             options.threads, options.executor);
+  const FlashPlan cut =
+      plan(shape, packing_cell<T>(shape, isa()), options.chunk, options.threads, options.executor);
   const auto scratch = static_cast<std::size_t>(flash_workspace_bytes<R>(shape, cut));
 
   Shape none = shape;

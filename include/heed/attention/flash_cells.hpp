@@ -34,6 +34,42 @@ void for_each_live_piece(const FlashTask<T, M, S>& task, const simd::Strip<Accum
   }
 }
 
+// What queries are multiplied by before the products; where bfloat16 are multiplied as they are,
+// the sums after them instead, since q would have to be rounded again.
+template <class T, class M, class S>
+Accum<T> early_scale(const FlashTask<T, M, S>& task) {
+  using R = Accum<T>;
+  return folds_scale<S> ? static_cast<R>(task.problem.scale) * softmax::log2_e<R> : R(1);
+}
+
+// Scores that are NaN, summed anew one by one: where some q or k is infinite, tiles may have made
+// NaN of ±inf.
+//   k  of the block
+template <class T, class M, class S>
+void mend_scores(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
+                 int first_group, int k_begin, const View<const T, 2>& k) {
+  using R = Accum<T>;
+  const R scale = early_scale(task);
+  const int panel = task.plan.cell.panel;
+  const auto sum = [&](const View<const T, 2>& q, int i, int j) {
+    R s = 0;
+    for (Index d = 0; d < k.extent[1]; ++d) {
+      s += scale * static_cast<R>(q(i, d)) * static_cast<R>(k(j - k_begin, d));
+    }
+    return s;
+  };
+  for_each_live_piece(task, strip, first_group, k_begin, [&](Index head) {
+    return [&, q = task.problem.q.matrix(task.rows.b, head)](R* s, const mask::Tile& tile,
+                                                             mask::Coverage) {
+      for (int i = tile.q_begin; i < tile.q_end; ++i, s += panel) {
+        for (int j = tile.k_begin; j < tile.k_end; ++j) {
+          if (is_nan(s[j - tile.k_begin])) s[j - tile.k_begin] = sum(q, i, j);
+        }
+      }
+    };
+  });
+}
+
 // The scores of one head's part of a cell: scaled, modified, masked.
 template <class T, class M, class S>
 auto rewriter_of(const FlashTask<T, M, S>& task, Index head) {

@@ -17,29 +17,24 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// What queries are multiplied by before the products; where pairs are multiplied, the sums after
-// them instead, since q would have to be rounded again.
+// Returns whether dots may be trusted with them, finite or not.
 template <class T, class M, class S>
-Accum<T> early_scale(const FlashTask<T, M, S>& task) {
-  using R = Accum<T>;
-  return folds_scale<S> ? static_cast<R>(task.problem.scale) * softmax::log2_e<R> : R(1);
-}
-
-template <class T, class M, class S>
-void load_queries(const FlashTask<T, M, S>& task) {
+bool load_queries(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const FlashScratch<R>& scratch = task.scratch;
-  const R scale = task.plan.cell.depth == 1 ? early_scale(task) : R(1);
+  const R scale = task.plan.cell.exact() ? early_scale(task) : R(1);
   const Index numbers = task.plan.cell.numbers(problem.shape.D);
+  bool sure = true;
   for_each_stretch(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
-    task.kernels().load_rows(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
-                             end - begin, scale, scratch.q + row * numbers);
+    sure &= task.kernels().load_rows(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
+                                     end - begin, scale, scratch.q + row * numbers);
   });
   std::fill(scratch.q + task.rows.count() * numbers, scratch.q + task.plan.rows() * numbers, R(0));
   std::fill_n(scratch.acc, task.plan.rows() * task.plan.cell.columns(problem.shape.Dv), R(0));
   std::fill_n(scratch.max, task.plan.rows(), softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, task.plan.rows(), R(0));
+  return sure;
 }
 
 // A block of keys, packed in scratch or where it lies.
@@ -47,6 +42,7 @@ template <class T>
 struct FlashBlock {
   int begin, keys;
   View<const T, 2> k, v;
+  bool sure;    // whether dots may be trusted, whatever is not finite
   bool finite;  // whether all its values are, or none is behind a mask
 };
 
@@ -69,6 +65,7 @@ simd::Strip<R> make_strip(const FlashScratch<R>& scratch, const FlashPlan& plan,
   strip.acc = scratch.acc + row * strip.columns;
   strip.max = scratch.max + row;
   strip.sum = scratch.sum + row;
+  strip.weights = scratch.weights;
   return strip;
 }
 
@@ -100,7 +97,7 @@ void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block, c
   const int group = row / cell.rows;
   const int queries = std::min(task.plan.strip * cell.rows, task.rows.count() - row);
   auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
-  if (cell.depth > 1) strip.scale = early_scale(task);
+  if (!cell.exact()) strip.scale = early_scale(task);
   const mask::Coverage seen = map.copy(group, strip.groups, panel, strip.panels, scratch.live);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
   const simd::Kernels<T>& kernels = task.kernels();
@@ -110,6 +107,7 @@ void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block, c
     kernels.dots_direct(strip, block.k);
   } else {
     kernels.dots(strip);
+    if (!block.sure) mend_scores(task, strip, group, block.begin, block.k);
   }
   if (!folds_scale<S> || block.keys % cell.panel != 0 || seen != mask::Coverage::Full) {
     rewrite_strip(task, strip, group, block.begin);
@@ -150,14 +148,14 @@ void write_rows(const FlashTask<T, M, S>& task) {
 // All rows of a task against the keys [begin, begin + keys).
 template <class T, class M, class S>
 void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const CellMap& map,
-                  int panel) {
+                  int panel, bool sure) {
   const Problem<T>& problem = task.problem;
   const simd::Kernels<T>& kernels = task.kernels();
   const auto k = problem.k.matrix(task.rows.b, task.kv_head());
   const auto v = problem.v.matrix(task.rows.b, task.kv_head());
-  FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), true};
+  FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), sure, true};
   if (!task.plan.direct) {
-    kernels.pack_keys(block.k, keys, task.scratch.kt);
+    block.sure &= kernels.pack_keys(block.k, keys, task.scratch.kt);
     block.finite = kernels.pack_values(block.v, keys, task.plan.block, task.scratch.v);
   }
   for (int row = 0; row < task.rows.count(); row += task.plan.strip * task.plan.cell.rows) {
@@ -168,9 +166,9 @@ void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const Cel
 // The rows of a task against the keys [first, last).
 template <class T, class M, class S>
 void attend_span(const FlashTask<T, M, S>& task, Index first, Index last) {
-  load_queries(task);
+  const bool sure = load_queries(task);
   for_each_live_block(task, first, last, [&](int begin, int keys, const CellMap& map, int panel) {
-    attend_block(task, begin, keys, map, panel);
+    attend_block(task, begin, keys, map, panel, sure);
   });
 }
 

@@ -36,6 +36,7 @@ struct FlashScratch {
   R* kt;
   R* v;
   R* scores;
+  R* weights;  // of two groups as the products of tiles take them
   R* acc;
   R* max;
   R* sum;
@@ -49,6 +50,7 @@ struct FlashScratch {
         v(carver.array<R>(
             checked_product(plan.cell.columns(shape.Dv), plan.cell.numbers(plan.block)))),
         scores(carver.array<R>(checked_product(Index{plan.strip} * plan.cell.rows, plan.block))),
+        weights(carver.array<R>(plan.cell.unit > 1 ? simd::weights_at_once : 0)),
         acc(carver.array<R>(checked_product(plan.rows(), plan.cell.columns(shape.Dv)))),
         max(carver.array<R>(plan.rows())),
         sum(carver.array<R>(plan.rows())),
@@ -91,11 +93,10 @@ inline namespace HEED_ABI {
 
 // Keys whose packed form, and that of their values, stay in the second cache while a task sweeps
 // them. It depends on the width alone, as the bits of the result do on it.
-//   bytes  of a packed number
-inline Index flash_block(const Shape& shape, const simd::Geometry& cell, int bytes) {
-  constexpr Index packed_bytes = 64 * 1024;
+inline Index flash_block(const Shape& shape, const simd::Geometry& cell) {
+  const Index numbers = cell.unit > 1 ? 65536 : 16384;  // machines with tiles have 2 MiB
   const Index widest = std::max<Index>({shape.D, shape.Dv, 1});
-  const Index keys = std::clamp<Index>(packed_bytes * cell.depth / (widest * bytes), 64, 512);
+  const Index keys = std::clamp<Index>(numbers * cell.depth / (widest * cell.parts), 64, 512);
   return std::min(cell.panels(keys), cell.panels(shape.Lk)) * cell.panel;
 }
 
@@ -114,10 +115,9 @@ inline int flash_queries(const Shape& shape, const simd::Geometry& cell, int thr
 
 // Few queries, as in decoding: one task has all that share a key head, and keys are cut into spans
 // whatever else there is to do, so that many threads help with one long cache.
-inline FlashPlan decode_plan(const Shape& shape, simd::Geometry cell, int bytes) {
+inline FlashPlan decode_plan(const Shape& shape, const simd::Geometry& cell) {
   constexpr Index span = 2048;
-  cell.depth = 1;  // nothing is packed
-  FlashPlan plan{cell, flash_block(shape, cell, bytes)};
+  FlashPlan plan{cell, flash_block(shape, cell)};
   plan.queries = static_cast<int>(shape.Lq);
   plan.heads = static_cast<int>(shape.group());
   plan.spans = std::max<Index>(1, (shape.Lk + span - 1) / span);
@@ -127,21 +127,24 @@ inline FlashPlan decode_plan(const Shape& shape, simd::Geometry cell, int bytes)
   return plan;
 }
 
-// `contiguous`: whether keys and values are so in their last dimension.
-inline FlashPlan flash_plan(const Shape& shape, const simd::Geometry& cell, int bytes,
-                            bool contiguous, int threads, const Executor* executor) {
+//   cell, direct  of the kernels that pack keys and of those that read them where they lie
+//   contiguous    whether keys and values are so in their last dimension
+inline FlashPlan flash_plan(const Shape& shape, const simd::Geometry& cell,
+                            const simd::Geometry& direct, bool contiguous, int threads,
+                            const Executor* executor) {
   // Below `long_enough` keys there is little to read. So a short text alone in its batch, which has
   // few queries too, takes the path, and gets the bits, that it has padded to a longer one.
-  constexpr Index few = 8;
+  constexpr Index few = 16;
   constexpr Index long_enough = 64;
   const int available = worker_count(Index{1} << 30, threads, executor);
   if (contiguous && shape.Lk >= long_enough && shape.Lq > 0 && shape.group() > 0 &&
       shape.Lq <= few / shape.group()) {
-    FlashPlan plan = decode_plan(shape, cell, bytes);
+    FlashPlan plan = decode_plan(shape, direct);
     plan.workers = worker_count(plan.tasks, threads, executor);
     return plan;
   }
-  FlashPlan plan{cell, flash_block(shape, cell, bytes)};
+  FlashPlan plan{cell, flash_block(shape, cell)};
+  if (cell.rows > 8) plan.strip = 4;
   plan.span = shape.Lk;
   plan.queries = flash_queries(shape, cell, available);
   plan.tiles = (shape.Lq + plan.queries - 1) / plan.queries;

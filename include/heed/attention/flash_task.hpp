@@ -21,12 +21,23 @@ struct FlashTask {
   FlashScratch<R> scratch;
 
   const simd::Kernels<T>& kernels() const {
-    return plan.cell.depth == 1 ? simd::kernels<T>(isa) : simd::packed_kernels<T>(isa);
+    return plan.direct || plan.cell.depth == 1 ? simd::kernels<T>(isa)
+                                               : simd::packed_kernels<T>(isa);
   }
   Index kv_head() const { return rows.first_head / problem.shape.group(); }
 };
 
 inline namespace HEED_ABI {
+
+// The cells of a call that packs its keys. What sums in float is cut into parts for the products of
+// tiles; heads below 48 would mostly be filled up. The number of tokens does not count: a text
+// alone has the bits that it has padded in a batch.
+template <class T>
+simd::Geometry packing_cell(const Shape& shape, Isa isa) {
+  const simd::Geometry& packed = simd::packed_kernels<T>(isa).geometry;
+  const bool pays = packed.parts == 1 || std::max(shape.D, shape.Dv) >= 48;
+  return pays ? packed : simd::kernels<T>(isa).geometry;
+}
 
 // Rows of a tensor: as many queries of a head as the matrix has rows.
 template <class T>

@@ -20,8 +20,15 @@ namespace heed::simd {
 inline namespace HEED_ABI {
 namespace avx512_bf16 {
 
+template <class R>
+inline constexpr int rows = 8;
+template <class R>
+inline constexpr int vectors = 2;
+
 #include "heed/simd/avx512_operations.inl"
 #include "heed/simd/kernels.inl"
+
+using Words = typename Register<std::uint32_t, width<float>>::type;
 
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);

@@ -1,18 +1,9 @@
-// What kernels.inl asks of its includer, in AVX-512 (F, BW, DQ, VL).
+// What kernels.inl asks of its includer, in AVX-512 (F, BW, DQ, VL), but for the shape of a cell.
 
 template <class R>
 inline constexpr int width = 64 / sizeof(R);
 template <class R>
 using Vec = typename Register<R, width<R>>::type;
-
-// 16 sums, 2 registers of keys and 1 of queries out of 32. Cells of 6 × 4 are 1 % faster where all
-// of them are whole, but 7 % slower under a causal mask at L 512 and 20 to 50 % on windows and
-// texts of 16 tokens, whose last cells are mostly empty; 12 × 2, 8 × 3 and 6 × 2 lie between (Zen
-// 4).
-template <class R>
-inline constexpr int rows = 8;
-template <class R>
-inline constexpr int vectors = 2;
 
 HEED_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_fmadd_ps(a, b, c);

@@ -46,11 +46,16 @@ HEED_INLINE void dots_block(const View<const T, 2>& k, int first, const Accum<T>
       for (int c = 0; c < Keys; ++c) acc[r][c] = fma(query, key[c], acc[r][c]);
     }
   }
+  constexpr int count = Rows * Keys;
+  Array<Vec<R>, count> lanes;
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
+  for (int n = 0; n < count; ++n) lanes[n] = acc[n / Keys][n % Keys];
+  add_lanes<R, count>(lanes);
+  Array<R, (count > width<R> ? count : width<R>)> sums;
 #pragma GCC unroll 16
-    for (int c = 0; c < Keys; ++c) s[r * panel<R> + c] = total<R>(acc[r][c])[0];
-  }
+  for (int n = 0; n * width<R> < count; ++n) store(sums + n * width<R>, lanes[n]);
+#pragma GCC unroll 16
+  for (int n = 0; n < count; ++n) s[n / Keys * panel<R> + n % Keys] = sums[sum_of<R, count>(n)];
 }
 
 // What dots_block leaves out of every row's scores: the last D mod width numbers.
@@ -68,19 +73,29 @@ void add_tails(const View<const T, 2>& k, DirectCell cell, const Accum<T>* q, Ac
   }
 }
 
+// Where a register of weighted values lies, and how far off that of the next row.
+template <class R>
+struct AccPlace {
+  R* at;
+  Index stride;
+};
+
 // acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on; only a
 // single one may be cut off by the last column.
-template <int Rows, int N, class T>
-HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end, Index column,
-                                  const Accum<T>* p, Index stride, Accum<T>* acc) {
+//   place(d)  of column d and the first of the queries
+template <int Rows, int N, class T, class Place>
+HEED_INLINE void accumulate_block(const View<const T, 2>& v, DirectCell cell, Index column,
+                                  const Accum<T>* p, const Place& place) {
   using R = Accum<T>;
+  Array<AccPlace<R>, N> acc;
   Array<Array<Vec<R>, N>, Rows> sum;
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
+  for (int n = 0; n < N; ++n) {
+    acc[n] = place(column + n * width<R>);
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) sum[r][n] = load(acc + r * stride + n * width<R>);
+    for (int r = 0; r < Rows; ++r) sum[r][n] = load(acc[n].at + r * acc[n].stride);
   }
-  for (int c = begin; c < end; ++c) {
+  for (int c = cell.begin; c < cell.end; ++c) {
     const T* from = v.data + c * v.stride[0] + column;
     Array<Vec<R>, N> value;
 #pragma GCC unroll 16
@@ -91,15 +106,15 @@ HEED_INLINE void accumulate_block(const View<const T, 2>& v, int begin, int end,
     }
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      const Vec<R> weight = all(p[r * panel<R> + c - begin]);
+      const Vec<R> weight = all(p[r * panel<R> + c - cell.begin]);
 #pragma GCC unroll 16
       for (int n = 0; n < N; ++n) sum[r][n] = fma(weight, value[n], sum[r][n]);
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
+  for (int n = 0; n < N; ++n) {
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) store(acc + r * stride + n * width<R>, sum[r][n]);
+    for (int r = 0; r < Rows; ++r) store(acc[n].at + r * acc[n].stride, sum[r][n]);
   }
 }
 
@@ -145,21 +160,21 @@ struct AccumulateDirect {
   Index columns;
   R* acc;
 
+  // Eight sums wait for each other least.
   template <int Rows>
   HEED_INLINE void run(int row) const {
+    constexpr int abreast_registers = 8 / Rows;
     const R* p = weights + row * panel<R>;
-    for (Index d = 0; d < columns; d += panel<R>) {
-      const Index stride = columns - d < panel<R> ? columns - d : panel<R>;
-      const Index real = v.extent[1] - d < stride ? v.extent[1] - d : stride;
-      R* at = acc + d * rows<R> + row * stride;
-      Index n = 0;
-      for (; n + 2 * width<R> <= real; n += 2 * width<R>) {
-        accumulate_block<Rows, 2>(v, cell.begin, cell.end, d + n, p, stride, at + n);
-      }
-      for (; n < real; n += width<R>) {
-        accumulate_block<Rows, 1>(v, cell.begin, cell.end, d + n, p, stride, at + n);
-      }
+    const auto place = [&](Index d) -> AccPlace<R> {
+      const Index first = d / panel<R> * panel<R>;
+      const Index stride = columns - first < panel<R> ? columns - first : panel<R>;
+      return {acc + first * rows<R> + row * stride + d - first, stride};
+    };
+    Index d = 0;
+    for (; d + abreast_registers * width<R> <= v.extent[1]; d += abreast_registers * width<R>) {
+      accumulate_block<Rows, abreast_registers>(v, cell, d, p, place);
     }
+    for (; d < v.extent[1]; d += width<R>) accumulate_block<Rows, 1>(v, cell, d, p, place);
   }
 };
 

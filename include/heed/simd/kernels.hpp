@@ -5,6 +5,7 @@
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675
 #endif
+#include "heed/simd/amx.hpp"
 #include "heed/simd/avx2.hpp"
 #include "heed/simd/avx512.hpp"
 #include "heed/simd/avx512_bf16.hpp"
@@ -26,18 +27,27 @@ const Kernels<T>& kernels(Isa isa) {
   return portable::table<T>;
 }
 
-// Whether there are kernels that multiply pairs of T at once.
+// The instruction set of packed_kernels: tiles multiply what sums in float, if they are granted.
 template <class T>
-constexpr bool multiplies_pairs(Isa isa) {
-  return Element<T>::format == Format::bfloat16 && isa == Isa::avx512_bf16;
+Isa packed_isa(Isa isa) {
+  if (isa != Isa::amx || (sizeof(Accum<T>) == sizeof(float) && tiles_are_granted())) return isa;
+  return Isa::avx512;
 }
 
 // Those for rows that are packed: keys and values that are read where they lie take kernels().
 template <class T>
 const Kernels<T>& packed_kernels(Isa isa) {
+#if HEED_X86_TILES
+  if constexpr (sizeof(Accum<T>) == sizeof(float)) {
+    if (packed_isa<T>(isa) == Isa::amx) {
+      if constexpr (Element<T>::format == Format::bfloat16) return amx::pair_tiles<T>;
+      return amx::part_tiles<T>;
+    }
+  }
+#endif
 #if HEED_X86_PAIRS
   if constexpr (Element<T>::format == Format::bfloat16) {
-    if (multiplies_pairs<T>(isa)) return avx512_bf16::paired_table<T>;
+    if (isa == Isa::avx512_bf16) return avx512_bf16::paired_table<T>;
   }
 #endif
   return kernels<T>(isa);

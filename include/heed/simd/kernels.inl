@@ -33,41 +33,15 @@ HEED_INLINE Vec<R> all(R x) {
   return x - Vec<R>{};
 }
 
-// v with lanes whose numbers differ in the bit Step exchanged.
-template <class R, int Step, std::size_t... J>
-HEED_INLINE Vec<R> exchanged(Vec<R> v, std::index_sequence<J...>) {
-#if defined(__clang__)
-  return __builtin_shufflevector(v, v, (static_cast<int>(J) ^ Step)...);
-#else  // nvcc, on its way to g++, loses the dots behind a pack that a built-in is given
-  const decltype(v < v) order = {(static_cast<int>(J) ^ Step)...};
-  return __builtin_shuffle(v, order);
-#endif
-}
-
-// The largest lane, in every lane; NaN where one is met late enough.
-template <class R, int Step = width<R> / 2>
-HEED_INLINE Vec<R> highest(Vec<R> v) {
-  v = maximum(v, exchanged<R, Step>(v, std::make_index_sequence<width<R>>{}));
-  if constexpr (Step > 1) v = highest<R, Step / 2>(v);
-  return v;
-}
-
-// The sum of the lanes, in every lane.
-template <class R, int Step = width<R> / 2>
-HEED_INLINE Vec<R> total(Vec<R> v) {
-  v += exchanged<R, Step>(v, std::make_index_sequence<width<R>>{});
-  if constexpr (Step > 1) v = total<R, Step / 2>(v);
-  return v;
-}
-
 #include "heed/simd/conversion.inl"
-#include "heed/simd/direct.inl"
+#include "heed/simd/lanes.inl"
 #include "heed/simd/packing.inl"
 #include "heed/simd/products.inl"
 #include "heed/simd/softmax.inl"
 
 // These use those above.
 #include "heed/simd/curves.inl"
+#include "heed/simd/direct.inl"
 #include "heed/simd/layers.inl"
 
 // Lets a caller's functor rewrite a cell: compiled here, so that it is vectorised for this

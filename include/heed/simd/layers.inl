@@ -11,7 +11,8 @@ template <class T>
 void pack_weight(const View<const T, 2>& w, Accum<T>* to) {
   using R = Accum<T>;
   if (w.stride[0] != 1 || w.extent[0] != panel<R>) {
-    return pack_keys(w, static_cast<int>(w.extent[0]), to);
+    pack_keys(w, static_cast<int>(w.extent[0]), to);
+    return;
   }
   const T* from = w.data;
   for (Index d = 0; d < w.extent[1]; ++d, from += w.stride[1], to += panel<R>) {

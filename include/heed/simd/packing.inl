@@ -2,7 +2,7 @@
 
 // to[r][d] = scale·x(r, d), `count` rows.
 template <class T>
-void load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* to) {
+bool load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* to) {
   using R = Accum<T>;
   for (int r = 0; r < count; ++r, to += x.extent[1]) {
     const T* from = x.data + r * x.stride[0];
@@ -12,25 +12,7 @@ void load_rows(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* t
     }
     for (; d < x.extent[1]; ++d) to[d] = scale * static_cast<R>(from[d * x.stride[1]]);
   }
-}
-
-template <class R, int Step, std::size_t... J>
-HEED_INLINE void exchange(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
-  constexpr int lanes = width<R>;
-#if defined(__clang__)
-  const Vec<R> low = __builtin_shufflevector(
-      a, b, ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...);
-  b = __builtin_shufflevector(
-      a, b, ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...);
-#else  // as in exchanged
-  const decltype(a < b) first = {
-      ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...};
-  const decltype(a < b) second = {
-      ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...};
-  const Vec<R> low = __builtin_shuffle(a, b, first);
-  b = __builtin_shuffle(a, b, second);
-#endif
-  a = low;
+  return true;
 }
 
 // Turns a square of registers: blocks of Step × Step change places, then smaller ones.
@@ -70,7 +52,7 @@ HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>
 
 // Packs keys for dots: to[p][d][c] = x(p · panel + c, d), 0 beyond the last key.
 template <class T>
-void pack_keys(const View<const T, 2>& x, int keys, Accum<T>* to) {
+bool pack_keys(const View<const T, 2>& x, int keys, Accum<T>* to) {
   using R = Accum<T>;
   constexpr int lanes = width<R>;
   const int packed = (keys + panel<R> - 1) / panel<R> * panel<R>;
@@ -84,6 +66,7 @@ void pack_keys(const View<const T, 2>& x, int keys, Accum<T>* to) {
       for (Index d = 0; d < x.extent[1]; ++d) store(at + d * panel<R>, Vec<R>{});
     }
   }
+  return true;
 }
 
 // Packs values for accumulate: to[p][c][d] = x(c, p · panel + d), 0 beyond the last column.

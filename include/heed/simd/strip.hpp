@@ -1,7 +1,7 @@
 // A strip: the queries that sweep a packed block of keys together, and where everything of it lies.
 //
 // Numbers of q, kt and v are elements, or pairs of them where the geometry has a depth of 2 (D and
-// keys are then those of elements, half as many numbers, rounded up).
+// keys are then those of elements, half as many numbers, rounded up), or pairs of their parts.
 //
 // Queries stand in groups, keys and value columns in panels, as wide as the registers of the
 // instruction set allow: a cell (one group × one panel) of scores is computed without leaving them.
@@ -15,17 +15,28 @@ namespace heed::simd {
 
 inline constexpr int most_rows = 16;  // that a group may have, whatever the instruction set
 
+// Numbers that weights are before tiles of them are multiplied: 24 KiB, which with as much of
+// values fill a first cache.
+inline constexpr Index weights_at_once = 6144;
+
 // The sizes a set of kernels works in.
 struct Geometry {
   int rows;       // queries of a group
   int panel;      // keys, or columns of values, of a panel
   int lanes;      // numbers in a register; the last panel of columns is cut to a multiple of it
   int depth = 1;  // elements that a packed number holds: 2 where pairs are multiplied at once
+  int unit = 1;   // packed numbers come in multiples of it
+  int parts = 1;  // numbers that an element is the sum of
 
   constexpr Index groups(Index queries) const { return (queries + rows - 1) / rows; }
   constexpr Index panels(Index keys) const { return (keys + panel - 1) / panel; }
   constexpr Index columns(Index Dv) const { return (Dv + lanes - 1) / lanes * lanes; }
-  constexpr Index numbers(Index elements) const { return (elements + depth - 1) / depth; }
+  constexpr Index padded(Index elements) const {
+    return (elements + unit * depth - 1) / (unit * depth) * (unit * depth);
+  }
+  constexpr Index numbers(Index elements) const { return padded(elements) / depth * parts; }
+  // Whether packed numbers lose nothing of a sum's type; else they are bfloat16 as they came.
+  constexpr bool exact() const { return depth == 1 || parts > 1; }
 
   // Where number d of a row lies among weighted values, [groups, columns / panel, rows, panel].
   constexpr Index place(Index row, Index d, Index all_columns) const {
@@ -54,7 +65,8 @@ struct Strip {
   R* max = nullptr;                    // [groups · rows], of the scores so far
   R* sum = nullptr;                    // [groups · rows], of exp2(score − max)
 
-  R scale = 1;  // of the scores, where queries are packed without it
+  R scale = 1;           // of the scores, where queries are packed without it
+  R* weights = nullptr;  // [weights_at_once], room where tiles are multiplied
 };
 
 }  // namespace heed::simd

@@ -10,14 +10,16 @@
 namespace heed::simd {
 
 // Kernels for tensors of T, summed in R. What each does is said where it is defined:
-// packing.inl, products.inl, direct.inl, softmax.inl.
+// packing.inl, products.inl, direct.inl, softmax.inl. Those of direct.inl, and all_finite, are null
+// where numbers are pairs: what is read where it lies is not (kernels() in kernels.hpp).
 template <class T>
 struct Kernels {
   using R = Accum<T>;
 
   Geometry geometry;
-  void (*load_rows)(const View<const T, 2>& x, int count, R scale, R* to);
-  void (*pack_keys)(const View<const T, 2>& x, int keys, R* to);
+  // These return false where dots might make NaN of what is infinite (tiles.inl).
+  bool (*load_rows)(const View<const T, 2>& x, int count, R scale, R* to);
+  bool (*pack_keys)(const View<const T, 2>& x, int keys, R* to);
   bool (*pack_values)(const View<const T, 2>& x, int keys, Index capacity, R* to);
   bool (*all_finite)(const View<const T, 2>& x, int count);
   void (*dots)(const Strip<R>& strip);
