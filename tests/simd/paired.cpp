@@ -22,20 +22,13 @@ inline constexpr int vectors = 2;
 #include "heed/simd/gnu_operations.inl"
 #include "heed/simd/kernels.inl"
 
-using Words = typename Register<std::uint32_t, width<float>>::type;
-
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   const auto first = [](Vec<float> v) { return (Vec<float>)((Words)v << 16); };
   const auto second = [](Vec<float> v) { return (Vec<float>)((Words)v & 0xffff0000u); };
   return fma(second(a), second(b), fma(first(a), first(b), c));
 }
 
-HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
-  Array<BFloat16, 2 * width<float>> both;
-  narrow<float>(low, both);
-  narrow<float>(high, both + width<float>);
-  return *reinterpret_cast<const typename Register<float, width<float>>::unaligned*>(both);
-}
+#include "simd/gnu_pairs.inl"
 
 #include "heed/simd/pairs.inl"
 

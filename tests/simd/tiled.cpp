@@ -22,20 +22,13 @@ inline constexpr int vectors = 2;
 #include "heed/simd/gnu_operations.inl"
 #include "heed/simd/kernels.inl"
 
-using Words = typename Register<std::uint32_t, width<float>>::type;
-
 bool any_at_least(Words words, std::uint32_t x) {
   bool any = false;
   for (int n = 0; n < width<float>; ++n) any |= words[n] >= x;
   return any;
 }
 
-Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
-  Array<BFloat16, 2 * width<float>> both;
-  narrow<float>(low, both);
-  narrow<float>(high, both + width<float>);
-  return *reinterpret_cast<const typename Register<float, width<float>>::unaligned*>(both);
-}
+#include "simd/gnu_pairs.inl"
 
 // The eight tiles, lost whenever nobody uses them.
 float memory[8][16][16];
@@ -88,20 +81,11 @@ void tile_multiply() {
 
 #include "heed/simd/tiles.inl"
 
-template <class T>
-const Kernels<T>& table_of_tiles() {
-  if constexpr (Element<T>::format == Format::bfloat16) {
-    return pair_tiles<T>;
-  } else {
-    return part_tiles<T>;
-  }
-}
-
 }  // namespace wide_tiles
 
 template <class T>
 Tables<T> tiled_tables() {
-  Tables<T> all{{"tiles in memory", &wide_tiles::table_of_tiles<T>(), nullptr}};
+  Tables<T> all{{"tiles in memory", &wide_tiles::tiled_table<T>, nullptr}};
   if (machine_isa() == Isa::amx && tiles_are_granted()) {
     all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr});
   }

@@ -1,4 +1,4 @@
-// Kernels for bfloat16 in AVX-512 with its dot products of pairs (BF16).
+// Kernels for AVX-512 with its dot products of pairs of bfloat16 (BF16), and with AMX besides.
 #pragma once
 
 #include "heed/simd/isa.hpp"
@@ -28,8 +28,6 @@ inline constexpr int vectors = 2;
 #include "heed/simd/avx512_operations.inl"
 #include "heed/simd/kernels.inl"
 
-using Words = typename Register<std::uint32_t, width<float>>::type;
-
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
 }
@@ -40,6 +38,26 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 #include "heed/simd/pairs.inl"
 
 }  // namespace avx512_bf16
+
+#if HEED_X86_TILES
+namespace amx {
+
+// A tile of queries by two of keys.
+template <class R>
+inline constexpr int rows = 16;
+template <class R>
+inline constexpr int vectors = 2;
+
+#include "heed/simd/avx512_operations.inl"
+#include "heed/simd/kernels.inl"
+
+using avx512_bf16::round_pairs;
+
+#include "heed/simd/amx_operations.inl"
+#include "heed/simd/tiles.inl"
+
+}  // namespace amx
+#endif
 }  // namespace HEED_ABI
 }  // namespace heed::simd
 

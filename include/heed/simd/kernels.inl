@@ -18,6 +18,8 @@ template <class R>
 inline constexpr Geometry geometry{rows<R>, panel<R>, width<R>};
 static_assert(rows<float> <= most_rows && rows<double> <= most_rows);
 
+using Words = typename Register<std::uint32_t, width<float>>::type;
+
 template <class R>
 HEED_INLINE Vec<R> load(const R* p) {
   return *reinterpret_cast<const typename Register<R, width<R>>::unaligned*>(p);

@@ -1,7 +1,6 @@
 // The kernels of machines that multiply pairs of bfloat16: included after kernels.inl, where the
 // includer also provides
 //
-//   Words                  width<float> unsigned integers
 //   add_pairs(a, b, c)     c + a₀·b₀ + a₁·b₁ in float, for the two bfloat16 in each lane of a and b
 //   round_pairs(low, high) 2 · width<float> numbers rounded to bfloat16, low first
 //

@@ -6,8 +6,7 @@ constexpr int key_of(int pair, int which) {
   return Parts == 1 ? 2 * pair + which : pair + which * step_pairs;
 }
 
-// The weights of one cell as steps of the sums: to[part][row][pair]. Cutting a weight off instead
-// of rounding it is enough here: the parts of values are rounded.
+// The weights of one cell as steps of the sums: to[part][row][pair].
 template <int Parts>
 HEED_INLINE void split_weights(const float* weights, float* to) {
   constexpr int tile = rows<float> * step_pairs;

@@ -1,7 +1,7 @@
 // The kernels of machines that multiply tiles of bfloat16 (AMX): included after kernels.inl, with
 // rows<float> 16 and vectors<float> 2, where the includer also provides
 //
-//   Words, any_at_least(words, x)        width<float> unsigned integers, whether one is ≥ x
+//   any_at_least(words, x)               whether one of width<float> unsigned integers is ≥ x
 //   round_pairs(low, high)               2 · width<float> numbers rounded to bfloat16, low first
 //   Tiles                                its objects live while tiles are in use, and let what is
 //                                        denormal be 0, as the products of tiles do
@@ -14,8 +14,9 @@
 // is summed over, as in pairs.inl; 16 of them are a step of the sums, the last one filled with 0.
 //
 // A float is the sum of three bfloat16 with no bit lost: 8 + 8 + 8 of 24. Six of the nine products
-// of such parts make its product: the three left out are less than what float rounds away. Sums are
-// float, of each step in two chains of 16, and more exact than one long chain.
+// of such parts make its product: the three left out are at most 2⁻²⁴ of it for q·k, as much as
+// float rounds away, and 2⁻²² for weights·v, where weights are cut off and not rounded; on average
+// far less. Sums are float, of each step in two chains of 16, and more exact than one long chain.
 // Henry, Tang, Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
 // Higher-Precision Computations" (2019).
 
@@ -153,38 +154,37 @@ void dots_tiles(const Strip<float>& strip) {
 
 #include "heed/simd/tile_values.inl"
 
-template <int Parts>
-inline constexpr Geometry tiled_geometry{rows<float>, panel<float>, width<float>,
-                                         2,           step_pairs,   Parts};
+// A table but for what packs.
+template <class T, int Parts>
+constexpr Kernels<T> tile_kernels() {
+  Kernels<T> kernels{};
+  kernels.geometry = {rows<float>, panel<float>, width<float>, 2, step_pairs, Parts};
+  kernels.dots = &dots_tiles<Parts>;
+  kernels.softmax = &softmax<float>;
+  kernels.accumulate = &accumulate_tiles<Parts>;
+  kernels.accumulate_seen = &accumulate_seen_tiles<Parts>;
+  kernels.close_rows = &close_rows<float>;
+  kernels.store_rows = &store_rows<T>;
+  return kernels;
+}
 
-// Of bfloat16, multiplied as they are.
+// bfloat16 are multiplied as they are, what is widened to float in parts.
 template <class T>
-inline constexpr Kernels<T> pair_tiles{tiled_geometry<1>,
-                                       &load_row_pairs<T, step_pairs>,
-                                       &pack_key_pairs<T, step_pairs>,
-                                       &pack_value_pairs<T, step_pairs>,
-                                       nullptr,
-                                       &dots_tiles<1>,
-                                       nullptr,
-                                       &softmax<float>,
-                                       &accumulate_tiles<1>,
-                                       nullptr,
-                                       &accumulate_seen_tiles<1>,
-                                       &close_rows<float>,
-                                       &store_rows<T>};
+constexpr Kernels<T> make_tiled_table() {
+  if constexpr (Element<T>::format == Format::bfloat16) {
+    auto kernels = tile_kernels<T, 1>();
+    kernels.load_rows = &load_row_pairs<T, step_pairs>;
+    kernels.pack_keys = &pack_key_pairs<T, step_pairs>;
+    kernels.pack_values = &pack_value_pairs<T, step_pairs>;
+    return kernels;
+  } else {
+    auto kernels = tile_kernels<T, float_parts>();
+    kernels.load_rows = &load_row_parts<T>;
+    kernels.pack_keys = &pack_key_parts<T>;
+    kernels.pack_values = &pack_value_parts<T>;
+    return kernels;
+  }
+}
 
-// Of what is widened to float, in parts.
 template <class T>
-inline constexpr Kernels<T> part_tiles{tiled_geometry<float_parts>,
-                                       &load_row_parts<T>,
-                                       &pack_key_parts<T>,
-                                       &pack_value_parts<T>,
-                                       nullptr,
-                                       &dots_tiles<float_parts>,
-                                       nullptr,
-                                       &softmax<float>,
-                                       &accumulate_tiles<float_parts>,
-                                       nullptr,
-                                       &accumulate_seen_tiles<float_parts>,
-                                       &close_rows<float>,
-                                       &store_rows<T>};
+inline constexpr Kernels<T> tiled_table = make_tiled_table<T>();

@@ -1,50 +1,15 @@
-// Kernels for AVX-512 with AMX, whose tiles multiply 16 × 32 by 32 × 16 bfloat16 at once.
+// What tiles.inl asks of its includer, in AMX: eight tiles of 16 rows of 64 bytes, which multiply
+// 16 × 32 by 32 × 16 bfloat16 at once.
 //
 // The instructions are written out: g++ 12's intrinsics do not tell it that they read memory, and
 // clang would want the target to be named in every caller.
-#pragma once
-
-#include "heed/simd/isa.hpp"
-#include "heed/simd/table.hpp"
-
-#if HEED_X86_TILES
-#include <immintrin.h>
-
-#if defined(__clang__)
-#pragma clang attribute push(                                                               \
-    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
-#endif
-
-namespace heed::simd {
-inline namespace HEED_ABI {
-namespace amx {
-
-// A tile of queries by two of keys.
-template <class R>
-inline constexpr int rows = 16;
-template <class R>
-inline constexpr int vectors = 2;
-
-#include "heed/simd/avx512_operations.inl"
-#include "heed/simd/kernels.inl"
-
-HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
-  return (Vec<float>)_mm512_cvtne2ps_pbh(high, low);
-}
-
-using Words = typename Register<std::uint32_t, width<float>>::type;
 
 HEED_INLINE bool any_at_least(Words words, std::uint32_t x) {
   return _mm512_cmp_epu32_mask((__m512i)words, _mm512_set1_epi32(static_cast<int>(x)),
                                _MM_CMPINT_NLT) != 0;
 }
 
-// Eight tiles of 16 rows of 64 bytes. Intel, "Architecture Instruction Set Extensions Programming
-// Reference", LDTILECFG.
+// Intel, "Architecture Instruction Set Extensions Programming Reference", LDTILECFG.
 struct TileShapes {
   std::uint8_t palette = 1, first_row = 0, reserved[14] = {};
   std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -87,17 +52,3 @@ template <int C, int A, int B>
 HEED_INLINE void tile_multiply() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
 }
-
-#include "heed/simd/tiles.inl"
-
-}  // namespace amx
-}  // namespace HEED_ABI
-}  // namespace heed::simd
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-
-#endif  // HEED_X86_TILES
