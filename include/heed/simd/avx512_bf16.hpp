@@ -48,8 +48,10 @@ inline constexpr int rows = 16;
 template <class R>
 inline constexpr int vectors = 2;
 
+// NOLINTBEGIN(readability-duplicate-include): once for each shape of a cell
 #include "heed/simd/avx512_operations.inl"
 #include "heed/simd/kernels.inl"
+// NOLINTEND(readability-duplicate-include)
 
 using avx512_bf16::round_pairs;
 

@@ -73,27 +73,18 @@ void add_tails(const View<const T, 2>& k, DirectCell cell, const Accum<T>* q, Ac
   }
 }
 
-// Where a register of weighted values lies, and how far off that of the next row.
-template <class R>
-struct AccPlace {
-  R* at;
-  Index stride;
-};
-
 // acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on; only a
 // single one may be cut off by the last column.
-//   place(d)  of column d and the first of the queries
+//   place(r, d)  where column d of query r lies among the weighted values
 template <int Rows, int N, class T, class Place>
 HEED_INLINE void accumulate_block(const View<const T, 2>& v, DirectCell cell, Index column,
                                   const Accum<T>* p, const Place& place) {
   using R = Accum<T>;
-  Array<AccPlace<R>, N> acc;
   Array<Array<Vec<R>, N>, Rows> sum;
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
-    acc[n] = place(column + n * width<R>);
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) sum[r][n] = load(acc[n].at + r * acc[n].stride);
+    for (int r = 0; r < Rows; ++r) sum[r][n] = load(place(r, column + n * width<R>));
   }
   for (int c = cell.begin; c < cell.end; ++c) {
     const T* from = v.data + c * v.stride[0] + column;
@@ -114,7 +105,7 @@ HEED_INLINE void accumulate_block(const View<const T, 2>& v, DirectCell cell, In
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) store(acc[n].at + r * acc[n].stride, sum[r][n]);
+    for (int r = 0; r < Rows; ++r) store(place(r, column + n * width<R>), sum[r][n]);
   }
 }
 
@@ -165,11 +156,7 @@ struct AccumulateDirect {
   HEED_INLINE void run(int row) const {
     constexpr int abreast_registers = 8 / Rows;
     const R* p = weights + row * panel<R>;
-    const auto place = [&](Index d) -> AccPlace<R> {
-      const Index first = d / panel<R> * panel<R>;
-      const Index stride = columns - first < panel<R> ? columns - first : panel<R>;
-      return {acc + first * rows<R> + row * stride + d - first, stride};
-    };
+    const auto place = [&](int r, Index d) { return acc + geometry<R>.place(row + r, d, columns); };
     Index d = 0;
     for (; d + abreast_registers * width<R> <= v.extent[1]; d += abreast_registers * width<R>) {
       accumulate_block<Rows, abreast_registers>(v, cell, d, p, place);

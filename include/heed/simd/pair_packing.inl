@@ -4,7 +4,7 @@ using Halves = Register<std::uint16_t, 2 * width<float>>;
 
 template <int Unit>
 constexpr Index whole_pairs(Index elements) {
-  return (elements + 2 * Unit - 1) / (2 * Unit) * Unit;
+  return Geometry{rows<float>, panel<float>, width<float>, 2, Unit}.numbers(elements);
 }
 
 // width<float> pairs of one row, from element `from` on; beyond `count` elements they are 0.
