@@ -2,6 +2,9 @@
 // attends to whom, the cost of a length) is here too; pictures are <heed/inspect.hpp>, with stb.
 #pragma once
 
+#include "heed/core/abi.hpp"
+#include "heed/core/set_macros_aside.inl"
+
 #include "heed/approx/compare.hpp"
 #include "heed/approx/linear.hpp"
 #include "heed/approx/linear_state.hpp"
@@ -48,3 +51,5 @@
 #include "heed/score/soft_cap.hpp"
 #include "heed/score/t5.hpp"
 #include "heed/version.hpp"
+
+#include "heed/core/restore_macros.inl"

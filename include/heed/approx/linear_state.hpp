@@ -75,9 +75,9 @@ inline namespace HEED_ABI {
 // Throws heed::Error as linear does, and where the state has other sizes or q another length than
 // k; the state is then unchanged. Time O(B·L·(Hkv + Hq)·D·Dv).
 template <class R, class Q, class K, class V, class F = EluPlusOne>
+requires RightTypes<Q, K, V>
 auto linear_step(LinearState<R>& state, const Q& q, const K& k, const V& v, const F& map = {}) {
   constexpr const char* call = "heed::approx::linear_step";
-  check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
   static_assert(std::is_same_v<R, Accum<T>>,
                 "heed::approx::linear_step: the state must be of the tensors' type of sums");

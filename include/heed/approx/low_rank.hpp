@@ -51,10 +51,10 @@ void project(const View<const T, 2>& x, const Dense<Real>& factor, const View<R,
 // Singular values below 1e-7 of the largest are cut too.
 // Eckart and Young, "The approximation of one matrix by another of lower rank" (1936).
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {},
               const S& score = {}, const LowRankOptions& options = {}) {
   constexpr const char* call = "heed::approx::low_rank";
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using R = Accum<T>;
   const heed::Options common = options.common();

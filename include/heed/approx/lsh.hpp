@@ -134,9 +134,9 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
 
 // The common part of lsh and lsh_shared.
 template <class Q, class K, class V, class M>
+requires RightTypes<Q, K, V>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
-  check_types<Q, K, V, mask::None, score::None>();
   static_assert(sees_prefix<M>,
                 "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
                 "with &");

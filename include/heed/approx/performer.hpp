@@ -37,10 +37,10 @@ inline namespace HEED_ABI {
 // below 1. Time O((Lq + Lk)·features·(D + Dv)); scratch O(features·(threads + Lk / 1024)·Dv).
 // Choromanski et al. (2021), Algorithm 1, with Lemma 1's features.
 template <class Q, class K, class V, class M = mask::None>
+requires RightTypes<Q, K, V>
 auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask = {},
                const PerformerOptions& options = {}) {
   constexpr const char* call = "heed::approx::performer";
-  check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
   static_assert(
       sees_prefix<M>,

@@ -32,7 +32,7 @@ auto result_for(const Q& q, Problem<T>& problem) {
   Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
       make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  problem.lse = lift_rows(Traits::template rows_view<Accum<T>>(result.lse));
   return result;
 }
 

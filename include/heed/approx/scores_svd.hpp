@@ -11,7 +11,7 @@
 namespace heed::approx {
 
 template <class Real>
-using Dense = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>;
+using Dense = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
 // U_r Σ_r = q · queries and V_r = k · keys are the first r singular triplets of scale·q kᵀ.
 template <class Real>

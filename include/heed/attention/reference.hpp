@@ -83,10 +83,10 @@ void weigh_values(const Problem<T>& problem, Index b, Index h, int i, const W* d
 // Throws heed::Error as attention does.
 template <class Compute = void, class Q, class K, class V, class M = mask::None,
           class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::reference::attention";
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using W = std::conditional_t<std::is_void_v<Compute>, T, Compute>;
   using R = Accum<W>;
@@ -102,7 +102,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
       result{make_like<W>(q, shape), make_scores<Q, W>(shape), make_scores<Q, W>(shape),
              make_scores<Q, W>(shape), make_rows<Q, R>(shape.B, shape.Hq, shape.Lq)};
   const auto out = lift(Traits::template owned_view<W>(result.out));
-  const auto lse = lift_rows(rows_view(result.lse));
+  const auto lse = lift_rows(Traits::template rows_view<R>(result.lse));
   std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
   for (Index b = 0; b < shape.B; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {

@@ -21,7 +21,7 @@ namespace heed::nn {
 // Column-major in memory, whatever is loaded: the kernels take several outputs of [out, in] weights
 // side by side, which are then neighbours.
 template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
 template <class T>
 struct Parameter {
