@@ -44,6 +44,8 @@
 #include "heed/position/learned.hpp"
 #include "heed/position/rope.hpp"
 #include "heed/position/rope_2d.hpp"
+#include "heed/position/rope_cos_sin.hpp"
+#include "heed/position/rope_sections.hpp"
 #include "heed/position/sinusoidal.hpp"
 #include "heed/score/alibi.hpp"
 #include "heed/score/bias.hpp"

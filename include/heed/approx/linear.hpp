@@ -39,6 +39,7 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
       check_call("heed::approx::linear", q, k, v, mask, score::None{}, options.common());
   auto problem = make_problem(q, k, v, shape, options.common());
   auto result = output_for(q, problem);
+  if (result.out.size() == 0) return result;
   prefix_attention(problem, Elementwise<T, F>{map}, shape.D, visible_of_all(mask, shape).data(),
                    options.threads, options.executor);
   return result;

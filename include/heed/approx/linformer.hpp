@@ -95,9 +95,10 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
   }
   auto problem = make_problem(q, k, v, shape, common);
   auto result = output_for(q, problem);
+  if (result.out.size() == 0) return result;
   const Owned4<R> keys(shape.B, shape.Hkv, rank, shape.D);
   const Owned4<R> values(shape.B, shape.Hkv, rank, shape.Dv);
-  const Index heads = shape.Hkv == 0 ? 0 : shape.B * shape.Hkv;
+  const Index heads = checked_product(shape.B, shape.Hkv);
   parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
                [&](Index head, int) {
                  const Index b = head / shape.Hkv, h = head % shape.Hkv;

@@ -54,6 +54,7 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
   }
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
+  if (has_no_rows(shape)) return result;
   const RandomFeatures<T> map(features, shape.D, problem.scale, options.seed);
   prefix_attention(problem, map, features, visible_of_all(mask, shape).data(), options.threads,
                    options.executor);

@@ -15,6 +15,11 @@ struct Output {
 
 inline namespace HEED_ABI {
 
+// Whether a call has nothing to compute, however many heads that nothing is of.
+constexpr bool has_no_rows(const Shape& shape) {
+  return shape.B == 0 || shape.Hq == 0 || shape.Lq == 0;
+}
+
 // {out} in q's layout, unwritten; problem.out is a view of it.
 template <class Q, class T>
 auto output_for(const Q& q, Problem<T>& problem) {

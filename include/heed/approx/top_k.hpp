@@ -76,6 +76,7 @@ auto top_k(const Q& q, const K& k, const V& v, Index keep, const M& mask = {}, c
   if (keep < 0) throw Error(std::string(call) + ": keep " + std::to_string(keep) + " is negative");
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
+  if (has_no_rows(shape)) return result;
   if (keep >= shape.Lk) {
     run(problem, as_mask(mask), as_score(score), common);
   } else if (keep == 0) {

@@ -57,6 +57,7 @@ void add_into(X&& x, const P& positions) {
   require(tokens.extent[2] == from.extent[0] && tokens.extent[3] == from.extent[1], call,
           "positions are not [L,D] of x",
           [&] { return "x " + to_string(to) + ", positions " + to_string(from); });
+  if (tokens.empty()) return;
   const Index step = tokens.stride[3], from_step = from.stride[1];
   for (Index b = 0; b < tokens.extent[0]; ++b) {
     for (Index i = 0; i < from.extent[0]; ++i) {

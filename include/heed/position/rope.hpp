@@ -92,7 +92,7 @@ void rope_into(Out&& out, const X& x, const RopeTable<Accum<ScalarOf<X>>>& table
   const auto from = view_of(x);
   const auto lifted = lift(from);
   check_rope(to, from, table.dim(), tokens);
-  check_positions(table, tokens, lifted.extent[0], lifted.extent[2]);
+  check_positions(table.first(), table.count(), tokens, lifted.extent[0], lifted.extent[2]);
   TabulatedRows<Accum<T>> rows{table, tokens, lifted.extent[2]};
   turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
 }
