@@ -55,7 +55,8 @@ inline namespace HEED_ABI {
 inline std::string to_string(const std::vector<Index>& shape) {
   std::string text = "[";
   for (std::size_t d = 0; d < shape.size(); ++d) {
-    text += (d == 0 ? "" : ",") + std::to_string(shape[d]);
+    if (d > 0) text += ',';
+    text += std::to_string(shape[d]);
   }
   return text + "]";
 }
