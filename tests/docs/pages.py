@@ -298,7 +298,7 @@ def main(arguments):
         complaints = []
     elif command == "project" and len(rest) == 4:
         root, page, folder, compiler = rest
-        complaints = list(make_project(Path(root), Path(page), Path(folder), compiler))
+        complaints = list(make_project(Path(root).resolve(), Path(page), Path(folder).resolve(), compiler))
     elif command == "self-test" and not rest:
         complaints = list(self_test())
     else:
