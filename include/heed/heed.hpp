@@ -47,4 +47,5 @@
 #include "heed/score/relative.hpp"
 #include "heed/score/soft_cap.hpp"
 #include "heed/score/t5.hpp"
+#include "heed/softmax/merge.hpp"
 #include "heed/version.hpp"
