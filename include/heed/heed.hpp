@@ -58,6 +58,7 @@
 #include "heed/score/relative.hpp"
 #include "heed/score/soft_cap.hpp"
 #include "heed/score/t5.hpp"
+#include "heed/softmax/merge.hpp"
 #include "heed/version.hpp"
 
 #include "heed/core/restore_macros.inl"
