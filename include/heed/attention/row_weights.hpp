@@ -74,10 +74,10 @@ inline void check_query_rows(const char* call, const std::vector<Index>& rows, I
 // heed::reference::attention's weights. Throws heed::Error as heed::attention does, and for a row
 // outside the queries. Time O(B·Hq·n·Lk·D); memory O(B·Hq·n·Lk), nothing of the size Lq·Lk.
 template <class Q, class K, RowNumbers Rows, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, K, M, S>
 auto attention_weights(const Q& q, const K& k, const Rows& some, const M& mask = {},
                        const S& score = {}, const Options& options = {}) {
   constexpr const char* call = "heed::attention_weights";
-  check_types<Q, K, K, M, S>();
   using T = ScalarOf<Q>;
   using R = Accum<T>;
   const auto& the_mask = as_mask(mask);
