@@ -114,7 +114,7 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
                       problem.k.matrix(b, h / s.group()),
                       problem.v.matrix(b, h / s.group()),
                       shared,
-                      static_cast<R>(problem.scale) * softmax::log2_e<R>,
+                      static_cast<R>(problem.scale),
                       visible[size_of(b)],
                       &order.keys[size_of(kv * rounds)],
                       &order.queries[size_of(head * rounds)],

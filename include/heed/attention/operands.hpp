@@ -1,8 +1,10 @@
 // From a user's call to a checked Problem: types, shapes, mask, score, options. Needs no Eigen.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -141,6 +143,11 @@ Shape check_call(const char* call, const Q& q, const K& k, const V& v, const M& 
                  const S& score, const Options& options) {
   const Shape shape = check_operands(call, view_of(q), view_of(k), view_of(v));
   check_options(call, options);
+  using R = Accum<ScalarOf<Q>>;
+  if (std::abs(scale_of(options, shape)) > double{std::numeric_limits<R>::max()}) {
+    throw Error(std::string(call) + ": the scale is not finite as a " + Element<R>::name +
+                ", in which q of " + Element<ScalarOf<Q>>::name + " is multiplied");
+  }
   mask::check(mask, shape);
   score::check(score, shape);
   return shape;
