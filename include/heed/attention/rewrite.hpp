@@ -69,6 +69,7 @@ struct Rewrite {
       mask::fill(mask, {i, i + 1, j, j + Panel}, allowed, Panel);
       for (int c = 0; c < Panel; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
     } else {
+      if (keys > Panel) __builtin_unreachable();  // GCC warns of a vector past the array without it
       mask::fill(mask, {i, i + 1, j, j + keys}, allowed, Panel);
       for (int c = 0; c < keys; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
     }

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "heed/core/check.hpp"
+#include "heed/core/layout.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/position/rope_frequencies.hpp"
 #include "heed/position/rope_rows.hpp"
