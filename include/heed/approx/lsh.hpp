@@ -141,7 +141,7 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
 
 // The common part of lsh and lsh_shared.
 template <class Q, class K, class V, class M>
-requires RightTypes<Q, K, V>
+requires RightTypes<Q, K, V, M>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
   static_assert(sees_prefix<M>,

@@ -10,6 +10,7 @@
 
 #include "heed/attention/problem.hpp"
 #include "heed/core/check.hpp"
+#include "heed/core/layout.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/score/combine.hpp"
@@ -73,9 +74,9 @@ consteval bool check_mask_type() {
   constexpr bool asked =
       std::is_invocable_v<const M&, int, int> || std::is_invocable_v<const M&, int, int, int, int>;
   static_assert(!numbers,
-                "heed: a tensor stands in the mask's place: where nonzero attends pass "
-                "mask::dense(t); where it is added to the score pass score::bias(t) after the "
-                "mask; lengths are mask::padding(lengths)");
+                "heed: a tensor stands in the mask's place: nonzero attends: mask::dense(t), and "
+                "of [B, Lk] mask::dense(t, mask::axes::keys); added to the score: score::bias(t), "
+                "after the mask; lengths: mask::padding(lengths)");
   static_assert(!score,
                 "heed: a score stands in the mask's place: the order is mask, score, options; "
                 "pass {} or mask::none() for no mask");
@@ -109,8 +110,8 @@ consteval bool check_score_type() {
   constexpr bool asked = std::is_invocable_v<const S&, float, int, int> ||
                          std::is_invocable_v<const S&, float, int, int, int, int>;
   static_assert(!numbers,
-                "heed: a tensor stands in the score's place: where it is added to the score pass "
-                "score::bias(t); where nonzero attends pass mask::dense(t) before the score");
+                "heed: a tensor stands in the score's place: added to the score: score::bias(t); "
+                "nonzero attends: mask::dense(t), before the score");
   static_assert(!mask,
                 "heed: a mask stands in the score's place: the order is mask, score, options; "
                 "combine masks with &");
