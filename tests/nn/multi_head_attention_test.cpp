@@ -293,7 +293,7 @@ TEST_CASE("multi-head attention: a rank-3 mask or bias is [B, Lq, Lk], by itself
 }
 
 TEST_CASE("multi-head attention: in training the weights are those that values met") {
-  nn::MultiHeadAttention<float> part(6, {.heads = 2, .dropout = 0.5, .output_projection = false});
+  nn::MultiHeadAttention<float> part(6, {.heads = 2, .output_projection = false, .dropout = 0.5});
   scatter(part, 0.5, 3);
   const auto x = tokens<float>(2, 9, 6, 5);
   const nn::Options train{.mode = nn::Mode::train, .seed = 3};

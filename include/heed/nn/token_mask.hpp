@@ -11,11 +11,15 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 // The shape that a module's caller sees: of rank 3.
 constexpr Shape token_shape(Shape shape) {
   shape.rank = 3;
   return shape;
 }
+
+}  // namespace HEED_ABI
 
 // A mask of the caller's; refers to it. Only a mask with a check can depend on the rank.
 template <class M>
