@@ -139,6 +139,7 @@ class EncoderBlock {
   template <class M, class S, class Attend>
   void run(const View<T, 3>& out, const View<const T, 3>& x, const M& mask, const S& score,
            const Options& options, const Attend& attend) const {
+    check_not_tensors<M, S>();
     const Index B = x.extent[0], L = x.extent[1];
     const Workspace memory(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
     Carver carver(memory.begin());
