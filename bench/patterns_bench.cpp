@@ -73,8 +73,7 @@ void measure_row(benchmark::State& state, const Row& row) {
 }
 
 // [B, L, H, D] in memory against [B, H, L, D].
-void measure_layout(benchmark::State& state, Row row) {
-  if (heed::bench::quick()) row = heed::bench::shrunk(row);
+void measure_layout(benchmark::State& state, const Row& row) {
   const auto q = heed::bench::numbers<float>(1, row.B, row.Lq, row.Hq, row.D);
   const auto k = heed::bench::numbers<float>(2, row.B, row.Lk, row.Hkv, row.D);
   const auto v = heed::bench::numbers<float>(3, row.B, row.Lk, row.Hkv, row.Dv);
@@ -100,8 +99,9 @@ int main(int argc, char** argv) {
   for (const std::string_view name : {"d64_l2048", "d64_l512"}) {
     for (const Row& row : heed::bench::rows) {
       if (row.name != name) continue;
-      heed::bench::add("blhd_" + std::string(name),
-                       [row](benchmark::State& state) { measure_layout(state, row); });
+      const Row measured = heed::bench::quick() ? heed::bench::shrunk(row) : row;
+      heed::bench::add("blhd_" + heed::bench::name_of(row, measured),
+                       [measured](benchmark::State& state) { measure_layout(state, measured); });
     }
   }
   return heed::bench::run_rows(argc, argv, "patterns", measure_row);

@@ -17,11 +17,13 @@ using heed::Tensor4;
 using heed::bench::Operands;
 using heed::bench::Row;
 
+Index length() { return heed::bench::quick() ? 32 : 2048; }
+
 // `encode(x)` changes x [1, 8, L, 128] in place: bytes read and written, and that of memcpy's.
 template <class Encode>
-void add_tokens(const char* name, const Encode& encode) {
-  heed::bench::add(name, [encode](benchmark::State& state) {
-    const Index L = heed::bench::quick() ? 16 : 2048;
+void add_tokens(const std::string& name, const Encode& encode) {
+  const Index L = length();
+  heed::bench::add(name + "_l" + std::to_string(L), [encode, L](benchmark::State& state) {
     Tensor4<float> x = heed::bench::numbers<float>(1, 1, 8, L, 128), copy = x;
     const auto bytes = sizeof(float) * static_cast<std::size_t>(x.size());
     const auto best = heed::bench::alternate(
@@ -39,9 +41,9 @@ void add_rope() {
         interleaved ? position::RopePairs::interleaved : position::RopePairs::half_split;
     const std::string kind = interleaved ? "_interleaved" : "";
     const position::RopeTable<float> table(2048, position::rope_frequencies(128));
-    add_tokens(("rope_table" + kind).c_str(),
+    add_tokens("rope_table" + kind,
                [table, pairs](Tensor4<float>& x) { position::rope_into(x, x, table, {}, pairs); });
-    add_tokens(("rope" + kind).c_str(),
+    add_tokens("rope" + kind,
                [pairs](Tensor4<float>& x) { position::rope_into(x, x, {.pairs = pairs}); });
   }
 }
@@ -62,9 +64,9 @@ void add_tables() {
 }
 
 template <class S>
-void add_score(const char* name, const S& modify) {
-  heed::bench::add(name, [modify](benchmark::State& state) {
-    const Index L = heed::bench::quick() ? 32 : 2048;
+void add_score(const std::string& name, const S& modify) {
+  const Index L = length();
+  heed::bench::add(name + "_d64_l" + std::to_string(L), [modify, L](benchmark::State& state) {
     const Row row{
         .name = "", .question = "", .B = 1, .Hq = 4, .Hkv = 4, .Lq = L, .Lk = L, .D = 64, .Dv = 64};
     Operands<float> scored(row), plain(row);
@@ -88,9 +90,9 @@ int main(int argc, char** argv) try {
   for (Index n = 0; n < distances.size(); ++n) distances.data()[n] = 0.01F * static_cast<float>(n);
   for (Index n = 0; n < buckets.size(); ++n) buckets.data()[n] = 0.01F * static_cast<float>(n);
   const Tensor2<float> t5 = score::t5_table(buckets);
-  add_score("alibi_d64_l2048", score::alibi(slopes));
-  add_score("relative_d64_l2048", score::relative(distances));
-  add_score("t5_d64_l2048", score::relative(t5));
+  add_score("alibi", score::alibi(slopes));
+  add_score("relative", score::relative(distances));
+  add_score("t5", score::relative(t5));
   return heed::bench::run_rows(argc, argv, "positions", [](benchmark::State&, const auto&) {});
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -20,6 +20,7 @@ write_basic_package_version_file(
   ARCH_INDEPENDENT)
 install(FILES
   "${PROJECT_BINARY_DIR}/heedConfig.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/heedBuildType.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/heedCuda.cmake"
   "${PROJECT_BINARY_DIR}/heedConfigVersion.cmake"
   DESTINATION "${heed_package_dir}")

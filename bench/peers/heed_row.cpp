@@ -16,6 +16,7 @@
 #include "support/measure.hpp"
 #include "support/operands.hpp"
 #include "support/peak.hpp"
+#include "support/program.hpp"
 #if defined(HEED_BENCH_MINILM)
 #include "minilm/encoder.hpp"
 #endif
@@ -181,10 +182,20 @@ std::string list_of(const std::vector<float>& values) {
   return text.str() + "]";
 }
 
+// The name of a row, or that of the shape that runs in its place.
+std::string shown_name(const std::string& name) {
+  for (const Row& row : heed::bench::rows) {
+    if (row.name == name && heed::bench::quick()) {
+      return heed::bench::name_of(row, heed::bench::shrunk(row));
+    }
+  }
+  return name;
+}
+
 // One line of JSON, whatever happens; whether the row could be measured.
 bool answer(const std::string& name, double seconds) {
   Object object;
-  object.text("name", name);
+  object.text("name", shown_name(name));
   bool measured_it = false;
   try {
     const Measured measured = measure_name(name, seconds);

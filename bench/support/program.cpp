@@ -59,10 +59,26 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
       ->Unit(benchmark::kMillisecond);
 }
 
+std::string shape_name(const Row& row) {
+  const auto joined = [](Index a, Index b, Index c) {
+    return std::to_string(a) + "x" + std::to_string(b) + "x" + std::to_string(c);
+  };
+  std::string name = std::to_string(row.B) + "x" + joined(row.Hq, row.Lq, row.D);
+  const bool same = row.Hkv == row.Hq && row.Lk == row.Lq && row.Dv == row.D;
+  if (!same) name += " " + joined(row.Hkv, row.Lk, row.Dv);
+  return name;
+}
+
+std::string name_of(const Row& row, const Row& measured) {
+  const std::string name(row.name);
+  const std::string shape = shape_name(measured);
+  return shape == shape_name(row) ? name : shape + " for " + name;
+}
+
 int run_rows(int argc, char** argv, std::string_view question, const Measure& measure) {
   for (const Row& row : rows_of(question)) {
     const Row measured = quick() ? shrunk(row) : row;
-    add(std::string(row.name),
+    add(name_of(row, measured),
         [measured, measure](benchmark::State& state) { measure(state, measured); });
   }
   benchmark::Initialize(&argc, argv);

@@ -14,6 +14,14 @@ namespace heed::bench {
 
 using Measure = std::function<void(benchmark::State&, const Row&)>;
 
+// "1x4x2048x64": B, Hq, Lq and D; where keys or values differ, "1x32x1x128 8x8192x128" with Hkv, Lk
+// and Dv.
+std::string shape_name(const Row& row);
+
+// What a measurement of `row` is called: the row's name, or, where `measured` is shrunk, the shape
+// that runs in its place.
+std::string name_of(const Row& row, const Row& measured);
+
 // Registers each row of the question (shrunk where quick), then runs them as the command line says.
 int run_rows(int argc, char** argv, std::string_view question, const Measure& measure);
 

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <charconv>
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "heed/attention/reference.hpp"
 #include "heed/core/eigen.hpp"
 #include "heed/core/error.hpp"
 #include "heed/mask/padding.hpp"
@@ -40,6 +42,41 @@ std::string checkpoint_name(std::size_t layer, const std::string& parameter) {
          parameter.substr(part->first.size());
 }
 
+// A tensor whose numbers are all numbers: one that is not would show as a vector of NaN, or in a
+// sum that hides it.
+std::vector<float> finite_floats(const Safetensors& file, const std::string& name,
+                                 std::span<const std::uint64_t> shape) {
+  std::vector<float> values = file.floats(name, shape);
+  const auto bad = std::find_if_not(values.begin(), values.end(),
+                                    [](float value) { return std::isfinite(value); });
+  if (bad == values.end()) return values;
+  throw Error("heed::models::Bert: tensor \"" + name + "\" holds " +
+              (std::isnan(*bad) ? "a NaN" : "an infinity") + " at place " +
+              std::to_string(bad - values.begin()));
+}
+
+// Throws heed::Error where a number is not finite: weights that are can still be too large.
+void require_finite(std::span<const float> numbers, const char* what) {
+  if (std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); })) return;
+  throw Error(std::string("heed::models::Bert: ") + what +
+              " leave the range of float; the model's weights are too large");
+}
+
+// The layers that a file has: one more than the largest number in "encoder.layer.<number>.".
+std::size_t layers_in(const Safetensors& file) {
+  constexpr std::string_view prefix = "encoder.layer.";
+  std::size_t layers = 0;
+  for (const auto& [name, entry] : file.tensors()) {
+    if (!name.starts_with(prefix)) continue;
+    std::size_t layer = 0;
+    const char* const end = name.data() + name.size();
+    const auto [behind, error] = std::from_chars(name.data() + prefix.size(), end, layer);
+    if (error == std::errc() && behind != end && *behind == '.')
+      layers = std::max(layers, layer + 1);
+  }
+  return layers;
+}
+
 // Gives a module its weights; the file checks that each has the module's shape.
 template <class Module>
 void load(Module& module, const Safetensors& file, const Rename& rename) {
@@ -49,7 +86,7 @@ void load(Module& module, const Safetensors& file, const Rename& rename) {
     const std::vector<Index> shape = parameter.shape();
     const std::string stored = rename(name);
     const std::vector<float>& held = values[stored] =
-        file.floats(stored, std::vector<std::uint64_t>(shape.begin(), shape.end()));
+        finite_floats(file, stored, std::vector<std::uint64_t>(shape.begin(), shape.end()));
     source[stored] = {held.data(), shape};
   });
   nn::load(module, source, {.rename = rename});
@@ -67,28 +104,37 @@ nn::EncoderBlockOptions block_options(const BertConfig& config) {
 }  // namespace
 
 struct Bert::Weights {
-  Safetensors file;                 // keeps the word vectors, of which a sentence needs few
-  std::span<const std::byte> word;  // [vocabulary, hidden] floats
-  std::vector<float> position;      // [positions, hidden]
-  std::vector<float> token_type;    // [token_types, hidden]
+  std::vector<float> word;        // [vocabulary, hidden]
+  std::vector<float> position;    // [positions, hidden]
+  std::vector<float> token_type;  // [token_types, hidden]
   nn::LayerNorm<float> norm;
   std::vector<nn::EncoderBlock<float>> blocks;
 
-  Weights(const BertConfig& config, Safetensors opened);
+  Weights(const BertConfig& config, const Safetensors& file);
+
+  // The vector of a word, [hidden].
+  std::span<const float> word_vector(TokenId id) const {
+    const auto D = static_cast<std::size_t>(norm.features());
+    return std::span(word).subspan(static_cast<std::size_t>(id) * D, D);
+  }
 
   // [B, L, hidden]: what the first block is given.
   Tensor3<float> embed(std::span<const TokenId> ids, Index B, Index L, int threads) const;
 };
 
-Bert::Weights::Weights(const BertConfig& config, Safetensors opened)
-    : file(std::move(opened)),
-      word(file.bytes("embeddings.word_embeddings.weight", "F32",
-                      std::array{config.vocabulary, config.hidden})),
-      position(file.floats("embeddings.position_embeddings.weight",
-                           std::array{config.positions, config.hidden})),
-      token_type(file.floats("embeddings.token_type_embeddings.weight",
-                             std::array{config.token_types, config.hidden})),
+Bert::Weights::Weights(const BertConfig& config, const Safetensors& file)
+    : word(finite_floats(file, "embeddings.word_embeddings.weight",
+                         std::array{config.vocabulary, config.hidden})),
+      position(finite_floats(file, "embeddings.position_embeddings.weight",
+                             std::array{config.positions, config.hidden})),
+      token_type(finite_floats(file, "embeddings.token_type_embeddings.weight",
+                               std::array{config.token_types, config.hidden})),
       norm(static_cast<Index>(config.hidden), {.eps = config.layer_norm_epsilon}) {
+  if (const std::size_t stored = layers_in(file); stored > config.layers) {
+    throw Error("heed::models::Bert: the configuration says num_hidden_layers is " +
+                std::to_string(config.layers) + " but the weights have " + std::to_string(stored) +
+                " layers");
+  }
   load(norm, file, [](const std::string& name) { return "embeddings.LayerNorm." + name; });
   for (std::size_t layer = 0; layer < config.layers; ++layer) {
     nn::EncoderBlock<float>& block =
@@ -102,11 +148,9 @@ Tensor3<float> Bert::Weights::embed(std::span<const TokenId> ids, Index B, Index
                                     int threads) const {
   const auto D = static_cast<std::size_t>(norm.features());
   Tensor3<float> x(B, L, norm.features());
-  std::vector<float> vector(D);
   for (std::size_t n = 0; n < ids.size(); ++n) {
-    const auto id = static_cast<std::size_t>(ids[n]);
+    const std::span<const float> vector = word_vector(ids[n]);
     const std::size_t place = n % static_cast<std::size_t>(L);
-    std::memcpy(vector.data(), word.data() + id * D * sizeof(float), D * sizeof(float));
     for (std::size_t d = 0; d < D; ++d) {
       x.data()[n * D + d] = vector[d] + token_type[d] + position[place * D + d];
     }
@@ -114,8 +158,8 @@ Tensor3<float> Bert::Weights::embed(std::span<const TokenId> ids, Index B, Index
   return norm.forward(x, {.threads = threads});
 }
 
-Bert::Bert(const BertConfig& config, Safetensors file)
-    : config_(config), weights_(std::make_unique<const Weights>(config, std::move(file))) {}
+Bert::Bert(const BertConfig& config, const Safetensors& file)
+    : config_(config), weights_(std::make_unique<const Weights>(config, file)) {}
 Bert::Bert(Bert&& other) noexcept = default;
 Bert::~Bert() = default;
 
@@ -166,6 +210,12 @@ std::vector<float> Bert::forward(std::span<const TokenId> ids, std::span<const i
     x = device == Device::cuda ? block.forward(x, mask, score::None{}, options, on_cuda)
                                : block.forward(x, mask, score::None{}, options);
   }
+  for (std::size_t b = 0; b < lengths.size(); ++b) {
+    const auto D = static_cast<std::size_t>(x.dimension(2));
+    require_finite(
+        {x.data() + b * static_cast<std::size_t>(L) * D, static_cast<std::size_t>(lengths[b]) * D},
+        "hidden states");
+  }
   return {x.data(), x.data() + x.size()};
 }
 
@@ -184,7 +234,19 @@ Tensor3<float> Bert::below(std::span<const TokenId> ids, std::size_t layer) cons
 std::vector<float> Bert::attention_weights(std::span<const TokenId> ids, std::size_t layer) const {
   const Tensor3<float> x = below(ids, layer);  // [1, L, D]
   const auto weights = weights_->blocks[layer].attention().forward_with_weights(x).weights;
+  require_finite({weights.data(), static_cast<std::size_t>(weights.size())}, "attention weights");
   return {weights.data(), weights.data() + weights.size()};  // [1, heads, L, L]
+}
+
+std::vector<float> Bert::word_attention(std::span<const TokenId> ids) const {
+  const int length = static_cast<int>(ids.size());
+  check(ids, std::span(&length, 1));
+  Tensor3<float> words(1, length, static_cast<Index>(config_.hidden));  // [1, L, D]
+  float* to = words.data();
+  for (const TokenId id : ids) to = std::ranges::copy(weights_->word_vector(id), to).out;
+  const auto weights = reference::attention(words, words, words).weights;  // [1, L, L]
+  require_finite({weights.data(), static_cast<std::size_t>(weights.size())}, "attention weights");
+  return {weights.data(), weights.data() + weights.size()};
 }
 
 HeadInputs Bert::head_inputs(std::span<const TokenId> ids, std::size_t layer) const {
@@ -207,6 +269,9 @@ HeadInputs Bert::head_inputs(std::span<const TokenId> ids, std::size_t layer) co
     nn::AttendHere{}(out, q, k, v, rest...);
   };
   weights_->blocks[layer].attention().forward(x, mask::None{}, score::None{}, {}, keep);
+  for (const auto* numbers : {&inputs.q, &inputs.k, &inputs.v}) {
+    require_finite(*numbers, "queries, keys or values");
+  }
   return inputs;
 }
 

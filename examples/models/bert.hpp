@@ -29,9 +29,10 @@ struct HeadInputs {
 
 class Bert {
  public:
-  // Takes the file over. Throws heed::Error for a tensor that is missing or has another shape than
-  // the configuration says.
-  Bert(const BertConfig& config, Safetensors file);
+  // Reads the weights, F32, BF16 or F16. Throws heed::Error for a tensor that is missing, has
+  // another shape than the configuration says, or holds a NaN or an infinity, and for a file with
+  // more layers than the configuration has.
+  Bert(const BertConfig& config, const Safetensors& file);
   Bert(Bert&& other) noexcept;
   Bert(const Bert&) = delete;
   Bert& operator=(const Bert&) = delete;
@@ -44,8 +45,8 @@ class Bert {
   //   lengths  [B]         1 … L
   //   result   [B, L, D]   rows behind a sentence's length mean nothing
   //
-  // Throws heed::Error for L above the model's positions or an id outside the vocabulary, and where
-  // attention is to run on a GPU and cannot.
+  // Throws heed::Error for L above the model's positions or an id outside the vocabulary, where a
+  // number leaves the range of float, and where attention is to run on a GPU and cannot.
   std::vector<float> forward(std::span<const TokenId> ids, std::span<const int> lengths,
                              std::size_t layers, int threads = 0,
                              Device device = Device::cpu) const;
@@ -53,6 +54,10 @@ class Bert {
   // The attention weights of layer `layer` (0 … layers − 1) on one sentence [L]: [heads, L, L],
   // row i the weights of query token i.
   std::vector<float> attention_weights(std::span<const TokenId> ids, std::size_t layer) const;
+
+  // The attention of the word vectors alone on one sentence [L]: [L, L], softmax(w · wᵀ / √D) with
+  // w [L, D] as the file has them, without positions, norm or projections.
+  std::vector<float> word_attention(std::span<const TokenId> ids) const;
 
   // The queries, keys and values of layer `layer` (0 … layers − 1) on one sentence [L].
   HeadInputs head_inputs(std::span<const TokenId> ids, std::size_t layer) const;

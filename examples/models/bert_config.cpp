@@ -1,12 +1,14 @@
 #include "models/bert_config.hpp"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "heed/core/error.hpp"
-#include "models/mapped_file.hpp"
+#include "models/input_file.hpp"
+#include "models/json_text.hpp"
 #include "models/printable.hpp"
 
 namespace heed::models {
@@ -15,19 +17,15 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t max_file_size = std::size_t{1} << 20U;
-constexpr int max_depth = 8;
 // Far above any BERT, far below where a product of two sizes would leave 64 bits.
 constexpr std::uint64_t max_size = std::uint64_t{1} << 24U;
 
 class ConfigFile {
  public:
   explicit ConfigFile(const std::filesystem::path& path) : path_(path.string()) {
-    const MappedFile file(path);
-    if (file.bytes().size() > max_file_size) refuse("is larger than a configuration, 1 MiB");
-    const auto shallow = [](int depth, Json::parse_event_t /*event*/, const Json& /*value*/) {
-      return depth < max_depth;
-    };
-    json_ = Json::parse(file.text(), shallow, false);
+    const InputFile file(path);
+    if (file.size() > max_file_size) refuse("is larger than a configuration, 1 MiB");
+    json_ = parse_json(file.text(max_file_size));
     if (!json_.is_object()) refuse("is not a JSON object");
   }
 
@@ -45,10 +43,10 @@ class ConfigFile {
 
   float positive(const char* name) const {
     const auto found = json_.find(name);
-    if (found == json_.end() || !found->is_number() || !(found->get<double>() > 0)) {
-      refuse("has no positive number " + std::string(name));
-    }
-    return found->get<float>();
+    const bool number = found != json_.end() && found->is_number();
+    const float value = number ? found->get<float>() : 0;
+    if (!(value > 0) || std::isinf(value)) refuse("has no positive number " + std::string(name));
+    return value;
   }
 
   // Refuses a file that says something else than `value`; saying nothing is agreement.
@@ -101,7 +99,11 @@ BertConfig read_bert_config(const std::filesystem::path& directory) {
     sentence.refuse("says max_seq_length is " + std::to_string(config.max_tokens) +
                     ", outside [2, " + std::to_string(config.positions) + "]");
   }
-  ConfigFile(directory / "tokenizer_config.json").expect("do_lower_case", true);
+  // tokenizer.json, read where there is no vocab.txt, says the same itself.
+  const std::filesystem::path tokenizer = directory / "tokenizer_config.json";
+  if (std::filesystem::exists(directory / "vocab.txt") || std::filesystem::exists(tokenizer)) {
+    ConfigFile(tokenizer).expect("do_lower_case", true);
+  }
   const ConfigFile pooling(directory / "1_Pooling" / "config.json");
   pooling.expect("pooling_mode_mean_tokens", true);
   pooling.expect("pooling_mode_cls_token", false);

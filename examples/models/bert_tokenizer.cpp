@@ -1,6 +1,7 @@
 #include "models/bert_tokenizer.hpp"
 
 #include <algorithm>
+#include <span>
 #include <string>
 
 #include "heed/core/error.hpp"
@@ -9,8 +10,6 @@
 
 namespace heed::models {
 namespace {
-
-constexpr std::string_view ascii_space = " \t\n\r";
 
 // The id of the longest token that begins the piece, and how many of its bytes it takes.
 struct Match {
@@ -27,6 +26,24 @@ Match longest_match(const Vocabulary& vocabulary, std::string_view piece, std::s
   return {};
 }
 
+// Where the next special token stands; behind the text, of length 0, where there is none.
+struct Special {
+  std::size_t at = 0;
+  std::size_t length = 0;
+  TokenId id = 0;
+};
+
+Special next_special(std::string_view text,
+                     std::span<const std::pair<std::string_view, TokenId>> special) {
+  for (std::size_t at = text.find('['); at != std::string_view::npos; at = text.find('[', at + 1)) {
+    const auto found = std::find_if(special.begin(), special.end(), [&](const auto& token) {
+      return text.substr(at).starts_with(token.first);
+    });
+    if (found != special.end()) return {at, found->first.size(), found->second};
+  }
+  return {text.size(), 0, 0};
+}
+
 }  // namespace
 
 BertTokenizer::BertTokenizer(Vocabulary vocabulary)
@@ -36,8 +53,7 @@ BertTokenizer::BertTokenizer(Vocabulary vocabulary)
   }
 }
 
-// Works stretch by stretch between ASCII spaces, which nothing in the tokenizer looks across, so
-// that a text of any length costs no more than what fits.
+// No more of the text is looked at than fits: word by word, up to the next special token.
 Encoding BertTokenizer::encode(std::string_view text, std::size_t max_tokens) const {
   if (max_tokens < 2) {
     throw Error("heed::models::BertTokenizer: max_tokens is " + std::to_string(max_tokens) +
@@ -49,9 +65,10 @@ Encoding BertTokenizer::encode(std::string_view text, std::size_t max_tokens) co
   }
   Encoding encoding{{vocabulary_.require("[CLS]")}, false};
   while (!text.empty() && encoding.ids.size() < max_tokens) {
-    const std::string_view stretch = text.substr(0, text.find_first_of(ascii_space));
-    append_stretch(stretch, encoding.ids);
-    text.remove_prefix(std::min(text.size(), stretch.size() + 1));
+    const Special special = next_special(text, special_);
+    append_text(text.substr(0, special.at), max_tokens, encoding.ids);
+    if (special.length > 0) encoding.ids.push_back(special.id);
+    text.remove_prefix(special.at + special.length);
   }
   encoding.truncated = encoding.ids.size() > max_tokens - 1;
   if (encoding.truncated) encoding.ids.resize(max_tokens - 1);
@@ -59,26 +76,12 @@ Encoding BertTokenizer::encode(std::string_view text, std::size_t max_tokens) co
   return encoding;
 }
 
-void BertTokenizer::append_stretch(std::string_view stretch, std::vector<TokenId>& ids) const {
-  const auto append_text = [&](std::string_view text) {
-    for (const std::u32string& word : bert_words(text)) append_word(word, ids);
-  };
-  std::size_t done = 0;
-  for (std::size_t at = stretch.find('['); at != std::string_view::npos;
-       at = stretch.find('[', at)) {
-    const auto found = std::find_if(special_.begin(), special_.end(), [&](const auto& special) {
-      return stretch.substr(at).starts_with(special.first);
-    });
-    if (found == special_.end()) {
-      ++at;
-      continue;
-    }
-    append_text(stretch.substr(done, at - done));
-    ids.push_back(found->second);
-    at += found->first.size();
-    done = at;
-  }
-  append_text(stretch.substr(done));
+void BertTokenizer::append_text(std::string_view text, std::size_t enough,
+                                std::vector<TokenId>& ids) const {
+  each_bert_word(text, max_word_characters, [&](const std::u32string& word) {
+    append_word(word, ids);
+    return ids.size() < enough;
+  });
 }
 
 // WordPiece: the longest known beginning, again and again; one unknown rest makes the word [UNK].

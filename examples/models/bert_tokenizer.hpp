@@ -31,13 +31,14 @@ class BertTokenizer {
 
   // At most `max_tokens` ids, [CLS] and [SEP] included; what stands behind them is dropped.
   // Throws heed::Error for bad UTF-8 (its text says at which byte) and for max_tokens < 2.
-  // Time O(text up to the cut); memory that of the longest stretch without a space.
+  // Time O(text); memory O(max_tokens), however long the text or a word of it.
   Encoding encode(std::string_view text, std::size_t max_tokens) const;
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
-  void append_stretch(std::string_view stretch, std::vector<TokenId>& ids) const;
+  // Appends the ids of a text without special tokens; stops early once there are `enough` in all.
+  void append_text(std::string_view text, std::size_t enough, std::vector<TokenId>& ids) const;
   void append_word(const std::u32string& word, std::vector<TokenId>& ids) const;
 
   Vocabulary vocabulary_;

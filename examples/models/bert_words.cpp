@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include "heed/core/error.hpp"
@@ -80,48 +81,100 @@ bool is_cjk_ideograph(char32_t point) {
   });
 }
 
-// UTF-8 without control characters, each space a plain one, ideographs between spaces.
-std::string cleaned(std::string_view text) {
-  std::string clean;
-  clean.reserve(text.size());
-  for (const char32_t point : decode_utf8(text)) {
-    if (is_control(point)) continue;
-    const bool alone = is_cjk_ideograph(point);
-    if (alone) clean += ' ';
-    append_utf8(clean, is_space(point) ? U' ' : point);
-    if (alone) clean += ' ';
-  }
-  return clean;
+// The canonical decomposition (NFD) of one character, at most four long.
+using Decomposition = std::array<utf8proc_int32_t, 8>;
+
+std::span<const utf8proc_int32_t> decompose(char32_t point, Decomposition& parts) {
+  constexpr auto options =
+      static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE);  // NOLINT
+  int boundary = 0;
+  const utf8proc_ssize_t count =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(point), parts.data(),
+                              static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
+  if (count < 0) throw Error(std::string("heed::models::bert_words: ") + utf8proc_errmsg(count));
+  return std::span(parts).first(static_cast<std::size_t>(count));
 }
 
-// Canonical decomposition (NFD), marks in canonical order.
-std::vector<utf8proc_int32_t> decomposed(const std::string& text) {
-  constexpr auto options =
-      static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE);    // NOLINT
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());  // NOLINT
-  const auto size = static_cast<utf8proc_ssize_t>(text.size());
-  const utf8proc_ssize_t count = utf8proc_decompose(bytes, size, nullptr, 0, options);
-  if (count < 0) throw Error(std::string("heed::models::bert_words: ") + utf8proc_errmsg(count));
-  std::vector<utf8proc_int32_t> points(static_cast<std::size_t>(count));
-  utf8proc_decompose(bytes, size, points.data(), count, options);
-  return points;
+int combining_class(utf8proc_int32_t point) {
+  return utf8proc_get_property(point)->combining_class;
 }
+
+// Cuts a stream of characters into words, of which it holds one.
+class WordCutter {
+ public:
+  using Visit = std::function<bool(const std::u32string&)>;
+
+  WordCutter(std::size_t longest, const Visit& visit) : longest_(longest), visit_(visit) {}
+
+  bool wants_more() const { return wants_more_; }
+
+  void take(char32_t point) {
+    if (is_control(point)) return;
+    const bool alone = is_cjk_ideograph(point);
+    if (alone) end_word();
+    Decomposition parts{};
+    for (const utf8proc_int32_t part : decompose(is_space(point) ? U' ' : point, parts)) {
+      order(part);
+    }
+    if (alone) end_word();
+  }
+
+  void end_word() {
+    end_marks();
+    if (!word_.empty()) wants_more_ = wants_more_ && visit_(word_);
+    word_.clear();
+  }
+
+ private:
+  // Canonical order: marks between two characters of class 0 are sorted by their class. Accents
+  // (Mn) go, so only the few marks of other categories are kept to be sorted; where these alone
+  // make the word too long, their order means nothing.
+  void order(utf8proc_int32_t part) {
+    const int place = combining_class(part);
+    if (place == 0 || marks_.size() > longest_) end_marks();
+    if (category(static_cast<char32_t>(part)) == UTF8PROC_CATEGORY_MN) return;
+    if (place == 0) return put(part);
+    const auto behind = std::upper_bound(
+        marks_.begin(), marks_.end(), place,
+        [](int wanted, utf8proc_int32_t mark) { return wanted < combining_class(mark); });
+    marks_.insert(behind, part);
+  }
+
+  void end_marks() {
+    for (const utf8proc_int32_t mark : std::exchange(marks_, {})) put(mark);
+  }
+
+  void put(utf8proc_int32_t part) {
+    const auto lower = static_cast<char32_t>(utf8proc_tolower(part));
+    if (is_space(lower)) return end_word();
+    const bool alone = is_punctuation(lower);
+    if (alone) end_word();
+    if (word_.size() <= longest_) word_ += lower;
+    if (alone) end_word();
+  }
+
+  std::size_t longest_;
+  const Visit& visit_;
+  std::u32string word_;
+  std::vector<utf8proc_int32_t> marks_;
+  bool wants_more_ = true;
+};
 
 }  // namespace
 
+void each_bert_word(std::string_view text, std::size_t longest,
+                    const std::function<bool(const std::u32string& word)>& visit) {
+  WordCutter cutter(longest, visit);
+  while (!text.empty() && cutter.wants_more()) cutter.take(take_utf8(text));
+  cutter.end_word();
+}
+
 std::vector<std::u32string> bert_words(std::string_view text) {
   std::vector<std::u32string> words;
-  bool inside = false;
-  for (const utf8proc_int32_t part : decomposed(cleaned(text))) {
-    const auto point = static_cast<char32_t>(part);
-    if (category(point) == UTF8PROC_CATEGORY_MN) continue;
-    const auto lower = static_cast<char32_t>(utf8proc_tolower(part));
-    const bool alone = is_punctuation(lower);
-    const bool space = is_space(lower);
-    if (!space && (alone || !inside)) words.emplace_back();
-    if (!space) words.back() += lower;
-    inside = !alone && !space;
-  }
+  each_bert_word(text, text.size(), [&](const std::u32string& word) {
+    words.push_back(word);
+    return true;
+  });
   return words;
 }
 

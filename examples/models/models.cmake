@@ -47,6 +47,8 @@ if(TARGET heed::cuda AND HEED_NVCC_COMPILES)
       "-I${PROJECT_SOURCE_DIR}/include" "-I${PROJECT_SOURCE_DIR}/examples"
       -MD -MF "${heed_models_cuda}.d" -c "${CMAKE_CURRENT_LIST_DIR}/cuda_attention.cu"
       -o "${heed_models_cuda}"
+    COMMAND "${CMAKE_COMMAND}" "-DDEPFILE=${heed_models_cuda}.d"
+      -P "${PROJECT_SOURCE_DIR}/cmake/EscapeDepfile.cmake"
     DEPENDS "${CMAKE_CURRENT_LIST_DIR}/cuda_attention.cu" DEPFILE "${heed_models_cuda}.d" VERBATIM)
 endif()
 add_library(heed_models STATIC EXCLUDE_FROM_ALL ${heed_models_sources} ${heed_models_cuda})

@@ -1,23 +1,26 @@
-// The safetensors format: a JSON header that names tensors, then their bytes, in one mapped file.
+// The safetensors format: a JSON header that names tensors, then their bytes, in one file.
 //
 //   8 bytes   length of the header, little endian
 //   header    {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}
 //   data      every byte belongs to exactly one tensor
 //
 // Nothing in the header is believed: each number is checked against the others and the file's size
-// before anything is read or allocated by it. Opening costs the header's size, never the tensors'.
+// before anything is read or allocated by it. Opening reads the header; a tensor is read when it is
+// asked for, so a type that nobody here reads, like F4 or C64, keeps no other tensor from its
+// reader.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "models/mapped_file.hpp"
+#include "models/input_file.hpp"
 
 namespace heed::models {
 
@@ -45,16 +48,23 @@ class Safetensors {
   const TensorTable& tensors() const { return tensors_; }
 
   // The bytes of tensor `name`, which must have this dtype and shape, else heed::Error with both.
-  std::span<const std::byte> bytes(std::string_view name, std::string_view dtype,
-                                   std::span<const std::uint64_t> shape) const;
+  // Throws heed::Error too where the file has been cut since it was opened.
+  std::vector<std::byte> bytes(std::string_view name, std::string_view dtype,
+                               std::span<const std::uint64_t> shape) const;
 
-  // A copy of an F32 tensor of this shape, row-major. Little-endian machines only.
+  // An F32, BF16 or F16 tensor of this shape as floats, row-major; each value is kept exactly.
+  // Little-endian machines only.
   std::vector<float> floats(std::string_view name, std::span<const std::uint64_t> shape) const;
 
  private:
-  MappedFile file_;
+  // The tensor of this name, of one of these dtypes and this shape.
+  const TensorEntry& entry(std::string_view name, std::initializer_list<std::string_view> dtypes,
+                           std::span<const std::uint64_t> shape) const;
+  std::vector<std::byte> read(const TensorEntry& entry) const;
+
+  InputFile file_;
   std::string path_;
-  std::span<const std::byte> data_;
+  std::uint64_t data_begin_ = 0;
   TensorTable tensors_;
 };
 

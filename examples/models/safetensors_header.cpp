@@ -140,6 +140,15 @@ class HeaderEvents {
 
 TensorTable read_safetensors_header(std::string_view header) {
   if (header.empty() || header.front() != '{') throw Error("the header does not begin with {");
+  // The parser takes a zero byte for the end of the text, and any white space for padding.
+  const std::size_t zero = header.find('\0');
+  if (zero != std::string_view::npos) {
+    throw Error("the header is not JSON at byte " + std::to_string(zero));
+  }
+  if (const char last = header[header.find_last_not_of(' ')];
+      last == '\n' || last == '\t' || last == '\r') {
+    throw Error("the header is padded with other than spaces");
+  }
   HeaderEvents events;
   if (!Json::sax_parse(header, &events)) throw Error("the header is not JSON");
   return std::move(events).take();

@@ -11,7 +11,8 @@
 namespace heed::models {
 
 // The tensors as written; their numbers are not yet compared with anything.
-// Throws heed::Error for text that is not JSON (bad UTF-8 included) or not of the header's form.
+// Throws heed::Error for text that is not JSON (bad UTF-8 included), not of the header's form, or
+// followed by other than spaces.
 TensorTable read_safetensors_header(std::string_view header);
 
 }  // namespace heed::models

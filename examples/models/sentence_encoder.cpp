@@ -6,22 +6,27 @@
 #include <string>
 
 #include "heed/core/error.hpp"
+#include "models/tokenizer_json.hpp"
 
 namespace heed::models {
 namespace {
 
 BertTokenizer tokenizer_for(const BertConfig& config, const std::filesystem::path& directory) {
-  BertTokenizer tokenizer(Vocabulary::from_file(directory / "vocab.txt"));
+  std::filesystem::path file = directory / "vocab.txt";
+  const std::filesystem::path other = directory / "tokenizer.json";
+  const bool has_words = std::filesystem::exists(file) || !std::filesystem::exists(other);
+  if (!has_words) file = other;
+  BertTokenizer tokenizer(has_words ? Vocabulary::from_file(file) : read_tokenizer_json(file));
   if (tokenizer.vocabulary().size() != config.vocabulary) {
-    throw Error("heed::models::SentenceEncoder: " + (directory / "vocab.txt").string() + " has " +
+    throw Error("heed::models::SentenceEncoder: " + file.string() + " has " +
                 std::to_string(tokenizer.vocabulary().size()) + " tokens where config.json says " +
                 std::to_string(config.vocabulary));
   }
   return tokenizer;
 }
 
-// The mean of `tokens` [length, D], scaled to length 1. Sums in double, so that the order of
-// summing never shows in a float.
+// The mean of `tokens` [length, D], scaled to length 1; a mean of 0 stays 0. Sums in double, so
+// that the order of summing never shows in a float.
 void pool(std::span<const float> tokens, std::span<float> out) {
   const std::size_t dimension = out.size();
   std::vector<double> mean(dimension);

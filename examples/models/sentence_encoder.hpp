@@ -28,7 +28,8 @@ struct EncodeOptions {
 
 class SentenceEncoder {
  public:
-  // Reads the model's directory; throws heed::Error, one line with the path, where it cannot.
+  // Reads the model's directory, its words from vocab.txt or, where that is missing, from
+  // tokenizer.json; throws heed::Error, one line with the path, where it cannot.
   explicit SentenceEncoder(const std::filesystem::path& directory);
 
   // Features of a sentence's vector.

@@ -52,14 +52,16 @@ std::optional<std::size_t> utf8_error(std::string_view text) {
   return std::nullopt;
 }
 
+char32_t take_utf8(std::string_view& text) {
+  const Sequence sequence = first_sequence(text);
+  text.remove_prefix(sequence.length == 0 ? 1 : sequence.length);
+  return sequence.length == 0 ? U'\ufffd' : sequence.point;
+}
+
 std::u32string decode_utf8(std::string_view text) {
   std::u32string points;
   points.reserve(text.size());
-  while (!text.empty()) {
-    const Sequence sequence = first_sequence(text);
-    points.push_back(sequence.length == 0 ? U'\ufffd' : sequence.point);
-    text.remove_prefix(sequence.length == 0 ? 1 : sequence.length);
-  }
+  while (!text.empty()) points.push_back(take_utf8(text));
   return points;
 }
 

@@ -11,7 +11,10 @@ namespace heed::models {
 // Offset of the first byte that no valid sequence explains, or nothing where all of it is UTF-8.
 std::optional<std::size_t> utf8_error(std::string_view text);
 
-// The code points of valid UTF-8.
+// Takes the first code point off a text that is not empty; U+FFFD for a byte that begins none.
+char32_t take_utf8(std::string_view& text);
+
+// The code points of valid UTF-8; U+FFFD for each byte that belongs to none.
 std::u32string decode_utf8(std::string_view text);
 
 // Appends one code point.

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "heed/core/error.hpp"
-#include "models/mapped_file.hpp"
+#include "models/input_file.hpp"
 #include "models/printable.hpp"
 #include "models/utf8.hpp"
 
@@ -19,18 +19,27 @@ Vocabulary::Vocabulary(std::string_view text) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (tokens_.size() == max_tokens) throw Error("the vocabulary has more than 2^24 tokens");
-    longest_ = std::max(longest_, line.size());
-    ids_.insert_or_assign(std::string(line), static_cast<TokenId>(tokens_.size()));
-    tokens_.emplace_back(line);
+    add(line);
   }
   if (tokens_.empty()) throw Error("the vocabulary has no tokens");
 }
 
+Vocabulary::Vocabulary(const std::vector<std::string>& tokens) {
+  for (const std::string& token : tokens) add(token);
+  if (tokens_.empty()) throw Error("the vocabulary has no tokens");
+}
+
+void Vocabulary::add(std::string_view token) {
+  if (tokens_.size() == max_tokens) throw Error("the vocabulary has more than 2^24 tokens");
+  longest_ = std::max(longest_, token.size());
+  ids_.insert_or_assign(std::string(token), static_cast<TokenId>(tokens_.size()));
+  tokens_.emplace_back(token);
+}
+
 Vocabulary Vocabulary::from_file(const std::filesystem::path& path) {
-  const MappedFile file(path);
+  const std::string text = InputFile(path).text();
   try {
-    return Vocabulary(file.text());
+    return Vocabulary(std::string_view(text));
   } catch (const Error& error) {
     throw Error("heed::models::Vocabulary: " + path.string() + ": " + error.what());
   }

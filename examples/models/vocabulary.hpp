@@ -19,6 +19,8 @@ class Vocabulary {
   // Token i stands on line i of `text`; a token that stands twice has its last line's id.
   // Throws heed::Error for text that is not UTF-8, without tokens, or with more than 2^24 of them.
   explicit Vocabulary(std::string_view text);
+  // Token i is tokens[i]. Throws heed::Error where there are none, or more than 2^24.
+  explicit Vocabulary(const std::vector<std::string>& tokens);
   static Vocabulary from_file(const std::filesystem::path& path);
 
   std::size_t size() const { return tokens_.size(); }
@@ -34,6 +36,8 @@ class Vocabulary {
   std::size_t longest_token() const { return longest_; }
 
  private:
+  void add(std::string_view token);
+
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };

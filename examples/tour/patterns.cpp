@@ -133,7 +133,7 @@ void tour::head_pictures(const std::filesystem::path& folder) {
   const auto file = folder / "attention_heads.png";
   inspect::write_png(
       file, inspect::heatmap_grid(weights, inspect::head_titles(heads),
-                                  {.row_labels = tokens, .column_labels = tokens, .plot_size = 220},
+                                  {.row_labels = tokens, .column_labels = tokens, .plot_size = 250},
                                   {.columns = 4}));
   saved(file);
 }
@@ -154,6 +154,7 @@ void tour::compare_pictures(const std::filesystem::path& folder) {
                                                {.heatmap = {.row_labels = tokens,
                                                             .column_labels = tokens,
                                                             .range = inspect::Range{0, 1},
-                                                            .values = true}}));
+                                                            .values = true,
+                                                            .plot_size = 340}}));
   saved(file);
 }

@@ -6,6 +6,9 @@
 // Options::report.
 #pragma once
 
+#include "heed/core/abi.hpp"
+#include "heed/core/set_macros_aside.inl"
+
 #include <string>
 #include <vector>
 
@@ -81,6 +84,7 @@ inline namespace HEED_ABI {
 //
 // Throws heed::Error as they do, and for a backend that this file or the tensors cannot have.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
 #if defined(__CUDACC__)
@@ -97,6 +101,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
 
 // The same into memory the caller has: heed::attention_into or heed::cuda::attention_into.
 template <class Out, class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask = {},
                     const S& score = {}, const Options& options = {}) {
 #if defined(__CUDACC__)
@@ -117,3 +122,5 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
 
 }  // namespace HEED_ABI
 }  // namespace heed::anywhere
+
+#include "heed/core/restore_macros.inl"

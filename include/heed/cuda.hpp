@@ -5,6 +5,9 @@
 #error "heed/cuda.hpp holds kernels: include it in a .cu file, compiled by nvcc"
 #endif
 
+#include "heed/core/abi.hpp"
+#include "heed/core/set_macros_aside.inl"
+
 #include "heed/cuda/attention.cuh"
 #include "heed/mask/bigbird.hpp"
 #include "heed/mask/causal.hpp"
@@ -15,3 +18,5 @@
 #include "heed/score/bias.hpp"
 #include "heed/score/soft_cap.hpp"
 #include "heed/version.hpp"
+
+#include "heed/core/restore_macros.inl"

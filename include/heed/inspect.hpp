@@ -2,6 +2,9 @@
 // prints text comes with <heed/heed.hpp> too, which needs no stb.
 #pragma once
 
+#include "heed/core/abi.hpp"
+#include "heed/core/set_macros_aside.inl"
+
 #include "heed/inspect/animation.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/canvas.hpp"
@@ -20,3 +23,5 @@
 #include "heed/inspect/png.hpp"
 #include "heed/inspect/report.hpp"
 #include "heed/inspect/scatter.hpp"
+
+#include "heed/core/restore_macros.inl"

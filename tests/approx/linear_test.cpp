@@ -236,6 +236,39 @@ TEST_CASE("rows of linear attention that see nothing are 0") {
   CHECK(test::max_magnitude(nothing.out) == 0);
 }
 
+// φ(q)·φ(k) = 2e-42 has no reciprocal in float, but a mean of values all the same.
+TEST_CASE("sums of linear attention below the normal numbers still divide") {
+  Tensor4<float> q(1, 1, 70, 1), v(1, 1, 70, 3);
+  q.setConstant(-48);
+  for (Index n = 0; n < v.size(); ++n) v.data()[n] = static_cast<float>(2 + test::uniform(3, n));
+  const auto result = approx::linear(q, q, v, {}, mask::causal());
+  approx::LinearState<float> state(1, 1, 1, 3);
+  const auto step = approx::linear_step(state, q, q, v);
+  for (Index d = 0; d < 3; ++d) {
+    double mean = 0;
+    for (Index i = 0; i < 70; ++i) {
+      mean += (static_cast<double>(v(0, 0, i, d)) - mean) / static_cast<double>(i + 1);
+      CAPTURE(d, i);
+#if !defined(__FAST_MATH__)  // which takes such sums for 0
+      CHECK(result.out(0, 0, i, d) == Approx(mean).epsilon(2e-3));
+      CHECK(step.out(0, 0, i, d) == Approx(mean).epsilon(2e-3));
+#endif
+    }
+  }
+}
+
+TEST_CASE("linear attention of degenerate inputs is finite, and exact where weights are level") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    if (p.name == std::string("scale 0")) continue;  // there is no scale
+    CAPTURE(p.name);
+    const auto result = approx::linear(p.in.q.cview(), p.in.k.cview(), p.in.v.cview());
+    const auto exact = attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview());
+    const double error = test::max_difference(result.out, exact.out);
+    const bool level_features = p.level && p.name != std::string("q = 0");  // φ(k) is not level
+    CHECK(error <= (level_features ? 1e-6 : 1.0));
+  }
+}
+
 TEST_CASE("wrong calls of linear attention are named") {
   const Tensor4<float> q(1, 2, 3, 4), k(1, 2, 3, 5);
   CHECK_THAT(test::error_of([&] { approx::linear(q, k, k); }),
@@ -247,6 +280,8 @@ TEST_CASE("wrong calls of linear attention are named") {
              test::ContainsSubstring("the state's dimension is 5 but k and v want 4"));
   CHECK_THAT(test::error_of([] { approx::LinearState<float>(1, 2, -4, 5); }),
              test::ContainsSubstring("D -4"));
+  const auto heads = test::uncountable_empty();
+  CHECK(approx::linear(heads, heads, heads).out.size() == 0);
   const Tensor4<float> none(0, 2, 3, 4);
   CHECK(approx::linear(none, none, none).out.size() == 0);
 }

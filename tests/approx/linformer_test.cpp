@@ -98,6 +98,18 @@ TEST_CASE("projections that change nothing leave exact attention; one serves all
   CHECK(test::max_difference(result.out, exact.out) <= 1e-6);
 }
 
+TEST_CASE("Linformer of degenerate inputs is exact with projections that change nothing") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    CAPTURE(p.name);
+    const Eigen::MatrixXf one = Eigen::MatrixXf::Identity(p.shape.Lk, p.shape.Lk);
+    const auto exact =
+        attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    const auto result = approx::linformer(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), one, one,
+                                          {}, {.scale = p.scale});
+    CHECK(test::max_difference(result.out, exact.out) <= 1e-6);
+  }
+}
+
 TEST_CASE("a random projection keeps lengths in the mean") {
   const Index L = 500, rank = 100;
   const auto e = approx::linformer_projection<float>(L, rank, 6);
@@ -138,6 +150,9 @@ TEST_CASE("wrong calls of Linformer are named") {
              test::ContainsSubstring("e, as [Hkv,Lk,rank] [2,8,3], does not fit 2 key heads of 9"));
   CHECK_THAT(test::error_of([&] { approx::linformer(q, q, q, e, narrow); }),
              test::ContainsSubstring("e has rank 3 but f has rank 2"));
+  const auto heads = test::uncountable_empty();
+  const Tensor2<float> of_none(0, 3);
+  CHECK(approx::linformer(heads, heads, heads, of_none, of_none).out.size() == 0);
   const Tensor2<float> empty(9, 0);
   CHECK_THAT(test::error_of([&] { approx::linformer(q, q, q, empty, empty); }),
              test::ContainsSubstring("a rank of at least 1"));

@@ -138,6 +138,67 @@ TEST_CASE("scores whose rank is lower than asked for") {
   }
 }
 
+TEST_CASE("low-rank attention of degenerate inputs is exact at every rank that their scores have") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    const auto exact =
+        attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    for (const Index rank : {1, 2, 3, 6, 11, 12}) {
+      for (const bool randomised : {false, true}) {
+        CAPTURE(p.name, rank, randomised);
+        const auto result =
+            approx::low_rank(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), rank, {}, {},
+                             {.scale = p.scale, .randomised = randomised, .seed = 4});
+        CHECK(test::max_difference(result.out, exact.out) <= 2e-6);
+        CHECK(test::max_difference(result.lse, exact.lse) <= 5e-6);
+      }
+    }
+  }
+}
+
+// The range of rank + 8 columns is everything there is: D = 12 and rank 4 or more.
+TEST_CASE("a random range that is everything gives what no randomness gives") {
+  for (const Index flat : {1, 3, 5, 9}) {  // the rank of the scores
+    const Shape shape{1, 1, 1, 50, 60, 12, 8, 4};
+    Inputs<float> in(shape, Layout::packed, 9, 2);
+    for (Index j = 0; j < 60; ++j) {
+      for (Index d = flat; d < 12; ++d) in.k.view()(0, 0, j, d) = in.k.view()(0, 0, j, d % flat);
+    }
+    for (const Index rank : {4, 7, 11}) {
+      const auto run = [&](bool randomised, std::uint64_t seed) {
+        return approx::low_rank(in.q.cview(), in.k.cview(), in.v.cview(), rank, {}, {},
+                                {.randomised = randomised, .seed = seed});
+      };
+      const auto truth = run(false, 0);
+      for (const std::uint64_t seed : {1u, 2u, 3u}) {
+        CAPTURE(flat, rank, seed);
+        CHECK(test::max_difference(run(true, seed).out, truth.out) <= 1e-5);
+      }
+    }
+  }
+}
+
+// A wider matrix whose scores have a rank below that of the range.
+TEST_CASE("a random range that is wider than the scores' rank loses nothing") {
+  const Shape shape{1, 1, 1, 70, 60, 40, 8, 4};
+  for (const Index flat : {0, 1, 3, 6}) {
+    Inputs<float> in(shape, Layout::packed, 9, 1);
+    for (Index j = 0; j < 60; ++j) {
+      for (Index d = flat; d < 40; ++d) {
+        in.k.view()(0, 0, j, d) = flat == 0 ? 0 : in.k.view()(0, 0, j, d % flat);
+      }
+    }
+    const auto exact = attention(in.q.cview(), in.k.cview(), in.v.cview());
+    for (const Index rank : {6, 20, 39}) {
+      for (const std::uint64_t seed : {1u, 2u, 3u}) {
+        CAPTURE(flat, rank, seed);
+        const auto result = approx::low_rank(in.q.cview(), in.k.cview(), in.v.cview(), rank, {}, {},
+                                             {.randomised = true, .seed = seed});
+        CHECK(test::max_difference(result.out, exact.out) <= 1e-5);
+      }
+    }
+  }
+}
+
 TEST_CASE("rank D is exact attention; a random range is seeded") {
   const Shape shape{1, 4, 2, 150, 170, 32, 16, 4};
   const Inputs<float> in(shape, Layout::packed, 9, 2);
@@ -179,6 +240,9 @@ TEST_CASE("edges of low-rank attention") {
              test::ContainsSubstring("heed::approx::low_rank: rank 0"));
   const Tensor4<float> none(1, 2, 0, 4);
   CHECK(approx::low_rank(none, none, none, 2).out.size() == 0);
+  CHECK(approx::low_rank(test::uncountable_empty(), test::uncountable_empty(),
+                         test::uncountable_empty(), 2)
+            .out.size() == 0);
   const Tensor4<float> some = Tensor4<float>(1, 2, 3, 4).setRandom();
   CHECK(test::max_magnitude(approx::low_rank(some, none, none, 2).out) == 0);
 #if !defined(__FAST_MATH__)

@@ -227,6 +227,42 @@ TEST_CASE("values that a row of LSH attention does not see change no bit") {
   }
 }
 
+TEST_CASE("LSH attention of degenerate inputs is finite, and exact where one bucket holds all") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    CAPTURE(p.name);
+    const auto exact =
+        attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    const auto result =
+        approx::lsh(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    CHECK(test::max_difference(result.out, exact.out) <= 2);
+    for (Index n = 0; n < result.lse.size(); ++n) {
+      CHECK(result.lse.data()[n] <= exact.lse.data()[n] + 1e-5f);
+    }
+    if (p.name == std::string("q = k = 0")) {
+      CHECK(test::max_difference(result.out, exact.out) <= 1e-6);
+    }
+  }
+}
+
+// Keys have length 1 whatever theirs was; what queries lack, the scale makes up for.
+TEST_CASE("shared keys are divided by lengths whose squares underflow or overflow") {
+  const Shape shape{1, 1, 1, 40, 40, 8, 4, 4};
+  const Inputs<float> in(shape, Layout::packed, 3);
+  const auto run = [&](float size) {
+    Inputs<float> scaled = in;
+    for (Index i = 0; i < 40; ++i) {
+      for (Index d = 0; d < 8; ++d) scaled.q.view()(0, 0, i, d) *= size;
+    }
+    return approx::lsh_shared(scaled.q.cview(), scaled.v.cview(), {.buckets = 2}, {},
+                              {.scale = 0.5 / static_cast<double>(size)});
+  };
+  const auto plain = run(1);
+  for (const float size : {0x1p-90f, 0x1p90f}) {
+    CAPTURE(size);
+    CHECK(test::max_difference(run(size).out, plain.out) <= 1e-6);
+  }
+}
+
 TEST_CASE("edges of LSH attention") {
   const Tensor4<float> q = Tensor4<float>(1, 2, 9, 4).setRandom();
   const auto text = [&](const approx::Hashing& hashing) {
@@ -236,6 +272,8 @@ TEST_CASE("edges of LSH attention") {
   CHECK_THAT(text({.chunk = 0}), test::ContainsSubstring("chunk 0"));
   CHECK_THAT(text({.buckets = 3}), test::ContainsSubstring("buckets 3 is not positive and even"));
   CHECK_THAT(text({.buckets = -2}), test::ContainsSubstring("buckets -2"));
+  const auto heads = test::uncountable_empty();
+  CHECK(approx::lsh(heads, heads, heads, {.rounds = 1 << 20}).out.size() == 0);
   const Tensor4<float> none(1, 2, 0, 4), no_heads(1, 0, 3, 4);
   CHECK(approx::lsh(none, q, q).out.size() == 0);
   CHECK(approx::lsh(no_heads, no_heads, no_heads).out.size() == 0);

@@ -156,6 +156,24 @@ TEST_CASE("with every token a landmark, Nyström attention is exact") {
   CHECK(test::max_difference(result.out, exact.out) < 1e-10);
 }
 
+TEST_CASE("Nyström attention of degenerate inputs is exact, however many iterations") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    if (!p.level && p.name != std::string("one query") && p.name != std::string("equal queries")) {
+      continue;
+    }
+    const auto exact =
+        attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    for (const Index landmarks : {Index{1}, std::min({p.shape.Lq, p.shape.Lk, Index{7}})}) {
+      for (const int iterations : {6, 25, 100}) {
+        CAPTURE(p.name, landmarks, iterations);
+        const auto result = approx::nystrom(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(),
+                                            landmarks, {}, {p.scale, iterations});
+        CHECK(test::max_difference(result.out, exact.out) <= 1e-5);
+      }
+    }
+  }
+}
+
 TEST_CASE("a text alone has the bits it has in a padded batch") {
   const Shape shape{2, 2, 1, 70, 70, 16, 8, 4};
   Inputs<float> in(shape, Layout::packed, 4);
@@ -199,6 +217,8 @@ TEST_CASE("edges of Nyström attention") {
   const std::vector<int> lengths{3};
   CHECK_THAT(test::error_of([&] { approx::nystrom(q, q, q, 4, mask::padding(lengths)); }),
              test::ContainsSubstring("more than the 3 keys of a text"));
+  const auto heads = test::uncountable_empty();
+  CHECK(approx::nystrom(heads, heads, heads, 3).out.size() == 0);
   const Tensor4<float> none(1, 2, 0, 4);
   CHECK(approx::nystrom(none, q, q, 3).out.size() == 0);
   CHECK(test::max_magnitude(approx::nystrom(q, none, none, 3).out) == 0);

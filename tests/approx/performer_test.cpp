@@ -157,6 +157,43 @@ TEST_CASE("directions of a block are orthogonal, their lengths those of normal v
   CHECK(std::abs(squares / 200 - 16) < 4 * std::sqrt(32.0 / 200));
 }
 
+TEST_CASE("directions that others span are known, and completed by random ones") {
+  const Index D = 6;
+  std::vector<double> rows(static_cast<std::size_t>(D * D));
+  const auto row = [&](Index r) { return rows.data() + r * D; };
+  for (Index d = 0; d < D; ++d) {
+    row(0)[d] = test::uniform(1, d);
+    row(1)[d] = row(0)[d] * 1e-200;                       // the same direction
+    row(2)[d] = row(0)[d] * (1 + (d == 3 ? 1e-9 : 0.0));  // nearly, yet a new one
+    row(3)[d] = row(2)[d] * 3 - row(0)[d];                // spanned by two
+    row(4)[d] = 0;
+    row(5)[d] = test::nan;
+  }
+  CHECK(approx::orthonormalise(rows.data(), 0, 0, D));
+  CHECK(!approx::orthonormalise(rows.data(), 0, 1, D));
+  for (Index r = 0; r < D; ++r) approx::complete_basis(rows.data(), 0, r, D, 5, 1);
+  for (Index a = 0; a < D; ++a) {
+    for (Index b = 0; b <= a; ++b) {
+      CHECK(std::abs(approx::dot(row(a), row(b), D) - (a == b ? 1 : 0)) < 1e-14);
+    }
+  }
+}
+
+TEST_CASE("a Performer of degenerate inputs is finite, and exact where weights are level") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    const auto exact =
+        attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    for (const Index features : {1, 12, 40}) {
+      CAPTURE(p.name, features);
+      const auto result = approx::performer(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(),
+                                            features, {}, {.scale = p.scale});
+      const bool same_keys = p.level && p.name != std::string("q = 0");
+      CHECK(test::max_difference(result.out, exact.out) <= (same_keys ? 1e-6 : 2.0));
+      CHECK(test::max_difference(result.lse, exact.lse) <= 40);
+    }
+  }
+}
+
 TEST_CASE("normal numbers are normal") {
   double sum = 0, squares = 0, fourth = 0;
   constexpr int count = 40000;
@@ -268,6 +305,8 @@ TEST_CASE("rows of a Performer that see nothing are 0, and wrong calls are named
     CHECK(is_masked(early.lse(0, 0, i)));
   }
   CHECK(early.out(0, 0, 30, 3) != 0);
+  const auto heads = test::uncountable_empty();
+  CHECK(approx::performer(heads, heads, heads, 16).out.size() == 0);
   CHECK_THAT(
       test::error_of([&] { approx::performer(in.q.cview(), in.k.cview(), in.v.cview(), 0); }),
       test::ContainsSubstring("heed::approx::performer: features 0"));

@@ -204,6 +204,20 @@ TEST_CASE("a NaN that a row of top-k sees comes out") {
 }
 #endif
 
+TEST_CASE("top-k of degenerate inputs is finite, and exact where it keeps all") {
+  for (const test::Degenerate& p : test::degenerate_problems()) {
+    const auto exact =
+        attention(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), {}, {}, {.scale = p.scale});
+    for (const Index keep : {Index{1}, Index{7}, p.shape.Lk}) {
+      CAPTURE(p.name, keep);
+      const auto result = approx::top_k(p.in.q.cview(), p.in.k.cview(), p.in.v.cview(), keep, {},
+                                        {}, {.scale = p.scale});
+      CHECK(test::max_difference(result.out, exact.out) <= (keep < p.shape.Lk ? 2.0 : 0.0));
+      CHECK(test::max_difference(result.lse, exact.lse) <= std::log(30.0) + 1e-6);
+    }
+  }
+}
+
 TEST_CASE("rows of top-k that see nothing are 0, and wrong calls are named") {
   const Shape shape{1, 1, 1, 70, 40, 4, 4, 4};
   const Inputs<float> in(shape, Layout::packed, 2);
@@ -215,6 +229,8 @@ TEST_CASE("rows of top-k that see nothing are 0, and wrong calls are named") {
   CHECK(early.out(0, 0, 30, 3) != 0);
   CHECK_THAT(test::error_of([&] { approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), -2); }),
              test::ContainsSubstring("heed::approx::top_k: keep -2"));
+  const auto heads = test::uncountable_empty();
+  CHECK(approx::top_k(heads, heads, heads, 3).out.size() == 0);
   const test::Small<float> small;
   CHECK(approx::top_k(small.q, small.k, small.v, 3).out.dimension(1) == 3);
 }

@@ -112,7 +112,41 @@ TEST_CASE("out overlapping an input is refused; interleaved slices of one buffer
   auto repeated = v;
   repeated.stride[2] = 0;
   REQUIRE(contains(error_of([&] { attention_into(repeated, q, k, k); }), "repeats"));
+  Buffer<float> fresh(2, 2, 9, 8, Layout::packed);
+  auto shared = fresh.view();
+  shared.stride[2] = shared.stride[3];
+  REQUIRE(contains(error_of([&] { attention_into(shared, q, k, k); }), "repeats"));
   REQUIRE(attention(q, q, q).out.size() == q.extent[0] * 2 * 9 * 8);  // inputs may alias
+}
+
+TEST_CASE("a workspace on top of a tensor is refused, and nothing is written") {
+  constexpr Index L = 40, D = 8;
+  std::vector<float> memory(4 * L * D + 200000, 0.5f);
+  const auto at = [&](Index n) { return view(memory.data() + n * L * D, {1, 1, L, D}); };
+  const auto run = [&](Index first) {
+    const std::span<float> rest(memory.data() + first,
+                                memory.size() - static_cast<std::size_t>(first));
+    return error_of([&] {
+      attention_into(at(3), at(0), at(1), at(2), {}, {},
+                     {.workspace = std::as_writable_bytes(rest)});
+    });
+  };
+  REQUIRE(contains(run(L * D - 1), "options.workspace"));
+  REQUIRE(contains(run(L * D - 1), "overlaps q [1,1,40,8]"));
+  REQUIRE(contains(run(2 * L * D - 1), "overlaps k"));
+  REQUIRE(contains(run(3 * L * D - 1), "overlaps v"));
+  REQUIRE(contains(run(4 * L * D - 1), "overlaps out"));
+  REQUIRE(std::count(memory.begin(), memory.end(), 0.5f) == static_cast<Index>(memory.size()));
+  REQUIRE(run(4 * L * D).empty());
+  Tensor4<float> q(1, 1, L, D);
+  q.setConstant(0.5f);
+  auto result = attention(q, q, q);
+  const std::span<float> of_lse(result.lse.data(), static_cast<std::size_t>(L));
+  REQUIRE(contains(error_of([&] {
+                     attention_into(result, q, q, q, {}, {},
+                                    {.workspace = std::as_writable_bytes(of_lse)});
+                   }),
+                   "overlaps lse"));
 }
 
 TEST_CASE("huge shapes: an error or bad_alloc, never a wrap") {

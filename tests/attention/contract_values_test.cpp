@@ -45,12 +45,15 @@ TEMPLATE_TEST_CASE("order of operations: scale, scores as written, mask, softmax
   const mask::any see = [](int i, int j) { return (i + j) % 3 != 0; };
   const auto score = score::soft_cap(0.5) >> score::alibi(slopes) >>
                      [](auto x, int, int j) { return j == 4 ? x * 3 : x; };
+  const auto textbook = reference::attention(s.q, s.k, s.v, see, score, {.scale = 0.75});
   for (const Backend backend : every_backend) {
     const auto r = attention(s.q, s.k, s.v, see, score, {.scale = 0.75, .backend = backend});
     for (Index i = 0; i < 5; ++i) {
       double sum = 0;
       double value = 0;
       for (Index j = 0; j < 7; ++j) {
+        const auto modified = static_cast<float>(textbook.modified_scores(i, j));
+        REQUIRE(is_masked(modified) == ((i + j) % 3 == 0));
         if ((i + j) % 3 == 0) continue;
         double dot = 0;
         for (Index d = 0; d < 4; ++d) {
@@ -59,6 +62,7 @@ TEMPLATE_TEST_CASE("order of operations: scale, scores as written, mask, softmax
         double x = 0.5 * std::tanh(0.75 * dot / 0.5);
         x -= 0.25 * std::abs(static_cast<double>(i + 2 - j));
         if (j == 4) x *= 3;
+        REQUIRE(std::abs(static_cast<double>(modified) - x) <= tolerance<TestType>());
         sum += std::exp(x);
         value += std::exp(x) * static_cast<double>(s.v(j, 1));
       }

@@ -36,6 +36,31 @@ TEST_CASE("[B, L, H, D] and [B, H, L, D] give the same bits") {
   REQUIRE(test::same_bits(result.out, r.out));
 }
 
+TEST_CASE("column-major [D, L, H, B] and [B, H, L, D] give the same bits") {
+  const auto q = random_like(1, Tensor4<float>(2, 4, 9, 8));
+  const auto k = random_like(2, Tensor4<float>(2, 2, 11, 8));
+  const auto v = random_like(3, Tensor4<float>(2, 2, 11, 6));
+  const auto reversed = [](const Tensor4<float>& x) {
+    return Eigen::Tensor<float, 4>(x.swap_layout());  // its dimensions are x's from last to first
+  };
+  const Eigen::Tensor<float, 4> q_dlhb = reversed(q), k_dlhb = reversed(k), v_dlhb = reversed(v);
+  const auto expected = attention(q, k, v, mask::causal());
+  auto r = attention(dlhb(q_dlhb), dlhb(k_dlhb), dlhb(v_dlhb), mask::causal());
+  static_assert(std::is_same_v<decltype(r.out), Eigen::Tensor<float, 4>>);
+  REQUIRE(r.out.dimension(0) == 6);
+  REQUIRE(r.lse.dimension(0) == 9);
+  REQUIRE(std::equal(r.out.data(), r.out.data() + r.out.size(), expected.out.data()));
+  REQUIRE(std::equal(r.lse.data(), r.lse.data() + r.lse.size(), expected.lse.data()));
+  r.out.setZero();
+  attention_into(r, dlhb(q_dlhb), dlhb(k_dlhb), dlhb(v_dlhb), mask::causal());
+  REQUIRE(std::equal(r.out.data(), r.out.data() + r.out.size(), expected.out.data()));
+  const auto textbook = reference::attention(dlhb(q_dlhb), dlhb(k_dlhb), dlhb(v_dlhb));
+  const auto wanted = reference::attention(q, k, v);
+  REQUIRE(
+      std::equal(wanted.lse.data(), wanted.lse.data() + wanted.lse.size(), textbook.lse.data()));
+  REQUIRE(test::same_bits(textbook.weights, wanted.weights));
+}
+
 TEST_CASE("rank 3 is one head, rank 2 one head of one batch") {
   const auto q = random_like(1, Tensor4<float>(3, 1, 9, 8));
   const auto k = random_like(2, Tensor4<float>(3, 1, 11, 8));

@@ -4,6 +4,10 @@
 // expect: q, k and v must have the same rank
 // expect: tensors are .B, H, L, D., .B, L, D. or .L, D.
 // expect: must be Eigen tensors, matrices or maps in memory
+// expect: elements must be float, double
+// expect: elements must be float, double|std::float16_t and std::bfloat16_t are not elements
+#include <vector>
+
 #include "heed/heed.hpp"
 
 int main() {
@@ -26,5 +30,16 @@ int main() {
   heed::attention(five, five, five);
 #elif HEED_WRONG == 6
   heed::attention(q, q.data(), q);
+#elif HEED_WRONG == 7
+  const heed::Tensor4<std::complex<float> > z(1, 2, 3, 4);
+  heed::approx::linear(z, z, z);
+#elif HEED_WRONG == 8
+#ifdef __FLT16_MANT_DIG__
+  const std::vector<_Float16> numbers(24);
+#else
+  const std::vector<short> numbers(24);
+#endif
+  const auto small = heed::view(numbers.data(), {1, 2, 3, 4});
+  heed::attention(small, small, small);
 #endif
 }

@@ -164,6 +164,32 @@ TEST_CASE("a stride that no index uses does not matter, however large") {
   CHECK_FALSE(heed::repeats_elements(one));
 }
 
+TEST_CASE("a view in which two indices name one element is never said to repeat none") {
+  std::mt19937 random(7);
+  int repeating = 0, distinct = 0;
+  for (int n = 0; n < 20000; ++n) {
+    const auto x = random_view<float>(random, 3, n % 2 == 0 ? 4 : 12);
+    std::size_t count = 1;
+    for (int d = 0; d < 3; ++d) count *= static_cast<std::size_t>(x.extent[d]);
+    const bool truth = bytes_of(x).size() != count * sizeof(float);
+    repeating += truth ? 1 : 0;
+    distinct += truth || heed::repeats_elements(x) ? 0 : 1;
+    REQUIRE((!truth || heed::repeats_elements(x)));
+  }
+  CHECK(repeating > 2000);
+  CHECK(distinct > 2000);
+}
+
+TEST_CASE("rows that share memory repeat elements; slices of packed memory do not") {
+  using heed::repeats_elements;
+  CHECK(repeats_elements(heed::view(middle(), {1, 2, 4, 4}, {0, 3, 1, 1})));
+  CHECK(repeats_elements(heed::view(middle(), {1, 1, 4, 4}, {0, 0, 3, 1})));
+  CHECK(repeats_elements(heed::view(middle(), {2, 4}, {-3, 1})));
+  CHECK_FALSE(repeats_elements(heed::view(middle(), {2, 4}, {-4, 1})));
+  CHECK_FALSE(repeats_elements(heed::view(middle(), {3, 5, 2, 4}, {1, 12, 240, 3})));
+  CHECK_FALSE(repeats_elements(heed::view(middle(), {2, 3, 4}, {-120, 40, 2})));
+}
+
 TEST_CASE("a stride of 0 repeats elements, unless there is one") {
   CHECK(heed::repeats_elements(heed::view(middle(), {2, 4}, {0, 1})));
   CHECK_FALSE(heed::repeats_elements(heed::view(middle(), {1, 4}, {0, 1})));

@@ -1,5 +1,6 @@
 #include "heed/core/parallel.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -58,6 +59,19 @@ std::vector<int> visits(Index tasks, int workers, Executor* executor) {
 }
 
 }  // namespace
+
+TEST_CASE("a number of threads that no machine has starts no more than OpenMP can") {
+  const int workers = worker_count(Index{1} << 30, 40'000, nullptr);
+  CHECK(workers <= std::max(256, static_cast<int>(std::thread::hardware_concurrency())));
+  CHECK(worker_count(Index{1} << 30, 200, nullptr) <= 200);
+#if defined(_OPENMP)
+  CHECK(workers >= 256);
+  CHECK(worker_count(Index{1} << 30, 200, nullptr) == 200);
+#endif
+  CHECK(visits(1000, workers, nullptr) == std::vector<int>(1000, 1));
+  Threads pool(300);  // the user's own are the user's
+  CHECK(worker_count(1000, 40'000, &pool) == 300);
+}
 
 TEST_CASE("every task runs exactly once, whatever the tasks, the workers and the pool") {
   Threads threads(4);

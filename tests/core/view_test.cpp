@@ -38,6 +38,19 @@ TEST_CASE("a view of packed memory is row major") {
   CHECK(memory[119] == -1);
 }
 
+TEST_CASE("extents and strides may be of any integer types, mixed or not") {
+  auto memory = counted(120);
+  const std::size_t length = memory.size() / 20;
+  const unsigned heads = 4;
+  const int step = 2;
+  CHECK(heed::to_string(heed::view(memory.data(), {length, std::size_t{20}})) == "[6,20]");
+  CHECK(heed::to_string(heed::view(memory.data(), {length, 5, heads})) == "[6,5,4]");
+  CHECK(heed::view(memory.data(), {length, heads}, {Index{20}, step})(5, 3) == 106);
+  CHECK(heed::view(memory.data() + 119, {length, std::size_t{2}}, {-20, -1})(5, 1) == 18);
+  const Index extents[2] = {6, 20};
+  CHECK(heed::view(memory.data(), extents)(5, 19) == 119);
+}
+
 TEST_CASE("strides may leave gaps, repeat and run backwards") {
   auto memory = counted(100);
   const auto gaps = heed::view(memory.data(), {3, 4}, {20, 2});

@@ -91,6 +91,17 @@ TEST_CASE("an ellipsis is three dots, not a box") {
   CHECK(ink(ellipsis).right - ink(dots).right <= 6);
 }
 
+TEST_CASE("a zero is empty inside, as an 8 is not, and narrower than an O") {
+  const auto middle = [](const char* text) {
+    Image image(40, 40);
+    draw_text(image, text, {20, 20}, {.cap_height = 20, .align = heed::inspect::Align::center});
+    return image.at(20, 20);
+  };
+  CHECK(middle("0") == heed::inspect::palette::white);
+  CHECK(middle("8") != heed::inspect::palette::white);
+  CHECK(text_width("O", 11) > text_width("0", 11) + 1);
+}
+
 TEST_CASE("characters without a letter are distinct boxes, and bad bytes are U+FFFD") {
   CHECK(pixels("\xe4\xb8\xad") != pixels("\xe6\x96\x87"));
   CHECK(pixels("\xff") == pixels("\xEF\xBF\xBD"));

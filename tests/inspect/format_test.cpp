@@ -21,6 +21,7 @@ TEST_CASE("a text that is too long is cut, not written beyond its end") {
 TEST_CASE("a share in per cent has one digit after the point") {
   CHECK(percent_text(0.2834) == "28.3 %");
   CHECK(percent_text(1) == "100.0 %");
+  CHECK(percent_text(1e300) == "1e+302 %");  // not its first 63 digits
 }
 
 #if !defined(__FAST_MATH__)

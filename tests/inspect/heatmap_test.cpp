@@ -1,6 +1,7 @@
 // Heat maps: the right colour at the right place, labels that are there and inside, odd matrices.
 #include <cmath>
 #include <limits>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -144,6 +145,102 @@ TEST_CASE("ranges: given, from the values, symmetric for a diverging map, never 
   CHECK(heatmap(tiny).width() > 0);
 }
 
+TEST_CASE("ranges as small or as wide as double has them give their ends the map's end colours") {
+  const auto blues = heed::inspect::blues();
+  constexpr double tiny = std::numeric_limits<double>::denorm_min();
+  constexpr double most = std::numeric_limits<double>::max();
+  CHECK(heat::color_of(tiny, {0, tiny}, blues) == blues(1));
+  CHECK(heat::color_of(0, {0, tiny}, blues) == blues(0));
+  CHECK(heat::color_of(most, {-most, most}, blues) == blues(1));
+  CHECK(heat::color_of(0, {-most, most}, blues) == blues(0.5));
+  CHECK(heat::color_of(-most, {-tiny, tiny}, blues) == blues(0));
+  MatrixXd m(1, 2);
+  m << 0, tiny;
+  const auto layout = heat::arrange(cells_of(m), {});
+  CHECK(cell_color(heatmap(m), layout, 0, 1) == blues(1));
+  CHECK(blues(nan_value) == blues(0));
+  CHECK(blues(inf) == blues(1));
+}
+
+TEST_CASE("a range that is not finite or runs backwards is refused") {
+  const MatrixXd m = MatrixXd::Identity(2, 2);
+  const auto with = [&](double low, double high) {
+    return heatmap(m, {.range = heed::inspect::Range{low, high}});
+  };
+  CHECK_THROWS_WITH(with(-inf, 1),
+                    "heed::inspect::heatmap: range is -inf ... 1; both ends must be "
+                    "finite and the first not above the second");
+  CHECK_THROWS_AS(with(0, nan_value), heed::Error);
+  CHECK_THROWS_AS(with(2, 1), heed::Error);
+  CHECK(with(1, 1).width() > 0);  // an empty range: that of the values is taken
+}
+
+TEST_CASE("narrow ranges far from 0 have a colour bar that ends") {
+  const double next = std::nextafter(1.0, 2.0);
+  for (const heed::inspect::Range range : {heed::inspect::Range{1, next}, {-5e-324, 5e-324}}) {
+    const auto axis = heed::inspect::bar_axis(range, 300);
+    CHECK(axis.ticks.size() >= 2);
+    CHECK(axis.ticks.size() < 10);
+  }
+}
+
+TEST_CASE("a picture larger than a PNG holds is refused before it is drawn") {
+  const MatrixXf big = MatrixXf::Zero(1024, 1024);
+  const auto refused = heed::test::ContainsSubstring("more than the 357913941 that fit a PNG");
+  CHECK_THROWS_WITH(heatmap(big, {.values = true}), refused);
+  CHECK_THROWS_WITH(heatmap(MatrixXf(MatrixXf::Zero(600, 600)), {.values = true}), refused);
+  CHECK_THROWS_WITH(
+      heatmap(MatrixXf(MatrixXf::Zero(2, 2)), {.plot_size = std::numeric_limits<int>::max()}),
+      refused);
+  CHECK(heatmap(MatrixXf(MatrixXf::Zero(2, 2)), {.plot_size = -1}).width() > 0);
+  CHECK_THROWS_WITH(heed::inspect::arrange({Image(20000, 1), Image(1, 20000)}, {.columns = 1}),
+                    refused);
+}
+
+TEST_CASE("means of a block do not overflow") {
+  const MatrixXd m = MatrixXd::Constant(1, 4096, std::numeric_limits<double>::max());
+  CHECK(cells_of(m).at(0, 0) == std::numeric_limits<double>::max());
+}
+
+TEST_CASE("any numbers in any range make a picture or an error") {
+  std::mt19937_64 random(7);
+  const auto any_double = [&] {
+    const std::uint64_t bits = random();
+    switch (bits % 6) {
+      case 0:
+        return __builtin_bit_cast(double, random());  // NaN, infinities and denormals among them
+      case 1:
+        return __builtin_bit_cast(double, random() >> 12U);  // denormal
+      case 2:
+        return bits % 12 == 2 ? inf : -inf;
+      case 3:
+        return nan_value;
+      default:
+        return static_cast<double>(bits % 1000) / 100 - 5;
+    }
+  };
+  int drawn = 0;
+  for (int n = 0; n < 300; ++n) {
+    MatrixXd m(1 + n % 3, 1 + n % 5);
+    for (int at = 0; at < m.size(); ++at) m.data()[at] = any_double();
+    HeatmapOptions options{.values = n % 2 == 0, .square_cells = n % 4 < 2};
+    const heed::inspect::Range range{any_double(), any_double()};
+    if (n % 7 < 4) options.range = range;
+    const bool legal = !options.range || (heed::is_finite(range.low) &&
+                                          heed::is_finite(range.high) && range.low <= range.high);
+    if (n % 3 == 0) options.colors = heed::inspect::red_blue();
+    options.plot_size = 40;
+    drawn += legal ? 1 : 0;
+    CAPTURE(n, range.low, range.high);
+    if (legal) {
+      CHECK(heatmap(m, options).width() > 0);
+    } else {
+      CHECK_THROWS_AS(heatmap(m, options), heed::Error);
+    }
+  }
+  CHECK(drawn > 150);
+}
+
 TEST_CASE("every token label is drawn beside its row and below its column") {
   const MatrixXd m = MatrixXd::Identity(10, 10);
   const HeatmapOptions options{.row_labels = words(10), .column_labels = words(10)};
@@ -166,7 +263,7 @@ TEST_CASE("short labels stay level, crowded ones stand on edge or are thinned ou
   using heed::inspect::column_axis;
   CHECK(column_axis(4, 400, {"a", "b", "c", "d"}).degrees == 0);
   CHECK(column_axis(10, 220, words(10)).degrees == 45);
-  CHECK(column_axis(10, 140, words(10)).degrees == 90);
+  CHECK(column_axis(10, 160, words(10)).degrees == 90);
   const auto thinned = column_axis(100, 300, words(100));
   CHECK(thinned.ticks.size() < 30);
   CHECK(thinned.ticks.size() > 10);
@@ -254,10 +351,88 @@ TEST_CASE("512 x 512 keeps every element, 3000 columns are averaged and keep the
 }
 
 TEST_CASE("square_cells = false fills a square plot") {
-  const auto layout =
-      heat::arrange(cells_of(MatrixXd(MatrixXd::Random(64, 100))), {.square_cells = false});
-  CHECK(layout.cell_height > layout.cell_width);
-  CHECK(std::abs(layout.plot.width - layout.plot.height) <= 64);
+  for (const auto& [rows, columns] : {std::pair{64, 100}, {100, 100}, {3, 1000}, {48, 7}}) {
+    const auto cells = cells_of(MatrixXd(MatrixXd::Random(rows, columns)));
+    const auto layout = heat::arrange(cells, {.square_cells = false});
+    CAPTURE(rows, columns);
+    CHECK(layout.plot.width == layout.plot.height);
+    CHECK(layout.plot.width == std::max(320, columns));
+    const Rect last = layout.cell(cells.rows - 1, cells.columns - 1, cells);
+    CHECK(last.x + last.width == layout.plot.x + layout.plot.width);
+    CHECK(last.y + last.height == layout.plot.y + layout.plot.height);
+    CHECK(layout.cell(1, 1, cells).x == layout.plot.x + layout.cell(0, 0, cells).width);
+  }
+}
+
+TEST_CASE("plot_size is the longer side, above 48 pixels a cell too") {
+  const auto cells = cells_of(MatrixXd(MatrixXd::Ones(2, 4)));
+  const auto plot = [&](const HeatmapOptions& options) {
+    return heat::arrange(cells, options).plot;
+  };
+  CHECK(plot({}).width == 4 * 48);
+  CHECK(plot({.plot_size = 400}).width == 400);
+  CHECK(plot({.plot_size = 400}).height == 200);
+  CHECK(plot({.square_cells = false, .plot_size = 500}).height == 500);
+  CHECK(plot({.plot_size = 3}).width == 4);
+}
+
+TEST_CASE("a title stands over its plot, in lines where it is longer") {
+  const std::string title = "Causal mask (autoregressive): 62.5 % of pairs";
+  const auto cells = cells_of(MatrixXd(MatrixXd::Identity(4, 4)));
+  const HeatmapOptions options{.title = title, .color_bar = false};
+  const auto layout = heat::arrange(cells, options);
+  REQUIRE(layout.title.size() == 3);
+  CHECK(layout.title[0] + ' ' + layout.title[1] + ' ' + layout.title[2] == title);
+  const auto& plot = layout.plot;
+  CHECK(layout.width - plot.x - plot.width < 50);
+  const Image image = heat::draw(cells, options);
+  int left = image.width(), right = 0;
+  for (int x = 0; x < image.width(); ++x) {
+    if (!has_ink(image, {x, 0, 1, plot.y - 3})) continue;
+    left = std::min(left, x), right = std::max(right, x);
+  }
+  CHECK(std::abs(left + right - 2 * plot.x - plot.width) <= 3);
+  CHECK(border_is_clear(image));
+}
+
+TEST_CASE("panels beside each other begin at one height, whatever their titles") {
+  const std::vector<MatrixXd> two(2, MatrixXd::Ones(3, 3));
+  const Image grid = heed::inspect::heatmap_grid(
+      two, {"short", "a title that is far too long for its plot of three cells"}, {});
+  const auto blues = heed::inspect::blues();
+  std::vector<int> tops;
+  for (const int x : {75, grid.width() / 2 + 100}) {
+    int y = 0;
+    while (y < grid.height() && grid.at(x, y) != blues(1)) ++y;
+    tops.push_back(y);
+  }
+  CHECK(tops[0] < grid.height());
+  CHECK(tops[0] == tops[1]);
+}
+
+TEST_CASE("one row has a colour bar that can be read") {
+  const MatrixXd m = MatrixXd::Random(1, 300);
+  const auto layout = heat::arrange(cells_of(m), {});
+  CHECK(layout.plot.height < 5);
+  CHECK(layout.bar_height >= 90);
+  CHECK(layout.height > layout.plot.y + layout.bar_height);
+  for (std::size_t i = 1; i < layout.bar.ticks.size(); ++i) {
+    CHECK(std::abs(layout.bar.ticks[i].position - layout.bar.ticks[i - 1].position) > 12);
+  }
+  CHECK(border_is_clear(heatmap(m)));
+}
+
+TEST_CASE("values outside a given range are counted in the legend") {
+  MatrixXd m(2, 2);
+  m << -3, 0.5, 2, 4;
+  const HeatmapOptions options{.range = heed::inspect::Range{0, 1}};
+  const auto layout = heat::arrange(cells_of(m), options);
+  REQUIRE(layout.legend.size() == 2);
+  CHECK(layout.legend[0].text == "below 0 (1)");
+  CHECK(layout.legend[1].text == "above 1 (2)");
+  CHECK(layout.legend[1].color == heed::inspect::blues()(1));
+  CHECK(heat::arrange(cells_of(m), {}).legend.empty());
+  CHECK(border_is_clear(heatmap(m, options)));
 }
 
 TEST_CASE("the colour bar names both ends and round values between, none twice") {

@@ -1,4 +1,6 @@
 // Highlight: words and weights come out right, and no token can break out of the page or terminal.
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -58,6 +60,18 @@ TEST_CASE("the full scale can be fixed") {
   const auto half = heed::inspect::words::css(heed::inspect::blues()(0.5));
   CHECK(page.find("background:" + half) != std::string::npos);
   CHECK(page.find("<small>50.0 %</small>") != std::string::npos);
+}
+
+TEST_CASE("a full scale that is not finite or below 0 is refused; any weight has a ground") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  for (const double scale : {inf, std::nan(""), -1.0}) {
+    CHECK_THROWS_WITH(highlight_ansi({"a"}, std::vector<double>{1}, {.full_scale = scale}),
+                      heed::test::ContainsSubstring("heed::inspect::highlight: full_scale is "));
+  }
+  const std::vector<double> odd{inf, -inf, 5e-324, 1.7e308, 0};
+  CHECK(count_of(highlight_ansi({"a", "b", "c", "d", "e"}, odd, {.percent = true}), "48;2;") == 5);
+  CHECK(count_of(highlight_ansi({"a"}, std::vector<double>{inf}, {.full_scale = 5e-324}), "48;") ==
+        1);
 }
 
 TEST_CASE("markup in tokens and title is text") {

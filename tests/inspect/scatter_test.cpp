@@ -182,7 +182,7 @@ TEST_CASE("the legend names every series with its own mark") {
   const int x = layout.plot.x + layout.plot.width + 2 * plot::gap;
   for (int s = 0; s < 14; ++s) {
     CAPTURE(s);
-    const int y = layout.plot.y + 20 * s + 10;
+    const int y = layout.plot.y + static_cast<int>(plot::legend_line) * s + 11;
     const Color color = plot::color_of(static_cast<std::size_t>(s));
     CHECK(image.at(x + 4, y) == color);
     CHECK((image.at(x + 1, y - 3) == color) == (s >= 7));  // the corner of a square, not of a disc
@@ -224,6 +224,25 @@ TEST_CASE(
                     "heed::inspect::scatter: y_range.low is 0" + why);
   CHECK_THROWS_WITH(scatter(methods, {.guide = heed::inspect::Guide{-1, ""}}),
                     "heed::inspect::scatter: guide.x is -1" + why);
+}
+
+TEST_CASE("the smallest, the largest and nearly equal numbers have axes that end") {
+  constexpr double tiny = 5e-324, most = std::numeric_limits<double>::max();
+  for (const auto& [low, high] :
+       {std::pair{tiny, 1e-300}, {tiny, tiny}, {tiny, most}, {most, most}}) {
+    const std::vector<ScatterSeries> some{{"a", {{low, low, "low"}, {high, high, "high"}}}};
+    const auto layout = plot::arrange(some, {});
+    CAPTURE(low, high);
+    CHECK(layout.x.low < layout.x.high);
+    CHECK(layout.x_ticks.size() < 30);
+    CHECK(border_is_clear(scatter(some)));
+  }
+  const double next = std::nextafter(1e300, 2e300);
+  CHECK_THROWS_AS(scatter(methods, {.x_range = Range{1e300, next}}), heed::Error);
+  const double beside = std::nextafter(1.0, 2.0);  // the points lie 10^18 pixels away
+  CHECK(scatter(methods, {.x_range = Range{1, beside}, .y_range = Range{1, beside}}).width() > 0);
+  CHECK_THROWS_WITH(scatter(methods, {.width = std::numeric_limits<int>::max()}),
+                    heed::test::ContainsSubstring("more than the 357913941 that fit a PNG"));
 }
 
 }  // namespace

@@ -85,6 +85,15 @@ def check_arrows(headers):
                 yield f"{name}:{number}: {folder} may not include {target}: the arrow runs back"
 
 
+def check_contributing(root, headers):
+    """The order of folders that contributors read: of the folders that there are, and all of them."""
+    folders = {name.split("/")[0] for name in headers if "/" in name}
+    lines = (root / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    named = {word for line in lines if line.startswith("core → ") for word in re.findall(r"\w+", line)}
+    for folder in sorted(folders ^ named):
+        yield f"CONTRIBUTING.md: the order of folders and include/heed disagree about {folder}"
+
+
 def check_reserved(headers):
     for name, code in headers.items():
         for what, pattern, allowed in RESERVED:
@@ -143,6 +152,7 @@ def check(root):
     headers = headers_of(root)
     for complaints in (check_arrows, check_reserved, check_form, check_reached, check_needs_no_stb):
         yield from complaints(headers)
+    yield from check_contributing(root, headers)
     yield from check_words(root)
 
 
@@ -166,6 +176,7 @@ GOOD_TREE = {
     "include/heed/attention/attention.hpp": '#pragma once\n#include "heed/mask/strided.hpp"\n',
     "include/heed/mask/strided.hpp": '#pragma once\n#include "heed/mask/causal.hpp"\n'
                                      'inline const char* text = "Eigen::half";\n',
+    "CONTRIBUTING.md": "Includes point one way:\n\ncore → mask → attention\n",
     "README.md": "see https://example.org/home/page and ./work/x; // #pragma omp in a comment\n",
 }
 
@@ -187,6 +198,7 @@ BAD_EDITS = [
     ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
     ("include/heed/mask/window.hpp", "int twice;\n", "no #pragma once"),
     ("include/heed/mask/causal.hpp", "#include <stb/stb_image_write.h>\n", "needs stb"),
+    ("CONTRIBUTING.md", "core → nn\n", "disagree about nn"),
     ("README.md", "TO" + "DO: finish\n", "must not say"),
     ("README.md", "cd /ro" + "ot/heed\n", "must not say"),
 ]

@@ -1,7 +1,10 @@
 #include "heed/mask/mask.hpp"
 
 #include <type_traits>
+#include <vector>
 
+#include "heed/core/eigen.hpp"
+#include "heed/mask/any.hpp"
 #include "heed/mask/bigbird.hpp"
 #include "heed/mask/causal.hpp"
 #include "heed/mask/combine.hpp"
@@ -46,6 +49,7 @@ struct WrongAnswer {
 };
 
 const auto pairs = [](int i, int j) { return i < j; };
+bool earlier(int i, int j) { return i < j; }
 const auto places = [](int b, int h, int i, int j) { return b + h + i == j; };
 
 using heed::mask::BoundMask;
@@ -56,6 +60,16 @@ static_assert(Mask<HeadsAtDistance> && !BoundMask<HeadsAtDistance>);
 static_assert(MaskLike<decltype(pairs)> && MaskLike<decltype(places)> && !Mask<decltype(pairs)>);
 static_assert(!MaskLike<NoCoverage> && !MaskLike<WrongAnswer> && !MaskLike<int>);
 static_assert(!MaskLike<decltype([](int) { return true; })>);
+
+// A tensor can be called with (i, j), and is no function of them; nor is an expression of tensors.
+using Zeros = decltype(Eigen::MatrixXf().transpose() * 2);
+static_assert(!MaskLike<Eigen::MatrixXf> && !MaskLike<Eigen::ArrayXXi> && !MaskLike<Zeros>);
+static_assert(!MaskLike<heed::Tensor2<bool>> && !MaskLike<heed::View<int, 2>>);
+static_assert(!MaskLike<heed::Tensor4<float>> && !MaskLike<Eigen::Map<Eigen::MatrixXi>>);
+static_assert(!MaskLike<decltype([](int, int) { return 0.5f; })>);
+static_assert(MaskLike<bool(int, int)> && MaskLike<bool (*)(int, int) noexcept>);
+static_assert(MaskLike<decltype([](int i, int j) { return std::vector<bool>(9)[i + j]; })>);
+static_assert(MaskLike<decltype([](int i, int j) { return i & j; })>);
 
 // What a kernel on another device gets is copied as bytes.
 template <class M>
@@ -96,6 +110,9 @@ TEST_CASE("callables are masks, of a pair or of a place") {
   CHECK(law_of(place, shape, 0, 0).allowed() == 4);
   CHECK(law_of(place, shape, 1, 2).allowed() == 3);
   CHECK(heed::mask::bind(pair, shape, 0, 0).coverage({0, 1, 1, 2}) == Coverage::Partial);
+  CHECK(law_of(heed::mask::as_mask(earlier), shape, 1, 2).allowed() == 5 + 4 + 3 + 2);
+  CHECK(law_of(heed::mask::any(earlier), shape, 1, 2).allowed() == 5 + 4 + 3 + 2);
+  CHECK(law_of(earlier & heed::mask::None{}, shape, 1, 2).allowed() == 5 + 4 + 3 + 2);
 }
 
 TEST_CASE("a composition needs no more answers than decide it") {

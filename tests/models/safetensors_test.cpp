@@ -88,6 +88,61 @@ TEST_CASE("data that is not aligned for its type is read all the same") {
   CHECK(read.floats("f", std::array<std::uint64_t, 1>{2}) == std::vector<float>{1.5F, -2.5F});
 }
 
+TEST_CASE("BF16 and F16 tensors are read as float, every value exactly") {
+  const std::string header = R"({"pad":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                             R"("b":{"dtype":"BF16","shape":[2],"data_offsets":[1,5]},)"
+                             R"("h":{"dtype":"F16","shape":[4],"data_offsets":[5,13]}})";
+  // BF16 1.5 and −2^127·1.5; F16 1, the smallest, the largest and −2.
+  const std::string data("p\xc0\x3f\x40\xff\x00\x3c\x01\x00\xff\x7b\x00\xc0", 13);
+  const TemporaryFile file(file_of(header, data));
+  const Safetensors read(file.path());
+  CHECK(read.floats("b", std::array<std::uint64_t, 1>{2}) == std::vector<float>{1.5F, -0x1.8p127F});
+  CHECK(read.floats("h", std::array<std::uint64_t, 1>{4}) ==
+        std::vector<float>{1, 0x1p-24F, 65504, -2});
+}
+
+TEST_CASE("a type that is not read here keeps no other tensor from its reader") {
+  struct Case {
+    const char* dtype;
+    std::size_t elements, bytes;
+  };
+  const auto other = GENERATE(values<Case>({{"C64", 2, 16},
+                                            {"F4", 4, 2},
+                                            {"F6_E2M3", 4, 3},
+                                            {"F6_E3M2", 8, 6},
+                                            {"F8_E8M0", 3, 3},
+                                            {"F8_E4M3FNUZ", 3, 3},
+                                            {"F8_E5M2FNUZ", 3, 3}}));
+  CAPTURE(other.dtype);
+  const auto header = [&](std::size_t bytes) {
+    return R"({"o":{"dtype":")" + std::string(other.dtype) + R"(","shape":[)" +
+           std::to_string(other.elements) + R"(],"data_offsets":[0,)" + std::to_string(bytes) +
+           R"(]},"f":{"dtype":"F32","shape":[1],"data_offsets":[)" + std::to_string(bytes) + "," +
+           std::to_string(bytes + 4) + "]}}";
+  };
+  const TemporaryFile file(
+      file_of(header(other.bytes), std::string(other.bytes, 'o') + float_bytes({3})));
+  const Safetensors read(file.path());
+  const std::array<std::uint64_t, 1> one{1};
+  CHECK(read.floats("f", one) == std::vector<float>{3});
+  CHECK(read.bytes("o", other.dtype, std::array<std::uint64_t, 1>{other.elements}).size() ==
+        other.bytes);
+  CHECK_THROWS_WITH(read.floats("o", std::array<std::uint64_t, 1>{other.elements}),
+                    heed::test::ContainsSubstring(std::string("is ") + other.dtype) &&
+                        heed::test::ContainsSubstring("is expected; BF16 or F16 will do"));
+  CHECK_THAT(header_complaint(header(other.bytes + 1), other.bytes + 5),
+             heed::test::ContainsSubstring("needs " + std::to_string(other.bytes) + " bytes"));
+}
+
+TEST_CASE("a file that is cut while it is open is an error") {
+  const TemporaryFile file(file_of(good_header, good_data));
+  const Safetensors read(file.path());
+  std::filesystem::resize_file(file.path(), 8 + good_header.size() + 15);
+  CHECK_THROWS_WITH(read.floats("a", std::array<std::uint64_t, 2>{2, 2}),
+                    heed::test::ContainsSubstring("was it cut?"));
+  CHECK_THROWS_AS(read.bytes("one", "U8", {}), Error);
+}
+
 TEST_CASE("a file without tensors is valid") { CHECK(complaint(file_of("{}", "")).empty()); }
 
 TEST_CASE("asking for another tensor, shape or type is an error that names both") {
@@ -191,6 +246,8 @@ TEST_CASE("headers of another form are refused") {
       {"{", "not JSON"},
       {"{}{}", "not JSON"},
       {"{} x", "not JSON"},
+      {"{}\n", "padded with other than spaces"},
+      {"{} \t ", "padded with other than spaces"},
       {R"({"a":1})", "holds the number 1"},
       {R"({"a":null})", "null"},
       {R"({"a":"b"})", "holds a text"},
@@ -230,6 +287,15 @@ TEST_CASE("headers of another form are refused") {
   const std::string said = header_complaint(wrong.header, 4);
   CHECK(one_line(said));
   CHECK_THAT(said, heed::test::ContainsSubstring(wrong.says));
+}
+
+TEST_CASE("a zero byte ends no header") {
+  for (const std::string_view header :
+       {std::string_view("{}\0", 3), std::string_view("{}\0junk", 7),
+        std::string_view("{}\0  ", 5)}) {
+    CHECK_THAT(header_complaint(std::string(header), 0),
+               heed::test::ContainsSubstring("not JSON at byte 2"));
+  }
 }
 
 TEST_CASE("a name from the file cannot break the line it is quoted in") {

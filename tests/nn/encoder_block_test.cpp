@@ -1,6 +1,8 @@
 // Feed-forward and the encoder block against loops.
 #include "heed/nn/encoder_block.hpp"
 
+#include <algorithm>
+
 #include "heed/mask/padding.hpp"
 #include "heed/nn/initialise.hpp"
 #include "nn/loops.hpp"
@@ -104,4 +106,116 @@ TEST_CASE("encoder block: every parameter has a name of its own") {
     CHECK(w.contains(name));
   }
   CHECK(nn::parameter_count(block) == 4 * (64 + 8) + 2 * 16 + 8 * 32 + 32 + 32 * 8 + 8);
+}
+
+namespace {
+
+// Row by row what a site drops of batch b, in double: the definition, word by word.
+Rows dropped(Rows x, double p, std::uint64_t seed, std::uint32_t b) {
+  const heed::Dropout dropout = heed::Dropout::of(p, seed);
+  for (std::uint32_t i = 0; i < x.size(); ++i) {
+    for (std::uint32_t j = 0; j < x[i].size(); ++j) {
+      x[i][j] = dropout.keeps(b, 0, i, j) ? x[i][j] * dropout.keep_scale : 0.0;
+    }
+  }
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("feed-forward: training drops after the activation and after the second map") {
+  nn::FeedForward<double> part(6, 10, {.dropout = 0.4});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<double>(2, 9, 6, 5);
+  const nn::Options train{.mode = nn::Mode::train, .seed = 7};
+  const auto y = part.forward(x, train);
+  const Weights w = weights_of(part);
+  for (Index b = 0; b < 2; ++b) {
+    const auto word = static_cast<std::uint32_t>(b);
+    Rows hidden = linear(rows_of(x, b), w, "first.");
+    for (auto& row : hidden) {
+      for (double& value : row) value = gelu(value);
+    }
+    hidden = dropped(hidden, 0.4, nn::site_seed(7, nn::DropoutSite::hidden), word);
+    const Rows out = linear(hidden, w, "second.");
+    CHECK(difference(y, b,
+                     dropped(out, 0.4, nn::site_seed(7, nn::DropoutSite::feed_forward_output),
+                             word)) < 1e-13);
+  }
+  for (const int threads : {1, 2, 5}) {
+    const nn::Options same{.mode = nn::Mode::train, .seed = 7, .threads = threads};
+    CHECK(same_bits(part.forward(x, same), y));
+  }
+  CHECK_FALSE(same_bits(part.forward(x, {.mode = nn::Mode::train, .seed = 8}), y));
+  nn::FeedForward<double> never(6, 10);
+  scatter(never, 0.5, 3);
+  CHECK(same_bits(part.forward(x), never.forward(x)));
+  CHECK(same_bits(never.forward(x, train), never.forward(x)));
+  nn::FeedForward<double> all(6, 10, {.dropout = 1});
+  const auto nothing = all.forward(x, train);
+  for (Index n = 0; n < nothing.size(); ++n) CHECK(nothing.data()[n] == 0);
+  CHECK(error_of([] { nn::FeedForward<double>(6, 10, {.dropout = -0.5}); }) ==
+        "heed::nn::FeedForward: dropout -0.500000 is outside [0, 1]");
+}
+
+TEST_CASE("encoder block: training drops in four places, from words of their own") {
+  for (const auto place : {nn::NormPlace::post, nn::NormPlace::pre}) {
+    const auto make = [&](double weights, double output, double feed_forward) {
+      nn::EncoderBlock<double> block(6, {.attention = {.heads = 2, .dropout = weights},
+                                         .hidden = 10,
+                                         .norm = place,
+                                         .dropout = feed_forward,
+                                         .attention_output_dropout = output});
+      scatter(block, 0.5, 3);
+      return block;
+    };
+    const auto x = tokens<double>(2, 7, 6, 5);
+    const nn::Options train{.mode = nn::Mode::train, .seed = 7};
+    const auto plain = make(0, 0, 0).forward(x);
+    CHECK(same_bits(make(0.5, 0.5, 0.5).forward(x), plain));
+    CHECK(same_bits(make(0, 0, 0).forward(x, {}, {}, train), plain));
+    CHECK_FALSE(same_bits(make(0.5, 0, 0).forward(x, {}, {}, train), plain));
+    CHECK_FALSE(same_bits(make(0, 0, 0.5).forward(x, {}, {}, train), plain));
+
+    const auto block = make(0, 0.5, 0);
+    const Weights w = weights_of(block);
+    const auto y = block.forward(x, {}, {}, train);
+    for (Index b = 0; b < 2; ++b) {
+      const Rows in = rows_of(x, b);
+      const Rows normed = place == nn::NormPlace::pre ? layer_norm(in, w, "norm1.", 1e-5) : in;
+      const Rows part = dropped(attention(normed, normed, normed, w, "attention.", 2, 2, sees_all),
+                                0.5, nn::site_seed(7, nn::DropoutSite::attention_output),
+                                static_cast<std::uint32_t>(b));
+      Rows middle = plus(in, part);
+      if (place == nn::NormPlace::post) {
+        middle = layer_norm(middle, w, "norm1.", 1e-5);
+        CHECK(difference(y, b,
+                         layer_norm(plus(middle, feed_forward(middle, w, "feed_forward.")), w,
+                                    "norm2.", 1e-5)) < 1e-12);
+      } else {
+        CHECK(difference(y, b,
+                         plus(middle, feed_forward(layer_norm(middle, w, "norm2.", 1e-5), w,
+                                                   "feed_forward."))) < 1e-12);
+      }
+    }
+  }
+}
+
+TEST_CASE("dropout: every site and layer has a seed of its own") {
+  std::vector<std::uint64_t> seeds = {7};
+  for (const auto site : {nn::DropoutSite::attention_output, nn::DropoutSite::hidden,
+                          nn::DropoutSite::feed_forward_output}) {
+    seeds.push_back(nn::site_seed(7, site));
+    seeds.push_back(nn::site_seed(nn::layer_seed(7, 0), site));
+  }
+  for (Index layer = 0; layer < 4; ++layer) seeds.push_back(nn::layer_seed(7, layer));
+  std::sort(seeds.begin(), seeds.end());
+  CHECK(std::adjacent_find(seeds.begin(), seeds.end()) == seeds.end());
+}
+
+TEST_CASE("encoder block: without biases it has weights alone") {
+  const nn::EncoderBlock<float> block(
+      8, {.attention = {.heads = 2}, .norm = nn::NormPlace::pre, .bias = nn::Bias::no});
+  CHECK(nn::parameter_count(block) == 4 * 64 + 2 * 8 + 2 * 8 * 32);
+  for (const auto& [name, value] : weights_of(block)) CHECK(name.ends_with(".weight"));
 }

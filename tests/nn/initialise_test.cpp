@@ -1,6 +1,7 @@
 // First values of weights: bounds, moments, seeds.
 #include "heed/nn/initialise.hpp"
 
+#include "heed/nn/embedding.hpp"
 #include "heed/nn/layer_norm.hpp"
 #include "heed/nn/linear.hpp"
 #include "nn/loops.hpp"
@@ -42,4 +43,15 @@ TEST_CASE("initialise: gains become 1 and shifts 0 again") {
   const auto w = weights_of(norm);
   CHECK(w.at("weight").isOnes(0));
   CHECK(w.at("bias").isZero(0));
+}
+
+TEST_CASE("initialise: a table begins as N(0, 1), whatever the rest does") {
+  nn::Embedding<double> table(100, 200), again(100, 200);
+  nn::initialise(table, nn::Init::xavier_uniform, 42);
+  nn::initialise(again, nn::Init::torch_linear, 42);
+  const auto& values = table.weight().value;
+  CHECK(again.weight().value == values);
+  CHECK(std::abs(values.mean()) < 0.03);
+  CHECK(values.cwiseAbs2().mean() == Approx(1).epsilon(0.03));
+  CHECK((values.array().abs() > 2).cast<double>().mean() == Approx(0.0455).epsilon(0.1));
 }

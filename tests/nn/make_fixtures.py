@@ -38,10 +38,10 @@ def fixture(name, comment, module, inputs, out):
     return text + written(out, "out") + "};\n"
 
 
-def encoder_layer(generator, norm_first):
+def encoder_layer(generator, norm_first, bias=True):
     layer = scatter(torch.nn.TransformerEncoderLayer(
         FEATURES, HEADS, HIDDEN, dropout=0.0, activation="gelu", layer_norm_eps=1e-5,
-        batch_first=True, norm_first=norm_first), generator)
+        batch_first=True, norm_first=norm_first, bias=bias), generator)
     x = sixty_fourths((2, 4, FEATURES), generator).double()
     padding = torch.tensor([[False] * 4, [False, False, False, True]])
     return layer, {"x": x}, layer(x, src_key_padding_mask=padding)
@@ -55,6 +55,64 @@ def cross_attention(generator):
     value = sixty_fourths((1, 5, SOURCE), generator).double()
     out, weights = layer(x, key, value, average_attn_weights=False)
     return layer, {"x": x, "key": key, "value": value, "weights": weights}, out
+
+
+def extra_keys(generator):
+    """Three sizes of features, a learned and a zero key, and the last key of the batch padded."""
+    layer = scatter(torch.nn.MultiheadAttention(
+        4, HEADS, kdim=3, vdim=5, add_bias_kv=True, add_zero_attn=True, batch_first=True),
+        generator)
+    x = sixty_fourths((1, 2, 4), generator).double()
+    key = sixty_fourths((1, 3, 3), generator).double()
+    value = sixty_fourths((1, 3, 5), generator).double()
+    padding = torch.tensor([[False, False, True]])
+    out, weights = layer(x, key, value, key_padding_mask=padding, average_attn_weights=False)
+    return layer, {"x": x, "key": key, "value": value, "weights": weights}, out
+
+
+class Block(torch.nn.Module):
+    def __init__(self, features, heads):
+        super().__init__()
+        self.heads = heads
+        self.attention = torch.nn.Module()
+        for name in ("W_q", "W_k", "W_v", "W_o"):
+            setattr(self.attention, name, torch.nn.Linear(features, features))
+        self.norm1 = torch.nn.LayerNorm(features)
+        self.norm2 = torch.nn.LayerNorm(features)
+        self.ff = torch.nn.Sequential(
+            torch.nn.Linear(features, 4 * features), torch.nn.GELU(), torch.nn.Dropout(0.1),
+            torch.nn.Linear(4 * features, features), torch.nn.Dropout(0.1))
+
+    def forward(self, x):
+        split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        part = self.attention
+        heads = torch.nn.functional.scaled_dot_product_attention(
+            split(part.W_q(x)), split(part.W_k(x)), split(part.W_v(x)))
+        x = self.norm1(x + part.W_o(heads.transpose(1, 2).flatten(-2)))
+        return self.norm2(x + self.ff(x))
+
+
+class Classifier(torch.nn.Module):
+    """Embedding, learned positions, blocks, mean over the tokens, linear."""
+
+    def __init__(self, vocabulary, features, heads, layers, classes, positions):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocabulary, features)
+        self.pos_encoding = torch.nn.Parameter(torch.zeros(1, positions, features))
+        self.blocks = torch.nn.ModuleList(Block(features, heads) for _ in range(layers))
+        self.classifier = torch.nn.Linear(features, classes)
+
+    def forward(self, ids):
+        x = self.embedding(ids) + self.pos_encoding[:, :ids.shape[1], :]
+        for block in self.blocks:
+            x = block(x)
+        return self.classifier(x.mean(dim=1))
+
+
+def classifier(generator):
+    model = scatter(Classifier(5, 4, 2, 2, 2, 4), generator)
+    ids = torch.tensor([[0, 4, 2], [3, 3, 1]])
+    return model, {"ids": ids}, model(ids)
 
 
 def main():
@@ -85,6 +143,12 @@ using TorchFixture = std::map<std::string, TorchTensor>;
                           "of batch 1 is padding", *encoder_layer(generator, norm_first)))
         print(fixture("torch_cross_attention", "MultiheadAttention with kdim and vdim",
                       *cross_attention(generator)))
+        print(fixture("torch_no_bias", "TransformerEncoderLayer(bias=False), the last token of "
+                      "batch 1 is padding", *encoder_layer(generator, False, bias=False)))
+        print(fixture("torch_extra_keys", "MultiheadAttention with add_bias_kv, add_zero_attn and "
+                      "three sizes; the last key is padding", *extra_keys(generator)))
+        print(fixture("torch_classifier", "A classifier of token ids with two blocks",
+                      *classifier(generator)))
     print("// clang-format on\n\n}  // namespace nn_test")
 
 

@@ -1,10 +1,13 @@
 // Multi-head attention against loops: heads, groups, fused weights, masks, scores, weights.
 #include "heed/nn/multi_head_attention.hpp"
 
+#include "heed/mask/any.hpp"
 #include "heed/mask/causal.hpp"
+#include "heed/mask/dense.hpp"
 #include "heed/mask/padding.hpp"
 #include "heed/nn/encoder_block.hpp"
 #include "heed/score/alibi.hpp"
+#include "heed/score/bias.hpp"
 #include "nn/loops.hpp"
 #include "support/catch.hpp"
 
@@ -240,4 +243,154 @@ TEST_CASE("multi-head attention: what does not fit is an error with its numbers"
         "[2,3,8])");
   CHECK_THROWS_AS(part.forward(x, memory, shorter), heed::Error);
   CHECK_THROWS_AS(part.forward(x, fewer, fewer), heed::Error);
+}
+
+TEST_CASE("multi-head attention: a rank-3 mask or bias is [B, Lq, Lk], by itself or composed") {
+  nn::MultiHeadAttention<float> part(8, {.heads = 2});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 6, 8, 5);
+  const std::vector<int> lengths = {6, 4};
+  const mask::any expected = mask::padding(lengths);
+  const auto y = part.forward(x, expected);
+  for (const Index rows : {1, 6}) {
+    Tensor3<bool> keys(2, rows, 6);  // [B, 1, Lk] and [B, Lq, Lk]
+    Tensor3<float> bias(2, rows, 6);
+    for (Index b = 0; b < 2; ++b) {
+      for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < 6; ++j) {
+          keys(b, i, j) = j < lengths[static_cast<std::size_t>(b)];
+          bias(b, i, j) = keys(b, i, j) ? 0.0f : -INFINITY;
+        }
+      }
+    }
+    const mask::any erased = mask::dense(keys);
+    CHECK(same_bits(part.forward(x, erased), y));
+    CHECK(same_bits(part.forward(x, mask::dense(keys)), y));
+    const auto with_bias = part.forward(x, mask::any(), score::bias(bias));
+    for (Index n = 0; n < y.size(); ++n) {
+      CHECK(std::abs(with_bias.data()[n] - y.data()[n]) < 2e-6f);
+    }
+    const mask::any composed = mask::dense(keys) & mask::causal();
+    const mask::any same = mask::padding(lengths) & mask::causal();
+    CHECK(same_bits(part.forward(x, composed), part.forward(x, same)));
+  }
+  Tensor3<bool> shared(1, 6, 6);  // [1, Lq, Lk]
+  for (Index i = 0; i < 6; ++i) {
+    for (Index j = 0; j < 6; ++j) shared(0, i, j) = j <= i;
+  }
+  const mask::any causal = mask::causal(), dense = mask::dense(shared);
+  CHECK(same_bits(part.forward(x, dense), part.forward(x, causal)));
+  heed::Tensor2<bool> matrix(6, 6);  // [Lq, Lk]
+  std::copy_n(shared.data(), 36, matrix.data());
+  const mask::any by_rank = mask::dense(matrix);
+  CHECK(same_bits(part.forward(x, by_rank), part.forward(x, causal)));
+  CHECK(error_of([&] {
+          const Tensor3<bool> other(2, 1, 7);
+          part.forward(x, mask::any(mask::dense(other)));
+        }) ==
+        "heed::mask::dense: the tensor, as [B,H,Lq,Lk] [2,1,1,7], does not broadcast to the "
+        "scores [2,2,6,6]");
+}
+
+TEST_CASE("multi-head attention: in training the weights are those that values met") {
+  nn::MultiHeadAttention<float> part(6, {.heads = 2, .output_projection = false, .dropout = 0.5});
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 9, 6, 5);
+  const nn::Options train{.mode = nn::Mode::train, .seed = 3};
+  const auto [out, weights] = part.forward_with_weights(x, {}, {}, train);
+  const auto whole = part.forward_with_weights(x).weights;
+  const heed::Dropout dropout = heed::Dropout::of(0.5, 3);
+  int gone = 0;
+  for (Index b = 0; b < 2; ++b) {
+    const Rows value = linear(rows_of(x, b), weights_of(part), "value.");
+    for (Index h = 0; h < 2; ++h) {
+      for (Index i = 0; i < 9; ++i) {
+        double sum = 0;  // of feature 0 of the head
+        for (Index j = 0; j < 9; ++j) {
+          const bool kept =
+              dropout.keeps(static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(h),
+                            static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
+          CHECK(weights(b, h, i, j) == (kept ? 2 * whole(b, h, i, j) : 0));
+          gone += kept ? 0 : 1;
+          sum += static_cast<double>(weights(b, h, i, j)) *
+                 value[static_cast<std::size_t>(j)][static_cast<std::size_t>(3 * h)];
+        }
+        CHECK(std::abs(static_cast<double>(out(b, i, 3 * h)) - sum) < 2e-6);
+      }
+    }
+  }
+  CHECK(gone > 100);
+  CHECK(gone < 224);
+}
+
+TEST_CASE("multi-head attention: extra keys are seen by all queries, also groups and in training") {
+  const nn::MultiHeadAttentionOptions options{.heads = 4,
+                                              .kv_heads = 2,
+                                              .dropout = 0.3,
+                                              .value_features = 5,
+                                              .add_bias_kv = true,
+                                              .add_zero_attn = true};
+  nn::MultiHeadAttention<double> part(8, options);
+  scatter(part, 0.5, 3);
+  const Weights w = weights_of(part);
+  CHECK(w.at("bias_key").size() == 4);
+  const auto x = tokens<double>(2, 6, 8, 5);
+  const auto value = tokens<double>(2, 6, 5, 6);
+  const std::vector<int> lengths = {6, 0};  // batch 1 sees the extra keys alone
+  const nn::Options train{.mode = nn::Mode::train, .seed = 3};
+  for (const auto& call : {nn::Options{}, train}) {
+    const auto y = part.forward(x, x, value, mask::padding(lengths), {}, call);
+    const auto [again, weights] =
+        part.forward_with_weights(x, x, value, mask::padding(lengths), {}, call);
+    const heed::Dropout dropout = heed::Dropout::of(call.mode == nn::Mode::train ? 0.3 : 0, 3);
+    for (Index b = 0; b < 2; ++b) {
+      const Rows q = linear(rows_of(x, b), w, "query.");
+      Rows k = linear(rows_of(x, b), w, "key."), v = linear(rows_of(value, b), w, "value.");
+      for (auto* rows : {&k, &v}) {
+        const auto& learned = w.at(rows == &k ? "bias_key" : "bias_value");
+        rows->emplace_back(learned.data(), learned.data() + 4);
+        rows->emplace_back(4, 0.0);
+      }
+      Rows context(6, std::vector<double>(8, 0.0));
+      for (std::size_t h = 0; h < 4; ++h) {
+        for (std::size_t i = 0; i < 6; ++i) {
+          double sum = 0, p[8] = {};
+          for (std::size_t j = 0; j < 8; ++j) {
+            const bool seen = j >= 6 || static_cast<int>(j) < lengths[static_cast<std::size_t>(b)];
+            const double dot =
+                q[i][2 * h] * k[j][h / 2 * 2] + q[i][2 * h + 1] * k[j][h / 2 * 2 + 1];
+            sum += p[j] = seen ? std::exp(dot / std::sqrt(2.0)) : 0;
+          }
+          for (std::size_t j = 0; j < 8; ++j) {
+            const auto word = [](std::size_t n) { return static_cast<std::uint32_t>(n); };
+            const bool kept =
+                dropout.keeps(word(static_cast<std::size_t>(b)), word(h), word(i), word(j));
+            const double weight = kept ? p[j] / sum * dropout.keep_scale : 0;
+            CHECK(weights(b, static_cast<Index>(h), static_cast<Index>(i), static_cast<Index>(j)) ==
+                  Approx(weight).margin(1e-13));
+            for (std::size_t d = 0; d < 2; ++d)
+              context[i][2 * h + d] += weight * v[j][h / 2 * 2 + d];
+          }
+        }
+      }
+      CHECK(difference(y, b, linear(context, w, "output.")) < 1e-13);
+      CHECK(difference(again, b, linear(context, w, "output.")) < 1e-13);
+    }
+  }
+  const auto elsewhere = [&](auto&&...) {};
+  CHECK_THROWS_AS(part.forward(x, x, value, mask::None{}, score::None{}, nn::Options{}, elsewhere),
+                  heed::Error);
+  CHECK(error_of([] {
+          nn::MultiHeadAttention<float>(12,
+                                        {.projection = nn::Projection::fused, .value_features = 7});
+        }) ==
+        "heed::nn::MultiHeadAttention: a fused projection takes one input, but queries have 12 "
+        "features and values 7");
+  CHECK(error_of([&] { part.forward(x, x, x); }) ==
+        "heed::nn::MultiHeadAttention::forward: value has 8 features but the module takes 5 (value "
+        "[2,6,8])");
+  const auto longer = tokens<double>(2, 7, 5, 6);
+  CHECK(error_of([&] { part.forward(x, x, longer); }) ==
+        "heed::nn::MultiHeadAttention::forward: value has length 7 but key has length 6 (query "
+        "[2,6,8], key [2,6,8], value [2,7,5])");
 }

@@ -51,6 +51,10 @@ TEST_CASE("local attention: the module with mask::local, narrowed by the caller'
   CHECK(same_bits(part.forward(x, mask::causal()),
                   inner.forward(x, mask::local(7) & mask::causal())));
   CHECK_FALSE(same_bits(part.forward(x), inner.forward(x)));
+  std::vector<std::byte> memory(inner.workspace_bytes(x));
+  auto out = x;
+  part.forward_into(out, x, {}, {}, {.workspace = memory});
+  CHECK(same_bits(out, part.forward(x)));
   const Rows rows = rows_of(x, 1);
   const auto near = [](std::size_t i, std::size_t j) { return i <= j + 3 && j <= i + 3; };
   CHECK(difference(part.forward(x), 1,
@@ -70,6 +74,10 @@ TEST_CASE("ALiBi attention: the module with score::alibi after the caller's scor
                   inner.forward(x, mask::causal(), score::soft_cap(2) >> score::alibi(slopes))));
   CHECK(same_bits(part.forward(x, x, x), part.forward(x)));
   CHECK_FALSE(same_bits(part.forward(x), inner.forward(x)));
+  std::vector<std::byte> memory(inner.workspace_bytes(x));
+  auto out = x;
+  part.forward_into(out, x, {}, {}, {.workspace = memory});
+  CHECK(same_bits(out, part.forward(x)));
   auto copy = part;  // refers to its own slopes
   CHECK(same_bits(copy.forward(x), part.forward(x)));
 }

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "heed/core/eigen.hpp"
 #include "heed/score/alibi.hpp"
 #include "heed/score/bias.hpp"
 #include "heed/score/soft_cap.hpp"
@@ -45,6 +46,11 @@ static_assert(DifferentiableScore<Scaled> && Score<ScaledByHead> && !BoundScore<
 static_assert(ScoreLike<decltype(relative)> && ScoreLike<decltype(placed)>);
 static_assert(!Score<decltype(relative)> && !ScoreLike<int>);
 static_assert(!ScoreLike<decltype([](float s, int) { return s; })>);
+
+// A tensor can be called with (s, i, j), and is no function of them; a mask is no score.
+static_assert(!ScoreLike<heed::Tensor3<float>> && !ScoreLike<heed::View<float, 3>>);
+static_assert(!ScoreLike<decltype([](int b, int i, int j) { return b + i < j; })>);
+static_assert(ScoreLike<float(float, int, int)> && ScoreLike<double (*)(double, int, int)>);
 static_assert(std::is_trivially_copyable_v<heed::score::BoundAlibi>);
 static_assert(std::is_trivially_copyable_v<heed::score::BoundBias<float>>);
 static_assert(std::is_trivially_copyable_v<heed::score::SoftCap>);

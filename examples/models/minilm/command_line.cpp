@@ -67,7 +67,7 @@ const std::vector<OptionRule>& option_rules() {
       {"--top", " search highlight ", true,
        [](Line& line, Text value) { line.top = number("--top", value, 1, 1'000'000'000); }},
       {"--layer", " heads highlight methods ", true,
-       [](Line& line, Text value) { line.layer = number("--layer", value, 1, 1024); }},
+       [](Line& line, Text value) { line.layer = number("--layer", value, 0, 1024); }},
       {"--length", " methods ", true,
        [](Line& line, Text value) { line.length = number("--length", value, 64, 1U << 20U); }},
       {"--out", " heads methods ", true, [](Line& line, Text value) { line.out = value; }},
@@ -108,6 +108,12 @@ std::size_t read_option(std::span<const char* const> arguments, CommandLine& lin
   return 2;
 }
 
+// Layer 0, the word vectors before any layer, has attention to look at but no heads of its own.
+void check_layer(const CommandLine& line) {
+  if (line.command == "methods" && line.layer)
+    number("--layer", std::to_string(*line.layer), 1, 1024);
+}
+
 void check(const CommandLine& line, const std::vector<const OptionRule*>& seen) {
   const auto* command =
       std::find_if(commands.begin(), commands.end(),
@@ -125,6 +131,7 @@ void check(const CommandLine& line, const std::vector<const OptionRule*>& seen) 
       throw UsageError(line.command + " does not take " + std::string(rule->name));
     }
   }
+  check_layer(line);
 }
 
 }  // namespace
@@ -171,7 +178,8 @@ FILE is text in UTF-8, one sentence a line; - is standard input.
   --model DIR       the model's folder; without it, the one in the cache
   --json            machine-readable output; embed prints an object a line
   --top N           search, highlight: how many to list (5)
-  --layer L         the layer, 1 is the first; without it, highlight: the last, else: the first
+  --layer L         the layer, 1 is the first; without it, highlight: the last, else: the first;
+                    heads, highlight: 0 is attention of the word vectors alone, before any layer
   --out FILE.png    heads, methods: the picture (heads.png, methods.png)
   --animate FILE    heads: also write every layer, one after another, as an animated PNG
   --length N        methods: attend among so many tokens of the text (2048)
@@ -182,6 +190,9 @@ FILE is text in UTF-8, one sentence a line; - is standard input.
   --threads N       0: as many as there are (0)
   --device cuda     embed, similarity, search, senses: attention on the GPU (cpu)
   --help            this text
+
+Text is cut into tokens by utf8proc's Unicode, which is newer than that of Hugging Face's tokenizers:
+accents and punctuation that only the newer one knows are stripped and cut here, not there.
 
 Exit code 0: done, 1: a file or the model cannot be used, 2: a wrong call.
 )";

@@ -26,7 +26,7 @@ struct CommandLine {
   std::optional<std::string> out;      // --out
   std::optional<std::string> animate;  // --animate
   std::optional<std::string> html;     // --html
-  std::optional<std::size_t> layer;    // --layer, the first is 1
+  std::optional<std::size_t> layer;    // --layer, the first is 1; 0: the word vectors
   std::size_t top = 5;                 // --top
   std::size_t batch = 32;              // --batch
   std::size_t length = 2048;           // --length

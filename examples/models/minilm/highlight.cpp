@@ -89,8 +89,7 @@ void highlight(const CommandLine& line, const SentenceEncoder& encoder) {
   inspect::HighlightOptions options;
   options.percent = true;
   options.terminal = terminal_colors();
-  options.title = "Attention received in layer " + std::to_string(look.layer) + " of " +
-                  std::to_string(encoder.config().layers);
+  options.title = "Attention received in " + look.title(encoder.config().layers);
   if (line.html) write_page(*line.html, inspect::highlight_html(tokens, shares, options));
   options.percent = false;
   Output out;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "heed/core/error.hpp"
+#include "models/input_file.hpp"
 #include "models/utf8.hpp"
 
 namespace heed::models::minilm {
@@ -23,14 +24,10 @@ std::string read_standard_input() {
 
 }  // namespace
 
-Lines::Lines(const std::string& path) : name_(path == "-" ? "standard input" : path) {
-  if (path == "-") {
-    input_ = read_standard_input();
-    split(input_);
-  } else {
-    file_ = std::make_unique<const MappedFile>(path);
-    split(file_->text());
-  }
+Lines::Lines(const std::string& path)
+    : name_(path == "-" ? "standard input" : path),
+      text_(path == "-" ? read_standard_input() : InputFile(path).text()) {
+  split(text_);
 }
 
 void Lines::split(std::string_view text) {

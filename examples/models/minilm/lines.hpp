@@ -1,21 +1,23 @@
 // The lines of a text file, checked once so that all else can rely on them.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "models/mapped_file.hpp"
 
 namespace heed::models::minilm {
 
 class Lines {
  public:
-  // Reads a file, or standard input for "-". A line ends at LF or CRLF; a byte-order mark is
-  // skipped; what stands behind the last line end is a line if it is not empty.
-  // Throws heed::Error, one line with the file and the line's number, for what is not UTF-8 text.
+  // Reads a file into memory, or standard input for "-". A line ends at LF or CRLF; a byte-order
+  // mark is skipped; what stands behind the last line end is a line if it is not empty. Throws
+  // heed::Error, one line with the file and the line's number, for what is not UTF-8 text.
   explicit Lines(const std::string& path);
+  Lines(const Lines&) = delete;
+  Lines& operator=(const Lines&) = delete;
+  Lines(Lines&&) = delete;
+  Lines& operator=(Lines&&) = delete;
+  ~Lines() = default;
 
   const std::vector<std::string_view>& all() const { return lines_; }
   // What to call the file in a message.
@@ -25,9 +27,8 @@ class Lines {
   void split(std::string_view text);
 
   std::string name_;
-  std::unique_ptr<const MappedFile> file_;  // unless from standard input
-  std::string input_;                       // from standard input
-  std::vector<std::string_view> lines_;
+  std::string text_;
+  std::vector<std::string_view> lines_;  // of text_
 };
 
 // Whether a line has nothing but ASCII spaces.

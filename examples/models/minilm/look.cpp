@@ -20,9 +20,15 @@ Look look_at(const CommandLine& line, const SentenceEncoder& encoder, std::size_
   for (const TokenId id : encoding.ids) {
     look.tokens.push_back(encoder.tokenizer().vocabulary().token(id));
   }
-  look.heads = config.heads;
-  look.weights = encoder.bert().attention_weights(encoding.ids, look.layer - 1);
+  look.heads = look.layer == 0 ? 1 : config.heads;
+  look.weights = look.layer == 0 ? encoder.bert().word_attention(encoding.ids)
+                                 : encoder.bert().attention_weights(encoding.ids, look.layer - 1);
   return look;
+}
+
+std::string Look::title(std::size_t layers) const {
+  if (layer == 0) return "word vectors alone";
+  return "layer " + std::to_string(layer) + " of " + std::to_string(layers);
 }
 
 void warn_if_cut(const Look& look) {

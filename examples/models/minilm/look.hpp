@@ -13,12 +13,14 @@ namespace heed::models::minilm {
 // A sentence and the attention of one layer on it.
 struct Look {
   std::vector<std::string> tokens;  // [L], [CLS] first and [SEP] last
-  std::size_t layer = 0;            // the first is 1
+  std::size_t layer = 0;            // the first is 1; 0: the word vectors, as one head
   std::size_t heads = 0;
   bool truncated = false;      // the sentence had more tokens
   std::vector<float> weights;  // [heads, L, L]
 
   std::size_t length() const { return tokens.size(); }
+  // "layer 3 of 6", "word vectors alone"
+  std::string title(std::size_t layers) const;
   std::vector<std::string> words() const { return {tokens.begin() + 1, tokens.end() - 1}; }
   View<const float, 2> head(std::size_t h) const {
     const auto L = static_cast<Index>(length());

@@ -2,9 +2,11 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 
 #include "heed/core/error.hpp"
+#include "models/utf8.hpp"
 
 namespace heed::models::minilm {
 namespace {
@@ -24,6 +26,7 @@ Output& Output::text(std::string_view piece) {
 }
 
 Output& Output::number(float value) {
+  if (!std::isfinite(value)) return text("null");
   std::array<char, 32> digits{};
   const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
   return text({digits.data(), static_cast<std::size_t>(end - digits.data())});
@@ -39,16 +42,16 @@ Output& Output::fixed(double value, int decimals, int width) {
 
 Output& Output::quoted(std::string_view piece) {
   std::string quoted = "\"";
-  for (const char c : piece) {
-    if (c == '"' || c == '\\') {
-      quoted += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
+  while (!piece.empty()) {
+    const char32_t point = take_utf8(piece);
+    if (point == U'"' || point == U'\\') {
+      quoted += {'\\', static_cast<char>(point)};
+    } else if (point < 0x20) {
       constexpr std::string_view hex_digits = "0123456789abcdef";
-      const auto byte = static_cast<unsigned char>(c);
       quoted += "\\u00";
-      quoted += {hex_digits[byte >> 4U], hex_digits[byte & 15U]};
+      quoted += {hex_digits[point >> 4U], hex_digits[point & 15U]};
     } else {
-      quoted += c;
+      append_utf8(quoted, point);
     }
   }
   return text(quoted + "\"");

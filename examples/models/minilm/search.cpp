@@ -1,9 +1,10 @@
 // minilm search: the lines of a file that mean most nearly what a query does.
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
+#include <span>
 
 #include "models/minilm/commands.hpp"
+#include "models/minilm/cosine.hpp"
 #include "models/minilm/lines.hpp"
 #include "models/minilm/output.hpp"
 #include "models/minilm/progress.hpp"
@@ -12,7 +13,7 @@ namespace heed::models::minilm {
 namespace {
 
 struct Hit {
-  float score;       // cosine
+  double score;      // cosine
   std::size_t line;  // from 0
 };
 
@@ -26,6 +27,7 @@ std::vector<Hit> best_hits(const CommandLine& line, const SentenceEncoder& encod
   const std::string_view query_text = line.operands[0];
   const std::vector<float> query =
       encoder.embed(std::span(&query_text, 1), {line.max_tokens, 1, line.threads, {}, line.device});
+  const double query_length = length_of(query);
   std::vector<std::size_t> numbers;
   for (std::size_t i = 0; i < lines.all().size(); ++i) {
     if (!is_blank(lines.all()[i])) numbers.push_back(i);
@@ -42,9 +44,8 @@ std::vector<Hit> best_hits(const CommandLine& line, const SentenceEncoder& encod
     const std::vector<float> vectors =
         encoder.embed(texts, {line.max_tokens, line.batch, line.threads, report, line.device});
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      const float* vector = vectors.data() + i * query.size();
-      hits.push_back(
-          {std::inner_product(query.begin(), query.end(), vector, 0.0F), numbers[first + i]});
+      const auto vector = std::span(vectors).subspan(i * query.size(), query.size());
+      hits.push_back({cosine(query, query_length, vector, length_of(vector)), numbers[first + i]});
     }
     const std::size_t kept = std::min(line.top, hits.size());
     std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(),
@@ -67,7 +68,7 @@ void search(const CommandLine& line, const SentenceEncoder& encoder) {
     out.text("{\"query\": ").quoted(line.operands[0]).text(", \"results\": [");
     for (std::size_t i = 0; i < hits.size(); ++i) {
       out.text(i > 0 ? ",\n  " : "\n  ").text("{\"line\": ").number(hits[i].line + 1);
-      out.text(", \"score\": ").number(hits[i].score).text(", \"text\": ");
+      out.text(", \"score\": ").number(static_cast<float>(hits[i].score)).text(", \"text\": ");
       out.quoted(lines.all()[hits[i].line]).text("}");
     }
     out.text("]}\n");

@@ -1,10 +1,11 @@
 // minilm similarity: the cosine of each two lines, as a table that can be read.
 #include <cstdio>
-#include <numeric>
+#include <span>
 #include <string>
 
 #include "heed/core/error.hpp"
 #include "models/minilm/commands.hpp"
+#include "models/minilm/cosine.hpp"
 #include "models/minilm/lines.hpp"
 #include "models/minilm/output.hpp"
 #include "models/minilm/progress.hpp"
@@ -19,11 +20,14 @@ struct Table {
   std::vector<std::string_view> texts;
   std::vector<std::size_t> numbers;  // of the lines in the file
   std::vector<float> vectors;        // [texts, D]
+  std::vector<double> lengths;       // of the vectors
   std::size_t dimension;
 
-  float cosine(std::size_t i, std::size_t j) const {
-    const float* a = vectors.data() + i * dimension;
-    return std::inner_product(a, a + dimension, vectors.data() + j * dimension, 0.0F);
+  std::span<const float> vector(std::size_t i) const {
+    return std::span(vectors).subspan(i * dimension, dimension);
+  }
+  double cosine(std::size_t i, std::size_t j) const {
+    return minilm::cosine(vector(i), lengths[i], vector(j), lengths[j]);
   }
 };
 
@@ -39,7 +43,7 @@ void print_json(const Table& table, Output& out) {
     out.text(i > 0 ? ",\n  [" : "\n  [");
     for (std::size_t j = 0; j < table.texts.size(); ++j) {
       if (j > 0) out.text(", ");
-      out.number(table.cosine(i, j));
+      out.number(static_cast<float>(table.cosine(i, j)));
     }
     out.text("]");
   }
@@ -66,7 +70,7 @@ void print_table(const Table& table, Output& out) {
 
 void similarity(const CommandLine& line, const SentenceEncoder& encoder) {
   const Lines lines(line.operands[0]);
-  Table table{{}, {}, {}, encoder.dimension()};
+  Table table{{}, {}, {}, {}, encoder.dimension()};
   for (std::size_t i = 0; i < lines.all().size(); ++i) {
     if (is_blank(lines.all()[i])) continue;
     table.texts.push_back(lines.all()[i]);
@@ -83,6 +87,9 @@ void similarity(const CommandLine& line, const SentenceEncoder& encoder) {
   const auto report = [&](std::size_t done) { progress.show(done); };
   table.vectors =
       encoder.embed(table.texts, {line.max_tokens, line.batch, line.threads, report, line.device});
+  for (std::size_t i = 0; i < table.texts.size(); ++i) {
+    table.lengths.push_back(length_of(table.vector(i)));
+  }
   Output out;
   if (line.json) {
     print_json(table, out);

@@ -42,6 +42,7 @@ void for_each_pair(const char* what, const A& exact, const B& approximate, F&& f
                 to_string(view_of(exact)) + " but the approximate one is " +
                 to_string(view_of(approximate)));
   }
+  if (x.empty()) return;
   for (Index b = 0; b < x.extent[0]; ++b) {
     for (Index h = 0; h < x.extent[1]; ++h) {
       for (Index i = 0; i < x.extent[2]; ++i) {

@@ -25,9 +25,9 @@ inline namespace HEED_ABI {
 // Time O((Lq + Lk)·D·Dv); scratch O(threads·D·Dv + Lk / 1024·D·Dv).
 // Katharopoulos et al., "Transformers are RNNs" (2020), equations 5 to 12.
 template <class Q, class K, class V, class F = EluPlusOne, class M = mask::None>
+requires RightTypes<Q, K, V>
 auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask = {},
             const RunOptions& options = {}) {
-  check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
   static_assert(FeatureMap<F, Accum<T>>,
                 "heed::approx::linear: the map must be callable as R -> R, R the type of sums "
@@ -39,6 +39,7 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
       check_call("heed::approx::linear", q, k, v, mask, score::None{}, options.common());
   auto problem = make_problem(q, k, v, shape, options.common());
   auto result = output_for(q, problem);
+  if (result.out.size() == 0) return result;
   prefix_attention(problem, Elementwise<T, F>{map}, shape.D, visible_of_all(mask, shape).data(),
                    options.threads, options.executor);
   return result;

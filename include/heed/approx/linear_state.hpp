@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "heed/approx/linear.hpp"
+#include "heed/approx/memory.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/core/check.hpp"
 
@@ -55,10 +56,11 @@ struct LinearState {
       const R* row = S.data() + S.dimension(3) * ((b * S.dimension(1) + h) * S.dimension(2) + d);
       for (std::size_t n = 0; n < sums.size(); ++n) sums[n] += feature * row[n];
     }
-    const R factor = total == R(0) ? R(0) : R(1) / total;
+    const R raise = raise_of(total);
+    const R factor = total == R(0) ? R(0) : R(1) / (total * raise);
     for (std::size_t n = 0; n < sums.size(); ++n) {
       out(b, hq, i, static_cast<Index>(n)) =
-          static_cast<T>(total == R(0) ? R(0) : sums[n] * factor);
+          static_cast<T>(total == R(0) ? R(0) : sums[n] * raise * factor);
     }
   }
 };
@@ -75,9 +77,9 @@ inline namespace HEED_ABI {
 // Throws heed::Error as linear does, and where the state has other sizes or q another length than
 // k; the state is then unchanged. Time O(B·L·(Hkv + Hq)·D·Dv).
 template <class R, class Q, class K, class V, class F = EluPlusOne>
+requires RightTypes<Q, K, V>
 auto linear_step(LinearState<R>& state, const Q& q, const K& k, const V& v, const F& map = {}) {
   constexpr const char* call = "heed::approx::linear_step";
-  check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
   static_assert(std::is_same_v<R, Accum<T>>,
                 "heed::approx::linear_step: the state must be of the tensors' type of sums");

@@ -66,10 +66,10 @@ void check_projection(const char* call, const char* name, const View<const T, 3>
 // fit. Time O((Lq + Lk)·rank·(D + Dv)); scratch O(rank·(D + Dv)), and a copy of q of half types.
 // Wang et al., "Linformer" (2020), equation 7.
 template <class Q, class K, class V, class E, class F, class M = mask::None>
+requires RightTypes<Q, K, V>
 auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const M& mask = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::approx::linformer";
-  check_types<Q, K, V, mask::None, score::None>();
   static_assert(TensorLike<E> && TensorLike<F>,
                 "heed::approx::linformer: e and f must be tensors [Lk, rank] or [Hkv, Lk, rank]");
   static_assert(
@@ -95,9 +95,10 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
   }
   auto problem = make_problem(q, k, v, shape, common);
   auto result = output_for(q, problem);
+  if (result.out.size() == 0) return result;
   const Owned4<R> keys(shape.B, shape.Hkv, rank, shape.D);
   const Owned4<R> values(shape.B, shape.Hkv, rank, shape.Dv);
-  const Index heads = shape.Hkv == 0 ? 0 : shape.B * shape.Hkv;
+  const Index heads = checked_product(shape.B, shape.Hkv);
   parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
                [&](Index head, int) {
                  const Index b = head / shape.Hkv, h = head % shape.Hkv;

@@ -51,10 +51,10 @@ void project(const View<const T, 2>& x, const Dense<Real>& factor, const View<R,
 // Singular values below 1e-7 of the largest are cut too.
 // Eckart and Young, "The approximation of one matrix by another of lower rank" (1936).
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {},
               const S& score = {}, const LowRankOptions& options = {}) {
   constexpr const char* call = "heed::approx::low_rank";
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using R = Accum<T>;
   const heed::Options common = options.common();
@@ -62,13 +62,14 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
   if (rank < 1) throw Error(std::string(call) + ": rank " + std::to_string(rank) + " is below 1");
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
+  if (has_no_rows(shape)) return result;
   if (rank >= shape.D) {
     run(problem, as_mask(mask), as_score(score), common);
     return result;
   }
   const Owned4<R> queries(shape.B, shape.Hq, shape.Lq, rank);
   const Owned4<R> keys(shape.B, shape.Hq, shape.Lk, rank);
-  const Index heads = shape.B * shape.Hq;
+  const Index heads = checked_product(shape.B, shape.Hq);
   parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
                [&](Index head, int) {
                  const Index b = head / shape.Hq, h = head % shape.Hq;

@@ -54,6 +54,11 @@ void write_lsh(const Problem<T>& problem, Index columns, const R* acc, const R* 
 
 constexpr std::size_t size_of(Index count) { return static_cast<std::size_t>(count); }
 
+// Heads of a batch times rounds, or chunks. Throws heed::Error where it does not fit 64 bits.
+inline Index tasks_of(Index B, Index heads, Index each) {
+  return checked_product(checked_product(B, heads), each);
+}
+
 inline int workers_of(Index tasks, const RunOptions& options) {
   return worker_count(tasks, options.threads, options.executor);
 }
@@ -64,13 +69,12 @@ LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
                          const std::vector<Visible>& visible, const RunOptions& options) {
   const Shape& s = problem.shape;
   const Index rounds = hashing.rounds;
-  const Index key_tasks = s.B * s.Hkv * rounds, query_tasks = s.B * s.Hq * rounds;
+  const Index key_tasks = tasks_of(s.B, s.Hkv, rounds), query_tasks = tasks_of(s.B, s.Hq, rounds);
   std::vector<std::vector<Accum<T>>> rotations;
   for (Index round = 0; round < rounds; ++round) {
     rotations.push_back(random_rotation<Accum<T>>(hashing.buckets, s.D, hashing.seed, round));
   }
-  LshOrder order{std::vector<SortedKeys>(size_of(key_tasks)),
-                 std::vector<AimedQueries>(size_of(query_tasks))};
+  LshOrder order{zeros<SortedKeys>(key_tasks), zeros<AimedQueries>(query_tasks)};
   parallel_for(key_tasks, workers_of(key_tasks, options), options.executor, [&](Index task, int) {
     const Index round = task % rounds, b = task / rounds / s.Hkv;
     const auto k = problem.k.matrix(b, task / rounds % s.Hkv);
@@ -97,10 +101,13 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
   const Shape& s = problem.shape;
   const simd::Geometry& cell = simd::kernels<R>(isa()).geometry;
   const Index columns = cell.columns(s.Dv), rounds = hashing.rounds;
-  const Index heads = s.B * s.Hq, chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
+  const Index heads = checked_product(s.B, s.Hq), rows = checked_product(heads, s.Lq);
+  const Index chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
+  const Index tasks = checked_product(heads, chunks);
   const LshOrder order = order_by_bucket(problem, hashing, visible, options);
-  std::vector<R> acc(size_of(checked_product(checked_product(heads, s.Lq), columns)));
-  std::vector<R> max(size_of(heads * s.Lq), softmax::Row<R>{}.max), sum(size_of(heads * s.Lq));
+  auto acc = zeros<R>(checked_product(rows, columns));
+  auto max = zeros<R>(rows), sum = zeros<R>(rows);
+  std::fill(max.begin(), max.end(), softmax::Row<R>{}.max);
   const auto head_at = [&](Index head) {
     const Index b = head / s.Hq, h = head % s.Hq, kv = b * s.Hkv + h / s.group();
     return LshHead<T>{problem.q.matrix(b, h),
@@ -115,12 +122,12 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
                       max.data() + head * s.Lq,
                       sum.data() + head * s.Lq};
   };
-  const int count = workers_of(heads * chunks, options);
+  const int count = workers_of(tasks, options);
   Carver counter(nullptr);
   LshScratch<R>::carve(counter, cell, s, hashing);
   const Scratch memory(counter.used() * size_of(count), {});
   for (int round = 0; round < rounds; ++round) {  // chunks of a round share no query
-    parallel_for(heads * chunks, count, options.executor, [&](Index task, int worker) {
+    parallel_for(tasks, count, options.executor, [&](Index task, int worker) {
       Carver carver(memory.begin() + counter.used() * size_of(worker));
       const auto scratch = LshScratch<R>::carve(carver, cell, s, hashing);
       std::fill_n(scratch.live, LshScratch<R>::rows * scratch.capacity / cell.panel,
@@ -134,9 +141,9 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
 
 // The common part of lsh and lsh_shared.
 template <class Q, class K, class V, class M>
+requires RightTypes<Q, K, V>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
-  check_types<Q, K, V, mask::None, score::None>();
   static_assert(sees_prefix<M>,
                 "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
                 "with &");
@@ -145,6 +152,7 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
   const Hashing hashing = checked_hashing(call, wanted, shape.Lk);
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
+  if (has_no_rows(shape)) return result;
   run_lsh(problem, hashing, visible_of_all(mask, shape), shared,
           {options.threads, options.executor});
   return result;

@@ -33,7 +33,7 @@ struct AimedQueries {
 // Directions of one round, [buckets / 2, D].
 template <class R>
 std::vector<R> random_rotation(Index buckets, Index D, std::uint64_t seed, Index round) {
-  std::vector<R> rows(static_cast<std::size_t>(checked_product(buckets / 2, D)));
+  auto rows = zeros<R>(checked_product(buckets / 2, D));
   for (std::size_t n = 0; n < rows.size(); ++n) {
     rows[n] = static_cast<R>(
         gaussian(seed, static_cast<Index>(n), static_cast<std::uint32_t>(16 + round)));
@@ -49,7 +49,7 @@ std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rot
   const Index L = x.extent[0], D = x.extent[1];
   const auto half = static_cast<Index>(rotation.size()) / D;
   std::vector<int> buckets(static_cast<std::size_t>(L));
-  std::vector<R> turned(static_cast<std::size_t>(block * half));
+  auto turned = zeros<R>(block * half);
   for (Index first = 0; first < L; first += block) {
     const Index count = std::min(block, L - first);
     const std::vector<R> rows = rows_as<R>(slice(x, first, count));

@@ -121,10 +121,14 @@ class LshChunk {
                                scratch_.capacity, scratch_.v);
   }
 
+  // Gives a key length 1, however long or short it is; a key of 0 stays.
   static void normalise(R* key, Index D) {
-    R squares = 0;
+    R top = 0, squares = 0;
+    for (Index d = 0; d < D; ++d) top = std::max(top, std::abs(key[d]));
+    if (top == R(0)) return;
+    for (Index d = 0; d < D; ++d) key[d] /= top;
     for (Index d = 0; d < D; ++d) squares += key[d] * key[d];
-    const R factor = squares == R(0) ? R(0) : R(1) / std::sqrt(squares);
+    const R factor = R(1) / std::sqrt(squares);
     for (Index d = 0; d < D; ++d) key[d] *= factor;
   }
 

@@ -37,10 +37,10 @@ inline namespace HEED_ABI {
 // below 1. Time O((Lq + Lk)·features·(D + Dv)); scratch O(features·(threads + Lk / 1024)·Dv).
 // Choromanski et al. (2021), Algorithm 1, with Lemma 1's features.
 template <class Q, class K, class V, class M = mask::None>
+requires RightTypes<Q, K, V>
 auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask = {},
                const PerformerOptions& options = {}) {
   constexpr const char* call = "heed::approx::performer";
-  check_types<Q, K, V, mask::None, score::None>();
   using T = ScalarOf<Q>;
   static_assert(
       sees_prefix<M>,
@@ -54,6 +54,7 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
   }
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
+  if (has_no_rows(shape)) return result;
   const RandomFeatures<T> map(features, shape.D, problem.scale, options.seed);
   prefix_attention(problem, map, features, visible_of_all(mask, shape).data(), options.threads,
                    options.executor);

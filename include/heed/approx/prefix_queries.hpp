@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "heed/approx/memory.hpp"
 #include "heed/approx/prefix_keys.hpp"
 
 namespace heed::approx {
@@ -128,7 +129,7 @@ class PrefixQueries {
       R factor[simd::most_rows];
       for (Index r = 0; r < count; ++r) {
         const R sum = scratch_.acc[cell.place(first + r, out.extent[1], plan_.columns)];
-        factor[r] = sum == R(0) ? R(0) : R(1) / sum;
+        factor[r] = sum == R(0) ? R(0) : R(1) / raised_sum(first + r, sum, out.extent[1]);
         if (lse.data != nullptr) lse(begin_ + first + r) = log_of(sum, first + r);
       }
       simd::kernels<T>(isa()).store_rows(scratch_.acc + first * plan_.columns, plan_.columns, 0,
@@ -138,6 +139,14 @@ class PrefixQueries {
   }
 
  private:
+  // The sum of a row, multiplied with its accumulator where it has no reciprocal.
+  R raised_sum(Index row, R sum, Index Dv) const {
+    const R raise = raise_of(sum);
+    if (raise == R(1)) return sum;
+    for (Index d = 0; d < Dv; ++d) scratch_.acc[plan_.cell.place(row, d, plan_.columns)] *= raise;
+    return sum * raise;
+  }
+
   static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
 
   Index padded() const { return plan_.cell.groups(end_ - begin_) * plan_.cell.rows; }

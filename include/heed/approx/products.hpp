@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "heed/approx/memory.hpp"
 #include "heed/attention/flash_task.hpp"
 #include "heed/core/view.hpp"
 #include "heed/simd/kernels.hpp"
@@ -37,8 +38,8 @@ void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R
   const Index n = x.extent[0], m = w.extent[0], depth = x.extent[1];
   const Index room = 16 * cell.rows, panel = cell.panel;
   const auto numbers = [](Index count) { return static_cast<std::size_t>(count); };
-  std::vector<R> packed_w(numbers(checked_product(cell.panels(m) * panel, depth)));
-  std::vector<R> packed_x(numbers(checked_product(room, depth))), sums(numbers(room * panel));
+  auto packed_w = zeros<R>(checked_product(cell.panels(m) * panel, depth));
+  auto packed_x = zeros<R>(checked_product(room, depth)), sums = zeros<R>(room * panel);
   std::vector<R*> rows(numbers(room));
   for (Index p = 0; p < m; p += panel) {
     kernels.pack_weight(slice(w, p, std::min(panel, m - p)), packed_w.data() + p * depth);
@@ -60,7 +61,7 @@ void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R
 // Rows of any type as R, row-major.
 template <class R, class T>
 std::vector<R> rows_as(const View<const T, 2>& x) {
-  std::vector<R> rows(static_cast<std::size_t>(checked_product(x.extent[0], x.extent[1])));
+  auto rows = zeros<R>(checked_product(x.extent[0], x.extent[1]));
   if constexpr (std::is_same_v<R, Accum<T>>) {
     simd::kernels<T>(isa()).load_rows(x, static_cast<int>(x.extent[0]), R(1), rows.data());
   } else {
@@ -82,7 +83,7 @@ template <class R, class T>
 void multiply_columns(const View<const T, 2>& x, const View<const T, 2>& w, R* sum) {
   constexpr Index block = 256;
   const Index n = x.extent[1], m = w.extent[1];
-  std::vector<R> part(static_cast<std::size_t>(checked_product(n, m)));
+  auto part = zeros<R>(checked_product(n, m));
   std::fill_n(sum, n * m, R(0));
   for (Index first = 0; first < x.extent[0]; first += block) {
     const Index count = std::min(block, x.extent[0] - first);

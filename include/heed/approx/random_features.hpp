@@ -74,11 +74,11 @@ class RandomFeatures {
         query_sign_(scale < 0 ? R(-1) : R(1)),
         log2_root_m_(static_cast<R>(std::log2(static_cast<double>(m)) / 2)) {
     const simd::Geometry& cell = kernels().geometry;
-    rows_.resize(static_cast<std::size_t>(checked_product(cell.groups(m) * cell.rows, D)));
+    rows_ = zeros<R>(checked_product(cell.groups(m) * cell.rows, D));
     const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
     std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [](double x) { return static_cast<R>(x * softmax::log2_e<double>); });
-    panels_.resize(static_cast<std::size_t>(checked_product(cell.panels(m) * cell.panel, D)));
+    panels_ = zeros<R>(checked_product(cell.panels(m) * cell.panel, D));
     kernels().pack_keys({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m), panels_.data());
     std::transform(rows_.begin(), rows_.end(), rows_.begin(), [&](R x) { return x * factor_; });
     live_.assign(static_cast<std::size_t>(

@@ -15,6 +15,11 @@ struct Output {
 
 inline namespace HEED_ABI {
 
+// Whether a call has nothing to compute, however many heads that nothing is of.
+constexpr bool has_no_rows(const Shape& shape) {
+  return shape.B == 0 || shape.Hq == 0 || shape.Lq == 0;
+}
+
 // {out} in q's layout, unwritten; problem.out is a view of it.
 template <class Q, class T>
 auto output_for(const Q& q, Problem<T>& problem) {
@@ -32,7 +37,7 @@ auto result_for(const Q& q, Problem<T>& problem) {
   Result<typename Traits::template Owned<T>, typename Traits::template Rows<Accum<T>>> result{
       make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  problem.lse = lift_rows(Traits::template rows_view<Accum<T>>(result.lse));
   return result;
 }
 

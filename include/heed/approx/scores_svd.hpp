@@ -11,7 +11,7 @@
 namespace heed::approx {
 
 template <class Real>
-using Dense = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>;
+using Dense = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
 // U_r Σ_r = q · queries and V_r = k · keys are the first r singular triplets of scale·q kᵀ.
 template <class Real>
@@ -57,18 +57,20 @@ Eigenpairs<Real> largest_eigenpairs(const Dense<Real>& symmetric, Index rank) {
           eigen.eigenvalues().tail(rank).reverse()};
 }
 
-// The same within a random range of rank + 8 columns, after two more products with the matrix.
+// The same within a random range of rank + 8 columns, after two more products with the matrix;
+// where that is everything, or the matrix has a lower rank, the same but for rounding.
 // Halko, Martinsson, Tropp, "Finding structure with randomness" (2011), Algorithms 4.4 and 5.3.
 template <class Real>
 Eigenpairs<Real> random_eigenpairs(const Dense<Real>& symmetric, Index rank, std::uint64_t seed) {
   constexpr Index oversampling = 8;
-  const Index D = symmetric.rows(), count = std::min(D, rank + oversampling);
+  const Index D = symmetric.rows(), count = rank + oversampling;
+  if (count >= D) return largest_eigenpairs(symmetric, rank);
   Dense<Real> range(D, count);
   for (Index n = 0; n < range.size(); ++n)
     range.data()[n] = static_cast<Real>(gaussian(seed, n, 2));
   for (int product = 0; product < 3; ++product) {
     range = symmetric.lazyProduct(range).eval();
-    for (Index c = 0; c < count; ++c) orthonormalise(range.data(), 0, c, D);
+    for (Index c = 0; c < count; ++c) complete_basis(range.data(), 0, c, D, seed, 4);
   }
   const Dense<Real> within = range.transpose().lazyProduct(symmetric.lazyProduct(range).eval());
   const Eigenpairs<Real> small = largest_eigenpairs(within, rank);

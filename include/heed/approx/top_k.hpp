@@ -66,16 +66,17 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
 // 2^15 candidates)), or 48·keep of them where that is more.
 // Gupta et al., "Memory-efficient Transformers via Top-k Attention" (2021), section 2.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto top_k(const Q& q, const K& k, const V& v, Index keep, const M& mask = {}, const S& score = {},
            const Options& options = {}) {
   constexpr const char* call = "heed::approx::top_k";
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), common);
   if (keep < 0) throw Error(std::string(call) + ": keep " + std::to_string(keep) + " is negative");
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
+  if (has_no_rows(shape)) return result;
   if (keep >= shape.Lk) {
     run(problem, as_mask(mask), as_score(score), common);
   } else if (keep == 0) {

@@ -20,8 +20,7 @@ class Widened {
       if (copies == 1) return;
     }
     const Index heads = checked_product(x.extent[1], copies), L = x.extent[2], D = x.extent[3];
-    copy_.resize(static_cast<std::size_t>(
-        checked_product(checked_product(x.extent[0], heads), checked_product(L, D))));
+    copy_ = zeros<R>(checked_product(checked_product(x.extent[0], heads), checked_product(L, D)));
     view_ = heed::view(static_cast<const R*>(copy_.data()), {x.extent[0], heads, L, D});
     for (Index n = 0; n < x.extent[0] * heads; ++n) {
       simd::kernels<T>(isa()).load_rows(x.matrix(n / heads, n % heads / copies),
@@ -44,8 +43,7 @@ template <class R>
 class Owned4 {
  public:
   Owned4(Index B, Index H, Index L, Index D)
-      : data_(static_cast<std::size_t>(
-            checked_product(checked_product(B, H), checked_product(L, D)))),
+      : data_(zeros<R>(checked_product(checked_product(B, H), checked_product(L, D)))),
         view_(heed::view(data_.data(), {B, H, L, D})) {}
   Owned4(const Owned4&) = delete;
   Owned4& operator=(const Owned4&) = delete;

@@ -112,6 +112,7 @@ void run_planned(const Problem<T>& problem, const M& mask, const S& score, const
 
 template <class T, class M, class S>
 void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
+  check_workspace(problem, options);
   if constexpr (mask::StepsKeys<M>) {
     if (const int step = key_step_of(mask, options); step > 1) {
       const Shape& shape = problem.shape;
@@ -134,9 +135,9 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
 // Throws heed::Error if shapes disagree. Time O(Lq·Lk·D); scratch O(threads · tile · D), one
 // allocation a call. Dao, FlashAttention-2 (2023), Algorithm 1.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using Traits = TraitsOf<Q>;
   const Shape shape =
@@ -146,7 +147,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
       make_like<T>(q, shape), make_rows<Q, Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   auto problem = make_problem(q, k, v, shape, options);
   problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  problem.lse = lift_rows(Traits::template rows_view<Accum<T>>(result.lse));
   run(problem, as_mask(mask), as_score(score), options);
   return result;
 }
@@ -156,10 +157,10 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
 // options.workspace nothing at all. Throws heed::Error also where out has another shape or overlaps
 // an input.
 template <class Out, class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask = {},
                     const S& score = {}, const Options& options = {}) {
   constexpr const char* call = "heed::attention_into";
-  check_types<Q, K, V, M, S>();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
   check_on_cpu(call, options.backend);
   auto problem = make_problem(q, k, v, shape, options);
@@ -171,7 +172,7 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
   };
   if constexpr (is_result<std::remove_cvref_t<Out>>) {
     write_to(TraitsOf<Q>::template owned_view<ScalarOf<Q>>(out.out));
-    problem.lse = lift_rows(rows_view(out.lse));
+    problem.lse = lift_rows(TraitsOf<Q>::template rows_view<Accum<ScalarOf<Q>>>(out.lse));
     check_rows(call, problem.lse, shape, problem.q);
   } else {
     static_assert(TensorLike<Out>, "heed::attention_into: out is no tensor that heed can view");
@@ -183,9 +184,10 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
 // Bytes that options.workspace must have for this call to allocate nothing.
 // Throws heed::Error as attention does.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
-std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const M& mask = {},
-                            const S& score = {}, const Options& options = {}) {
-  check_types<Q, K, V, M, S>();
+requires RightTypes<Q, K, V, M, S> std::size_t workspace_bytes(const Q& q, const K& k, const V& v,
+                                                               const M& mask = {},
+                                                               const S& score = {},
+                                                               const Options& options = {}) {
   const Shape shape =
       check_call("heed::workspace_bytes", q, k, v, as_mask(mask), as_score(score), options);
   check_on_cpu("heed::workspace_bytes", options.backend);

@@ -58,10 +58,10 @@ inline FlashPlan plan(const Shape& shape, const simd::Geometry& cell, Index chun
 // Throws heed::Error as attention does, and for a chunk below 1. Time O(Lq·Lk·D); scratch
 // O(threads · Lk · (chunk + D + Dv)).
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::chunked::attention";
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using R = Accum<T>;
   using Weights = typename TensorTraits<View<T, rank_of<Q>>>::template Owned<T>;
@@ -80,7 +80,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   result.weights_bytes = static_cast<std::size_t>(result.weights.size()) * sizeof(T);
   auto problem = make_problem(q, k, v, shape, options.common());
   problem.out = lift(Traits::template owned_view<T>(result.out));
-  problem.lse = lift_rows(rows_view(result.lse));
+  problem.lse = lift_rows(Traits::template rows_view<R>(result.lse));
   if (options.weights) {
     std::fill_n(result.weights.data(), result.weights.size(), T(0));
     problem.weights = lift(mutable_view_of(result.weights));

@@ -1,6 +1,9 @@
 // From a user's call to a checked Problem: types, shapes, mask, score, options. Needs no Eigen.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
+#include <string>
 #include <type_traits>
 
 #include "heed/attention/problem.hpp"
@@ -16,30 +19,121 @@ using score::as_score;
 
 inline namespace HEED_ABI {
 
-// The compile errors of every call, by name.
-template <class Q, class K, class V, class M, class S>
-consteval void check_types() {
-  static_assert(TensorLike<Q> && TensorLike<K> && TensorLike<V>,
-                "heed: q, k and v must be Eigen tensors, matrices or maps in memory (evaluate "
-                "expressions first), or heed::view(pointer, shape)");
-  if constexpr (TensorLike<Q> && TensorLike<K> && TensorLike<V>) {
-    static_assert(
-        std::is_same_v<ScalarOf<Q>, ScalarOf<K>> && std::is_same_v<ScalarOf<Q>, ScalarOf<V>>,
-        "heed: q, k and v must have the same element type");
-    static_assert(AttentionElement<ScalarOf<Q>>,
+template <class X>
+concept AnyOptions = requires(const X& x) {
+  x.scale;
+  x.threads;
+};
+
+// Whether F can be called with a place once it may change, or without being copied: nearly a mask
+// (no Score) or a score (Score is the float).
+template <class F, class... Score>
+concept AlmostFunction = std::is_invocable_v < std::decay_t<F>
+&, Score..., int, int > || std::is_invocable_v<std::decay_t<F>&, Score..., int, int, int, int>;
+
+// Whether q, k and v can be attended to, or a compile error that says why not.
+template <class Q, class K, class V>
+consteval bool check_tensors() {
+  if constexpr (!(TensorLike<Q> && TensorLike<K> && TensorLike<V>)) {
+    static_assert(TensorLike<Q> && TensorLike<K> && TensorLike<V>,
+                  "heed: q, k and v must be Eigen tensors, matrices or maps in memory (evaluate "
+                  "expressions first), or heed::view(pointer, shape)");
+    return false;
+  } else {
+    constexpr bool one_type =
+        std::is_same_v<ScalarOf<Q>, ScalarOf<K>> && std::is_same_v<ScalarOf<Q>, ScalarOf<V>>;
+    constexpr bool float16 = is_float16<ScalarOf<Q>> || is_float16<ScalarOf<K>>;
+    constexpr bool known = AttentionElement<ScalarOf<Q>>;
+    constexpr bool one_rank = rank_of<Q> == rank_of<K> && rank_of<Q> == rank_of<V>;
+    constexpr bool ranked = rank_of<Q> >= 2 && rank_of<Q> <= 4;
+    static_assert(one_type, "heed: q, k and v must have the same element type");
+    static_assert(!float16 || !one_type,
+                  "heed: _Float16, std::float16_t and std::bfloat16_t are not elements of heed's: "
+                  "their bits are those of heed::Half and heed::BFloat16, which a pointer can be "
+                  "cast to: heed::view(reinterpret_cast<const heed::Half*>(pointer), shape)");
+    static_assert(known || float16 || !one_type,
                   "heed: elements must be float, double, heed::Half or heed::BFloat16");
-    static_assert(rank_of<Q> == rank_of<K> && rank_of<Q> == rank_of<V>,
-                  "heed: q, k and v must have the same rank");
-    static_assert(rank_of<Q> >= 2 && rank_of<Q> <= 4,
-                  "heed: tensors are [B, H, L, D], [B, L, D] or [L, D]");
+    static_assert(one_rank, "heed: q, k and v must have the same rank");
+    static_assert(ranked || !one_rank, "heed: tensors are [B, H, L, D], [B, L, D] or [L, D]");
+    return one_type && known && one_rank && ranked;
   }
-  static_assert(mask::MaskLike<M>,
+}
+
+// Whether M is a mask, or a compile error that says what stands in the mask's place.
+template <class M>
+consteval bool check_mask_type() {
+  constexpr bool good = mask::MaskLike<M>;
+  constexpr bool numbers = !good && HoldsNumbers<M>;
+  constexpr bool score = !good && !numbers && score::ScoreLike<M>;
+  constexpr bool options = !good && !numbers && !score && AnyOptions<M>;
+  constexpr bool almost = !good && !numbers && !score && !options && AlmostFunction<M>;
+  constexpr bool copies = std::copy_constructible<std::decay_t<M>>;
+  constexpr bool asked =
+      std::is_invocable_v<const M&, int, int> || std::is_invocable_v<const M&, int, int, int, int>;
+  static_assert(!numbers,
+                "heed: a tensor stands in the mask's place: where nonzero attends pass "
+                "mask::dense(t); where it is added to the score pass score::bias(t) after the "
+                "mask; lengths are mask::padding(lengths)");
+  static_assert(!score,
+                "heed: a score stands in the mask's place: the order is mask, score, options; "
+                "pass {} or mask::none() for no mask");
+  static_assert(!options,
+                "heed: options stand in the mask's place: the order is mask, score, options; "
+                "pass {} for no mask and {} for no score");
+  static_assert(!almost || copies,
+                "heed: the mask must be copyable: capture by reference or by std::shared_ptr what "
+                "can only be moved");
+  static_assert(!almost || !copies || asked,
+                "heed: the mask must be callable while const, since several threads ask it: "
+                "remove 'mutable'");
+  static_assert(!almost || !copies || !asked,
+                "heed: the mask must return bool, true where the key is seen; what returns a "
+                "number may be a score: pass it after the mask");
+  static_assert(good || numbers || score || options || almost,
                 "heed: the mask must satisfy heed::mask::Mask or be callable as (i, j) or "
                 "(b, h, i, j) -> bool");
-  static_assert(score::ScoreLike<S>,
+  return good;
+}
+
+// Whether S is a score, or a compile error that says what stands in the score's place.
+template <class S>
+consteval bool check_score_type() {
+  constexpr bool good = score::ScoreLike<S>;
+  constexpr bool numbers = !good && HoldsNumbers<S>;
+  constexpr bool mask = !good && !numbers && mask::MaskLike<S>;
+  constexpr bool options = !good && !numbers && !mask && AnyOptions<S>;
+  constexpr bool almost = !good && !numbers && !mask && !options && AlmostFunction<S, float>;
+  constexpr bool copies = std::copy_constructible<std::decay_t<S>>;
+  constexpr bool asked = std::is_invocable_v<const S&, float, int, int> ||
+                         std::is_invocable_v<const S&, float, int, int, int, int>;
+  static_assert(!numbers,
+                "heed: a tensor stands in the score's place: where it is added to the score pass "
+                "score::bias(t); where nonzero attends pass mask::dense(t) before the score");
+  static_assert(!mask,
+                "heed: a mask stands in the score's place: the order is mask, score, options; "
+                "combine masks with &");
+  static_assert(!options,
+                "heed: options stand in the score's place: the order is mask, score, options; "
+                "pass {} or score::none() for no score");
+  static_assert(!almost || copies,
+                "heed: the score must be copyable: capture by reference or by std::shared_ptr what "
+                "can only be moved");
+  static_assert(!almost || !copies || asked,
+                "heed: the score must be callable while const, since several threads call it: "
+                "remove 'mutable'");
+  static_assert(!almost || !copies || !asked,
+                "heed: the score must return the modified score as a number; what returns bool is "
+                "a mask: pass it before the score");
+  static_assert(good || numbers || mask || options || almost,
                 "heed: the score must satisfy heed::score::Score or be callable as (s, i, j) or "
                 "(s, b, h, i, j) -> float");
+  return good;
 }
+
+// The types of every call. As its constraint this keeps the compiler from going on with wrong ones:
+// the error that names the mistake comes first, and nearly alone.
+template <class Q, class K, class V, class M = mask::None, class S = score::None>
+concept RightTypes = check_tensors<Q, K, V>() && check_mask_type<M>() && check_score_type<S>();
 
 // The shape of a call. Throws heed::Error for whatever the contract refuses.
 template <class Q, class K, class V, class M, class S>
@@ -59,6 +153,24 @@ void check_rows(const char* call, const View<R, 3>& lse, const Shape& shape,
   if (lse.extent[0] == shape.B && lse.extent[1] == shape.Hq && lse.extent[2] == shape.Lq) return;
   throw Error(std::string(call) + ": lse " + to_string(lse) + " is not [B,Hq,Lq] of q " +
               to_string(q));
+}
+
+// Throws heed::Error where options.workspace, which a call overwrites, is memory of its tensors.
+template <class T>
+void check_workspace(const Problem<T>& problem, const Options& options) {
+  const View<std::byte, 1> scratch{
+      options.workspace.data(), {static_cast<Index>(options.workspace.size())}, {1}};
+  const auto check = [&](const char* name, const auto& x) {
+    if (x.data == nullptr || !may_overlap(scratch, x)) return;
+    throw Error("heed: options.workspace, " + std::to_string(options.workspace.size()) +
+                " bytes, overlaps " + name + " " + to_string(x));
+  };
+  if (scratch.data == nullptr) return;
+  check("q", problem.q);
+  check("k", problem.k);
+  check("v", problem.v);
+  check("out", problem.out);
+  check("lse", problem.lse);
 }
 
 // The problem of a checked call, results not yet set.

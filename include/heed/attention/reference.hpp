@@ -19,6 +19,7 @@ struct Textbook {
   Weights dropped_weights;  // [B, Hq, Lq, Lk]  after dropout: out = dropped_weights · v
   Weights scores;  // [B, Hq, Lq, Lk]  scale·q·k in logits, before score modifiers and mask
   Lse lse;         // [B, Hq, Lq]      natural log; −inf where a row sees no key
+  Weights modified_scores;  // [B, Hq, Lq, Lk]  after score modifiers and mask; −inf where masked
 };
 
 inline namespace HEED_ABI {
@@ -27,7 +28,7 @@ inline namespace HEED_ABI {
 // meet the values. Every pointer is a row of Lk numbers.
 template <class W, class T, class R, class M, class S>
 R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S& score, W* weights,
-      W* dropped, W* scores, std::vector<R>& modified) {
+      W* dropped, W* scores, W* modified_scores, std::vector<R>& modified) {
   const Index kv_head = h / problem.shape.group();
   const int Lk = static_cast<int>(problem.shape.Lk);
   R max = std::numeric_limits<R>::lowest();
@@ -40,6 +41,7 @@ R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S
     scores[j] = static_cast<W>(s);
     R& m = modified[static_cast<std::size_t>(j)];
     m = mask_if(!mask.allows(i, j), static_cast<R>(score.value(s, i, j)));
+    modified_scores[j] = static_cast<W>(m);
     if (!is_masked(m) && m > max) max = m;
   }
   R sum = 0;
@@ -83,10 +85,10 @@ void weigh_values(const Problem<T>& problem, Index b, Index h, int i, const W* d
 // Throws heed::Error as attention does.
 template <class Compute = void, class Q, class K, class V, class M = mask::None,
           class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::reference::attention";
-  check_types<Q, K, V, M, S>();
   using T = ScalarOf<Q>;
   using W = std::conditional_t<std::is_void_v<Compute>, T, Compute>;
   using R = Accum<W>;
@@ -99,10 +101,14 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
 
   Textbook<typename Traits::template Owned<W>, typename ScoreTraits::template Owned<W>,
            typename Traits::template Rows<R>>
-      result{make_like<W>(q, shape), make_scores<Q, W>(shape), make_scores<Q, W>(shape),
-             make_scores<Q, W>(shape), make_rows<Q, R>(shape.B, shape.Hq, shape.Lq)};
+      result{make_like<W>(q, shape),
+             make_scores<Q, W>(shape),
+             make_scores<Q, W>(shape),
+             make_scores<Q, W>(shape),
+             make_rows<Q, R>(shape.B, shape.Hq, shape.Lq),
+             make_scores<Q, W>(shape)};
   const auto out = lift(Traits::template owned_view<W>(result.out));
-  const auto lse = lift_rows(rows_view(result.lse));
+  const auto lse = lift_rows(Traits::template rows_view<R>(result.lse));
   std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
   for (Index b = 0; b < shape.B; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {
@@ -111,7 +117,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
       for (int i = 0; i < shape.Lq; ++i) {
         const Index at = ((b * shape.Hq + h) * shape.Lq + i) * shape.Lk;
         lse(b, h, i) = row(problem, b, h, i, bound_mask, bound_score, result.weights.data() + at,
-                           result.dropped_weights.data() + at, result.scores.data() + at, modified);
+                           result.dropped_weights.data() + at, result.scores.data() + at,
+                           result.modified_scores.data() + at, modified);
         weigh_values(problem, b, h, i, result.dropped_weights.data() + at, modified, out);
       }
     }

@@ -1,47 +1,51 @@
 // HEED_ABI: the inline namespace of every function template, named from the flags it is built with.
 //
-// Two translation units compiled with different -m, -fopenmp or -ffast-math flags would otherwise
-// emit the same symbols with different bodies, and the linker would keep either one: a binary for
-// an old machine could run a body built for a new one. nvcc's units are apart too: heed::backends
-// and heed::anywhere can do more there. Types stay directly in heed, so objects pass freely between
-// such units.
+// Two translation units compiled with different -m, -fopenmp, -ffast-math or -DNDEBUG flags would
+// otherwise emit the same symbols with different bodies, and the linker would keep either one: a
+// binary for an old machine could run a body built for a new one. nvcc's units are apart too:
+// heed::backends and heed::anywhere can do more there. Not in the name, since no macro tells:
+// -ffp-contract, levels of optimisation, and of clang's arithmetic flags all but -ffast-math and
+// -ffinite-math-only.
+//
+// heed's types stay directly in heed, so views, masks, scores, options and reports pass between
+// such units. What owns Eigen's memory does not: an Eigen tensor or matrix, and with it a Result
+// and the modules of heed::nn, must be destroyed and resized by units of the same alignment in
+// Eigen, which goes by -m flags (16 bytes, 32 from AVX on, 64 from AVX-512 on). Between others,
+// pass views, or define EIGEN_MAX_ALIGN_BYTES for all of them.
 #pragma once
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
 #error "heed needs C++20: -std=c++20, or link heed::heed (heed::cuda for nvcc), which asks for it"
+#include <there_is_no_such_file:the_compiler_stops_here>  // and not after thousands of errors
+#endif
+#if defined(__GNUC__) && !defined(__EXCEPTIONS) && !defined(__CUDACC__)
+#error "heed throws heed::Error for wrong calls: remove -fno-exceptions"
+#include <there_is_no_such_file:the_compiler_stops_here>
 #endif
 
-#if defined(__AVX512F__)
-#define HEED_ABI_ISA avx512
-#elif defined(__AVX2__) && defined(__FMA__)
-#define HEED_ABI_ISA avx2
-#elif defined(__AVX__)
-#define HEED_ABI_ISA avx
-#elif defined(__SSE4_1__)
-#define HEED_ABI_ISA sse4
-#else
-#define HEED_ABI_ISA base
-#endif
+#include "heed/core/abi_flags.hpp"
 
-#if defined(_OPENMP)
-#define HEED_ABI_OMP omp
-#else
-#define HEED_ABI_OMP serial
-#endif
-
-#if defined(__FAST_MATH__)
-#define HEED_ABI_MATH fast
-#else
-#define HEED_ABI_MATH ieee
-#endif
-
-#if defined(__CUDACC__)
-#define HEED_ABI_JOIN_(isa, omp, math) abi_##isa##_##omp##_##math##_nvcc
-#else
-#define HEED_ABI_JOIN_(isa, omp, math) abi_##isa##_##omp##_##math
-#endif
-#define HEED_ABI_JOIN(isa, omp, math) HEED_ABI_JOIN_(isa, omp, math)
-#define HEED_ABI HEED_ABI_JOIN(HEED_ABI_ISA, HEED_ABI_OMP, HEED_ABI_MATH)
+#define HEED_ABI_PASTE_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o) \
+  a##b##c##d##e##f##g##h##i##j##k##l##m##n##o
+#define HEED_ABI_PASTE(...) HEED_ABI_PASTE_(__VA_ARGS__)
+#define HEED_ABI_PART_1                                                                      \
+  HEED_ABI_PASTE(HEED_ABI_AVX512CD, HEED_ABI_AVX512BW, HEED_ABI_AVX512DQ, HEED_ABI_AVX512VL, \
+                 HEED_ABI_AVX512IFMA, HEED_ABI_AVX512VBMI, HEED_ABI_AVX512VBMI2,             \
+                 HEED_ABI_AVX512VNNI, HEED_ABI_AVX512BITALG, HEED_ABI_AVX512VPOPCNTDQ,       \
+                 HEED_ABI_AVX512BF16, HEED_ABI_AVX512FP16, HEED_ABI_AVXVNNI, HEED_ABI_FMA, )
+#define HEED_ABI_PART_2                                                                         \
+  HEED_ABI_PASTE(HEED_ABI_F16C, HEED_ABI_FMA4, HEED_ABI_XOP, HEED_ABI_POPCNT, HEED_ABI_LZCNT,   \
+                 HEED_ABI_BMI, HEED_ABI_BMI2, HEED_ABI_MOVBE, HEED_ABI_AMX_TILE, HEED_ABI_GFNI, \
+                 HEED_ABI_APX_F, HEED_ABI_AVX10_2, HEED_ABI_ARM_FEATURE_SVE,                    \
+                 HEED_ABI_ARM_FEATURE_FP16_VECTOR_ARITHMETIC, HEED_ABI_ARM_FEATURE_BF16)
+#define HEED_ABI_PART_3                                                                        \
+  HEED_ABI_PASTE(HEED_ABI_OMP, HEED_ABI_NVCC, HEED_ABI_NDEBUG, HEED_ABI_FAST, HEED_ABI_FINITE, \
+                 HEED_ABI_ASSOCIATIVE, HEED_ABI_RECIPROCAL, HEED_ABI_UNSIGNED_ZERO,            \
+                 HEED_ABI_NO_TRAPS, HEED_ABI_ROUNDING, HEED_ABI_NO_ERRNO, HEED_ABI_SCALAR,     \
+                 HEED_ABI_ALIGN, , )
+#define HEED_ABI_JOIN_(level, one, two, unit) abi_##level##one##two##_u##unit
+#define HEED_ABI_JOIN(level, one, two, unit) HEED_ABI_JOIN_(level, one, two, unit)
+#define HEED_ABI HEED_ABI_JOIN(HEED_ABI_LEVEL, HEED_ABI_PART_1, HEED_ABI_PART_2, HEED_ABI_PART_3)
 
 namespace heed {
 inline namespace HEED_ABI {

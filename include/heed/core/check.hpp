@@ -101,7 +101,8 @@ void check_output(const char* call, const View<T, Rank>& out, const Shape& shape
   require(out4.extent[0] == shape.B && out4.extent[1] == shape.Hq && out4.extent[2] == shape.Lq &&
               out4.extent[3] == shape.Dv,
           call, "out has not the shape of q with v's dim", shapes);
-  require(!repeats_elements(out), call, "out repeats elements (a stride of 0)", shapes);
+  require(!repeats_elements(out), call,
+          "out repeats elements, or seems to (a stride of 0, or rows that overlap)", shapes);
   require(!may_overlap(out, q), call, "out overlaps q", shapes);
   require(!may_overlap(out, k), call, "out overlaps k", shapes);
   require(!may_overlap(out, v), call, "out overlaps v", shapes);

@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <concepts>
+#include <cstddef>
 #include <type_traits>
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -11,6 +12,9 @@
 #include "heed/core/view.hpp"
 
 namespace heed {
+
+static_assert(sizeof(Eigen::Index) >= sizeof(std::ptrdiff_t),
+              "heed: EIGEN_DEFAULT_DENSE_INDEX_TYPE makes Eigen's sizes smaller than memory");
 
 template <class T>
 using Tensor4 = Eigen::Tensor<T, 4, Eigen::RowMajor>;
@@ -115,6 +119,7 @@ struct TensorTraits<Eigen::TensorMap<Plain, MapOptions, MakePointer>>
   using Scalar = std::remove_const_t<typename Plain::Scalar>;
   using Pointee = std::conditional_t<std::is_const_v<Plain>, const Scalar, Scalar>;
   static constexpr int rank = Plain::NumIndices;
+  static constexpr bool refers = true;
   static constexpr bool row_major = static_cast<int>(Plain::Layout) == Eigen::RowMajor;
   static View<const Scalar, rank> view(const X& x) {
     return packed_view<const Scalar, rank>(x.data(), x.dimensions(), row_major);
@@ -129,10 +134,17 @@ template <class X>
 concept DenseInMemory = std::derived_from<X, Eigen::DenseBase<X>> &&
     bool(X::Flags& Eigen::DirectAccessBit);
 
+template <class X>
+inline constexpr bool is_const_ref = false;  // which may hold a copy
+template <class X, int Options, class Stride>
+inline constexpr bool is_const_ref<Eigen::Ref<const X, Options, Stride>> = true;
+
 template <DenseInMemory X>
 struct TensorTraits<X> {
   using Scalar = typename X::Scalar;
   static constexpr int rank = 2;
+  static constexpr bool refers =
+      !std::derived_from<X, Eigen::PlainObjectBase<X>> && !is_const_ref<X>;
   template <class S>
   using Owned = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic,
                               X::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor>;

@@ -68,12 +68,28 @@ bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
   return !separated_by(out, out, in) && !separated_by(in, out, in);
 }
 
-// Whether two different indices of a view certainly name one element.
+// Whether two different indices of a view may name one element. False where every stride steps over
+// all that the smaller ones reach, as in any slice of packed memory; never false where two do.
 template <class T, int Rank>
 bool repeats_elements(const View<T, Rank>& x) {
   if (x.empty()) return false;
+  Extents<Rank> stride = {}, reach = {};
+  int count = 0;
   for (int d = 0; d < Rank; ++d) {
-    if (x.stride[d] == 0 && x.extent[d] > 1) return true;
+    if (x.extent[d] == 1) continue;
+    const Index step = std::abs(x.stride[d]);
+    int at = count++;  // sorted by stride
+    for (; at > 0 && stride[at - 1] > step; --at) {
+      stride[at] = stride[at - 1];
+      reach[at] = reach[at - 1];
+    }
+    stride[at] = step;
+    reach[at] = checked_product(step, x.extent[d] - 1);
+  }
+  Index reached = 0;
+  for (int n = 0; n < count; ++n) {
+    if (stride[n] <= reached) return true;
+    reached = checked_sum(reached, reach[n]);
   }
   return false;
 }

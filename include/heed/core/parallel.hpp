@@ -1,6 +1,9 @@
 // Who computes what: workers pull tasks from one counter; nothing about a result depends on them.
 //
 // Through the user's Executor where given, else OpenMP where compiled with it, else one thread.
+//
+// After fork(), a child of a process that has used OpenMP hangs in its first parallel region, as
+// libgomp's threads stay with the parent. One thread or an Executor of the child's own starts none.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +49,20 @@ inline int available_threads(const Executor* executor) {
 #endif
 }
 
-// Workers for `tasks` tasks: at most `threads` (0: as many as there are).
+// OpenMP threads of one call at most: 256, or as many as there are processors where these are more.
+// libgomp ends the process where the system refuses it a thread, so a number by mistake must not
+// reach it.
+inline int most_openmp_workers() {
+  constexpr int most = 256;
+#if defined(_OPENMP)
+  return std::max(most, omp_get_num_procs());
+#else
+  return most;
+#endif
+}
+
+// Workers for `tasks` tasks: at most `threads` (0: as many as there are), and never more than an
+// executor has, or OpenMP is asked for.
 inline int worker_count(Index tasks, int threads, const Executor* executor) {
   const int available = available_threads(executor);
 #if defined(_OPENMP)
@@ -55,6 +71,7 @@ inline int worker_count(Index tasks, int threads, const Executor* executor) {
   const bool can_exceed = false;
 #endif
   int workers = threads == 0 ? available : threads;
+  if (executor == nullptr) workers = std::min(workers, most_openmp_workers());
   if (!can_exceed) workers = std::min(workers, available);
   return static_cast<int>(std::clamp<Index>(tasks, 1, workers));
 }

@@ -42,6 +42,18 @@ concept AttentionElement = requires {
   typename Element<T>::Accum;
 };
 
+// The compiler's own numbers of 16 bits: _Float16, std::float16_t, std::bfloat16_t.
+template <class T>
+inline constexpr bool is_float16 = false;
+#ifdef __FLT16_MANT_DIG__
+template <>
+inline constexpr bool is_float16<_Float16> = true;
+#endif
+#ifdef __STDCPP_BFLOAT16_T__
+template <>
+inline constexpr bool is_float16<decltype(0.0bf16)> = true;
+#endif
+
 template <AttentionElement T>
 using Accum = typename Element<T>::Accum;
 

@@ -4,6 +4,7 @@
 // Attention works on rank 4, [B, H, L, D]; rank 3 is [B, L, D] (one head) and rank 2 is [L, D].
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <type_traits>
@@ -64,6 +65,16 @@ struct View {
   }
 };
 
+// An extent in a list of several integer types, which would be narrowed otherwise.
+struct AnyInteger {
+  Index value;
+
+  template <class N>
+  requires std::integral<N> || std::is_enum_v<N>
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  constexpr AnyInteger(N n) : value(static_cast<Index>(n)) {}
+};
+
 inline namespace HEED_ABI {
 
 // a · b, or heed::Error where the product of two sizes does not fit 64 bits.
@@ -101,32 +112,48 @@ template <class T, int Rank>
 std::string to_string(const View<T, Rank>& view) {
   std::string text = "[";
   for (int d = 0; d < Rank; ++d) {
-    text += (d == 0 ? "" : ",") + std::to_string(view.extent[d]);
+    if (d > 0) text += ',';
+    text += std::to_string(view.extent[d]);
   }
   return text + "]";
 }
 
-// A contiguous row-major view of memory: view(ptr, {B, H, L, D}).
-template <class T, std::size_t Rank>
-View<T, static_cast<int>(Rank)> view(T* data, const Index (&extent)[Rank]) {
+// A contiguous row-major view of memory: view(ptr, {B, H, L, D}), extents of any integer types.
+template <class T, std::integral N, std::size_t Rank>
+View<T, static_cast<int>(Rank)> view(T* data, const N (&extent)[Rank]) {
   View<T, static_cast<int>(Rank)> result{data, {}, {}};
   Index step = 1;
   for (int d = static_cast<int>(Rank) - 1; d >= 0; --d) {
-    result.extent[d] = extent[d];
+    result.extent[d] = static_cast<Index>(extent[d]);
     result.stride[d] = step;
-    step = checked_product(step, extent[d] > 1 ? extent[d] : 1);
+    step = checked_product(step, result.extent[d] > 1 ? result.extent[d] : 1);
   }
   return result;
 }
+template <class T, std::size_t Rank>
+View<T, static_cast<int>(Rank)> view(T* data, const AnyInteger (&extent)[Rank]) {
+  Index extents[Rank];
+  for (std::size_t d = 0; d < Rank; ++d) extents[d] = extent[d].value;
+  return view(data, extents);
+}
 
 // A strided view of memory: view(ptr, {B, H, L, D}, {strides in elements}).
-template <class T, std::size_t Rank>
-View<T, static_cast<int>(Rank)> view(T* data, const Index (&extent)[Rank],
-                                     const Index (&stride)[Rank]) {
+template <class T, std::integral N, std::integral S, std::size_t Rank>
+View<T, static_cast<int>(Rank)> view(T* data, const N (&extent)[Rank], const S (&stride)[Rank]) {
   View<T, static_cast<int>(Rank)> result{data, {}, {}};
   for (std::size_t d = 0; d < Rank; ++d) {
-    result.extent[d] = extent[d];
-    result.stride[d] = stride[d];
+    result.extent[d] = static_cast<Index>(extent[d]);
+    result.stride[d] = static_cast<Index>(stride[d]);
+  }
+  return result;
+}
+template <class T, std::size_t Rank>
+View<T, static_cast<int>(Rank)> view(T* data, const AnyInteger (&extent)[Rank],
+                                     const AnyInteger (&stride)[Rank]) {
+  View<T, static_cast<int>(Rank)> result{data, {}, {}};
+  for (std::size_t d = 0; d < Rank; ++d) {
+    result.extent[d] = extent[d].value;
+    result.stride[d] = stride[d].value;
   }
   return result;
 }

@@ -66,29 +66,41 @@ auto device_problem(const char* call, const Q& q, const K& k, const V& v, const 
   return make_problem(q, k, v, shape, options);
 }
 
-// A device result like q: [B, Hq, Lq, Dv], [B, Lq, Dv] or [Lq, Dv]; q as [B, L, H, D] has one too.
-template <class T, int Rank>
-DeviceTensor<T, Rank> make_device_out(const Shape& s, bool blhd, cudaStream_t stream) {
-  if constexpr (Rank == 4) {
-    return blhd ? DeviceTensor<T, 4>({s.B, s.Lq, s.Hq, s.Dv}, stream)
-                : DeviceTensor<T, 4>({s.B, s.Hq, s.Lq, s.Dv}, stream);
-  } else if constexpr (Rank == 3) {
+template <class X>
+inline constexpr bool is_blhd = false;
+template <class X>
+inline constexpr bool is_blhd<Blhd<X>> = true;
+template <class X>
+inline constexpr bool is_dlhb = false;
+template <class X>
+inline constexpr bool is_dlhb<Dlhb<X>> = true;
+
+// A device result like Q: [B, Hq, Lq, Dv], or as blhd and dlhb order it, [B, Lq, Dv] or [Lq, Dv].
+template <class Q, class T>
+DeviceTensor<T, rank_of<Q>> make_device_out(const Shape& s, cudaStream_t stream) {
+  if constexpr (is_dlhb<Q>) {
+    return DeviceTensor<T, 4>({s.Dv, s.Lq, s.Hq, s.B}, stream);
+  } else if constexpr (is_blhd<Q>) {
+    return DeviceTensor<T, 4>({s.B, s.Lq, s.Hq, s.Dv}, stream);
+  } else if constexpr (rank_of<Q> == 4) {
+    return DeviceTensor<T, 4>({s.B, s.Hq, s.Lq, s.Dv}, stream);
+  } else if constexpr (rank_of<Q> == 3) {
     return DeviceTensor<T, 3>({s.B, s.Lq, s.Dv}, stream);
   } else {
     return DeviceTensor<T, 2>({s.Lq, s.Dv}, stream);
   }
 }
-template <class T, int Rank>
-DeviceTensor<T, Rank - 1> make_device_lse(const Shape& s, cudaStream_t stream) {
-  if constexpr (Rank == 4) return DeviceTensor<T, 3>({s.B, s.Hq, s.Lq}, stream);
-  if constexpr (Rank == 3) return DeviceTensor<T, 2>({s.B, s.Lq}, stream);
-  if constexpr (Rank == 2) return DeviceTensor<T, 1>({s.Lq}, stream);
+template <class Q, class T>
+DeviceTensor<T, rank_of<Q> - 1> make_device_lse(const Shape& s, cudaStream_t stream) {
+  if constexpr (is_dlhb<Q>)
+    return DeviceTensor<T, 3>({s.Lq, s.Hq, s.B}, stream);
+  else if constexpr (rank_of<Q> == 4)
+    return DeviceTensor<T, 3>({s.B, s.Hq, s.Lq}, stream);
+  else if constexpr (rank_of<Q> == 3)
+    return DeviceTensor<T, 2>({s.B, s.Lq}, stream);
+  else
+    return DeviceTensor<T, 1>({s.Lq}, stream);
 }
-
-template <class X>
-inline constexpr bool is_blhd = false;
-template <class X>
-inline constexpr bool is_blhd<Blhd<X>> = true;
 
 // attention of device tensors: starts on q's stream and returns at once.
 template <class Q, class K, class V, class M, class S>
@@ -99,11 +111,10 @@ auto attention_on_device(const char* call, const Q& q, const K& k, const V& v, c
   auto problem = device_problem(call, q, k, v, mask, score, options);
   const cudaStream_t stream = stream_of(q);
   Result<DeviceTensor<T, rank>, DeviceTensor<Accum<T>, rank - 1>> result{
-      make_device_out<T, rank>(problem.shape, is_blhd<Q>, stream),
-      make_device_lse<Accum<T>, rank>(problem.shape, stream)};
-  const auto out = lift(result.out.view());
-  problem.out = is_blhd<Q> ? swap_heads(out) : out;
-  problem.lse = lift_rows(result.lse.view());
+      make_device_out<Q, T>(problem.shape, stream),
+      make_device_lse<Q, Accum<T>>(problem.shape, stream)};
+  problem.out = lift(TraitsOf<Q>::template owned_view<T>(result.out));
+  problem.lse = lift_rows(TraitsOf<Q>::template rows_view<Accum<T>>(result.lse));
   start(call, problem, mask, score, options, stream);
   return result;
 }
@@ -141,10 +152,10 @@ void attention_through_host(const char* call, const View<ScalarOf<Q>, Rank>& out
 // kernel was compiled for it; nothing is computed elsewhere instead. Dao, FlashAttention-2 (2023),
 // Algorithm 1.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::cuda::attention";
-  check_types<Q, K, V, M, S>();
   static_assert(all_on_device<Q, K, V> || none_on_device<Q, K, V>,
                 "heed::cuda::attention: q, k and v must all be on the device, or none");
   if constexpr (all_on_device<Q, K, V>) {
@@ -168,11 +179,11 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
 // attention into memory the caller has: on the device where q, k and v are, else on the host. `out`
 // is a tensor [B, Hq, Lq, Dv] or a Result, whose lse is then written too.
 template <class Out, class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S>
 void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask = {},
                     const S& score = {}, const Options& options = {}) {
   constexpr const char* call = "heed::cuda::attention_into";
   using T = ScalarOf<Q>;
-  check_types<Q, K, V, M, S>();
   static_assert(all_on_device<Q, K, V> || none_on_device<Q, K, V>,
                 "heed::cuda::attention_into: q, k and v must all be on the device, or none");
   const auto run = [&](const auto& to, const View<Accum<T>, rank_of<Q> - 1>& lse) {

@@ -110,6 +110,8 @@ template <class X>
 inline constexpr bool is_on_device<X&> = is_on_device<X>;
 template <class X>
 inline constexpr bool is_on_device<Blhd<X>> = is_on_device<X>;
+template <class X>
+inline constexpr bool is_on_device<Dlhb<X>> = is_on_device<X>;
 
 inline namespace HEED_ABI {
 
@@ -143,7 +145,11 @@ cudaStream_t stream_of(const DeviceView<T, Rank>& x) {
 }
 template <class X>
 cudaStream_t stream_of(const Blhd<X>& x) {
-  return stream_of(*x.tensor);
+  return stream_of(x.get());
+}
+template <class X>
+cudaStream_t stream_of(const Dlhb<X>& x) {
+  return stream_of(x.get());
 }
 
 }  // namespace HEED_ABI
@@ -176,6 +182,7 @@ template <class T, int Rank>
 struct TensorTraits<cuda::DeviceView<T, Rank>>
     : TensorTraits<cuda::DeviceTensor<std::remove_const_t<T>, Rank>> {
   using X = cuda::DeviceView<T, Rank>;
+  static constexpr bool refers = true;
   static View<const std::remove_const_t<T>, Rank> view(const X& x) { return x.tensor.as_const(); }
   static View<T, Rank> mutable_view(const X& x) { return x.tensor; }
 };

@@ -162,6 +162,7 @@ inline std::vector<Image> same_size(const std::vector<Image>& pictures) {
   for (const Image& picture : pictures) {
     width = std::max(width, picture.width()), height = std::max(height, picture.height());
   }
+  check_picture("heed::inspect::same_size", width, height);
   std::vector<Image> result;
   for (const Image& picture : pictures) {
     result.emplace_back(width, height).paste(picture, 0, 0);

@@ -12,6 +12,7 @@
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
 #include "heed/inspect/format.hpp"
+#include "heed/inspect/whole.hpp"
 
 namespace heed::inspect {
 
@@ -32,7 +33,7 @@ inline namespace HEED_ABI {
 
 namespace axis {
 
-inline constexpr double label_cap = 9, longest_label = 150, line_gap = 4;
+inline constexpr double label_cap = 11, longest_label = 180, line_gap = 4;
 
 // 1, 2 or 5 times a power of ten, not below `least`.
 inline double nice_step(double least) {
@@ -54,7 +55,7 @@ inline std::vector<Tick> choose_ticks(Index count, double pixels,
   const double pitch = pixels / static_cast<double>(count);
   const double spacing = labels.empty() ? index_room : label_cap + line_gap;
   const double least = std::max(1.0, spacing / pitch);
-  const auto step = static_cast<Index>(labels.empty() ? nice_step(least) : std::ceil(least));
+  const Index step = labels.empty() ? whole<Index>(nice_step(least) + 0.5) : whole_up<Index>(least);
   const auto last = labels.empty() ? count : std::min(count, static_cast<Index>(labels.size()));
   for (Index i = 0; i < last; i += step) {
     const double middle = (static_cast<double>(i) + 0.5) * pitch;
@@ -80,7 +81,7 @@ inline double closest(const std::vector<Tick>& ticks) {
 // Labels left of the rows, always upright.
 inline Axis row_axis(Index count, double pixels, const std::vector<std::string>& labels) {
   Axis result;
-  result.ticks = axis::choose_ticks(count, pixels, labels, 18);
+  result.ticks = axis::choose_ticks(count, pixels, labels, 22);
   result.depth = axis::widest(result.ticks);
   return result;
 }
@@ -88,7 +89,7 @@ inline Axis row_axis(Index count, double pixels, const std::vector<std::string>&
 // Labels below the columns: level if they fit, else turned by 45 degrees, else upright on edge.
 inline Axis column_axis(Index count, double pixels, const std::vector<std::string>& labels) {
   Axis result;
-  result.ticks = axis::choose_ticks(count, pixels, labels, 36);
+  result.ticks = axis::choose_ticks(count, pixels, labels, 44);
   const double width = axis::widest(result.ticks), pitch = axis::closest(result.ticks);
   const double line = axis::label_cap + axis::line_gap;
   if (width + line <= pitch) {
@@ -106,13 +107,18 @@ inline Axis column_axis(Index count, double pixels, const std::vector<std::strin
 }
 
 // Numbers beside a colour bar: both ends always, round values between them where there is room.
-// Positions count from the top, where the range's high end is.
+// Positions count from the top, where the range's high end is. A range too wide for double's
+// differences has its ends alone.
 inline Axis bar_axis(Range range, double pixels) {
   Axis result;
   const double width = range.high - range.low, room = axis::label_cap + 2 * axis::line_gap;
+  constexpr int most_between = 6;  // a step is a fifth of the range at least
   const double step = axis::nice_step(width * std::max(room / pixels, 0.2));
   result.ticks = {{0, axis::number_text(range.high)}, {pixels, axis::number_text(range.low)}};
-  for (double value = std::ceil(range.low / step) * step; value < range.high; value += step) {
+  const double first = std::ceil(range.low / step) * step;
+  for (int n = 0; n < most_between && is_finite(width) && step > 0; ++n) {
+    const double value = first + n * step;  // a sum of steps stands still where they are tiny
+    if (value >= range.high) break;
     const double position = pixels * (range.high - value) / width;
     const double rounded = std::abs(value) < step / 1000 ? 0 : value;
     if (position < room || position > pixels - room) continue;

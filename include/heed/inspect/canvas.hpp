@@ -16,6 +16,7 @@
 #include "heed/inspect/glyphs.hpp"
 #include "heed/inspect/image.hpp"
 #include "heed/inspect/utf8.hpp"
+#include "heed/inspect/whole.hpp"
 
 namespace heed::inspect {
 
@@ -57,12 +58,10 @@ class Coverage {
 
   void stroke(Point a, Point b, double pen) {
     const double reach = pen / 2 + 1;
-    const int x_begin = std::max(rect_.x, static_cast<int>(std::floor(std::min(a.x, b.x) - reach)));
-    const int y_begin = std::max(rect_.y, static_cast<int>(std::floor(std::min(a.y, b.y) - reach)));
-    const int x_end =
-        std::min(rect_.x + rect_.width, static_cast<int>(std::ceil(std::max(a.x, b.x) + reach)));
-    const int y_end =
-        std::min(rect_.y + rect_.height, static_cast<int>(std::ceil(std::max(a.y, b.y) + reach)));
+    const int x_begin = std::max(rect_.x, whole_down(std::min(a.x, b.x) - reach));
+    const int y_begin = std::max(rect_.y, whole_down(std::min(a.y, b.y) - reach));
+    const int x_end = std::min(rect_.x + rect_.width, whole_up(std::max(a.x, b.x) + reach));
+    const int y_end = std::min(rect_.y + rect_.height, whole_up(std::max(a.y, b.y) + reach));
     for (int y = y_begin; y < y_end; ++y) {
       for (int x = x_begin; x < x_end; ++x) {
         const double inside = pen / 2 + 0.5 - distance_to({x + 0.5, y + 0.5}, a, b);
@@ -101,10 +100,10 @@ inline Rect bounds_of(const std::vector<Segment>& segments, double margin, const
     left = std::min({left, s.from.x, s.to.x}), right = std::max({right, s.from.x, s.to.x});
     top = std::min({top, s.from.y, s.to.y}), bottom = std::max({bottom, s.from.y, s.to.y});
   }
-  const int x = std::max(0, static_cast<int>(std::floor(left - margin)));
-  const int y = std::max(0, static_cast<int>(std::floor(top - margin)));
-  const int x_end = static_cast<int>(std::min<double>(image.width(), std::ceil(right + margin)));
-  const int y_end = static_cast<int>(std::min<double>(image.height(), std::ceil(bottom + margin)));
+  const int x = std::max(0, whole_down(left - margin));
+  const int y = std::max(0, whole_down(top - margin));
+  const int x_end = std::min(image.width(), whole_up(right + margin));
+  const int y_end = std::min(image.height(), whole_up(bottom + margin));
   return {x, y, std::max(0, x_end - x), std::max(0, y_end - y)};
 }
 
@@ -169,6 +168,23 @@ inline std::string fit_text(std::string_view text, double cap_height, double lim
     kept = position;
   }
   return std::string(text.substr(0, kept)) + "...";
+}
+
+// The text in lines of at most `limit` pixels, broken at spaces; a longer word is cut short.
+inline std::vector<std::string> wrap_text(std::string_view text, double cap_height, double limit) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string word = fit_text(text.substr(0, end), cap_height, limit);
+    const std::string longer = lines.empty() ? word : lines.back() + ' ' + word;
+    if (!lines.empty() && text_width(longer, cap_height) <= limit) {
+      lines.back() = longer;
+    } else {
+      lines.push_back(word);
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
 }
 
 }  // namespace HEED_ABI

@@ -40,21 +40,19 @@ namespace sample {
 // A block shows as the mean of its finite values, but a NaN in it is never averaged away; an
 // infinity shows only where the block holds nothing finite.
 struct Block {
-  double sum = 0, special = 0;
+  double mean = 0, special = 0;
   Index finite = 0;
 
   void add(double value) {
     if (is_finite(value)) {
-      sum += value;
-      ++finite;
+      const auto count = static_cast<double>(++finite);
+      mean += value / count - mean / count;  // a sum could overflow
     } else if (!is_nan(special)) {
       special = value;
     }
   }
 
-  double shown() const {
-    return finite == 0 || is_nan(special) ? special : sum / static_cast<double>(finite);
-  }
+  double shown() const { return finite == 0 || is_nan(special) ? special : mean; }
 };
 
 }  // namespace sample

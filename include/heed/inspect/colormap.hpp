@@ -16,6 +16,7 @@
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
 #include "heed/inspect/image.hpp"
+#include "heed/inspect/whole.hpp"
 
 namespace heed::inspect {
 
@@ -36,7 +37,7 @@ inline double linear_from_srgb(std::uint8_t channel) {
 inline std::uint8_t srgb_from_linear(double value) {
   const double v = std::clamp(value, 0.0, 1.0);
   const double c = v <= 0.0031308 ? 12.92 * v : 1.055 * std::pow(v, 1.0 / 2.4) - 0.055;
-  return static_cast<std::uint8_t>(std::lround(255.0 * c));
+  return static_cast<std::uint8_t>(table_index(c, 256));
 }
 
 }  // namespace oklab
@@ -80,17 +81,14 @@ class Colormap {
     }
   }
 
-  // Values outside [0, 1] take the colour of the nearer end. Needs a finite t.
-  Color operator()(double t) const {
-    const double last = static_cast<double>(table_.size() - 1);
-    return table_[static_cast<std::size_t>(std::lround(std::clamp(t, 0.0, 1.0) * last))];
-  }
+  // Values outside [0, 1] take the colour of the nearer end, a NaN that of 0.
+  Color operator()(double t) const { return table_[table_index(t, table_.size())]; }
 
   bool diverging() const { return diverging_; }
 
  private:
   static Color between(const std::vector<Color>& anchors, double position) {
-    const auto index = std::min(static_cast<std::size_t>(position), anchors.size() - 2);
+    const auto index = std::min(whole<std::size_t>(position), anchors.size() - 2);
     const double t = position - static_cast<double>(index);
     const Oklab low = to_oklab(anchors[index]), high = to_oklab(anchors[index + 1]);
     return from_oklab({low.lightness + t * (high.lightness - low.lightness),

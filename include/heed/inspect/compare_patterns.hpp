@@ -78,7 +78,7 @@ inline void check_place(const Shape& shape, const PatternOptions& options) {
 template <TensorLike Q, TensorLike K>
 Image compare_patterns(const Q& q, const K& k, const std::vector<Pattern>& patterns,
                        const PatternOptions& options = {}) {
-  check_types<Q, K, K, mask::any, score::None>();
+  static_assert(RightTypes<Q, K, K>);
   const heed::Options common{.scale = options.scale};
   const Shape shape = check_call(patterns::call, q, k, k, mask::None{}, score::None{}, common);
   patterns::check_place(shape, options);

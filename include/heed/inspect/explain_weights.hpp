@@ -160,11 +160,10 @@ double distance(const Problem<T>& p, const View<const W, 4>& given, const M& mas
 //
 // Throws heed::Error as attention does, and where weights has another shape. O(Lq·Lk·D), ten times.
 template <class W, class Q, class K, class V, class M = mask::None, class S = score::None>
-std::vector<std::string> explain_weights(const W& weights, const Q& q, const K& k, const V& v,
-                                         const M& mask = {}, const S& score = {},
-                                         const Options& options = {}, double tolerance = 1e-3) {
+requires RightTypes<Q, K, V, M, S> std::vector<std::string> explain_weights(
+    const W& weights, const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+    const Options& options = {}, double tolerance = 1e-3) {
   constexpr const char* call = "heed::inspect::explain_weights";
-  check_types<Q, K, V, M, S>();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
   const auto given = lift(view_of(weights));
   const View<const ScalarOf<Q>, 4> wanted{nullptr, {shape.B, shape.Hq, shape.Lq, shape.Lk}, {}};

@@ -20,7 +20,9 @@ inline std::string formatted(const char* format, double value) {
 
 // "28.3 %". More digits after the point would claim more than attention can tell.
 inline std::string percent_text(double share) {
-  return is_nan(share) ? "NaN" : formatted("%.1f %%", 100 * share);
+  if (is_nan(share)) return "NaN";
+  const bool readable = share > -1e6 && share < 1e6;
+  return formatted(readable ? "%.1f %%" : "%.3g %%", 100 * share);
 }
 
 }  // namespace HEED_ABI

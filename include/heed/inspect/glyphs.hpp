@@ -6,6 +6,7 @@
 // that two Chinese tokens still look different.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "heed/core/abi.hpp"
 #include "heed/inspect/stb_font.hpp"
 #include "heed/inspect/utf8.hpp"
+#include "heed/inspect/whole.hpp"
 
 namespace heed::inspect {
 
@@ -59,8 +61,9 @@ inline Bitmap rasterise(char character) {
     std::array<float, 2> low{}, high{};
     std::memcpy(low.data(), quads.data() + q * bytes_per_quad, sizeof low);
     std::memcpy(high.data(), quads.data() + q * bytes_per_quad + 2 * bytes_per_vertex, sizeof high);
-    for (int y = static_cast<int>(low[1]); y < static_cast<int>(high[1]); ++y) {
-      for (int x = static_cast<int>(low[0]); x < static_cast<int>(high[0]); ++x) {
+    for (int y = whole(static_cast<double>(low[1])); y < whole(static_cast<double>(high[1])); ++y) {
+      for (int x = whole(static_cast<double>(low[0])); x < whole(static_cast<double>(high[0]));
+           ++x) {
         bitmap.dots[static_cast<std::size_t>(y + 1)][static_cast<std::size_t>(x + 1)] = true;
       }
     }
@@ -89,10 +92,24 @@ inline std::vector<Stroke> strokes_of(const Bitmap& bitmap) {
   return strokes;
 }
 
+// The glyph `factor` times as wide.
+inline Glyph widened(Glyph shape, float factor) {
+  float right = 0;
+  for (Stroke& s : shape.strokes) {
+    right = std::max({right, s.x0, s.x1});
+    s.x0 *= factor, s.x1 *= factor;
+  }
+  shape.advance += right * (factor - 1);
+  return shape;
+}
+
+// stb's zero has a bar, which makes it an 8 at the size of labels. Its O takes that place, and the
+// letter is wider.
 inline Glyph ascii_glyph(char character) {
-  std::array<char, 2> text{character, '\0'};
-  return {strokes_of(rasterise(character)),
-          static_cast<float>(stb::stb_easy_font_width(text.data()))};
+  std::array<char, 2> text{character == '0' ? 'O' : character, '\0'};
+  const Glyph shape{strokes_of(rasterise(text[0])),
+                    static_cast<float>(stb::stb_easy_font_width(text.data()))};
+  return character == 'O' ? widened(shape, 4.0F / 3) : shape;
 }
 
 // Base letters of U+00C0 to U+017F in order; '?' marks letters that have none in ASCII.

@@ -26,9 +26,7 @@ inline void draw_cells(Image& image, const Layout& layout, const Cells& cells,
   const int between = std::min(layout.cell_width, layout.cell_height) >= smallest_with_gap ? 1 : 0;
   for (std::size_t row = 0; row < cells.rows; ++row) {
     for (std::size_t column = 0; column < cells.columns; ++column) {
-      const Rect cell{layout.plot.x + layout.cell_width * static_cast<int>(column),
-                      layout.plot.y + layout.cell_height * static_cast<int>(row), layout.cell_width,
-                      layout.cell_height};
+      const Rect cell = layout.cell(row, column, cells);
       const double value = cells.at(row, column);
       const Color ground = color_of(value, layout.range, options.colors);
       image.fill({cell.x, cell.y, cell.width - between, cell.height - between}, ground);
@@ -49,7 +47,7 @@ inline void draw_bar(Image& image, Rect bar, const Axis& axis, const Colormap& c
   const double right = bar.x + bar.width + 1.0;
   for (const Tick& tick : axis.ticks) {
     const double y = bar.y + tick.position;
-    image.fill({static_cast<int>(right), static_cast<int>(y), 3, 1}, palette::rule);
+    image.fill({whole(right), whole(y), 3, 1}, palette::rule);
     draw_text(image, tick.text, {right + gap, y}, {.cap_height = axis::label_cap});
   }
 }
@@ -58,7 +56,7 @@ inline void draw_row_labels(Image& image, const Layout& layout, const std::strin
   const Rect& plot = layout.plot;
   for (const Tick& tick : layout.rows.ticks) {
     const double y = plot.y + tick.position;
-    image.fill({plot.x - 4, static_cast<int>(y), 3, 1}, palette::rule);
+    image.fill({plot.x - 4, whole(y), 3, 1}, palette::rule);
     draw_text(image, tick.text, {plot.x - 2.0 * gap + 5, y},
               {.cap_height = axis::label_cap, .align = Align::right});
   }
@@ -77,7 +75,7 @@ inline void draw_column_labels(Image& image, const Layout& layout, const std::st
   const double drop = axis.degrees > 0 ? (axis.degrees < 90 ? 5 : 3) : axis::label_cap / 2 + 2;
   for (const Tick& tick : axis.ticks) {
     const double x = plot.x + tick.position;
-    image.fill({static_cast<int>(x), static_cast<int>(bottom) + 1, 1, 3}, palette::rule);
+    image.fill({whole(x), whole(bottom) + 1, 1, 3}, palette::rule);
     draw_text(image, tick.text, {x, bottom + 4 + drop},
               {.cap_height = axis::label_cap, .degrees = axis.degrees, .align = align});
   }
@@ -87,19 +85,29 @@ inline void draw_column_labels(Image& image, const Layout& layout, const std::st
 }
 
 inline void draw_legend(Image& image, const Layout& layout) {
-  const double y = layout.height - margin - legend_line / 4.0;
-  double x = layout.plot.x;
-  constexpr int swatch = 11;
+  if (layout.legend.empty()) return;
+  const double last = layout.height - margin - legend_line / 4.0;
   for (const LegendEntry& entry : layout.legend) {
-    image.fill({static_cast<int>(x), static_cast<int>(y) - swatch / 2, swatch, swatch},
-               entry.color);
+    const double x = layout.plot.x + entry.x;
+    const double y = last - legend_line * (layout.legend.back().line - entry.line);
+    image.fill({whole(x), whole(y) - swatch / 2, swatch, swatch}, entry.color);
     draw_text(image, entry.text, {x + swatch + gap, y}, {.cap_height = axis::label_cap});
-    x += 36 + text_width(entry.text, axis::label_cap);
   }
 }
 
-inline Image draw(const Cells& cells, const HeatmapOptions& options) {
-  const Layout layout = arrange(cells, options);
+// Line by line above the plot, the last one nearest to it.
+inline void draw_title(Image& image, const Layout& layout) {
+  const double middle = layout.plot.x + layout.plot.width / 2.0, pitch = title_cap + gap;
+  double y = layout.plot.y - gap - pitch * static_cast<double>(layout.title.size());
+  for (const std::string& line : layout.title) {
+    draw_text(image, line, {middle, y + title_cap / 2},
+              {.cap_height = title_cap, .align = Align::center});
+    y += pitch;
+  }
+}
+
+inline Image draw(const Cells& cells, const HeatmapOptions& options, int title_lines = 0) {
+  const Layout layout = arrange(cells, options, title_lines);
   const Rect& plot = layout.plot;
   Image image(layout.width, layout.height);
   draw_cells(image, layout, cells, options);
@@ -108,13 +116,11 @@ inline Image draw(const Cells& cells, const HeatmapOptions& options) {
   if (cells.values.empty()) {
     draw_text(image, "empty", middle, {.color = palette::faint_ink, .align = Align::center});
   }
-  const double title_half = text_width(options.title, title_cap) / 2;
-  draw_text(image, options.title, {std::max(middle.x, margin + title_half), margin + title_cap / 2},
-            {.cap_height = title_cap, .align = Align::center});
+  draw_title(image, layout);
   draw_row_labels(image, layout, options.row_name);
   draw_column_labels(image, layout, options.column_name);
   if (options.color_bar) {
-    const Rect bar{plot.x + plot.width + 2 * gap, plot.y, bar_width, plot.height};
+    const Rect bar{plot.x + plot.width + 2 * gap, plot.y, bar_width, layout.bar_height};
     draw_bar(image, bar, layout.bar, options.colors);
   }
   draw_legend(image, layout);
@@ -126,7 +132,8 @@ inline Image draw(const Cells& cells, const HeatmapOptions& options) {
 // The picture of a matrix [rows, columns] of any number type; NaN and infinities show as such.
 //
 // More than 1024 rows or columns are shown as block means. Throws heed::Error where there are
-// labels but not one a row or column. O(rows · columns) time.
+// labels but not one a row or column, for a range that is not finite or runs backwards, and for
+// more pixels than a PNG holds. O(rows · columns) time.
 template <Matrix M>
 Image heatmap(const M& matrix, const HeatmapOptions& options = {}) {
   const Cells cells = cells_of(matrix);

@@ -25,13 +25,14 @@ namespace heat {
 
 // The picture with a bar to its right, half as high and centred.
 inline Image with_bar(const Image& picture, Range range, const Colormap& colors) {
-  const int bar_height = std::max(picture.height() / 2, 60);
+  const int bar_height = std::max(picture.height() / 2, least_bar);
   const Axis ticks = bar_axis(range, bar_height);
-  const int room = bar_width + 2 * gap + static_cast<int>(ticks.depth) + 2 * margin;
-  Image image(picture.width() + room, std::max(picture.height(), bar_height + 2 * margin));
+  const int room = bar_width + 2 * gap + whole_up(ticks.depth) + margin;
+  const int height = std::max(picture.height(), bar_height + 2 * margin);
+  check_picture("heed::inspect::heatmap_grid", 1.0 * picture.width() + room, height);
+  Image image(picture.width() + room, height);
   image.paste(picture, 0, 0);
-  draw_bar(image,
-           {picture.width() + margin, (image.height() - bar_height) / 2, bar_width, bar_height},
+  draw_bar(image, {picture.width(), (image.height() - bar_height) / 2, bar_width, bar_height},
            ticks, colors);
   return image;
 }
@@ -39,7 +40,7 @@ inline Image with_bar(const Image& picture, Range range, const Colormap& colors)
 }  // namespace heat
 
 // Finished pictures row by row, each column as wide as its widest, with a title over all.
-// Throws heed::Error for fewer than one column.
+// Throws heed::Error for fewer than one column, and for more pixels than a PNG holds.
 inline Image arrange(const std::vector<Image>& pictures, const GridOptions& options = {}) {
   if (options.columns < 1) {
     throw Error("heed::inspect::arrange: needs at least 1 column, got " +
@@ -52,13 +53,14 @@ inline Image arrange(const std::vector<Image>& pictures, const GridOptions& opti
     widths[i % columns] = std::max(widths[i % columns], pictures[i].width());
     heights[i / columns] = std::max(heights[i / columns], pictures[i].height());
   }
-  constexpr double cap = 13;
-  const int top = options.title.empty() ? 0 : static_cast<int>(cap) + 2 * heat::margin;
-  int width = 0, height = top;
+  constexpr double cap = 15;
+  const int top = options.title.empty() ? 0 : whole(cap) + 2 * heat::margin;
+  double width = 0, height = top;
   for (const int w : widths) width += w;
   for (const int h : heights) height += h;
-  width = std::max(width, static_cast<int>(text_width(options.title, cap)) + 2 * heat::margin);
-  Image image(width, height);
+  width = std::max(width, text_width(options.title, cap) + 2 * heat::margin);
+  check_picture("heed::inspect::arrange", width, height);
+  Image image(whole_up(width), whole_up(height));
   draw_text(image, options.title, {width / 2.0, heat::margin + cap / 2},
             {.cap_height = cap, .align = Align::center});
   for (std::size_t i = 0; i < pictures.size(); ++i) {
@@ -109,12 +111,17 @@ std::vector<Image> panels(const char* call, const std::vector<M>& matrices,
     all.summary.add(cells.back().summary);
   }
   options.range = range_of(all, options);
-  std::vector<Image> pictures;
+  int title_lines = 0;  // the most of any panel
   for (std::size_t i = 0; i < cells.size(); ++i) {
     check_labels("row", options.row_labels.size(), cells[i].matrix_rows);
     check_labels("column", options.column_labels.size(), cells[i].matrix_columns);
     options.title = titles[i];
-    pictures.push_back(draw(cells[i], options));
+    title_lines = std::max(title_lines, arrange(cells[i], options).title_lines);
+  }
+  std::vector<Image> pictures;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    options.title = titles[i];
+    pictures.push_back(draw(cells[i], options, title_lines));
   }
   return pictures;
 }

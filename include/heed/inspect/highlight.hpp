@@ -51,6 +51,10 @@ inline bool continues_word(const std::string& token) {
 }
 
 inline double darkest_weight(const std::vector<WeightedWord>& words, double full_scale) {
+  if (!is_finite(full_scale) || full_scale < 0) {
+    throw Error("heed::inspect::highlight: full_scale is " + formatted("%g", full_scale) +
+                ", neither 0 nor a finite weight above it");
+  }
   double largest = full_scale;
   if (largest > 0) return largest;
   for (const WeightedWord& word : words) {
@@ -61,7 +65,7 @@ inline double darkest_weight(const std::vector<WeightedWord>& words, double full
 
 inline Color ground_of(const Colormap& colors, double weight, double darkest) {
   if (is_nan(weight)) return palette::not_a_number;
-  return colors(std::clamp(weight / darkest, 0.0, 1.0));
+  return colors(weight / darkest);
 }
 
 inline std::string escape_html(std::string_view text) {
@@ -141,7 +145,8 @@ std::vector<WeightedWord> weighted_words(const std::vector<std::string>& tokens,
   return result;
 }
 
-// One line for a terminal, coloured by weight; ends with a reset, without a newline.
+// One line for a terminal, coloured by weight; ends with a reset, without a newline. Throws
+// heed::Error for a full_scale that is not finite or below 0.
 template <class Weights>
 std::string highlight_ansi(const std::vector<std::string>& tokens, const Weights& weights,
                            const HighlightOptions& options = {}) {
@@ -161,7 +166,7 @@ std::string highlight_ansi(const std::vector<std::string>& tokens, const Weights
   return line + "\x1b[0m";
 }
 
-// A complete HTML page: one span a word, its exact share as tooltip.
+// A complete HTML page: one span a word, its exact share as tooltip. Throws as highlight_ansi does.
 template <class Weights>
 std::string highlight_html(const std::vector<std::string>& tokens, const Weights& weights,
                            const HighlightOptions& options = {}) {

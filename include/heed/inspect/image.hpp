@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -10,6 +10,8 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
+#include "heed/inspect/format.hpp"
+#include "heed/inspect/whole.hpp"
 
 namespace heed::inspect {
 
@@ -36,6 +38,10 @@ struct Rect {
   int x = 0, y = 0;
   int width = 0, height = 0;
 };
+
+// Pixels of the largest picture that encode_png takes: stb counts bytes, the filtered rows and
+// their worst-case deflate, in int.
+inline constexpr long long largest_picture = INT_MAX / 2 / 3;
 
 // Pixels are stored row by row from the top left, three bytes each, without padding.
 class Image {
@@ -89,8 +95,8 @@ class Image {
   }
 
   void fill(Rect rect, Color color) {
-    const int x_end = std::min(rect.x + rect.width, width_);
-    const int y_end = std::min(rect.y + rect.height, height_);
+    const int x_end = end(rect.x, rect.width, width_);
+    const int y_end = end(rect.y, rect.height, height_);
     for (int y = std::max(rect.y, 0); y < y_end; ++y) {
       for (int x = std::max(rect.x, 0); x < x_end; ++x) set(x, y, color);
     }
@@ -105,14 +111,20 @@ class Image {
   }
 
   void paste(const Image& other, int x, int y) {
-    for (int row = 0; row < other.height_; ++row) {
-      for (int column = 0; column < other.width_; ++column) {
-        set(x + column, y + row, other.at(column, row));
+    const int x_end = end(x, other.width_, width_), y_end = end(y, other.height_, height_);
+    for (int row = std::max(y, 0); row < y_end; ++row) {
+      for (int column = std::max(x, 0); column < x_end; ++column) {
+        set(column, row, other.at(column - x, row - y));
       }
     }
   }
 
  private:
+  // begin + length, but not beyond `limit`; in 64 bits, since a rectangle may lie anywhere.
+  static int end(int begin, int length, int limit) {
+    return static_cast<int>(std::min<std::int64_t>(std::int64_t{begin} + length, limit));
+  }
+
   std::size_t offset(int x, int y) const {
     return std::size_t{3} * (static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) +
                              static_cast<std::size_t>(x));
@@ -121,11 +133,23 @@ class Image {
   static std::uint8_t mix(std::uint8_t below, std::uint8_t above, float coverage) {
     const float t = std::clamp(coverage, 0.0F, 1.0F);
     const float value = static_cast<float>(below) * (1.0F - t) + static_cast<float>(above) * t;
-    return static_cast<std::uint8_t>(std::lround(value));
+    return static_cast<std::uint8_t>(table_index(static_cast<double>(value) / 255, 256));
   }
 
   int width_ = 0, height_ = 0;
   std::vector<std::uint8_t> bytes_;
 };
+
+inline namespace HEED_ABI {
+
+// Throws heed::Error, before anything is drawn, for a picture that no PNG of heed's could hold.
+inline void check_picture(const char* call, double width, double height) {
+  if (std::max(width, 1.0) * std::max(height, 1.0) <= static_cast<double>(largest_picture)) return;
+  throw Error(std::string(call) + ": the picture would be " + formatted("%.0f", width) + " x " +
+              formatted("%.0f", height) + " pixels, more than the " +
+              std::to_string(largest_picture) + " that fit a PNG");
+}
+
+}  // namespace HEED_ABI
 
 }  // namespace heed::inspect

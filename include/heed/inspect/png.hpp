@@ -1,7 +1,6 @@
 // PNG: an Image on disk or in memory, written by stb_image_write.
 #pragma once
 
-#include <climits>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -22,9 +21,7 @@ inline std::vector<std::uint8_t> encode_png(const Image& image) {
   if (image.width() == 0 || image.height() == 0) {
     throw Error("heed::inspect::encode_png: the image is empty (" + size + ")");
   }
-  // stb works with int: the filtered rows and the worst-case deflate must stay below 2^31 bytes.
-  const long long bytes = 3LL * image.width() * image.height();
-  if (bytes > INT_MAX / 2) {
+  if (1LL * image.width() * image.height() > largest_picture) {
     throw Error("heed::inspect::encode_png: the image is too large for stb (" + size + ")");
   }
   std::vector<std::uint8_t> png;

@@ -124,9 +124,9 @@ WeightsReport weights(const View<const W, 4>& w, const std::vector<Index>& keys_
 // Does not throw where attention does: the reason is in `error`, its explanation in `findings`.
 // One thread, O(Lq·Lk) memory: for looking, not for running.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
-Report report(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
-              const Options& options = {}) {
-  check_types<Q, K, V, M, S>();
+requires RightTypes<Q, K, V, M, S> Report report(const Q& q, const K& k, const V& v,
+                                                 const M& mask = {}, const S& score = {},
+                                                 const Options& options = {}) {
   using T = ScalarOf<Q>;
   Report r;
   r.element = Element<T>::name;

@@ -35,9 +35,8 @@ inline void draw_marker(Image& image, Point at, std::size_t series) {
     draw::strokes(image, {{at, at}}, marker, color_of(series));
     return;
   }
-  constexpr int side = static_cast<int>(marker) - 1;
-  image.fill({static_cast<int>(at.x) - side / 2, static_cast<int>(at.y) - side / 2, side, side},
-             color_of(series));
+  constexpr int side = whole(marker) - 1;
+  image.fill({whole(at.x) - side / 2, whole(at.y) - side / 2, side, side}, color_of(series));
 }
 
 inline Color faded(Color color) {
@@ -53,15 +52,15 @@ inline void draw_axes(Image& image, const Layout& layout, const ScatterOptions& 
   const int bottom = p.y + p.height;
   for (const Tick& tick : layout.x_ticks) {
     const double x = p.x + tick.position;
-    image.fill({static_cast<int>(x), p.y, 1, p.height}, grid);
-    image.fill({static_cast<int>(x), bottom + 1, 1, 3}, palette::rule);
+    image.fill({whole(x), p.y, 1, p.height}, grid);
+    image.fill({whole(x), bottom + 1, 1, 3}, palette::rule);
     draw_text(image, tick.text, {x, bottom + 5 + axis::label_cap / 2 + 2},
               {.cap_height = axis::label_cap, .align = Align::center});
   }
   for (const Tick& tick : layout.y_ticks) {
     const double y = bottom - tick.position;
-    image.fill({p.x, static_cast<int>(y), p.width, 1}, grid);
-    image.fill({p.x - 4, static_cast<int>(y), 3, 1}, palette::rule);
+    image.fill({p.x, whole(y), p.width, 1}, grid);
+    image.fill({p.x - 4, whole(y), 3, 1}, palette::rule);
     draw_text(image, tick.text, {p.x - 1.0 - gap, y},
               {.cap_height = axis::label_cap, .align = Align::right});
   }
@@ -79,7 +78,7 @@ inline void draw_guide(Image& image, const Layout& layout, const std::string& te
   constexpr int dash = 5;
   const Rect& p = layout.plot;
   for (int y = p.y; y < p.y + p.height; y += 2 * dash) {
-    image.fill({static_cast<int>(layout.guide_x), y, 1, dash}, palette::faint_ink);
+    image.fill({whole(layout.guide_x), y, 1, dash}, palette::faint_ink);
   }
   draw_text(image, text, {layout.guide_x, p.y - gap / 2.0 - axis::label_cap / 2},
             {.cap_height = axis::label_cap, .color = palette::faint_ink, .align = Align::center});
@@ -113,7 +112,8 @@ inline void draw_names(Image& image, const Layout& layout, const std::vector<Sca
 // The picture of points over two logarithmic axes, a colour and a line a series. Labels move around
 // their points until they cover neither markers nor each other, where there is room for that.
 //
-// Throws heed::Error, with the point and its value, for what is not finite and above 0.
+// Throws heed::Error, with the point and its value, for what is not finite and above 0; for a range
+// that is empty; and for more pixels than a PNG holds.
 // O(points²) time.
 inline Image scatter(const std::vector<ScatterSeries>& all, const ScatterOptions& options = {}) {
   const plot::Layout layout = plot::arrange(all, options);

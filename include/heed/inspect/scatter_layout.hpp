@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <numbers>
 #include <optional>
 #include <string>
@@ -17,6 +18,8 @@
 #include "heed/inspect/canvas.hpp"
 #include "heed/inspect/cells.hpp"
 #include "heed/inspect/image.hpp"
+#include "heed/inspect/log_axis.hpp"
+#include "heed/inspect/whole.hpp"
 
 namespace heed::inspect {
 
@@ -49,7 +52,7 @@ inline namespace HEED_ABI {
 namespace plot {
 
 inline constexpr int margin = 14, gap = 7;
-inline constexpr double title_cap = 11, name_cap = 9.5, marker = 8, legend_line = 20;
+inline constexpr double title_cap = 12, name_cap = 11.5, marker = 8, legend_line = 22;
 
 // A rectangle of a picture that may end between pixels.
 struct Box {
@@ -68,31 +71,6 @@ inline Box around(Point centre, double width, double height) {
   return {centre.x - width / 2, centre.y - height / 2, centre.x + width / 2, centre.y + height / 2};
 }
 
-// Where a value lies on a logarithmic axis: 0 at the low end, 1 at the high one.
-inline double along(Range range, double value) {
-  return (std::log(value) - std::log(range.low)) / (std::log(range.high) - std::log(range.low));
-}
-
-// 1, 2 and 5 times each power of ten where that leaves `room` pixels, else the powers, else every
-// k-th of them.
-inline std::vector<Tick> log_ticks(Range range, double pixels, double room) {
-  const double decade = pixels / std::log10(range.high / range.low);
-  const bool all = decade * std::log10(2.0) >= room;
-  const int step = std::max(1, static_cast<int>(std::ceil(room / decade)));
-  const int first = static_cast<int>(std::floor(std::log10(range.low)));
-  const int last = static_cast<int>(std::ceil(std::log10(range.high)));
-  std::vector<Tick> ticks;
-  for (int power = first; power <= last; ++power) {
-    if (power % step != 0) continue;
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      const double value = factor * std::pow(10.0, power), t = along(range, value);
-      if (t < -1e-9 || t > 1 + 1e-9 || (factor > 1 && !all)) continue;
-      ticks.push_back({pixels * t, axis::number_text(value)});
-    }
-  }
-  return ticks;
-}
-
 inline void check(const std::string& what, double value) {
   if (is_finite(value) && value > 0) return;
   throw Error("heed::inspect::scatter: " + what + " is " + axis::number_text(value) +
@@ -105,14 +83,16 @@ inline Range range_of(const char* name, const std::optional<Range>& given,
   if (given) {
     check(std::string(name) + "_range.low", given->low);
     check(std::string(name) + "_range.high", given->high);
-    if (given->low < given->high) return *given;
+    if (log_ratio(given->high, given->low) > 0) return *given;
     throw Error("heed::inspect::scatter: " + std::string(name) + "_range is " +
                 axis::number_text(given->low) + " ... " + axis::number_text(given->high));
   }
   if (values.empty()) return {0.1, 10};
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  const double room = std::max(std::pow(*high / *low, 1.0 / 12), 1.15);
-  return {*low / room, *high * room};
+  const double room = std::max(std::exp(log_ratio(*high, *low) / 12), 1.15);
+  using Limits = std::numeric_limits<double>;
+  const double least = std::max(*low / room, Limits::denorm_min());
+  return {least, std::clamp(*high * room, std::min(4 * least, Limits::max()), Limits::max())};
 }
 
 // Of the places around a point, near ones first, the one where a label covers least.
@@ -165,10 +145,30 @@ inline std::vector<double> coordinates(const std::vector<ScatterSeries>& all,
   return values;
 }
 
-// A line as small boxes along it, for labels to keep off.
-inline void take_line(std::vector<Box>& taken, Point from, Point to) {
+// Cuts off what of a line lies outside the box; false where nothing is left. Liang and Barsky, "A
+// new concept and method for line clipping" (1984).
+inline bool clip_line(Point& from, Point& to, const Box& box) {
+  const double dx = to.x - from.x, dy = to.y - from.y;
+  double begin = 0, end = 1;
+  const auto cut = [&](double speed, double room) {
+    if (speed < 0) begin = std::max(begin, room / speed);
+    if (speed > 0) end = std::min(end, room / speed);
+    return speed != 0 || room >= 0;
+  };
+  const bool beside = cut(-dx, from.x - box.left) && cut(dx, box.right - from.x) &&
+                      cut(-dy, from.y - box.top) && cut(dy, box.bottom - from.y);
+  if (!beside || begin > end) return false;
+  const Point start = from;
+  from = {start.x + begin * dx, start.y + begin * dy};
+  to = {start.x + end * dx, start.y + end * dy};
+  return true;
+}
+
+// A line as small boxes along it, for labels to keep off; `plot` is where labels can be.
+inline void take_line(std::vector<Box>& taken, Point from, Point to, const Box& plot) {
   constexpr double step = 4;
-  const int boxes = static_cast<int>(std::hypot(to.x - from.x, to.y - from.y) / step);
+  if (!clip_line(from, to, plot)) return;
+  const int boxes = whole(std::hypot(to.x - from.x, to.y - from.y) / step);
   for (int n = 1; n < boxes; ++n) {
     const double t = static_cast<double>(n) / boxes;
     taken.push_back(
@@ -191,7 +191,7 @@ inline void place_points(Layout& layout, const std::vector<ScatterSeries>& all) 
   }
   for (std::size_t n = 1; n < layout.points.size(); ++n) {
     const PlacedPoint &from = layout.points[n - 1], &to = layout.points[n];
-    if (from.series == to.series) take_line(taken, from.at, to.at);
+    if (from.series == to.series) take_line(taken, from.at, to.at, inside);
   }
   if (layout.guide_x >= 0) {
     taken.push_back({layout.guide_x - 1, inside.top, layout.guide_x + 1, inside.bottom});
@@ -211,25 +211,26 @@ inline Layout arrange(const std::vector<ScatterSeries>& all, const ScatterOption
   Rect& plot = layout.plot;
   plot.width = std::max(options.width, least_width);
   plot.height = std::max(options.height, least_height);
-  layout.x_ticks = log_ticks(layout.x, plot.width, 42);
-  layout.y_ticks = log_ticks(layout.y, plot.height, 18);
+  layout.x_ticks = log_ticks(layout.x, plot.width, 50);
+  layout.y_ticks = log_ticks(layout.y, plot.height, 22);
   layout.y_depth = axis::widest(layout.y_ticks);
   const double name = name_cap + 2 * gap;  // an axis' name with space around it
   const double left = margin + (options.y_name.empty() ? 0 : name) + layout.y_depth + 2 * gap;
-  plot.x = static_cast<int>(std::ceil(left));
-  plot.y = margin + (options.title.empty() ? 0 : static_cast<int>(title_cap) + 2 * gap) +
-           (options.guide ? static_cast<int>(axis::label_cap) + gap : 0);
+  plot.x = whole_up(left);
+  plot.y = margin + (options.title.empty() ? 0 : whole(title_cap) + 2 * gap) +
+           (options.guide ? whole(axis::label_cap) + gap : 0);
   double legend = 0;
   for (const ScatterSeries& series : all) {
     legend = std::max(legend, 3 * gap + marker + text_width(series.name, axis::label_cap));
   }
   const double title = text_width(options.title, title_cap);
-  const double right = plot.x + plot.width + std::max(legend, 1.0 * gap) + margin;
-  layout.width = static_cast<int>(std::ceil(std::max(right, title + 2 * margin)));
+  const double right = plot.width + 1.0 * plot.x + std::max(legend, 1.0 * gap) + margin;
+  const double width = std::max(right, title + 2 * margin);
   const double below = 2 * gap + axis::label_cap + (options.x_name.empty() ? 0 : name);
   const double legend_height = legend_line * static_cast<double>(all.size());
-  layout.height =
-      plot.y + static_cast<int>(std::ceil(std::max(plot.height + below, legend_height))) + margin;
+  const double height = plot.y + std::ceil(std::max(plot.height + below, legend_height)) + margin;
+  check_picture("heed::inspect::scatter", width, height);
+  layout.width = whole_up(width), layout.height = whole(height);
   if (options.guide) {
     check("guide.x", options.guide->x);
     const double t = along(layout.x, options.guide->x);

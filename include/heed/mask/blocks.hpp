@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "heed/mask/dense.hpp"
 
@@ -65,10 +66,14 @@ inline namespace HEED_ABI {
 //   tensor  [blocks of queries, blocks of keys], [B, H, …, …], or what `meaning` says
 //           (core/broadcast.hpp); extents of 1 broadcast
 //
-// Refers to the tensor: it must outlive the mask. Throws heed::Error for a block without queries or
-// keys, and where rank and axes disagree.
+// Refers to the tensor: it must outlive the mask, and a temporary one is a compile error. Throws
+// heed::Error for a block without queries or keys, and where rank and axes disagree.
 template <TensorLike X>
-Blocks<ScalarOf<X>> blocks(const X& tensor, int queries, int keys, axes meaning = axes::by_rank) {
+Blocks<ScalarOf<X>> blocks(X&& tensor, int queries, int keys, axes meaning = axes::by_rank) {
+  static_assert(LastingTensor<X>,
+                "heed::mask::blocks: refers to the tensor, and this one is gone when the "
+                "expression ends: give it "
+                "a name");
   if (queries < 1 || keys < 1) {
     throw Error("heed::mask::blocks: a block of " + std::to_string(queries) + " queries by " +
                 std::to_string(keys) + " keys");
@@ -78,8 +83,8 @@ Blocks<ScalarOf<X>> blocks(const X& tensor, int queries, int keys, axes meaning 
 
 // Square blocks of `size` queries by `size` keys.
 template <TensorLike X>
-Blocks<ScalarOf<X>> blocks(const X& tensor, int size, axes meaning = axes::by_rank) {
-  return blocks(tensor, size, size, meaning);
+Blocks<ScalarOf<X>> blocks(X&& tensor, int size, axes meaning = axes::by_rank) {
+  return blocks(std::forward<X>(tensor), size, size, meaning);
 }
 
 }  // namespace HEED_ABI

@@ -69,9 +69,14 @@ struct Dense {
 inline namespace HEED_ABI {
 
 // [Lq, Lk], [B, H, Lq, Lk], or what `meaning` says (core/broadcast.hpp); extents of 1 broadcast.
-// Refers to the tensor: it must outlive the mask. Throws heed::Error where rank and axes disagree.
+// Refers to the tensor: it must outlive the mask, and a temporary one is a compile error. Throws
+// heed::Error where rank and axes disagree.
 template <TensorLike X>
-Dense<ScalarOf<X>> dense(const X& tensor, axes meaning = axes::by_rank) {
+Dense<ScalarOf<X>> dense(X&& tensor, axes meaning = axes::by_rank) {
+  static_assert(LastingTensor<X>,
+                "heed::mask::dense: refers to the tensor, and this one is gone when the expression "
+                "ends: give it "
+                "a name");
   return {broadcast("heed::mask::dense", tensor, meaning)};
 }
 

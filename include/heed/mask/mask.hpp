@@ -19,6 +19,7 @@
 
 #include "heed/core/device.hpp"
 #include "heed/core/shape.hpp"
+#include "heed/core/tensor.hpp"
 
 namespace heed::mask {
 
@@ -44,11 +45,22 @@ concept BindableMask = requires(const M& mask, const Shape& shape, Index b, Inde
 template <class M>
 concept Mask = BoundMask<M> || BindableMask<M>;
 
-template <class F>
-concept MaskOfPair = !Mask<F> && std::is_invocable_r_v<bool, const F&, int, int>;
+// Answers yes or no: bool, an integer or a proxy of one. A float may be a score, and −inf is not 0.
+template <class Answer>
+concept YesOrNo =
+    std::convertible_to<Answer, bool> && !std::is_floating_point_v<std::remove_cvref_t<Answer>>;
+
+// A copy of the function is asked from several threads. A tensor may be callable, and is none.
+template <class F, class... Place>
+concept MaskFunction =
+    !Mask<F> && !HoldsNumbers<F> && std::copy_constructible<std::decay_t<F>> &&
+    std::is_invocable_v<const F&, Place...> && YesOrNo<std::invoke_result_t<const F&, Place...>>;
 
 template <class F>
-concept MaskOfPlace = !Mask<F> && std::is_invocable_r_v<bool, const F&, int, int, int, int>;
+concept MaskOfPair = MaskFunction<F, int, int>;
+
+template <class F>
+concept MaskOfPlace = MaskFunction<F, int, int, int, int>;
 
 template <class M>
 concept MaskLike = Mask<M> || MaskOfPair<M> || MaskOfPlace<M>;
@@ -85,6 +97,9 @@ struct Predicate {
 
 inline namespace HEED_ABI {
 
+// No mask, for where a macro of another header is called None.
+constexpr None none() { return {}; }
+
 // A mask as it is; a callable as a mask.
 template <Mask M>
 constexpr const M& as_mask(const M& mask) {
@@ -92,7 +107,7 @@ constexpr const M& as_mask(const M& mask) {
 }
 template <class F>
 requires MaskOfPair<F> || MaskOfPlace<F>
-constexpr Predicate<F> as_mask(const F& function) { return {function}; }
+constexpr Predicate<std::decay_t<F>> as_mask(const F& function) { return {function}; }
 
 template <Mask M>
 HEED_DEVICE auto bind(const M& mask, const Shape& shape, Index b, Index h) {

@@ -14,11 +14,15 @@ namespace heed::nn {
 // "On Layer Normalization in the Transformer Architecture" (2020).
 enum class NormPlace { post, pre };
 
+// Every dropout is of Mode::train; presets.hpp has the documents' and torch's.
 struct EncoderBlockOptions {
   MultiHeadAttentionOptions attention = {};
   Index hidden = 0;  // of the feed-forward part; 0: 4 · features
   NormPlace norm = NormPlace::post;
-  double eps = 1e-5;  // of both norms; BERT has 1e-12
+  double eps = 1e-5;                    // of both norms; BERT has 1e-12
+  Bias bias = Bias::yes;                // no: the whole block, attention included, has none
+  double dropout = 0;                   // of the feed-forward part, where FeedForward drops
+  double attention_output_dropout = 0;  // of attention's output before the residual is added
 };
 
 template <class T, Activation<T> F = Gelu>
@@ -27,11 +31,15 @@ class EncoderBlock {
   // Throws heed::Error where the features do not divide among the heads.
   explicit EncoderBlock(Index features, const EncoderBlockOptions& options = {},
                         const F& activation = {})
-      : attention_(features, options.attention),
-        norm1_(features, {.eps = options.eps}),
-        feed_forward_(features, options.hidden == 0 ? 4 * features : options.hidden, activation),
-        norm2_(features, {.eps = options.eps}),
-        place_(options.norm) {
+      : attention_(features, attention_options(options)),
+        norm1_(features, {.eps = options.eps, .bias = options.bias}),
+        feed_forward_(features, options.hidden == 0 ? 4 * features : options.hidden,
+                      FeedForwardOptions{.bias = options.bias, .dropout = options.dropout},
+                      activation),
+        norm2_(features, {.eps = options.eps, .bias = options.bias}),
+        place_(options.norm),
+        attention_output_dropout_(options.attention_output_dropout) {
+    check_dropout("heed::nn::EncoderBlock", attention_output_dropout_);
     if (attention_.out_features() == features) return;
     throw Error("heed::nn::EncoderBlock: attention gives " +
                 std::to_string(attention_.out_features()) + " features, the block has " +
@@ -42,23 +50,45 @@ class EncoderBlock {
   Index features() const { return norm1_.features(); }
 
   // x [B, L, features] or [L, features]; the same shape and kind comes back. Mask and score are
-  // attention's, which `attend` computes. Throws heed::Error where shapes disagree.
+  // attention's, which `attend` computes. Throws heed::Error where shapes disagree. Blocks of one
+  // stack drop alike unless each has a seed of its own: layer_options(options, n).
   template <Tokens X, class M = mask::None, class S = score::None, class Attend = AttendHere>
   auto forward(const X& x, const M& mask = {}, const S& score = {}, const Options& options = {},
                const Attend& attend = {}) const {
     const auto in = tokens_of(x, features(), "heed::nn::EncoderBlock::forward");
-    if (place_ == NormPlace::pre) {
-      auto middle = attention_.forward(norm1_.forward(x, options), mask, score, options, attend);
-      add_into(made_view<X>(middle), in);
-      auto out = feed_forward_.forward(norm2_.forward(middle, options), options);
-      add_into(made_view<X>(out), made_view<X>(middle).as_const());
-      return out;
-    }
-    auto middle = attention_.forward(x, mask, score, options, attend);
-    add_and_normalise(made_view<X>(middle), in, norm1_, options);
-    auto out = feed_forward_.forward(middle, options);
-    add_and_normalise(made_view<X>(out), made_view<X>(middle).as_const(), norm2_, options);
+    auto out = make_tokens(x, features());
+    run(made_view<X>(out), in, mask, score, options, attend);
     return out;
+  }
+
+  // forward into out, of x's shape; out may be x. Allocates nothing where options.workspace has
+  // workspace_bytes(…) of the same arguments.
+  template <class Out, Tokens X, class M = mask::None, class S = score::None,
+            class Attend = AttendHere>
+  void forward_into(Out&& out, const X& x, const M& mask = {}, const S& score = {},
+                    const Options& options = {}, const Attend& attend = {}) const {
+    constexpr const char* call = "heed::nn::EncoderBlock::forward_into";
+    const auto in = tokens_of(x, features(), call);
+    const auto to = out_view<X>(out);
+    check_out(call, to, in, "x", features(), options, true);
+    run(to, in, mask, score, options, attend);
+  }
+
+  template <Tokens X, class M = mask::None, class S = score::None>
+  std::size_t workspace_bytes(const X& x, const M& mask = {}, const S& score = {},
+                              const Options& options = {}) const {
+    const auto in = tokens_of(x, features(), "heed::nn::EncoderBlock::workspace_bytes");
+    return Scratch::with_slack(scratch_bytes(in.extent[0], in.extent[1], mask, score, options));
+  }
+
+  // Of forward for x [B, L, features], at an aligned address.
+  template <class M, class S>
+  std::size_t scratch_bytes(Index B, Index L, const M& mask, const S& score,
+                            const Options& options) const {
+    Carver counter(nullptr);
+    carve_tokens<T>(counter, B, L, features());
+    if (place_ == NormPlace::pre) carve_tokens<T>(counter, B, L, features());
+    return counter.used() + parts_bytes(B, L, mask, score, options);
   }
 
   // Names: attention.…, norm1.…, feed_forward.…, norm2.…
@@ -71,6 +101,21 @@ class EncoderBlock {
   }
 
  private:
+  static MultiHeadAttentionOptions attention_options(const EncoderBlockOptions& options) {
+    MultiHeadAttentionOptions attention = options.attention;
+    if (options.bias == Bias::no) attention.bias = Bias::no;
+    return attention;
+  }
+
+  template <class M, class S>
+  std::size_t parts_bytes(Index B, Index L, const M& mask, const S& score,
+                          const Options& options) const {
+    const Index tokens = checked_product(B, L);
+    return std::max({attention_.scratch_bytes(B, L, L, mask, score, options),
+                     norm1_.scratch_bytes(tokens, options),
+                     feed_forward_.scratch_bytes(tokens, options)});
+  }
+
   // y = norm(y + x)
   static void add_and_normalise(const View<T, 3>& y, const View<const T, 3>& x,
                                 const LayerNorm<T>& norm, const Options& options) {
@@ -78,11 +123,46 @@ class EncoderBlock {
     norm.forward_into(y, y.as_const(), options);
   }
 
+  // y = attention of x, dropped.
+  template <class M, class S, class Attend>
+  void attend_into(const View<T, 3>& y, const View<const T, 3>& x, const M& mask, const S& score,
+                   const Options& options, const Attend& attend) const {
+    attention_.forward_into(y, x, mask, score, options, attend);
+    drop_into(y, attention_output_dropout_, DropoutSite::attention_output, options);
+  }
+
+  // Nothing is read from x once out is written.
+  template <class M, class S, class Attend>
+  void run(const View<T, 3>& out, const View<const T, 3>& x, const M& mask, const S& score,
+           const Options& options, const Attend& attend) const {
+    const Index B = x.extent[0], L = x.extent[1];
+    const std::size_t parts = parts_bytes(B, L, mask, score, options);
+    const std::size_t own = scratch_bytes(B, L, mask, score, options) - parts;
+    const Workspace memory(own, parts, options);
+    Carver carver(memory.begin());
+    const auto middle = carve_tokens<T>(carver, B, L, features());
+    if (place_ == NormPlace::pre) {
+      const auto normed = carve_tokens<T>(carver, B, L, features());
+      norm1_.forward_into(normed, x, memory.parts());
+      attend_into(middle, normed.as_const(), mask, score, memory.parts(), attend);
+      add_into(middle, x);
+      norm2_.forward_into(normed, middle.as_const(), memory.parts());
+      feed_forward_.forward_into(out, normed.as_const(), memory.parts());
+      add_into(out, middle.as_const());
+    } else {
+      attend_into(middle, x, mask, score, memory.parts(), attend);
+      add_and_normalise(middle, x, norm1_, memory.parts());
+      feed_forward_.forward_into(out, middle.as_const(), memory.parts());
+      add_and_normalise(out, middle.as_const(), norm2_, memory.parts());
+    }
+  }
+
   MultiHeadAttention<T> attention_;
   LayerNorm<T> norm1_;
   FeedForward<T, F> feed_forward_;
   LayerNorm<T> norm2_;
   NormPlace place_;
+  double attention_output_dropout_;
 };
 
 }  // namespace heed::nn

@@ -1,28 +1,71 @@
-// second(activation(first(x))): each token by itself.
+// second(drop(activation(first(x)))), dropped once more in training: each token by itself.
 #pragma once
 
 #include <string>
 
+#include "heed/nn/dropout.hpp"
 #include "heed/nn/linear.hpp"
 
 namespace heed::nn {
+
+struct FeedForwardOptions {
+  Bias bias = Bias::yes;  // of both maps
+  double dropout = 0;     // in Mode::train, of the hidden features and of the result: the documents
+                          // have 0.1 for both
+};
 
 // Vaswani et al. (2017), equation 2, with any activation.
 template <class T, Activation<T> F = Gelu>
 class FeedForward {
  public:
   FeedForward(Index features, Index hidden, const F& activation = {}, Bias bias = Bias::yes)
-      : first_(features, hidden, bias), second_(hidden, features, bias), activation_(activation) {}
+      : FeedForward(features, hidden, FeedForwardOptions{.bias = bias}, activation) {}
+  // Throws heed::Error for dropout outside [0, 1].
+  FeedForward(Index features, Index hidden, const FeedForwardOptions& options,
+              const F& activation = {})
+      : first_(features, hidden, options.bias),
+        second_(hidden, features, options.bias),
+        activation_(activation),
+        dropout_(options.dropout) {
+    check_dropout("heed::nn::FeedForward", dropout_);
+  }
 
   Index features() const { return first_.in(); }
   Index hidden() const { return first_.out(); }
+  double dropout() const { return dropout_; }
 
   // x [B, L, features] or [L, features]; the same shape and kind comes back.
   // Throws heed::Error where x has another number of features. Holds [B·L, hidden] during the call.
   template <Tokens X>
   auto forward(const X& x, const Options& options = {}) const {
-    tokens_of(x, features(), "heed::nn::FeedForward::forward");
-    return second_.forward(first_.forward(x, options, activation_), options);
+    const auto tokens = tokens_of(x, features(), "heed::nn::FeedForward::forward");
+    auto y = make_tokens(x, features());
+    run(made_view<X>(y), tokens, options);
+    return y;
+  }
+
+  // forward into y, of x's shape; y may be x. Allocates nothing where options.workspace has
+  // workspace_bytes(x, options).
+  template <class Out, Tokens X>
+  void forward_into(Out&& y, const X& x, const Options& options = {}) const {
+    constexpr const char* call = "heed::nn::FeedForward::forward_into";
+    const auto tokens = tokens_of(x, features(), call);
+    const auto to = out_view<X>(y);
+    check_out(call, to, tokens, "x", features(), options, true);
+    run(to, tokens, options);
+  }
+
+  template <Tokens X>
+  std::size_t workspace_bytes(const X& x, const Options& options = {}) const {
+    const auto tokens = tokens_of(x, features(), "heed::nn::FeedForward::workspace_bytes");
+    return Scratch::with_slack(scratch_bytes(token_count(tokens), options));
+  }
+
+  // Of forward for so many tokens, at an aligned address.
+  std::size_t scratch_bytes(Index tokens, const Options& options) const {
+    Carver counter(nullptr);
+    carve_tokens<T>(counter, 1, tokens, hidden());
+    return counter.used() + parts_bytes(tokens, options);
   }
 
   // Names: first.weight, first.bias, second.weight, second.bias.
@@ -33,9 +76,26 @@ class FeedForward {
   }
 
  private:
+  std::size_t parts_bytes(Index tokens, const Options& options) const {
+    return std::max(first_.scratch_bytes(tokens, options), second_.scratch_bytes(tokens, options));
+  }
+
+  void run(const View<T, 3>& y, const View<const T, 3>& x, const Options& options) const {
+    const Index tokens = token_count(x);
+    const std::size_t parts = parts_bytes(tokens, options);
+    const Workspace memory(scratch_bytes(tokens, options) - parts, parts, options);
+    Carver carver(memory.begin());
+    const auto middle = carve_tokens<T>(carver, x.extent[0], x.extent[1], hidden());
+    affine_into(middle, x, first_.affine(), memory.parts(), activation_);
+    drop_into(middle, dropout_, DropoutSite::hidden, options);
+    affine_into(y, middle.as_const(), second_.affine(), memory.parts());
+    drop_into(y, dropout_, DropoutSite::feed_forward_output, options);
+  }
+
   Linear<T> first_;
   Linear<T> second_;
   F activation_;
+  double dropout_;
 };
 
 }  // namespace heed::nn

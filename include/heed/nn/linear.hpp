@@ -5,10 +5,9 @@
 
 #include "heed/nn/parameter.hpp"
 #include "heed/nn/product.hpp"
+#include "heed/nn/workspace.hpp"
 
 namespace heed::nn {
-
-enum class Bias { yes, no };
 
 template <class T>
 class Linear {
@@ -47,6 +46,29 @@ class Linear {
     auto y = make_tokens(x, out());
     affine_into(made_view<X>(y), tokens, affine(), options, activation);
     return y;
+  }
+
+  // forward into y [B, L, out] or [L, out], of x's rank, which must not overlap x. Allocates
+  // nothing where options.workspace has workspace_bytes(x, options).
+  template <class Out, Tokens X, Activation<T> F = Identity>
+  void forward_into(Out&& y, const X& x, const Options& options = {},
+                    const F& activation = {}) const {
+    constexpr const char* call = "heed::nn::Linear::forward_into";
+    const auto tokens = tokens_of(x, in(), call);
+    const auto to = out_view<X>(y);
+    check_out(call, to, tokens, "x", out(), options, false);
+    affine_into(to, tokens, affine(), options, activation);
+  }
+
+  template <Tokens X>
+  std::size_t workspace_bytes(const X& x, const Options& options = {}) const {
+    const auto tokens = tokens_of(x, in(), "heed::nn::Linear::workspace_bytes");
+    return Scratch::with_slack(scratch_bytes(token_count(tokens), options));
+  }
+
+  // Of forward for so many tokens, at an aligned address.
+  std::size_t scratch_bytes(Index tokens, const Options& options) const {
+    return AffineScratch<T>(tokens, affine(), options).bytes;
   }
 
   // Names: weight, bias.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,7 +22,7 @@ namespace heed::nn {
 // Column-major in memory, whatever is loaded: the kernels take several outputs of [out, in] weights
 // side by side, which are then neighbours.
 template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
 template <class T>
 struct Parameter {
@@ -32,6 +33,7 @@ struct Parameter {
   T start = 0;  // what a parameter without fans begins as
   // The weight as kernels read it, from nn::prepare on, or null.
   std::shared_ptr<const PackedWeight<T>> packed = {};
+  double deviation = 0;  // above 0: begins as N(0, deviation²), whatever else is initialised how
 
   static Parameter weight(Index out, Index in) {
     return {Matrix<T>::Zero(out, in), 2, in, out, T(0)};
@@ -39,6 +41,15 @@ struct Parameter {
   static Parameter bias(Index out, Index in) { return {Matrix<T>::Zero(out, 1), 1, in, out, T(0)}; }
   static Parameter constant(Index size, T start) {
     return {Matrix<T>::Constant(size, 1, start), 1, 0, 0, start};
+  }
+  // Rows that are looked up, not multiplied with: they begin as N(0, 1), as torch.nn.Embedding's.
+  static Parameter table(Index rows, Index size) {
+    return {Matrix<T>::Zero(rows, size), 2, 0, 0, T(0), {}, 1.0};
+  }
+  // One learned row; begins as torch.nn.init.xavier_normal_ makes [1, 1, size].
+  static Parameter row(Index size) {
+    const double deviation = 1 / std::sqrt(static_cast<double>(size));
+    return {Matrix<T>::Zero(size, 1), 1, 0, 0, T(0), {}, deviation};
   }
 
   Index size() const { return value.size(); }
@@ -55,7 +66,8 @@ inline namespace HEED_ABI {
 inline std::string to_string(const std::vector<Index>& shape) {
   std::string text = "[";
   for (std::size_t d = 0; d < shape.size(); ++d) {
-    text += (d == 0 ? "" : ",") + std::to_string(shape[d]);
+    if (d > 0) text += ',';
+    text += std::to_string(shape[d]);
   }
   return text + "]";
 }

@@ -5,6 +5,7 @@
 
 #include "heed/mask/combine.hpp"
 #include "heed/mask/window.hpp"
+#include "heed/nn/encoder_block.hpp"
 #include "heed/nn/multi_head_attention.hpp"
 #include "heed/score/alibi.hpp"
 #include "heed/score/combine.hpp"
@@ -21,6 +22,25 @@ inline MultiHeadAttentionOptions unbiased(Index heads) {
 
 // The same with a bias in each projection.
 inline MultiHeadAttentionOptions biased(Index heads) { return {.heads = heads, .dropout = 0.1}; }
+
+// An encoder block as tutorials have it: biases, norms after, dropout of the weights, after the
+// activation and after the second map. hidden 0: 4 · features.
+inline EncoderBlockOptions tutorial_block(Index heads, Index hidden = 0, double dropout = 0.1) {
+  return {.attention = {.heads = heads, .dropout = dropout}, .hidden = hidden, .dropout = dropout};
+}
+
+// torch.nn.TransformerEncoderLayer(features, heads, hidden, dropout, bias=…), which also drops
+// attention's output. Its default activation is ReLU: EncoderBlock<T, nn::Relu>. Its weights are
+// loaded by load_torch (torch_names.hpp).
+inline EncoderBlockOptions torch_block(Index heads, Index hidden = 2048, double dropout = 0.1,
+                                       Bias bias = Bias::yes, NormPlace norm = NormPlace::post) {
+  return {.attention = {.heads = heads, .projection = Projection::fused, .dropout = dropout},
+          .hidden = hidden,
+          .norm = norm,
+          .bias = bias,
+          .dropout = dropout,
+          .attention_output_dropout = dropout};
+}
 
 }  // namespace HEED_ABI
 
@@ -69,6 +89,13 @@ class LocalAttention {
     using mask::operator&;
     return attention_.forward(x, window_ & mask::as_mask(mask), score, options);
   }
+  // The same into out; the workspace is attention().workspace_bytes(x, mask, score, options).
+  template <class Out, Tokens X, class M = mask::None, class S = score::None>
+  void forward_into(Out&& out, const X& x, const M& mask = {}, const S& score = {},
+                    const Options& options = {}) const {
+    using mask::operator&;
+    attention_.forward_into(out, x, window_ & mask::as_mask(mask), score, options);
+  }
 
   // Names: those of MultiHeadAttention.
   template <class Self, class Visit>
@@ -107,6 +134,13 @@ class AlibiMultiHeadAttention {
     using score::operator>>;
     return attention_.forward(query, key, value, mask,
                               score::as_score(score) >> score::alibi(slopes_), options);
+  }
+  // The same into out; the workspace is attention().workspace_bytes(x, mask, score, options).
+  template <class Out, Tokens X, class M = mask::None, class S = score::None>
+  void forward_into(Out&& out, const X& x, const M& mask = {}, const S& score = {},
+                    const Options& options = {}) const {
+    using score::operator>>;
+    attention_.forward_into(out, x, mask, score::as_score(score) >> score::alibi(slopes_), options);
   }
 
   // Names: those of MultiHeadAttention.

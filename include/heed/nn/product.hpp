@@ -126,20 +126,23 @@ void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index 
   }
 }
 
-// affine_into of a weight that is packed.
+// Bytes of one worker.
+template <class T>
+std::size_t affine_worker_bytes(const AffinePlan& plan, Index in, Index panel) {
+  Carver counter(nullptr);
+  AffineWorker<T>::carve(counter, plan, in, panel);
+  return counter.used();
+}
+
+// affine_into of a weight that is packed, with `bytes` for each of the workers from `memory` on.
 template <class T, class F>
 void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>& affine,
-                        const Options& options, const F& activation) {
+                        const Options& options, const F& activation, const AffinePlan& plan,
+                        std::size_t bytes, std::byte* memory) {
   const auto& kernels = simd::layer_kernels<T>(isa());
-  const AffinePlan plan =
-      plan_affine(token_count(x), affine.in, affine.out, kernels.geometry, sizeof(Accum<T>));
   const int workers = worker_count(plan.tasks(), options.threads, options.executor);
-  Carver counter(nullptr);
-  AffineWorker<T>::carve(counter, plan, affine.in, kernels.geometry.panel);
-  const std::size_t bytes = counter.used();
-  const Scratch scratch(bytes * static_cast<std::size_t>(workers), {});
   const auto worker_at = [&](int worker) {
-    Carver carver(scratch.begin() + bytes * static_cast<std::size_t>(worker));
+    Carver carver(memory + bytes * static_cast<std::size_t>(worker));
     return AffineWorker<T>::carve(carver, plan, affine.in, kernels.geometry.panel);
   };
   for (int n = 0; n < workers; ++n) *worker_at(n).block = -1;
@@ -153,6 +156,30 @@ void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Af
   });
 }
 
+// How affine_into cuts a product, and the scratch it takes: the weight where it has to be packed,
+// then one piece a worker.
+template <class T>
+struct AffineScratch {
+  AffinePlan plan{};
+  std::size_t worker_bytes = 0;
+  Index packed = 0;       // elements
+  std::size_t bytes = 0;  // of all together
+
+  AffineScratch(Index tokens, const Affine<T>& affine, const Options& options) {
+    if (tokens == 0 || affine.out == 0) return;
+    const simd::Geometry& geometry = simd::layer_kernels<T>(isa()).geometry;
+    plan = plan_affine(tokens, affine.in, affine.out, geometry, sizeof(Accum<T>));
+    worker_bytes = affine_worker_bytes<T>(plan, affine.in, geometry.panel);
+    packed = affine.packed == nullptr ? packed_size<T>(affine.out, affine.in) : 0;
+    Carver counter(nullptr);
+    counter.array<Accum<T>>(packed);
+    counter.array<std::byte>(
+        checked_product(static_cast<Index>(worker_bytes),
+                        worker_count(plan.tasks(), options.threads, options.executor)));
+    bytes = counter.used();
+  }
+};
+
 // y = f(x Wᵀ + b)
 //
 //   x  [B, L, in]     any strides
@@ -160,17 +187,23 @@ void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Af
 //
 // Sums and bias in float for half types, rounded once before the activation (after it for simd's
 // own). Time O(B·L·in·out); scratch O(threads · 128 KiB), and O(in·out) where the weight is not
-// packed.
+// packed: from options.workspace, or one allocation.
 template <class T, class F = Identity>
 void affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>& affine,
                  const Options& options, const F& activation = {}) {
-  if (token_count(x) == 0 || affine.out == 0) return;
-  if (affine.packed != nullptr) return packed_affine_into(y, x, affine, options, activation);
-  const PackedWeight<T> packed({affine.weight, {affine.out, affine.in}, {1, affine.weight_stride}},
-                               options);
+  const AffineScratch<T> cut(token_count(x), affine, options);
+  if (cut.bytes == 0) return;
+  const Scratch scratch(cut.bytes, options.workspace);
+  Carver carver(scratch.begin());
+  auto* packed = carver.array<Accum<T>>(cut.packed);
   Affine<T> with = affine;
-  with.packed = packed.data();
-  packed_affine_into(y, x, with, options, activation);
+  if (affine.packed == nullptr) {
+    pack_weights<T>({affine.weight, {affine.out, affine.in}, {1, affine.weight_stride}}, packed,
+                    options);
+    with.packed = packed;
+  }
+  packed_affine_into(y, x, with, options, activation, cut.plan, cut.worker_bytes,
+                     scratch.begin() + carver.used());
 }
 
 }  // namespace HEED_ABI

@@ -13,12 +13,16 @@ inline namespace HEED_ABI {
 // Rows offset … offset + L − 1 of a table, as a view of it.
 //
 //   table    [max_len, D]
-//   returns  [L, D]         refers to the table
+//   returns  [L, D]         refers to the table: a temporary one is a compile error
 //
 // Throws heed::Error, with both numbers, where a position is not in the table.
 template <TensorLike Table>
-View<const ScalarOf<Table>, 2> learned(const Table& table, Index L, Index offset = 0) {
+View<const ScalarOf<Table>, 2> learned(Table&& table, Index L, Index offset = 0) {
   static_assert(rank_of<Table> == 2, "heed::position::learned: the table is [max_len, D]");
+  static_assert(LastingTensor<Table>,
+                "heed::position::learned: refers to the tensor, and this one is gone when the "
+                "expression ends: give it "
+                "a name");
   constexpr const char* call = "heed::position::learned";
   const auto all = view_of(table);
   require_sane(all, call, "table");
@@ -53,6 +57,7 @@ void add_into(X&& x, const P& positions) {
   require(tokens.extent[2] == from.extent[0] && tokens.extent[3] == from.extent[1], call,
           "positions are not [L,D] of x",
           [&] { return "x " + to_string(to) + ", positions " + to_string(from); });
+  if (tokens.empty()) return;
   const Index step = tokens.stride[3], from_step = from.stride[1];
   for (Index b = 0; b < tokens.extent[0]; ++b) {
     for (Index i = 0; i < from.extent[0]; ++i) {

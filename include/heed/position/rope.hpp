@@ -38,7 +38,8 @@ Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x, Index d
     require(out.extent[d] == x.extent[d], call, "out has not the shape of x", shapes);
     same_memory = same_memory && (out.stride[d] == x.stride[d] || x.extent[d] == 1);
   }
-  require(!repeats_elements(out), call, "out repeats elements (a stride of 0)", shapes);
+  require(!repeats_elements(out), call,
+          "out repeats elements, or seems to (a stride of 0, or rows that overlap)", shapes);
   require(same_memory || !may_overlap(out, x), call, "out overlaps x without being x", shapes);
   const Index D = x.extent[Rank - 1];
   if (dim == 0) dim = D;
@@ -91,7 +92,7 @@ void rope_into(Out&& out, const X& x, const RopeTable<Accum<ScalarOf<X>>>& table
   const auto from = view_of(x);
   const auto lifted = lift(from);
   check_rope(to, from, table.dim(), tokens);
-  check_positions(table, tokens, lifted.extent[0], lifted.extent[2]);
+  check_positions(table.first(), table.count(), tokens, lifted.extent[0], lifted.extent[2]);
   TabulatedRows<Accum<T>> rows{table, tokens, lifted.extent[2]};
   turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
 }

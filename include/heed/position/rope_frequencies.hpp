@@ -1,10 +1,4 @@
-// How fast each pair of features turns, and how that is stretched for contexts longer than a model
-// was trained on.
-//
-//   linear        Chen et al., "Extending Context Window … via Positional Interpolation" (2023)
-//   NTK-aware     Peng et al., "YaRN" (2023), definition 1
-//   NTK by parts  the same, definition 2
-//   YaRN          the same, definition 3
+// How fast each pair of features turns.
 #pragma once
 
 #include <algorithm>
@@ -15,20 +9,10 @@
 
 #include "heed/core/error.hpp"
 #include "heed/core/types.hpp"
+#include "heed/position/rope_scaling.hpp"
 #include "heed/position/sinusoidal.hpp"
 
 namespace heed::position {
-
-enum class RopeStretch { none, linear, ntk_aware, ntk_by_parts };
-
-// Made by linear(…), ntk_aware(…), ntk_by_parts(…) and yarn(…).
-struct RopeScaling {
-  RopeStretch stretch = RopeStretch::none;
-  double factor = 1;           // s: the new context over the old one
-  double original_length = 0;  // L: positions of the old context
-  double alpha = 1, beta = 32;
-  double magnitude = 1;  // of a turned pair; q·k grows by its square
-};
 
 struct RopeFrequencies {
   std::vector<double> step;  // [pairs], radians a position
@@ -37,89 +21,92 @@ struct RopeFrequencies {
 
 inline namespace HEED_ABI {
 
-inline RopeScaling checked_scaling(const char* call, RopeScaling scaling) {
-  const auto refuse = [&](const char* what, double number, const char* problem) {
-    throw Error("heed::position::" + std::string(call) + ": " + what + " " +
-                std::to_string(number) + " is not " + problem);
+// The pairs between which YaRN goes from whole steps to divided ones.
+struct YarnRamp {
+  double begin, end;
+
+  // 1 before the ramp, 0 behind it.
+  double kept(Index n) const {
+    return 1 - std::clamp((static_cast<double>(n) - begin) / (end - begin), 0.0, 1.0);
+  }
+};
+
+// A pair turns `turns` times in the old context at n = dim · ln(length / (2π · turns)) / (2 ln
+// base).
+inline YarnRamp yarn_ramp(const RopeScaling& scaling, Index dim, double base) {
+  const auto features = static_cast<double>(dim);
+  const auto pair_at = [&](double turns) {
+    return features * std::log(scaling.original_length / (2 * std::numbers::pi * turns)) /
+           (2 * std::log(base));
   };
-  const bool parts = scaling.stretch == RopeStretch::ntk_by_parts;
-  if (!is_finite(scaling.factor) || scaling.factor <= 0) {
-    refuse("factor", scaling.factor, "finite and positive");
-  }
-  if (parts && (!is_finite(scaling.original_length) || scaling.original_length < 1)) {
-    refuse("original_length", scaling.original_length, "a number of positions");
-  }
-  if (parts && !is_finite(scaling.alpha)) refuse("alpha", scaling.alpha, "finite");
-  if (parts && (!is_finite(scaling.beta) || scaling.beta <= scaling.alpha)) {
-    refuse("beta", scaling.beta, "finite and above alpha");
-  }
-  return scaling;
+  YarnRamp ramp{pair_at(scaling.beta), pair_at(scaling.alpha)};
+  if (scaling.truncate) ramp = {std::floor(ramp.begin), std::ceil(ramp.end)};
+  ramp.begin = std::max(ramp.begin, 0.0);
+  ramp.end = std::min(ramp.end, features - 1);
+  ramp.end = std::max(ramp.end, ramp.begin + 0.001);  // a step in place of a ramp of no length
+  return ramp;
 }
 
-// Position p counts as p / factor. Throws heed::Error unless factor is finite and positive.
-inline RopeScaling linear(double factor) {
-  return checked_scaling("linear", {.stretch = RopeStretch::linear, .factor = factor});
-}
-
-// base becomes base · factor^(dim / (dim − 2)): the slowest pair turns `factor` times slower, the
-// fastest as before. Throws heed::Error unless factor is finite and positive.
-inline RopeScaling ntk_aware(double factor) {
-  return checked_scaling("ntk_aware", {.stretch = RopeStretch::ntk_aware, .factor = factor});
-}
-
-// A pair that turns r = original_length · step / 2π times in the old context keeps its step where
-// r > beta, has it divided by `factor` where r < alpha, and by (1 − γ) / factor + γ of it between,
-// γ = (r − alpha) / (beta − alpha). Llama 3.1 is ntk_by_parts(8, 8192, 1, 4).
-// Throws heed::Error for a factor or a length that is not positive, and unless alpha < beta.
-inline RopeScaling ntk_by_parts(double factor, double original_length, double alpha = 1,
-                                double beta = 32) {
-  return checked_scaling("ntk_by_parts", {.stretch = RopeStretch::ntk_by_parts,
-                                          .factor = factor,
-                                          .original_length = original_length,
-                                          .alpha = alpha,
-                                          .beta = beta});
-}
-
-// NTK by parts with a softmax of temperature t, √(1/t) = 0.1·ln(factor) + 1: q and k both grow by
-// that root. Throws heed::Error as ntk_by_parts does, and for a factor below 1.
-inline RopeScaling yarn(double factor, double original_length, double alpha = 1, double beta = 32) {
-  RopeScaling scaling = ntk_by_parts(factor, original_length, alpha, beta);
-  if (factor < 1) {
-    throw Error("heed::position::yarn: factor " + std::to_string(factor) + " is below 1");
+// Throws heed::Error for a base and a number of features that this scaling has no frequencies for.
+inline void check_frequencies(const char* call, Index dim, double base,
+                              const RopeScaling& scaling) {
+  check_base(call, base);
+  checked_scaling("rope", scaling);
+  const auto refuse = [&](const std::string& text) {
+    throw Error(std::string(call) + ": " + text);
+  };
+  if (dim < 0 || dim % 2 != 0) refuse(std::to_string(dim) + " features to rotate must be even");
+  if (scaling.stretch == RopeStretch::ntk_aware && dim == 2) {
+    refuse("NTK-aware scaling of 2 features; 4 or more");
   }
-  scaling.magnitude = 0.1 * std::log(factor) + 1;
-  return scaling;
+  if (scaling.stretch == RopeStretch::yarn && base <= 1) {
+    refuse("base " + std::to_string(base) + " is not above 1, as YaRN's must be");
+  }
+  if (scaling.stretch == RopeStretch::by_pair &&
+      static_cast<Index>(scaling.factors.size()) != dim / 2) {
+    refuse(std::to_string(scaling.factors.size()) + " factors for " + std::to_string(dim / 2) +
+           " pairs");
+  }
 }
 
 // Of pair n of `dim` rotated features: base^(−2n / dim) radians a position, stretched.
 //
 //   returns  step [dim / 2]
 //
-// Throws heed::Error for a base that is not finite and positive, a dim that is negative or odd, and
-// for NTK-aware scaling of fewer than 4 features.
+// Throws heed::Error for a base that is not finite and positive (above 1 for YaRN), a dim that is
+// negative or odd, for NTK-aware scaling of fewer than 4 features, and where LongRoPE has not a
+// factor for each pair.
 inline RopeFrequencies rope_frequencies(Index dim, double base = 10'000,
                                         const RopeScaling& scaling = {}) {
-  constexpr const char* call = "heed::position::rope";
-  check_base(call, base);
-  checked_scaling("rope", scaling);
-  if (dim < 0 || dim % 2 != 0) {
-    throw Error(std::string(call) + ": " + std::to_string(dim) +
-                " features to rotate must be even");
-  }
+  check_frequencies("heed::position::rope", dim, base, scaling);
   if (scaling.stretch == RopeStretch::ntk_aware) {
-    if (dim == 2) throw Error(std::string(call) + ": NTK-aware scaling of 2 features; 4 or more");
     base *= std::pow(scaling.factor, static_cast<double>(dim) / static_cast<double>(dim - 2));
   }
+  YarnRamp ramp{0, 1};
+  if (scaling.stretch == RopeStretch::yarn && dim > 0) ramp = yarn_ramp(scaling, dim, base);
   RopeFrequencies result{std::vector<double>(static_cast<std::size_t>(dim / 2)), scaling.magnitude};
   for (Index n = 0; n < dim / 2; ++n) {
-    double kept = 1;  // γ
-    const double step = frequency(n, dim, base);
-    if (scaling.stretch == RopeStretch::linear) kept = 0;
-    if (scaling.stretch == RopeStretch::ntk_by_parts) {
-      const double turns = scaling.original_length * step / (2 * std::numbers::pi);
-      kept = std::clamp((turns - scaling.alpha) / (scaling.beta - scaling.alpha), 0.0, 1.0);
+    const auto at = static_cast<std::size_t>(n);
+    double kept = 1;  // γ, the share of the step that is not divided
+    double step = frequency(n, dim, base);
+    switch (scaling.stretch) {
+      case RopeStretch::none:
+      case RopeStretch::ntk_aware:
+        break;
+      case RopeStretch::linear:
+        kept = 0;
+        break;
+      case RopeStretch::ntk_by_parts:
+        kept = kept_by_parts(scaling, step);
+        break;
+      case RopeStretch::yarn:
+        kept = ramp.kept(n);
+        break;
+      case RopeStretch::by_pair:
+        step /= scaling.factors[at];
+        break;
     }
-    result.step[static_cast<std::size_t>(n)] = (1 - kept) * step / scaling.factor + kept * step;
+    result.step[at] = (1 - kept) * step / scaling.factor + kept * step;
   }
   return result;
 }

@@ -96,16 +96,15 @@ class RopeTable {
 
 inline namespace HEED_ABI {
 
-// Throws heed::Error where a token stands at a position that is not in the table.
-template <class R>
-void check_positions(const RopeTable<R>& table, const RopeTokens& tokens, Index B, Index L) {
+// Throws heed::Error where a token stands outside the positions [first, first + count) of a table.
+inline void check_positions(Index first, Index count, const RopeTokens& tokens, Index B, Index L) {
   for (Index b = 0; b < (ids_by_batch(tokens, L) ? B : 1); ++b) {
     for (Index i = 0; i < L; ++i) {
       const Index position = checked_sum(tokens.offset, place_of(tokens, L, b, i));
-      if (position >= table.first() && position < table.first() + table.count()) continue;
+      if (position >= first && position < first + count) continue;
       throw Error("heed::position::rope: position " + std::to_string(position) + " of token " +
-                  std::to_string(i) + " is not among the table's " + std::to_string(table.count()) +
-                  " from " + std::to_string(table.first()) + " on");
+                  std::to_string(i) + " is not among the table's " + std::to_string(count) +
+                  " from " + std::to_string(first) + " on");
     }
   }
 }

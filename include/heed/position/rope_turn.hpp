@@ -11,8 +11,8 @@ namespace heed::position {
 
 // Which two of the `dim` rotated features make pair n.
 enum class RopePairs {
-  half_split,  // n and n + dim / 2: LLaMA, GPT-NeoX
-  interleaved  // 2n and 2n + 1: the paper, GPT-J
+  half_split,  // n and n + dim / 2: GPT-NeoX, Hugging Face's LLaMA, Qwen
+  interleaved  // 2n and 2n + 1: the paper, GPT-J, Meta's LLaMA and its GGUF files
 };
 
 inline namespace HEED_ABI {
@@ -89,6 +89,7 @@ void turn_token(T* out, Index out_stride, const T* x, Index x_stride, Index D, I
 template <class T, class Rows>
 void turn_tokens(const View<T, 4>& to, const View<const T, 4>& from, Index dim, RopePairs kind,
                  Rows& rows) {
+  if (from.empty()) return;
   const Index B = from.extent[0], H = from.extent[1], L = from.extent[2];
   const auto turn = [&](Index b, Index h, Index i) {
     turn_token(to.data + to.offset(b, h, i), to.stride[3], from.data + from.offset(b, h, i),

@@ -60,11 +60,16 @@ struct Bias {
 inline namespace HEED_ABI {
 
 // [Lq, Lk], [B, H, Lq, Lk], or what `meaning` says (core/broadcast.hpp); extents of 1 broadcast.
-// Refers to the tensor: it must outlive the score. Throws heed::Error where rank and axes disagree.
+// Refers to the tensor: it must outlive the score, and a temporary one is a compile error. Throws
+// heed::Error where rank and axes disagree.
 template <TensorLike X>
-Bias<ScalarOf<X>> bias(const X& tensor, axes meaning = axes::by_rank) {
+Bias<ScalarOf<X>> bias(X&& tensor, axes meaning = axes::by_rank) {
   static_assert(!std::is_same_v<ScalarOf<X>, bool>,
                 "heed::score::bias: a tensor of bool is a mask: use heed::mask::dense");
+  static_assert(LastingTensor<X>,
+                "heed::score::bias: refers to the tensor, and this one is gone when the expression "
+                "ends: give it "
+                "a name");
   return {broadcast("heed::score::bias", tensor, meaning)};
 }
 

@@ -79,11 +79,15 @@ inline namespace HEED_ABI {
 //
 //   table  [Hq, 2k + 1] or [1, 2k + 1]   any strides; keys before the query come first; −inf masks
 //
-// Refers to the table: it must outlive the score. Throws heed::Error for an even number of
-// distances.
+// Refers to the table: it must outlive the score, and a temporary one is a compile error. Throws
+// heed::Error for an even number of distances.
 template <TensorLike X>
-Relative<ScalarOf<X>> relative(const X& table) {
+Relative<ScalarOf<X>> relative(X&& table) {
   static_assert(rank_of<X> == 2, "heed::score::relative: the table is [Hq, 2k + 1]");
+  static_assert(LastingTensor<X>,
+                "heed::score::relative: refers to the tensor, and this one is gone when the "
+                "expression ends: give it "
+                "a name");
   const auto view = view_of(table);
   require_sane(view, "heed::score::relative", "table");
   require(view.extent[1] % 2 == 1, "heed::score::relative",

@@ -14,6 +14,7 @@
 
 #include "heed/core/device.hpp"
 #include "heed/core/shape.hpp"
+#include "heed/core/tensor.hpp"
 
 namespace heed::score {
 
@@ -35,12 +36,19 @@ concept DifferentiableScore = BoundScore<S> && requires(const S& score, float s,
   { score.derivative(s, i, j) } -> std::convertible_to<float>;
 };
 
-template <class F>
-concept ScoreOfPair = !Score<F> && std::is_invocable_r_v<float, const F&, float, int, int>;
+// A copy of the function is called from several threads. A tensor may be callable, and is none;
+// what answers yes or no is a mask.
+template <class F, class... Place>
+concept ScoreFunction =
+    !Score<F> && !HoldsNumbers<F> && std::copy_constructible<std::decay_t<F>> &&
+    std::is_invocable_r_v<float, const F&, float, Place...> &&
+    !std::is_same_v<std::remove_cvref_t<std::invoke_result_t<const F&, float, Place...>>, bool>;
 
 template <class F>
-concept ScoreOfPlace =
-    !Score<F> && std::is_invocable_r_v<float, const F&, float, int, int, int, int>;
+concept ScoreOfPair = ScoreFunction<F, int, int>;
+
+template <class F>
+concept ScoreOfPlace = ScoreFunction<F, int, int, int, int>;
 
 template <class S>
 concept ScoreLike = Score<S> || ScoreOfPair<S> || ScoreOfPlace<S>;
@@ -89,6 +97,9 @@ struct Function {
 
 inline namespace HEED_ABI {
 
+// No score, for where a macro of another header is called None.
+constexpr None none() { return {}; }
+
 // A score as it is; a callable as a score.
 template <Score S>
 constexpr const S& as_score(const S& score) {
@@ -96,7 +107,7 @@ constexpr const S& as_score(const S& score) {
 }
 template <class F>
 requires ScoreOfPair<F> || ScoreOfPlace<F>
-constexpr Function<F> as_score(const F& function) { return {function}; }
+constexpr Function<std::decay_t<F>> as_score(const F& function) { return {function}; }
 
 template <Score S>
 HEED_DEVICE auto bind(const S& score, const Shape& shape, Index b, Index h) {

@@ -1,0 +1,100 @@
+// Dropout of features, and the one place where the seeds of a forward pass are told apart.
+//
+// A forward call has one seed. Each place that drops draws from words of its own:
+//
+//   attention weights        the call's seed itself, so heed::attention with it drops the same
+//   any other DropoutSite    site_seed(seed, site)
+//   block n of a stack       layer_seed(seed, n), then as above within the block
+#pragma once
+
+#include <cstdint>
+
+#include "heed/core/parallel.hpp"
+#include "heed/core/random.hpp"
+#include "heed/nn/options.hpp"
+#include "heed/nn/tokens.hpp"
+
+namespace heed::nn {
+
+// Where a transformer block drops besides the attention weights. Srivastava et al. (2014).
+enum class DropoutSite : std::uint32_t {
+  attention_output = 1,    // before the residual is added
+  hidden = 2,              // after the activation of the feed-forward part
+  feed_forward_output = 3  // after its second map
+};
+
+inline namespace HEED_ABI {
+
+// A seed that depends on `seed`, `kind` and `number`. Its counter is none that Dropout uses: those
+// end in a batch index, below 2³¹.
+constexpr std::uint64_t derived_seed(std::uint64_t seed, std::uint32_t kind, std::uint32_t number) {
+  const Words4 words = philox(seed, {kind, number, 0, 0xFFFFFFFFu});
+  return std::uint64_t{words[1]} << 32 | words[0];
+}
+constexpr std::uint64_t site_seed(std::uint64_t seed, DropoutSite site) {
+  return derived_seed(seed, static_cast<std::uint32_t>(site), 0);
+}
+constexpr std::uint64_t layer_seed(std::uint64_t seed, Index layer) {
+  return derived_seed(seed, 0, static_cast<std::uint32_t>(layer));
+}
+
+// Options of block `layer` of a stack.
+inline Options layer_options(Options options, Index layer) {
+  options.seed = layer_seed(options.seed, layer);
+  return options;
+}
+
+// x[b, i, j] is 0 with probability p, else scaled by 1 / (1 − p): in Mode::train; in Mode::eval x
+// stays. It is kept iff Dropout{site's seed}.keeps(b, 0, i, j), whatever the threads.
+//
+//   x  [B, L, features]   read and written; a dropped NaN is 0
+template <class T>
+void drop_into(const View<T, 3>& x, double p, DropoutSite site, const Options& options) {
+  const Dropout dropout = Dropout::of(p, site_seed(options.seed, site));
+  if (options.mode == Mode::eval || !dropout.active()) return;
+  const Index tokens = token_count(x);
+  const int workers = worker_count(tokens, options.threads, options.executor);
+  parallel_for(tokens, workers, options.executor, [&](Index n, int) {
+    const auto b = static_cast<std::uint32_t>(n / x.extent[1]);
+    const auto i = static_cast<std::uint32_t>(n % x.extent[1]);
+    T* row = token(x, n);
+    for (Index j = 0; j < x.extent[2]; j += 4) {
+      const Words4 words = philox(dropout.seed, {static_cast<std::uint32_t>(j / 4), i, 0, b});
+      for (Index e = j; e < std::min(j + 4, x.extent[2]); ++e) {
+        const bool kept = words[static_cast<std::size_t>(e - j)] >= dropout.threshold;
+        T& value = row[e * x.stride[2]];
+        const auto scaled =
+            static_cast<Accum<T>>(value) * static_cast<Accum<T>>(dropout.keep_scale);
+        value = kept ? static_cast<T>(scaled) : T(0);
+      }
+    }
+  });
+}
+
+// weights[b, h, i, j] as attention drops them: what its values were multiplied by.
+template <class T>
+void drop_weights(const View<T, 4>& weights, const Dropout& dropout, const Options& options) {
+  if (!dropout.active()) return;
+  const Index heads = weights.extent[1], rows = weights.extent[2], keys = weights.extent[3];
+  const Index tasks = weights.extent[0] * heads * rows;
+  const int workers = worker_count(tasks, options.threads, options.executor);
+  parallel_for(tasks, workers, options.executor, [&](Index task, int) {
+    const Index b = task / rows / heads, h = task / rows % heads, i = task % rows;
+    for (Index j = 0; j < keys; ++j) {
+      T& weight = weights(b, h, i, j);
+      const bool kept = dropout.keeps(static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(h),
+                                      static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
+      const auto scaled = static_cast<Accum<T>>(weight) * static_cast<Accum<T>>(dropout.keep_scale);
+      weight = kept ? static_cast<T>(scaled) : T(0);
+    }
+  });
+}
+
+// Throws heed::Error unless p is in [0, 1].
+inline void check_dropout(const char* call, double p) {
+  if (is_finite(p) && p >= 0 && p <= 1) return;
+  throw Error(std::string(call) + ": dropout " + std::to_string(p) + " is outside [0, 1]");
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn

@@ -1,0 +1,131 @@
+// Keys that a module adds to those of the caller, seen by every query whatever the mask: a learned
+// one and one of zeros, as torch.nn.MultiheadAttention's add_bias_kv and add_zero_attn.
+//
+// Attention runs over the caller's keys alone. Its rows and the few keys here are two parts of one
+// softmax, which the log-sum-exp of the first joins: Dao, FlashAttention-2 (2023), section 3.1.
+// Masks and scores so keep the caller's numbering, and neither touches the added keys.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "heed/core/eigen.hpp"
+#include "heed/core/parallel.hpp"
+#include "heed/core/random.hpp"
+#include "heed/core/view.hpp"
+#include "heed/nn/options.hpp"
+
+namespace heed::nn {
+
+// Up to two keys and values, each a row [kv_heads · dim]; null stands for zeros.
+template <class T>
+struct ExtraKeys {
+  static constexpr std::size_t most = 2;
+  const T* key[most] = {};
+  const T* value[most] = {};
+  int count = 0;
+
+  void add(const T* one_key, const T* one_value) {
+    key[count] = one_key;
+    value[count++] = one_value;
+  }
+};
+
+// One call's attention over the caller's keys, and what joins the extra keys to it.
+template <class T>
+struct ExtraKeysCall {
+  ExtraKeys<T> extra;
+  View<const T, 4> q;  // [B, Hq, Lq, D]
+  View<T, 4> out;      // [B, Hq, Lq, D]     the caller's keys' result; then that of all keys
+  View<const Accum<T>, 3> lse;  // [B, Hq, Lq]   of the caller's keys, natural log
+  View<T, 4> weights;           // [B, Hq, Lq, Lk + extra], or no data; the first Lk are written
+  Index Hkv, Lk;
+  double scale;
+  Dropout dropout;
+};
+
+inline namespace HEED_ABI {
+
+// scale · q · key of one extra key.
+template <class T>
+double extra_score(const ExtraKeysCall<T>& call, int e, Index b, Index h, Index i) {
+  if (call.extra.key[e] == nullptr) return 0;
+  const Index D = call.q.extent[3];
+  const T* key = call.extra.key[e] + h / (call.q.extent[1] / call.Hkv) * D;
+  double dot = 0;
+  for (Index d = 0; d < D; ++d) {
+    dot += static_cast<double>(call.q(b, h, i, d)) * static_cast<double>(key[d]);
+  }
+  return call.scale * dot;
+}
+
+// Joins the extra keys to one row.
+template <class T>
+void add_extra_keys_to_row(const ExtraKeysCall<T>& call, Index b, Index h, Index i) {
+  constexpr std::size_t most = ExtraKeys<T>::most;
+  const int count = call.extra.count;
+  const bool blind = is_masked(call.lse(b, h, i));
+  const auto lse = static_cast<double>(call.lse(b, h, i));
+  double score[most] = {}, max = blind ? std::numeric_limits<double>::lowest() : lse;
+  for (int e = 0; e < count; ++e) {
+    score[e] = extra_score(call, e, b, h, i);
+    max = score[e] > max ? score[e] : max;
+  }
+  double share = blind ? 0 : std::exp(lse - max);  // of the caller's keys
+  double sum = share;
+  for (int e = 0; e < count; ++e) sum += score[e] = std::exp(score[e] - max);
+  share /= sum;
+  double kept[most] = {};
+  const auto word = [](Index n) { return static_cast<std::uint32_t>(n); };
+  for (int e = 0; e < count; ++e) {
+    score[e] /= sum;
+    const bool keeps =
+        !call.dropout.active() || call.dropout.keeps(word(b), word(h), word(i), word(call.Lk + e));
+    kept[e] = keeps ? score[e] * call.dropout.keep_scale : 0;
+  }
+  const Index D = call.out.extent[3];
+  const Index head = h / (call.q.extent[1] / call.Hkv) * D;
+  for (Index d = 0; d < D; ++d) {
+    T& out = call.out(b, h, i, d);
+    double total = share * static_cast<double>(out);
+    for (int e = 0; e < count; ++e) {
+      if (call.extra.value[e] == nullptr) continue;
+      total += kept[e] * static_cast<double>(call.extra.value[e][head + d]);
+    }
+    out = static_cast<T>(total);
+  }
+  if (call.weights.data == nullptr) return;
+  for (Index j = 0; j < call.Lk; ++j) {
+    T& weight = call.weights(b, h, i, j);
+    weight = static_cast<T>(share * static_cast<double>(weight));
+  }
+  for (int e = 0; e < count; ++e) call.weights(b, h, i, call.Lk + e) = static_cast<T>(score[e]);
+}
+
+// Joins the extra keys to every row. Time O(B·Hq·Lq·D), and ·Lk with weights; no scratch.
+template <class T>
+void add_extra_keys(const ExtraKeysCall<T>& call, const Options& options) {
+  const Index heads = call.out.extent[1], rows = call.out.extent[2];
+  const Index tasks = checked_product(checked_product(call.out.extent[0], heads), rows);
+  const int workers = worker_count(tasks, options.threads, options.executor);
+  parallel_for(tasks, workers, options.executor, [&](Index task, int) {
+    add_extra_keys_to_row(call, task / rows / heads, task / rows % heads, task % rows);
+  });
+}
+
+// Weights [B, H, Lq, Lk] with room for `more` keys behind the others.
+template <class T>
+Tensor4<T> with_more_keys(const Tensor4<T>& weights, int more) {
+  const Index Lk = weights.dimension(3);
+  Tensor4<T> wider(weights.dimension(0), weights.dimension(1), weights.dimension(2), Lk + more);
+  const Index rows = checked_size(
+      View<T, 3>{nullptr, {weights.dimension(0), weights.dimension(1), weights.dimension(2)}, {}});
+  for (Index row = 0; row < rows; ++row) {
+    std::copy_n(weights.data() + row * Lk, Lk, wider.data() + row * (Lk + more));
+  }
+  return wider;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn

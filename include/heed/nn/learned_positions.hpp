@@ -1,0 +1,68 @@
+// A learned row for each position, added to the tokens. Vaswani et al. (2017), section 3.5.
+#pragma once
+
+#include <string>
+
+#include "heed/nn/parameter.hpp"
+#include "heed/nn/workspace.hpp"
+#include "heed/position/learned.hpp"
+
+namespace heed::nn {
+
+template <class T>
+class LearnedPositions {
+ public:
+  // The documents have 512 positions.
+  explicit LearnedPositions(Index features, Index positions = 512)
+      : table_(Parameter<T>::table(positions, features)) {}
+
+  Index features() const { return table_.value.cols(); }
+  Index positions() const { return table_.value.rows(); }
+  const Parameter<T>& table() const { return table_; }  // [positions, features]
+
+  // x[b, i] + table[first + i]
+  //
+  //   x        [B, L, features] or [L, features]
+  //   first    position of token 0, as in decoding with a cache
+  //   returns  as x
+  //
+  // Throws heed::Error where x has other features, or a position is not in the table.
+  template <Tokens X>
+  auto forward(const X& x, Index first = 0) const {
+    auto y = make_tokens(x, features());
+    run("heed::nn::LearnedPositions::forward", made_view<X>(y), x, first);
+    return y;
+  }
+
+  // forward into y, of x's shape; y may be x. Allocates nothing.
+  template <class Out, Tokens X>
+  void forward_into(Out&& y, const X& x, Index first = 0) const {
+    run("heed::nn::LearnedPositions::forward_into", out_view<X>(y), x, first);
+  }
+
+  // Names: table.
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    visit(prefix + "table", self.table_);
+  }
+
+ private:
+  template <Tokens X>
+  void run(const char* call, const View<T, 3>& y, const X& x, Index first) const {
+    const auto from = tokens_of(x, features(), call);
+    check_out(call, y, from, "x", features(), {}, true);
+    const auto rows = position::learned(table_.value, from.extent[1], first);
+    for (Index b = 0; b < from.extent[0]; ++b) {
+      for (Index i = 0; i < from.extent[1]; ++i) {
+        for (Index d = 0; d < features(); ++d) {
+          const auto sum = static_cast<Accum<T>>(from(b, i, d)) + static_cast<Accum<T>>(rows(i, d));
+          y(b, i, d) = static_cast<T>(sum);
+        }
+      }
+    }
+  }
+
+  Parameter<T> table_;
+};
+
+}  // namespace heed::nn

@@ -1,0 +1,237 @@
+// The weights of a multi-head attention and how they compute on views: what MultiHeadAttention,
+// the user's page, calls.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "heed/attention/attention.hpp"
+#include "heed/nn/extra_keys.hpp"
+#include "heed/nn/multi_head_options.hpp"
+#include "heed/nn/projected.hpp"
+#include "heed/nn/token_mask.hpp"
+
+namespace heed::nn {
+
+// How a module computes attention where nothing else is said. Another, for example on a GPU, is a
+// callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options.
+struct AttendHere {
+  template <class Out, class Q, class K, class V, class M, class S>
+  void operator()(Out&& out, const Q& q, const K& k, const V& v, const M& mask, const S& score,
+                  const heed::Options& options) const {
+    attention_into(out, q, k, v, mask, score, options);
+  }
+};
+
+// The checked inputs of one call.
+template <class T>
+struct MultiHeadInputs {
+  View<const T, 3> query;  // [B, Lq, features]
+  View<const T, 3> key;    // [B, Lk, source_features]
+  View<const T, 3> value;  // [B, Lk, value_features]
+
+  MultiHeadLengths lengths() const { return {query.extent[0], query.extent[1], key.extent[1]}; }
+};
+
+template <class T>
+struct MultiHeadParts {
+  MultiHeadAttentionOptions options;
+  Index features;
+  std::vector<Linear<T>> inputs;  // query, key, value; or all in one
+  Linear<T> output;
+  Parameter<T> bias_key, bias_value;  // [kv_heads · head_dim], or [0] without
+
+  MultiHeadParts(const MultiHeadAttentionOptions& resolved, Index features_)
+      : options(resolved),
+        features(features_),
+        output(options.query_size(), options.output_projection ? features : 0, options.bias),
+        bias_key(Parameter<T>::row(options.add_bias_kv ? options.key_size() : 0)),
+        bias_value(bias_key) {
+    const Index query = options.query_size(), key = options.key_size();
+    if (options.projection == Projection::fused) {
+      inputs.emplace_back(features, query + 2 * key, options.bias);
+      return;
+    }
+    inputs.emplace_back(features, query, options.bias);
+    inputs.emplace_back(options.source_features, key, options.bias);
+    inputs.emplace_back(options.value_features, key, options.bias);
+  }
+
+  Index out_features() const { return options.output_projection ? features : options.query_size(); }
+
+  // Throws heed::Error where features, batches or lengths disagree.
+  template <Tokens X, Tokens K, Tokens V>
+  MultiHeadInputs<T> call(const char* name, const X& query, const K& key, const V& value) const {
+    const MultiHeadInputs<T> in{tokens_of(query, features, name, "query"),
+                                tokens_of(key, options.source_features, name, "key"),
+                                tokens_of(value, options.value_features, name, "value")};
+    const auto shapes = [&] {
+      return "query " + to_string(in.query) + ", key " + to_string(in.key) + ", value " +
+             to_string(in.value);
+    };
+    require_equal(in.key.extent[0], in.query.extent[0], "key has batch", "query has batch", name,
+                  shapes);
+    require_equal(in.value.extent[0], in.query.extent[0], "value has batch", "query has batch",
+                  name, shapes);
+    require_equal(in.value.extent[1], in.key.extent[1], "value has length", "key has length", name,
+                  shapes);
+    return in;
+  }
+
+  // Bytes of one call, at an aligned address.
+  template <class M, class S>
+  std::size_t scratch_bytes(const MultiHeadLengths& lengths, const M& mask, const S& score,
+                            const Options& call) const {
+    return Projected<T>::carve(nullptr, lengths, options).bytes +
+           parts_bytes(lengths, mask, score, call);
+  }
+
+  template <class M, class S, class Attend>
+  void run(const View<T, 3>& out, const MultiHeadInputs<T>& in, const M& mask, const S& score,
+           const Options& call, const Attend& attend) const {
+    const Workspace memory = workspace(in, mask, score, call);
+    Projected<T> p = project(in, memory);
+    if (!options.output_projection) p.context = out;
+    const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
+    const auto v = split_heads(p.v, options.kv_heads), to = split_heads(p.context, options.heads);
+    heed::Options how = attention_options(call);
+    if constexpr (std::is_same_v<Attend, AttendHere>) how.workspace = memory.parts().workspace;
+    if (options.extra_keys() == 0) {
+      attend(blhd(to), blhd(q), blhd(k), blhd(v), token_mask(mask), token_score(score), how);
+    } else if constexpr (std::is_same_v<Attend, AttendHere>) {
+      attend_with_extra_keys(p, token_mask(mask), token_score(score), how, call);
+    } else {
+      throw Error(
+          "heed::nn::MultiHeadAttention: extra keys (add_bias_kv, add_zero_attn) need the "
+          "module's own way to attend");
+    }
+    if (options.output_projection) {
+      affine_into(out, p.context.as_const(), output.affine(), memory.parts());
+    }
+  }
+
+  // run, and the weights [B, heads, Lq, Lk + extra keys], after dropout.
+  template <class M, class S>
+  Tensor4<T> run_with_weights(const View<T, 3>& out, const MultiHeadInputs<T>& in, const M& mask,
+                              const S& score, const Options& call) const {
+    const Workspace memory = workspace(in, mask, score, call);
+    const Projected<T> p = project(in, memory);
+    const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
+    const auto v = split_heads(p.v, options.kv_heads);
+    const heed::Options how = attention_options(call);
+    auto heads = chunked::attention(blhd(q), blhd(k), blhd(v), token_mask(mask), token_score(score),
+                                    {.weights = true,
+                                     .threads = how.threads,
+                                     .executor = how.executor,
+                                     .dropout = how.dropout,
+                                     .seed = how.seed});
+    if (options.extra_keys() != 0) {
+      heads.weights = with_more_keys(heads.weights, options.extra_keys());
+      extend(p, view_of(heads.lse), swap_heads(mutable_view_of(heads.out)),
+             mutable_view_of(heads.weights), how, call);
+    }
+    drop_weights(mutable_view_of(heads.weights), Dropout::of(how.dropout, how.seed), call);
+    const auto context =
+        view(heads.out.data(), {out.extent[0], out.extent[1], options.query_size()}).as_const();
+    if (options.output_projection) {
+      affine_into(out, context, output.affine(), memory.parts());
+    } else {
+      copy_tokens(out, context);
+    }
+    return std::move(heads.weights);
+  }
+
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    const bool fused = self.inputs.size() == 1;
+    const std::vector<const char*> names =
+        fused ? std::vector{"qkv."} : std::vector{"query.", "key.", "value."};
+    for (std::size_t n = 0; n < names.size(); ++n) {
+      nn::each_parameter(self.inputs[n], visit, prefix + names[n]);
+    }
+    if (self.options.output_projection) {
+      nn::each_parameter(self.output, visit, prefix + "output.");
+    }
+    if (!self.options.add_bias_kv) return;
+    visit(prefix + "bias_key", self.bias_key);
+    visit(prefix + "bias_value", self.bias_value);
+  }
+
+ private:
+  // The projection to queries (0), keys (1) or values (2).
+  Affine<T> input(int part) const {
+    if (inputs.size() == 3) return inputs[static_cast<std::size_t>(part)].affine();
+    const Index first = part == 0 ? 0 : options.query_size() + (part - 1) * options.key_size();
+    return inputs[0].rows(first, part == 0 ? options.query_size() : options.key_size());
+  }
+
+  // The most that a projection or attention needs.
+  template <class M, class S>
+  std::size_t parts_bytes(const MultiHeadLengths& lengths, const M& mask, const S& score,
+                          const Options& call) const {
+    const Index queries = checked_product(lengths.B, lengths.Lq);
+    const Index keys = checked_product(lengths.B, lengths.Lk);
+    return std::max({AffineScratch<T>(queries, input(0), call).bytes,
+                     AffineScratch<T>(keys, input(1), call).bytes,
+                     AffineScratch<T>(keys, input(2), call).bytes,
+                     attention_scratch_bytes<T>(lengths, options, token_mask(mask),
+                                                token_score(score), attention_options(call)),
+                     output.scratch_bytes(queries, call)});
+  }
+
+  template <class M, class S>
+  Workspace workspace(const MultiHeadInputs<T>& in, const M& mask, const S& score,
+                      const Options& call) const {
+    return {Projected<T>::carve(nullptr, in.lengths(), options).bytes,
+            parts_bytes(in.lengths(), mask, score, call), call};
+  }
+
+  Projected<T> project(const MultiHeadInputs<T>& in, const Workspace& memory) const {
+    const auto p = Projected<T>::carve(memory.begin(), in.lengths(), options);
+    affine_into(p.q, in.query, input(0), memory.parts());
+    affine_into(p.k, in.key, input(1), memory.parts());
+    affine_into(p.v, in.value, input(2), memory.parts());
+    return p;
+  }
+
+  heed::Options attention_options(const Options& call) const {
+    return {.threads = call.threads,
+            .executor = call.executor,
+            .dropout = call.mode == Mode::train ? options.dropout : 0,
+            .seed = call.seed};
+  }
+
+  // attention_into that keeps the lse, then the extra keys.
+  template <class M, class S>
+  void attend_with_extra_keys(const Projected<T>& p, const M& mask, const S& score,
+                              const heed::Options& how, const Options& call) const {
+    const auto q = swap_heads(split_heads(p.q, options.heads)).as_const();
+    const auto k = swap_heads(split_heads(p.k, options.kv_heads)).as_const();
+    const auto v = swap_heads(split_heads(p.v, options.kv_heads)).as_const();
+    const auto& the_mask = as_mask(mask);
+    const auto& the_score = as_score(score);
+    const Shape shape =
+        check_call("heed::nn::MultiHeadAttention", q, k, v, the_mask, the_score, how);
+    auto problem = make_problem(q, k, v, shape, how);
+    problem.out = swap_heads(split_heads(p.context, options.heads));
+    problem.lse = p.lse;
+    heed::run(problem, the_mask, the_score, how);
+    extend(p, p.lse.as_const(), problem.out, {nullptr, {}, {}}, how, call);
+  }
+
+  // Joins the extra keys to what attention gave.
+  void extend(const Projected<T>& p, const View<const Accum<T>, 3>& lse, const View<T, 4>& out,
+              const View<T, 4>& weights, const heed::Options& how, const Options& call) const {
+    ExtraKeys<T> extra;
+    if (options.add_bias_kv) extra.add(bias_key.value.data(), bias_value.value.data());
+    if (options.add_zero_attn) extra.add(nullptr, nullptr);
+    const auto q = swap_heads(split_heads(p.q, options.heads)).as_const();
+    const double scale = 1 / std::sqrt(static_cast<double>(options.head_dim));
+    add_extra_keys<T>({extra, q, out, lse, weights, options.kv_heads, p.k.extent[1], scale,
+                       Dropout::of(how.dropout, how.seed)},
+                      call);
+  }
+};
+
+}  // namespace heed::nn

@@ -1,0 +1,57 @@
+// The tensors between the projections of a multi-head attention, and the bytes that one call needs.
+//
+// No head is ever transposed or copied: q, k and v are strided slices of what the projections
+// wrote, and attention writes its result where the last projection reads it.
+#pragma once
+
+#include "heed/attention/attention.hpp"
+#include "heed/nn/multi_head_options.hpp"
+#include "heed/nn/workspace.hpp"
+
+namespace heed::nn {
+
+struct MultiHeadLengths {
+  Index B, Lq, Lk;
+};
+
+template <class T>
+struct Projected {
+  View<T, 3> q;           // [B, Lq, heads · head_dim]
+  View<T, 3> k, v;        // [B, Lk, kv_heads · head_dim]
+  View<T, 3> context;     // [B, Lq, heads · head_dim]; empty where attention writes the output
+  View<Accum<T>, 3> lse;  // [B, heads, Lq]; empty without extra keys
+  std::size_t bytes;
+
+  static Projected carve(std::byte* begin, const MultiHeadLengths& lengths,
+                         const MultiHeadAttentionOptions& options) {
+    const auto& [B, Lq, Lk] = lengths;
+    Carver carver(begin);
+    Projected to{};
+    to.q = carve_tokens<T>(carver, B, Lq, options.query_size());
+    to.k = carve_tokens<T>(carver, B, Lk, options.key_size());
+    to.v = carve_tokens<T>(carver, B, Lk, options.key_size());
+    to.context =
+        carve_tokens<T>(carver, B, Lq, options.output_projection ? options.query_size() : 0);
+    to.lse = carve_tokens<Accum<T>>(carver, B, options.extra_keys() == 0 ? 0 : options.heads, Lq);
+    to.bytes = carver.used();
+    return to;
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Bytes of attention's own scratch over q, k and v of a Projected.
+template <class T, class M, class S>
+std::size_t attention_scratch_bytes(const MultiHeadLengths& lengths,
+                                    const MultiHeadAttentionOptions& options, const M& mask,
+                                    const S& score, const heed::Options& call) {
+  static constexpr T nowhere{};  // sizes are asked for, nothing is read
+  const auto heads = [&](Index L, Index count) {
+    return split_heads(view(&nowhere, {lengths.B, L, count * options.head_dim}), count);
+  };
+  const auto q = heads(lengths.Lq, options.heads), k = heads(lengths.Lk, options.kv_heads);
+  return heed::workspace_bytes(blhd(q), blhd(k), blhd(k), mask, score, call);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn
