@@ -20,11 +20,10 @@ inline namespace HEED_ABI {
 // have one output, and then each is told. Throws heed::Error as attention does, and where out has
 // another shape. O(Lq·Lk·(D + Dv)); where no single mistake explains it, 160 times O(Lq·Lk·Dv).
 template <class O, class Q, class K, class V, class M = mask::None, class S = score::None>
-std::vector<std::string> explain_output(const O& out, const Q& q, const K& k, const V& v,
-                                        const M& mask = {}, const S& score = {},
-                                        const Options& options = {}, double tolerance = 1e-3) {
+requires RightTypes<Q, K, V, M, S> std::vector<std::string> explain_output(
+    const O& out, const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+    const Options& options = {}, double tolerance = 1e-3) {
   constexpr const char* call = "heed::inspect::explain_output";
-  check_types<Q, K, V, M, S>();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
   const auto given = lift(view_of(out));
   const View<const ScalarOf<Q>, 4> wanted{nullptr, {shape.B, shape.Hq, shape.Lq, shape.Dv}, {}};
