@@ -62,7 +62,7 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
   if (rank < 1) throw Error(std::string(call) + ": rank " + std::to_string(rank) + " is below 1");
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
-  if (rank >= shape.D) {
+  if (rank >= shape.D || shape.Lq == 0) {
     run(problem, as_mask(mask), as_score(score), common);
     return result;
   }
