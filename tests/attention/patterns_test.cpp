@@ -1,4 +1,6 @@
 // Every sparse pattern and relative score, through the kernels, is what the textbook computes.
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -139,5 +141,77 @@ TEST_CASE("relative scores through the kernels are the textbook's") {
     INFO(Lq << " queries");
     check_call(shape, mask::any(mask::causal()), score::relative(table));
     check_call(shape, mask::any(), score::relative(t5));
+  }
+}
+
+TEST_CASE("a ragged batch gives each entry the bits of a call over its own keys") {
+  const std::vector<std::int64_t> lengths = {150, 64, 97};
+  const mask::any inside = mask::causal() & (mask::window(40, 0) | mask::sinks(3));
+  for (const Index Lq : {1, 3, 20}) {  // decoding, and a piece of a prompt
+    const Shape shape{3, 4, 2, Lq, 150, 24, 16, 4};
+    const Inputs<float> in(shape, Layout::packed, 8);
+    const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+    const auto all = heed::attention(q, k, v, mask::any(mask::ragged(lengths, inside)));
+    const std::vector<Index> offsets = {150 - Lq, 64 - Lq, 97 - Lq};
+    const auto by_offset =
+        heed::attention(q, k, v, mask::any(mask::at(offsets, inside) & mask::padding(lengths)));
+    CHECK(heed::test::same_bits(all.out, by_offset.out));
+    for (Index b = 0; b < 3; ++b) {
+      CAPTURE(Lq, b);
+      auto own_q = q, own_k = k, own_v = v;
+      for (auto* x : {&own_q, &own_k, &own_v}) {
+        x->data += b * x->stride[0];
+        x->extent[0] = 1;
+      }
+      own_k.extent[2] = own_v.extent[2] = lengths[std::size_t(b)];
+      const auto own = heed::attention(own_q, own_k, own_v, inside);
+      const float* part = all.out.data() + b * own.out.size();
+      CHECK(std::equal(part, part + own.out.size(), own.out.data()));
+    }
+    for (const auto where : {mask::pad::back, mask::pad::front}) {
+      const std::vector<int> queries = {static_cast<int>(Lq), 1, 0}, keys = {9, 100, 150};
+      check_call(shape, mask::any(mask::ragged(queries, keys, inside, where)), score::None{});
+    }
+  }
+}
+
+TEST_CASE("a mask and a bias that lack keys mask them") {
+  const Shape shape{2, 4, 2, 20, 150, 24, 16, 4};
+  heed::Tensor2<float> tensor(20, 100);
+  for (Index n = 0; n < tensor.size(); ++n) {
+    tensor.data()[n] = n % 5 == 0 ? 0.0F : static_cast<float>(heed::test::uniform(3, n));
+  }
+  check_call(shape, mask::any(mask::dense(tensor, heed::axes::by_rank, heed::missing::masked)),
+             score::None{});
+  check_call(shape, mask::any(), score::bias(tensor, heed::axes::by_rank, heed::missing::masked));
+  CHECK_THROWS_AS(check_call(shape, mask::any(), score::bias(tensor)), heed::Error);
+}
+
+// Keys of one number: zero strides, and not contiguous, so that no path for few queries is taken.
+TEST_CASE("masks at the end of the longest sequence see the keys that exist") {
+  constexpr Index longest = heed::max_length;
+  const float half = 0.5F;
+  const heed::View<const float, 4> q{&half, {1, 1, 17, 1}, {0, 0, 0, 0}};
+  const heed::View<const float, 4> k{&half, {1, 1, longest, 1}, {0, 0, 0, 0}};
+  const mask::any near = mask::window(3) & ~mask::strided(1000) & mask::dilated(2, 0, 1 << 30);
+  const auto r = heed::attention(q, k, k, near | mask::window(1));
+  for (Index i = 0; i < 17; ++i) {
+    CAPTURE(i);
+    CHECK(r.out(0, 0, i, 0) == Approx(0.5));
+    CHECK(r.lse(0, 0, i) == Approx(0.25 + std::log(i == 16 ? 2.0 : 3.0)));
+  }
+}
+
+TEST_CASE("a call without a row returns at once, however many heads and batches it has") {
+  const float one = 1;
+  constexpr Index many = heed::max_length;
+  for (const Shape& s : {Shape{2, many, 1, 0, 3, 4, 4}, Shape{many, 0, 0, 2, 3, 4, 4}}) {
+    const heed::View<const float, 4> q{&one, {s.B, s.Hq, s.Lq, 4}, {0, 0, 0, 0}};
+    const heed::View<const float, 4> k{&one, {s.B, s.Hkv, s.Lk, 4}, {0, 0, 0, 0}};
+    for (const auto backend :
+         {heed::Backend::flash, heed::Backend::chunked, heed::Backend::reference}) {
+      CHECK(heed::attention(q, k, k, mask::any(), {}, {.backend = backend}).out.size() == 0);
+    }
+    CHECK(heed::approx::low_rank(q, k, k, 2, mask::any()).out.size() == 0);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "heed/mask/causal.hpp"
@@ -100,4 +101,14 @@ TEST_CASE("a lambda inside any keeps what it captured") {
   const auto law = law_of(erased, scores_shape(2, 3));
   CHECK(law.allowed() == 2);
   CHECK(law.allowed({1, 2, 2, 3}) == 1);
+}
+
+TEST_CASE("what an any is moved from keeps its mask") {
+  const auto shape = scores_shape(4, 4);
+  any one = heed::mask::causal();
+  any two = std::move(one);
+  CHECK(law_of(one, shape).allowed() == 10);  // NOLINT(bugprone-use-after-move): what it is about
+  CHECK(law_of(two, shape).allowed() == 10);
+  one = std::move(two);
+  CHECK(law_of(two & one, shape).allowed() == 10);  // NOLINT(bugprone-use-after-move)
 }

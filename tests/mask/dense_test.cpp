@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "heed/core/eigen.hpp"
+#include "heed/mask/combine.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
 #include "support/law.hpp"
@@ -194,4 +195,43 @@ TEST_CASE("axes that a dense mask's rank does not have are refused") {
 TEST_CASE("a dense mask without data is refused") {
   const bool* nothing = nullptr;
   CHECK_THAT(complaint(heed::view(nothing, {4, 5})), ContainsSubstring("no data"));
+}
+
+TEST_CASE("keys that a dense mask lacks are masked where that is said, and refused elsewhere") {
+  const auto few = numbered(heed::Tensor2<int>(4, 3));
+  const auto none = heed::Tensor2<int>(4, 0);
+  const auto one = numbered(heed::Tensor2<int>(4, 1));
+  const auto batches = numbered(heed::Tensor2<int>(2, 3));
+  using heed::mask::missing;
+  CHECK(means(dense(few, axes::by_rank, missing::masked),
+              [&](int, int, int i, int j) { return j < 3 ? few(i, j) : 0; }));
+  CHECK(means(dense(none, axes::by_rank, missing::masked), [](int, int, int, int) { return 0; }));
+  CHECK(means(dense(batches, axes::keys, missing::masked),
+              [&](int b, int, int, int j) { return j < 3 ? batches(b, j) : 0; }));
+  CHECK(means(dense(one, axes::by_rank, missing::masked),
+              [&](int, int, int i, int) { return one(i, 0); }));
+  CHECK_THAT(complaint(few), ContainsSubstring("[1,1,4,3]"));
+  CHECK_THAT(complaint(few), ContainsSubstring("say missing::masked"));
+  CHECK_THAT(error_of([&] {
+               heed::mask::check(dense(few, axes::by_rank, missing::masked), scores_shape(4, 2));
+             }),
+             ContainsSubstring("does not broadcast"));
+}
+
+TEST_CASE("a dense mask by columns fills tiles by columns, alone and composed") {
+  const auto tensor = numbered(Eigen::Tensor<int, 2>(40, 50));
+  const auto expected = [&](int i, int j) { return tensor(i, j) != 0; };
+  const auto shape = scores_shape(40, 50);
+  const auto bound = heed::mask::bind(dense(tensor), shape, 0, 0);
+  CHECK(heed::mask::whole_tiles(bound));
+  CHECK(heed::mask::whole_tiles(~bound & heed::mask::None{}));
+  const auto law = law_of(dense(tensor), shape);
+  const auto both = dense(tensor) & expected;
+  const auto composed = law_of(both, shape);
+  for (const heed::mask::Tile tile :
+       {heed::mask::Tile{0, 8, 0, 32}, {7, 40, 3, 50}, {9, 10, 1, 9}}) {
+    CHECK(law.check_fill(tile) == "");
+    CHECK(composed.check_fill(tile) == "");
+  }
+  CHECK(composed.allowed() == law.allowed());
 }

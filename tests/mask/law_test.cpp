@@ -7,6 +7,7 @@
 
 #include "heed/core/eigen.hpp"
 #include "heed/mask/any.hpp"
+#include "heed/mask/at.hpp"
 #include "heed/mask/bigbird.hpp"
 #include "heed/mask/blocks.hpp"
 #include "heed/mask/causal.hpp"
@@ -17,6 +18,8 @@
 #include "heed/mask/padding.hpp"
 #include "heed/mask/per_head.hpp"
 #include "heed/mask/prefix.hpp"
+#include "heed/mask/ragged.hpp"
+#include "heed/mask/sinks.hpp"
 #include "heed/mask/sparse_transformer.hpp"
 #include "heed/mask/strided.hpp"
 #include "support/catch.hpp"
@@ -175,9 +178,25 @@ class Roster {
     if (shape.Lq == shape.Lk) add("packed, shared", mask::packed(key_ends_));
     for (Index b = 0; b < shape.B; ++b) prompts_.push_back(static_cast<int>((3 * b + 1) % 7));
     add("prefix of each batch", mask::prefix(prompts_));
+    for (Index b = 0; b < shape.B; ++b) {
+      query_lengths_.push_back(static_cast<short>(shape.Lq - shape.Lq / 4));
+      key_lengths_.push_back(static_cast<std::size_t>(shape.Lk - shape.Lk / (b + 3)));
+    }
+    add("ragged, causal", mask::ragged(query_lengths_, key_lengths_, mask::causal()));
+    add("ragged in front",
+        mask::ragged(query_lengths_, key_lengths_, mask::window(2, 1), mask::pad::front));
+    for (const Index offset : {-3, 0, 5, 90}) {
+      add("causal at", mask::at(offset, mask::causal()));
+      add("dilated at", mask::at(offset, mask::dilated(3, 1, 2)));
+      add("global at", mask::at(offset, mask::global(4)));
+      add("sparse_fixed at", mask::at(offset, mask::sparse_fixed(4, 1)), Promise::legal);
+    }
+    add("sinks", mask::causal() & (mask::window(3, 0) | mask::sinks(2)), Promise::legal);
   }
 
   std::vector<int> lengths_;
+  std::vector<std::size_t> key_lengths_;
+  std::vector<short> query_lengths_;
   std::vector<int> key_ids_[2], query_ids_[2], query_ends_, key_ends_, prompts_;
   std::vector<mask::Window> windows_;
   std::vector<mask::any> heads_;

@@ -4,9 +4,12 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
+#include "heed/score/at.hpp"
 #include "support/catch.hpp"
+#include "support/copies.hpp"
 #include "support/derivative.hpp"
 #include "support/error.hpp"
 #include "support/scores.hpp"
@@ -129,4 +132,49 @@ TEST_CASE("learned slopes may be of any sign, but not NaN or infinite") {
     CHECK_THAT(error_of([&] { heed::score::check(alibi(slopes), scores_shape(1, 2, 3, 3)); }),
                ContainsSubstring("heed::score::alibi: the slope of head 1 is not finite"));
   }
+}
+
+TEST_CASE("ALiBi's slopes may differ by batch and head") {
+  const std::vector<float> slopes = {0.5f, 2.0f, 1.0f, -3.0f, 4.0f, 0.25f};
+  const auto shape = scores_shape(3, 2, 4, 6);
+  heed::score::check(alibi(slopes), shape);
+  heed::test::Copies arena;
+  const auto there = heed::score::to_device(alibi(slopes), arena);
+  for (Index b = 0; b < 3; ++b) {
+    for (Index h = 0; h < 2; ++h) {
+      const double slope = slopes[std::size_t(2 * b + h)];
+      CHECK(heed::score::bind(alibi(slopes), shape, b, h).value(1.0, 0, 5) == 1 - 3 * slope);
+      CHECK(heed::score::bind(there, shape, b, h).value(1.0, 0, 5) == 1 - 3 * slope);
+    }
+  }
+  CHECK_THAT(error_of([&] { heed::score::check(alibi(slopes), scores_shape(2, 2, 4, 6)); }),
+             ContainsSubstring("6 slopes for 2 query heads and a batch of 2"));
+  std::vector<float> bad = slopes;
+  bad[3] = std::numeric_limits<float>::infinity();
+  CHECK_THAT(error_of([&] { heed::score::check(alibi(bad), shape); }),
+             ContainsSubstring("slope of head 1 of batch entry 1 is not finite"));
+}
+
+TEST_CASE("a score at an offset has its queries there") {
+  const std::vector<float> slopes = {1.0f};
+  const std::vector<std::int64_t> offsets = {-2, 5};
+  const auto shape = scores_shape(2, 1, 2, 4);
+  const auto moved = heed::score::at(offsets, alibi(slopes));
+  heed::score::check(moved, shape);
+  for (Index b = 0; b < 2; ++b) {
+    const auto bound = heed::score::bind(moved, shape, b, 0);
+    const auto one =
+        heed::score::bind(heed::score::at(offsets[std::size_t(b)], alibi(slopes)), shape, 0, 0);
+    for (int i = 0; i < 2; ++i) {
+      for (int j = 0; j < 4; ++j) {
+        const auto distance = std::abs(double(offsets[std::size_t(b)] + i - j));
+        CHECK(bound.value(0.0, i, j) == -distance);
+        CHECK(one.value(0.0, i, j) == -distance);
+      }
+    }
+  }
+  CHECK_THAT(error_of([&] {
+               heed::score::check(heed::score::at({0, Index{1} << 31}, alibi(slopes)), shape);
+             }),
+             ContainsSubstring("offset 2147483648 is too far from 2 queries and 4 keys"));
 }

@@ -29,7 +29,8 @@ constexpr Visible visible(const mask::None&, const Shape& shape, Index) {
 constexpr Visible visible(const mask::Causal& causal, const Shape& shape, Index) {
   return {shape.Lk, mask::query_0_position(causal.alignment, shape), true};
 }
-constexpr Visible visible(const mask::Padding& padding, const Shape&, Index b) {
+template <class Lengths>
+constexpr Visible visible(const mask::BasicPadding<Lengths>& padding, const Shape&, Index b) {
   return {padding.lengths[b], 0, false};
 }
 
@@ -56,17 +57,17 @@ template <class M>
 inline constexpr bool only_pads = false;
 template <>
 inline constexpr bool only_pads<mask::None> = true;
-template <>
-inline constexpr bool only_pads<mask::Padding> = true;
+template <class Lengths>
+inline constexpr bool only_pads<mask::BasicPadding<Lengths>> = true;
 
 template <class M>
 inline constexpr bool sees_prefix = only_pads<M>;
 template <>
 inline constexpr bool sees_prefix<mask::Causal> = true;
-template <>
-inline constexpr bool sees_prefix<mask::And<mask::Causal, mask::Padding>> = true;
-template <>
-inline constexpr bool sees_prefix<mask::And<mask::Padding, mask::Causal>> = true;
+template <class Lengths>
+inline constexpr bool sees_prefix<mask::And<mask::Causal, mask::BasicPadding<Lengths>>> = true;
+template <class Lengths>
+inline constexpr bool sees_prefix<mask::And<mask::BasicPadding<Lengths>, mask::Causal>> = true;
 
 }  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -80,7 +80,8 @@ void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
                     const Options& options) {
   const auto textbook = reference::attention(problem.q, problem.k, problem.v, mask, score, options);
   const Shape& shape = problem.shape;
-  for (Index b = 0; b < shape.B; ++b) {
+  const Index batches = shape.Lq == 0 || shape.Hq == 0 ? 0 : shape.B;
+  for (Index b = 0; b < batches; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {
       for (Index i = 0; i < shape.Lq; ++i) {
         for (Index d = 0; d < shape.Dv; ++d) problem.out(b, h, i, d) = textbook.out(b, h, i, d);

@@ -41,8 +41,9 @@ inline namespace HEED_ABI {
 // The plan of flash with one block that holds all keys and one strip that holds the chunk.
 inline FlashPlan plan(const Shape& shape, const simd::Geometry& cell, Index chunk, int threads,
                       const Executor* executor) {
+  constexpr Index most = Index{1} << 30;  // rows of a task, in whole groups, are counted by int
   FlashPlan plan{cell, cell.panels(shape.Lk) * cell.panel};
-  plan.queries = static_cast<int>(std::max<Index>(1, std::min(shape.Lq, chunk)));
+  plan.queries = static_cast<int>(std::clamp<Index>(std::min(shape.Lq, chunk), 1, most));
   plan.strip = static_cast<int>(cell.groups(plan.queries));
   plan.tiles = (shape.Lq + plan.queries - 1) / plan.queries;
   plan.span = shape.Lk;

@@ -19,18 +19,19 @@ void for_each_live_piece(const FlashTask<T, M, S>& task, const simd::Strip<Accum
   const simd::Geometry& cell = task.plan.cell;
   for (int g = 0; g < strip.groups; ++g) {
     const int first = (first_group + g) * cell.rows;
-    for_each_stretch(
-        task.rows, first, first + cell.rows, [&](Index h, int row, int begin, int end) {
-          const auto piece = f(h);
-          for (int p = 0; p < strip.panels; ++p) {
-            const Index at = Index{g} * strip.panels + p;
-            if (strip.live[at] == 0) continue;
-            const int j = k_begin + p * cell.panel;
-            const mask::Tile tile{begin, end, j, std::min(j + cell.panel, k_begin + strip.keys)};
-            piece(strip.scores + (at * cell.rows + row - first) * cell.panel, tile,
-                  static_cast<mask::Coverage>(strip.live[at]));
-          }
-        });
+    for_each_stretch(task.rows, first, first + cell.rows,
+                     [&](Index h, int row, int begin, int end) {
+                       const auto piece = f(h);
+                       for (int p = 0; p < strip.panels; ++p) {
+                         const Index at = Index{g} * strip.panels + p;
+                         if (strip.live[at] == 0) continue;
+                         const int j = k_begin + p * cell.panel;
+                         const int keys = std::min(cell.panel, strip.keys - p * cell.panel);
+                         const mask::Tile tile{begin, end, j, j + keys};
+                         piece(strip.scores + (at * cell.rows + row - first) * cell.panel, tile,
+                               static_cast<mask::Coverage>(strip.live[at]));
+                       }
+                     });
   }
 }
 

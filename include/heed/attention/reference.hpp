@@ -110,7 +110,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   const auto out = lift(Traits::template owned_view<W>(result.out));
   const auto lse = lift_rows(Traits::template rows_view<R>(result.lse));
   std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
-  for (Index b = 0; b < shape.B; ++b) {
+  const Index batches = shape.Lq == 0 || shape.Hq == 0 ? 0 : shape.B;  // of which there is a row
+  for (Index b = 0; b < batches; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {
       const auto bound_mask = mask::bind(the_mask, shape, b, h);
       const auto bound_score = score::bind(the_score, shape, b, h);

@@ -6,6 +6,7 @@
 #include "heed/core/types.hpp"
 #include "heed/mask/mask.hpp"
 #include "heed/score/score.hpp"
+#include "heed/simd/strip.hpp"
 #include "heed/simd/vector.hpp"
 
 namespace heed {
@@ -37,7 +38,9 @@ struct Rewrite {
         modify_row<Panel>(cell + (i - tile.q_begin) * Panel, i, tile.k_begin, keys);
       }
     }
-    if (masked) {
+    if (masked && mask::whole_tiles(mask)) {
+      mask_tile<Panel>(cell, tile);
+    } else if (masked) {
       for (int i = tile.q_begin; i < tile.q_end; ++i) {
         mask_row<Panel>(cell + (i - tile.q_begin) * Panel, i, tile.k_begin, keys);
       }
@@ -61,6 +64,20 @@ struct Rewrite {
       for (int c = 0; c < keys; ++c) s[c] *= scale;
       score::modify(score, s, i, j, keys);
     }
+  }
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void mask_tile(R* cell, const mask::Tile& tile) const {
+    simd::Array<std::uint8_t, Panel * simd::most_rows> allowed;
+    const int rows = tile.q_end - tile.q_begin, keys = tile.k_end - tile.k_begin;
+    if (keys == Panel) {
+      mask::fill(mask, {tile.q_begin, tile.q_end, tile.k_begin, tile.k_begin + Panel}, allowed,
+                 Panel);
+    } else {
+      for (int n = 0; n < rows * Panel; ++n) allowed[n] = 1;
+      mask::fill(mask, tile, allowed, Panel);
+    }
+    for (int n = 0; n < rows * Panel; ++n) cell[n] = mask_if(allowed[n] == 0, cell[n]);
   }
 
   // A whole row's length is known at compile time: filling and choosing then vectorise.

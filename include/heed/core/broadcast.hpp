@@ -21,11 +21,17 @@ namespace heed {
 
 enum class axes { by_rank, batch, heads, keys };
 
+// Keys of the call that a tensor does not have: an error, or masked (ONNX's rule).
+enum class missing { refused, masked };
+
+inline constexpr int all_keys = 0x7fffffff;
+
 template <class T>
 struct Broadcast {
   View<const T, 4> view;  // [B | 1, H | 1, Lq | 1, Lk | 1]
   int rank;
   axes meaning;
+  missing rest = missing::refused;
 
   // Throws heed::Error unless every extent is 1 or the call's.
   [[gnu::always_inline]] void check(const char* what, const Shape& shape) const {
@@ -38,11 +44,26 @@ struct Broadcast {
     const Index wanted[4] = {shape.B, shape.Hq, shape.Lq, shape.Lk};
     for (int d = 0; d < 4; ++d) {
       if (view.extent[d] == 1 || view.extent[d] == wanted[d]) continue;
+      if (d == 3 && rest == missing::masked && view.extent[d] < wanted[d]) continue;
       const View<const T, 4> scores{nullptr, {wanted[0], wanted[1], wanted[2], wanted[3]}, {}};
       throw Error(std::string(what) + ": the tensor, as [B,H,Lq,Lk] " + to_string(view) +
-                  ", does not broadcast to the scores " + to_string(scores));
+                  ", does not broadcast to the scores " + to_string(scores) +
+                  (d == 3 && view.extent[d] < wanted[d]
+                       ? "; where the keys that it lacks are to be masked, say missing::masked"
+                       : ""));
     }
     if (view.data == nullptr && !view.empty()) throw Error(std::string(what) + ": no data");
+  }
+
+  // Keys [0, …) that the matrix of a head has.
+  HEED_DEVICE constexpr int keys_of(const Shape& shape) const {
+    const Index keys = view.extent[3];
+    return keys == 1 || keys >= shape.Lk ? all_keys : static_cast<int>(keys);
+  }
+
+  template <class Arena>
+  Broadcast to_device(Arena& arena) const {
+    return {arena.copy(view), rank, meaning, rest};
   }
 
   // The [Lq, Lk] matrix of one head; an extent of 1 has stride 0.
@@ -59,7 +80,8 @@ inline namespace HEED_ABI {
 
 // Names the axes of a tensor. Throws heed::Error where `meaning` and its rank do not fit.
 template <TensorLike X>
-Broadcast<ScalarOf<X>> broadcast(const char* what, const X& x, axes meaning) {
+Broadcast<ScalarOf<X>> broadcast(const char* what, const X& x, axes meaning,
+                                 missing rest = missing::refused) {
   using T = ScalarOf<X>;
   const auto v = view_of(x);
   constexpr int rank = rank_of<X>;
@@ -68,7 +90,7 @@ Broadcast<ScalarOf<X>> broadcast(const char* what, const X& x, axes meaning) {
   };
   if constexpr (rank == 4) {
     if (meaning != axes::by_rank) refuse("a rank-4 tensor is [B, H, Lq, Lk]");
-    return {v, rank, meaning};
+    return {v, rank, meaning, rest};
   } else if constexpr (rank == 3) {
     if (meaning == axes::keys) refuse("axes::keys wants [B, Lk]");
     const View<const T, 4> by_batch{v.data,
@@ -77,14 +99,14 @@ Broadcast<ScalarOf<X>> broadcast(const char* what, const X& x, axes meaning) {
     const View<const T, 4> by_head{v.data,
                                    {1, v.extent[0], v.extent[1], v.extent[2]},
                                    {0, v.stride[0], v.stride[1], v.stride[2]}};
-    return {meaning == axes::heads ? by_head : by_batch, rank, meaning};
+    return {meaning == axes::heads ? by_head : by_batch, rank, meaning, rest};
   } else {
     static_assert(rank == 2, "heed: a dense mask or bias has rank 2, 3 or 4");
     if (meaning == axes::batch || meaning == axes::heads)
       refuse("a rank-2 tensor is [Lq, Lk], or [B, Lk] with axes::keys");
     const View<const T, 4> by_key{
         v.data, {v.extent[0], 1, 1, v.extent[1]}, {v.stride[0], 0, 0, v.stride[1]}};
-    return {meaning == axes::keys ? by_key : lift(v), rank, meaning};
+    return {meaning == axes::keys ? by_key : lift(v), rank, meaning, rest};
   }
 }
 

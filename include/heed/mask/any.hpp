@@ -77,6 +77,7 @@ class Any {
     void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
       held->fill(shape, b, h, tile, allowed, stride);
     }
+    bool whole_tiles() const { return true; }
     Coverage coverage_of_every(int step, Tile tile) const {
       return held->coverage_of_every(shape, b, h, step, tile);
     }
@@ -84,6 +85,11 @@ class Any {
       held->cover(shape, b, h, cells, found, stride);
     }
   };
+
+  // Copies alone, which share the mask: what is moved from keeps it too.
+  Any(const Any&) = default;
+  Any& operator=(const Any&) = default;
+  ~Any() = default;
 
   Bound bind(const Shape& shape, Index b, Index h) const { return {held_.get(), shape, b, h}; }
   void check(const Shape& shape) const { held_->check(shape); }

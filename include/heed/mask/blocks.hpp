@@ -46,7 +46,7 @@ struct Blocks {
   }
   template <class Arena>
   Blocks to_device(Arena& arena) const {
-    return {{arena.copy(tensor.view), tensor.rank, tensor.meaning}, queries, keys};
+    return {tensor.to_device(arena), queries, keys};
   }
   [[gnu::always_inline]] void check(const Shape& shape) const {
     Shape blocks = shape;

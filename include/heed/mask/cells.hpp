@@ -14,8 +14,8 @@ struct Cells {
   int q_begin, q_end, height;
   int k_begin, k_end, width;
 
-  int rows() const { return (q_end - q_begin + height - 1) / height; }
-  int columns() const { return (k_end - k_begin + width - 1) / width; }
+  int rows() const { return count(q_begin, q_end, height); }
+  int columns() const { return count(k_begin, k_end, width); }
   Tile tile() const { return {q_begin, q_end, k_begin, k_end}; }
   // Rows [first, last) of these cells, or columns.
   Cells of_rows(int first, int last) const {
@@ -29,6 +29,12 @@ struct Cells {
     part.k_begin = k_begin + first * width;
     if (last < columns()) part.k_end = k_begin + last * width;
     return part;
+  }
+
+ private:
+  // In 64 bits: a length may be 2³¹ − 1.
+  static int count(int begin, int end, int size) {
+    return static_cast<int>((Index{end} - begin + size - 1) / size);
   }
 };
 
@@ -73,8 +79,8 @@ void cover_combined(const M& mask, const Cells& cells, std::uint8_t* found, Inde
   const int columns = cells.columns();
   for (int r = 0; r < cells.rows(); ++r, found += stride) {
     const Cells row = cells.of_rows(r, r + 1);
-    for (int first = 0; first < columns; first += run) {
-      const int last = std::min(first + run, columns);
+    for (int first = 0, last = 0; first < columns; first = last) {
+      last = first + std::min(run, columns - first);
       cover(mask, row.of_columns(first, last), other, run);
       for (int c = first; c < last; ++c) found[c] = combine(found[c], other[c - first]);
     }

@@ -20,20 +20,23 @@ concept FillsTiles = BoundMask<M> && requires(const M& mask, Tile tile, std::uin
 
 inline namespace HEED_ABI {
 
-// allowed[…] = combine(a, b) over a tile; rows of b are filled some keys at a time.
+// allowed[…] = combine(a, b) over a tile; b is filled a few rows and some keys at a time.
 template <BoundMask A, BoundMask B, class Combine>
 [[gnu::always_inline]] inline void fill_combined(const A& a, const B& b, Tile tile,
                                                  std::uint8_t* allowed, Index stride,
                                                  const Combine& combine) {
-  constexpr int run = 64;
-  std::uint8_t other[run];
-  for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
-    for (int j = tile.k_begin; j < tile.k_end; j += run) {
-      const int keys = tile.k_end - j < run ? tile.k_end - j : run;
+  constexpr int run = 64, most_rows = 8;
+  std::uint8_t other[most_rows * run];
+  for (int i = tile.q_begin, rows = 0; i < tile.q_end; i += rows, allowed += rows * stride) {
+    rows = tile.q_end - i < most_rows ? tile.q_end - i : most_rows;
+    for (int j = tile.k_begin, keys = 0; j < tile.k_end; j += keys) {
+      keys = tile.k_end - j < run ? tile.k_end - j : run;
       std::uint8_t* row = allowed + (j - tile.k_begin);
-      mask::fill(a, {i, i + 1, j, j + keys}, row, run);
-      mask::fill(b, {i, i + 1, j, j + keys}, other, run);
-      for (int c = 0; c < keys; ++c) row[c] = combine(row[c], other[c]);
+      mask::fill(a, {i, i + rows, j, j + keys}, row, stride);
+      mask::fill(b, {i, i + rows, j, j + keys}, other, run);
+      for (int r = 0; r < rows; ++r, row += stride) {
+        for (int c = 0; c < keys; ++c) row[c] = combine(row[c], other[r * run + c]);
+      }
     }
   }
 }
@@ -61,6 +64,9 @@ struct And {
     fill_combined(a, b, tile, allowed, stride, [](unsigned one, unsigned other) {
       return static_cast<std::uint8_t>(one & other);
     });
+  }
+  bool whole_tiles() const requires BoundMask<A> && BoundMask<B> {
+    return mask::whole_tiles(a) || mask::whole_tiles(b);
   }
   constexpr Coverage coverage_of_every(int step,
                                        Tile tile) const requires BoundMask<A> && BoundMask<B> {
@@ -115,6 +121,9 @@ struct Or {
       return static_cast<std::uint8_t>(one | other);
     });
   }
+  bool whole_tiles() const requires BoundMask<A> && BoundMask<B> {
+    return mask::whole_tiles(a) || mask::whole_tiles(b);
+  }
   constexpr Coverage coverage_of_every(int step,
                                        Tile tile) const requires BoundMask<A> && BoundMask<B> {
     return std::max(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
@@ -167,6 +176,7 @@ struct Not {
       for (int c = 0; c < keys; ++c) allowed[c] ^= 1;
     }
   }
+  bool whole_tiles() const requires BoundMask<A> { return mask::whole_tiles(a); }
   void cover(const Cells& cells, std::uint8_t* found, Index stride) const requires CoversCells<A> {
     mask::cover(a, cells, found, stride);
     for (int r = 0; r < cells.rows(); ++r, found += stride) {

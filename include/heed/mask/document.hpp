@@ -77,9 +77,11 @@ struct Document {
   [[gnu::always_inline]] void check(const Shape& shape) const {
     require_ids(keys, shape.Lk, shape.B, "keys");
     if (!shared) return require_ids(queries, shape.Lq, shape.B, "queries");
-    if (shape.Lq <= shape.Lk) return;
+    const Index first = shape.end_offset();
+    if (first >= 0 && first <= shape.Lk - shape.Lq) return;
     throw Error("heed::mask::document: ids of the keys alone for " + std::to_string(shape.Lq) +
-                " queries and " + std::to_string(shape.Lk) + " keys: the first queries have none");
+                " queries and " + std::to_string(shape.Lk) + " keys: the " +
+                (first < 0 ? "first" : "last") + " queries have none");
   }
 
  private:

@@ -9,8 +9,9 @@
 // is one, throws heed::Error before anything is computed. A user's mask is any type that does this;
 // a callable (i, j) or (b, h, i, j) -> bool is one too.
 //
-// A mask may know more: `fill` a tile at once (below), `cover` many tiles at once (cells.hpp), or
-// that it steps over keys, `key_step` and `coverage_of_every` (spaced.hpp).
+// A mask may know more: `fill` a tile at once (below), and whether that pays for several rows
+// together, `whole_tiles`; `cover` many tiles at once (cells.hpp); or that it steps over keys,
+// `key_step` and `coverage_of_every` (spaced.hpp).
 #pragma once
 
 #include <concepts>
@@ -136,6 +137,15 @@ template <BoundMask M>
       }
     }
   }
+}
+
+// Whether a tile is best filled at once, not row by row.
+template <BoundMask M>
+[[gnu::always_inline]] inline bool whole_tiles(const M& mask) {
+  if constexpr (requires { mask.whole_tiles(); })
+    return mask.whole_tiles();
+  else
+    return false;
 }
 
 }  // namespace HEED_ABI

@@ -102,9 +102,7 @@ struct BoundPacked {
 
  private:
   HEED_DEVICE auto mask_of(Index n) const {
-    Shape own = shape;
-    own.Lq = queries[n + 1] - queries[n];
-    own.Lk = keys[n + 1] - keys[n];
+    const Shape own = shape.part(queries[n + 1] - queries[n], keys[n + 1] - keys[n]);
     return mask::bind(*inside, own, b, h);
   }
 
@@ -137,10 +135,7 @@ struct Packed {
                   " sequences of queries but " + std::to_string(keys.size() - 1) + " of keys");
     }
     for (Index n = 0; n + 1 < queries.size(); ++n) {
-      Shape own = shape;
-      own.Lq = queries[n + 1] - queries[n];
-      own.Lk = keys[n + 1] - keys[n];
-      mask::check(inside, own);
+      mask::check(inside, shape.part(queries[n + 1] - queries[n], keys[n + 1] - keys[n]));
     }
   }
 };

@@ -1,10 +1,11 @@
 // Keys past the end of their sequence are seen by nobody: keys [0, lengths[b]) of batch b remain.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 
 #include "heed/core/error.hpp"
-#include "heed/core/span.hpp"
+#include "heed/core/per_batch.hpp"
 #include "heed/mask/mask.hpp"
 
 namespace heed::mask {
@@ -20,33 +21,47 @@ struct Prefix {
   }
 };
 
-struct Padding {
-  Span<int> lengths;  // [B]
+// Lengths: PerBatch of any integer type, or ListPerBatch.
+template <class Lengths>
+struct BasicPadding {
+  Lengths lengths;  // [B]
 
-  HEED_DEVICE Prefix bind(const Shape&, Index b, Index) const { return {lengths[b]}; }
+  HEED_DEVICE Prefix bind(const Shape&, Index b, Index) const {
+    return {static_cast<int>(lengths[b])};
+  }
 
   template <class Arena>
-  Padding to_device(Arena& arena) const {
-    return {arena.copy(lengths)};
+  auto to_device(Arena& arena) const {
+    auto there = lengths.to_device(arena);
+    return BasicPadding<decltype(there)>{there};
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    if (lengths.size() != shape.B) {
-      throw Error("heed::mask::padding: " + std::to_string(lengths.size()) +
-                  " lengths for a batch of " + std::to_string(shape.B));
-    }
-    for (const int length : lengths) {
-      if (length >= 0 && length <= shape.Lk) continue;
-      throw Error("heed::mask::padding: length " + std::to_string(length) + " is outside 0 … " +
+    require_batch("heed::mask::padding", "lengths", lengths, shape.B);
+    for (Index b = 0; b < shape.B; ++b) {
+      if (lengths.within(b, 0, shape.Lk)) continue;
+      throw Error("heed::mask::padding: length " + lengths.text(b) + " is outside 0 … " +
                   std::to_string(shape.Lk) + " keys");
     }
   }
 };
 
+using Padding = BasicPadding<PerBatch<int>>;
+
 inline namespace HEED_ABI {
 
-// Refers to `lengths`, one per batch: they must outlive the mask.
-inline Padding padding(LastingSpan<int> lengths) { return {lengths}; }
+// One length per batch entry, of any integer type. Refers to `lengths`, a vector, array, span or
+// Eigen vector: they must outlive the mask. A braced list is kept: padding({5, 10}).
+//
+// Says nothing of positions: `padding(lengths) & causal()` is right where queries are padded as the
+// keys are (Lq = Lk). With a cache of several lengths, see ragged.hpp.
+template <Lasting Lengths>
+auto padding(Lengths&& lengths) {
+  return BasicPadding<PerBatchOf<Lengths&>>{per_batch("heed::mask::padding", lengths)};
+}
+inline BasicPadding<ListPerBatch> padding(std::initializer_list<Index> lengths) {
+  return {per_batch(lengths)};
+}
 
 }  // namespace HEED_ABI
 }  // namespace heed::mask

@@ -2,37 +2,45 @@
 // Raffel et al., "Exploring the Limits of Transfer Learning" (T5, 2020), section 3.2.1, figure 3.
 #pragma once
 
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
 #include <string>
 
 #include "heed/core/error.hpp"
-#include "heed/core/span.hpp"
+#include "heed/core/per_batch.hpp"
 #include "heed/mask/causal.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/mask/padding.hpp"
 
 namespace heed::mask {
 
-struct PrefixLengths {
-  Span<int> lengths;  // [B]
+template <class Lengths>
+struct BasicPrefixLengths {
+  Lengths lengths;  // [B]
 
-  HEED_DEVICE Prefix bind(const Shape&, Index b, Index) const { return {lengths[b]}; }
+  HEED_DEVICE Prefix bind(const Shape& shape, Index b, Index) const {
+    const Index length = lengths[b];
+    return {static_cast<int>(length < shape.Lk ? length : shape.Lk)};
+  }
 
   template <class Arena>
-  PrefixLengths to_device(Arena& arena) const {
-    return {arena.copy(lengths)};
+  auto to_device(Arena& arena) const {
+    auto there = lengths.to_device(arena);
+    return BasicPrefixLengths<decltype(there)>{there};
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    if (lengths.size() != shape.B) {
-      throw Error("heed::mask::prefix: " + std::to_string(lengths.size()) +
-                  " lengths for a batch of " + std::to_string(shape.B));
-    }
-    for (const int length : lengths) {
-      if (length >= 0) continue;
-      throw Error("heed::mask::prefix: length " + std::to_string(length) + " is negative");
+    require_batch("heed::mask::prefix", "lengths", lengths, shape.B);
+    for (Index b = 0; b < shape.B; ++b) {
+      if (lengths.within(b, 0, std::numeric_limits<Index>::max())) continue;
+      throw Error("heed::mask::prefix: length " + lengths.text(b) +
+                  (lengths.text(b)[0] == '-' ? " is negative" : " does not fit 64 bits"));
     }
   }
 };
+
+using PrefixLengths = BasicPrefixLengths<PerBatch<int>>;
 
 inline namespace HEED_ABI {
 
@@ -45,9 +53,17 @@ inline Or<Prefix, Causal> prefix(int length, align alignment = align::end) {
   return {Prefix{length}, causal(alignment)};
 }
 
-// The same with a length per batch. Refers to `lengths`: they must outlive the mask.
-inline Or<PrefixLengths, Causal> prefix(LastingSpan<int> lengths, align alignment = align::end) {
-  return {PrefixLengths{lengths}, causal(alignment)};
+// The same with a length per batch entry, of any integer type. Refers to `lengths`: they must
+// outlive the mask; a braced list is kept.
+template <Lasting Lengths>
+requires(!std::is_integral_v<std::remove_cvref_t<Lengths>>) auto prefix(
+    Lengths&& lengths, align alignment = align::end) {
+  using Batch = BasicPrefixLengths<PerBatchOf<Lengths&>>;
+  return Or<Batch, Causal>{Batch{per_batch("heed::mask::prefix", lengths)}, causal(alignment)};
+}
+inline Or<BasicPrefixLengths<ListPerBatch>, Causal> prefix(std::initializer_list<Index> lengths,
+                                                           align alignment = align::end) {
+  return {{per_batch(lengths)}, causal(alignment)};
 }
 
 }  // namespace HEED_ABI

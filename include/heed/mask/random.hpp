@@ -59,16 +59,16 @@ struct BoundRandom {
     }
   }
 
-  // Lists each row's keys while that costs less than asking for each key of the tile.
+  // Lists few keys of a row; of many it asks for each key of the tile.
   [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed, Index stride) const {
     const int width = tile.k_end - tile.k_begin;
     for (int i = tile.q_begin; i < tile.q_end; ++i, allowed += stride) {
-      if (count >= keys || (count > width && !drawn())) {
-        for (int c = 0; c < width; ++c) allowed[c] = allows(i, tile.k_begin + c) ? 1 : 0;
+      if (count < keys && !drawn()) {
+        RowPermutation(seed, i, keys).mark_below(count, tile.k_begin, width, allowed);
         continue;
       }
-      for (int c = 0; c < width; ++c) allowed[c] = 0;
-      for_each_key(i, tile, [&](int key) { allowed[key - tile.k_begin] = 1; });
+      for (int c = 0; c < width; ++c) allowed[c] = count >= keys ? 1 : 0;
+      if (count < keys) for_each_key(i, tile, [&](int key) { allowed[key - tile.k_begin] = 1; });
     }
   }
 

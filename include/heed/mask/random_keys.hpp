@@ -33,8 +33,51 @@ class RowPermutation {
     return static_cast<int>(x);
   }
 
+  // allowed[c] = 1 where rank_of(first + c) < count, else 0. Keys that must be walked on are put
+  // together, so that each step of the walk is a loop over whole registers.
+  [[gnu::always_inline]] void mark_below(int count, int first, int width,
+                                         std::uint8_t* allowed) const {
+    std::uint32_t x[run];
+    int at[run];
+    for (int begin = 0; begin < width; begin += run) {
+      int left = width - begin < run ? width - begin : run;
+      for (int c = 0; c < run; ++c)
+        x[c] = static_cast<std::uint32_t>(first + begin) + static_cast<std::uint32_t>(c);
+      for (int c = 0; c < run; ++c) at[c] = begin + c;
+      while (left > 0) {
+        for (int c = 0; c < left; c += lanes) forward_lanes(x + c);
+        const int walking = left;
+        left = 0;
+        for (int c = 0; c < walking; ++c) {
+          const std::uint32_t rank = x[c];
+          const int place = at[c];
+          allowed[place] = rank < static_cast<std::uint32_t>(count) ? 1 : 0;
+          x[left] = rank;
+          at[left] = place;
+          left += rank >= keys_ ? 1 : 0;
+        }
+      }
+    }
+  }
+
  private:
   static constexpr std::size_t rounds = 8;
+  static constexpr int run = 64;    // keys that are walked together
+  static constexpr int lanes = 16;  // keys of a loop whose length the compiler knows
+
+  [[gnu::always_inline]] void forward_lanes(std::uint32_t* x) const {
+    std::uint32_t left[lanes], right[lanes];
+    for (int c = 0; c < lanes; ++c) left[c] = x[c] >> half_bits_;
+    for (int c = 0; c < lanes; ++c) right[c] = x[c] & half_mask();
+    for (std::size_t round = 0; round < rounds; ++round) {
+      for (int c = 0; c < lanes; ++c) {
+        const std::uint32_t next = left[c] ^ mix(right[c], round);
+        left[c] = right[c];
+        right[c] = next;
+      }
+    }
+    for (int c = 0; c < lanes; ++c) x[c] = (left[c] << half_bits_) | right[c];
+  }
 
   HEED_DEVICE static constexpr int width_of(std::uint32_t x) {
     int bits = 0;

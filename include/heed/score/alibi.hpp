@@ -29,10 +29,11 @@ struct BoundAlibi {
 };
 
 struct Alibi {
-  Span<float> slopes;  // [Hq]
+  Span<float> slopes;  // [Hq], or [B, Hq]
 
-  HEED_DEVICE BoundAlibi bind(const Shape& shape, Index, Index h) const {
-    return {slopes[h], static_cast<int>(shape.end_offset())};
+  HEED_DEVICE BoundAlibi bind(const Shape& shape, Index b, Index h) const {
+    return {slopes[slopes.size() == shape.Hq ? h : b * shape.Hq + h],
+            static_cast<int>(shape.end_offset())};
   }
   template <class Arena>
   Alibi to_device(Arena& arena) const {
@@ -40,21 +41,26 @@ struct Alibi {
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {
-    if (slopes.size() != shape.Hq) {
+    const bool shared = slopes.size() == shape.Hq;
+    if (!shared && slopes.size() != shape.B * shape.Hq) {
       throw Error("heed::score::alibi: " + std::to_string(slopes.size()) + " slopes for " +
-                  std::to_string(shape.Hq) + " query heads");
+                  std::to_string(shape.Hq) + " query heads and a batch of " +
+                  std::to_string(shape.B));
     }
-    for (Index h = 0; h < shape.Hq; ++h) {
-      if (is_finite(slopes[h])) continue;
-      throw Error("heed::score::alibi: the slope of head " + std::to_string(h) + " is not finite");
+    for (Index n = 0; n < slopes.size(); ++n) {
+      if (is_finite(slopes[n])) continue;
+      std::string place = std::to_string(n % shape.Hq);
+      if (!shared) place += " of batch entry " + std::to_string(n / shape.Hq);
+      throw Error("heed::score::alibi: the slope of head " + place + " is not finite");
     }
   }
 };
 
 inline namespace HEED_ABI {
 
-// Refers to `slopes`, one per query head, of any sign, the paper's or learned: they must outlive
-// the score.
+// Refers to `slopes`, of any sign, the paper's or learned: they must outlive the score.
+//
+//   slopes  [Hq], one per query head, or B · Hq, those of batch entry after batch entry
 inline Alibi alibi(LastingSpan<float> slopes) { return {slopes}; }
 
 // The paper's slopes: 2^(−8 n / heads), n = 1 … heads, where heads is a power of two; else those of

@@ -10,6 +10,7 @@
 namespace heed::score {
 
 using heed::axes;
+using heed::missing;
 
 inline namespace HEED_ABI {
 
@@ -25,13 +26,18 @@ template <class R, class T>
 template <class T>
 struct BoundBias {
   View<const T, 2> bias;  // [Lq | 1, Lk | 1]
+  int end = all_keys;     // keys from here on, which the tensor does not have, are masked
 
   template <class R>
   HEED_DEVICE R value(R s, int i, int j) const {
-    return biased(s, bias(i, j));
+    return j < end ? biased(s, bias(i, j)) : mask_if(true, s);
   }
   template <class R>
   [[gnu::always_inline]] void modify(R* s, int i, int j, int keys) const {
+    if (keys > end - j) {
+      for (int c = 0; c < keys; ++c) s[c] = value(s[c], i, j + c);
+      return;
+    }
     const T* row = &bias(i, j);
     if (bias.stride[1] == 1) {
       for (int c = 0; c < keys; ++c) s[c] = biased(s[c], row[c]);
@@ -49,10 +55,12 @@ template <class T>
 struct Bias {
   Broadcast<T> tensor;
 
-  HEED_DEVICE BoundBias<T> bind(const Shape&, Index b, Index h) const { return {tensor.at(b, h)}; }
+  HEED_DEVICE BoundBias<T> bind(const Shape& shape, Index b, Index h) const {
+    return {tensor.at(b, h), tensor.keys_of(shape)};
+  }
   template <class Arena>
   Bias to_device(Arena& arena) const {
-    return {{arena.copy(tensor.view), tensor.rank, tensor.meaning}};
+    return {tensor.to_device(arena)};
   }
   void check(const Shape& shape) const { tensor.check("heed::score::bias", shape); }
 };
@@ -60,17 +68,17 @@ struct Bias {
 inline namespace HEED_ABI {
 
 // [Lq, Lk], [B, H, Lq, Lk], or what `meaning` says (core/broadcast.hpp); extents of 1 broadcast.
+// With missing::masked the tensor may have fewer keys than the call; nobody sees the others.
 // Refers to the tensor: it must outlive the score, and a temporary one is a compile error. Throws
 // heed::Error where rank and axes disagree.
 template <TensorLike X>
-Bias<ScalarOf<X>> bias(X&& tensor, axes meaning = axes::by_rank) {
+Bias<ScalarOf<X>> bias(X&& tensor, axes meaning = axes::by_rank, missing rest = missing::refused) {
   static_assert(!std::is_same_v<ScalarOf<X>, bool>,
                 "heed::score::bias: a tensor of bool is a mask: use heed::mask::dense");
   static_assert(LastingTensor<X>,
                 "heed::score::bias: refers to the tensor, and this one is gone when the expression "
-                "ends: give it "
-                "a name");
-  return {broadcast("heed::score::bias", tensor, meaning)};
+                "ends: give it a name");
+  return {broadcast("heed::score::bias", tensor, meaning, rest)};
 }
 
 }  // namespace HEED_ABI
