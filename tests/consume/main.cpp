@@ -13,12 +13,16 @@ int main() {
   v.setConstant(2.0F);
   const auto soft = score::soft_cap(50);
   const auto result = heed::attention(q, k, v, mask::causal() & mask::window(3), soft);
+  heed::Tensor2<float> seen(5, 7);
+  seen.setConstant(1);
+  const auto all = heed::attention(q, k, v, mask::dense(seen));
   const auto report = heed::inspect::report(q, k, v, mask::causal());
   const auto half = heed::attention(Eigen::MatrixXd(Eigen::MatrixXd::Ones(4, 4)),
                                     Eigen::MatrixXd(Eigen::MatrixXd::Ones(4, 4)),
                                     Eigen::MatrixXd(Eigen::MatrixXd::Ones(4, 4)));
   std::cout << "heed " << HEED_VERSION_MAJOR << '.' << HEED_VERSION_MINOR << ": "
             << result.out(0, 1, 4, 2) << '\n';
-  const bool averages = std::abs(result.out(0, 1, 4, 2) - 2.0F) < 1e-6F;
+  const bool averages = std::abs(result.out(0, 1, 4, 2) - 2.0F) < 1e-6F &&
+                        std::abs(all.out(0, 1, 0, 0) - 2.0F) < 1e-6F;
   return averages && report.error.empty() && std::abs(half.out(3, 3) - 1.0) < 1e-12 ? 0 : 1;
 }
