@@ -72,7 +72,9 @@ inline std::string short_number(double value) { return formatted("%.4g", value);
 inline std::string range_text(const Summary& summary) {
   if (summary.count == 0) return "empty";
   if (!summary.has_finite()) return "none finite";
-  return "[" + short_number(summary.low) + ", " + short_number(summary.high) + "]";
+  std::string text = "[";  // "[" + text is what GCC 12 warns of at -O3, as of a copy onto itself
+  text += short_number(summary.low) + ", " + short_number(summary.high);
+  return text + "]";
 }
 
 }  // namespace HEED_ABI
