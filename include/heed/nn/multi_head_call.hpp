@@ -15,7 +15,7 @@
 
 namespace heed::nn {
 
-// How a module computes attention where nothing else is said. Another, for example on a GPU, is a
+// The attention that a module computes by default. Another, for example on a GPU, is a
 // callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options.
 struct AttendHere {
   template <class Out, class Q, class K, class V, class M, class S>
