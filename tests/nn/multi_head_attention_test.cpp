@@ -150,6 +150,17 @@ TEST_CASE("multi-head attention: weights sum to 1, are 0 behind the mask, and gi
   REQUIRE(weights.dimension(2) == 30);
   REQUIRE(weights.dimension(3) == 30);
   for (Index n = 0; n < out.size(); ++n) CHECK(std::abs(out.data()[n] - plain.data()[n]) < 2e-6);
+  const std::vector<int> rows = {29, 3};
+  const auto few = part.attention_weights(x, x, rows, mask::causal());
+  REQUIRE(few.size() == 2 * 4 * 2 * 30);
+  for (Index h = 0; h < 4; ++h) {
+    for (Index r = 0; r < 2; ++r) {
+      for (Index j = 0; j < 30; ++j) {
+        const float whole = weights(1, h, rows[static_cast<std::size_t>(r)], j);
+        CHECK(std::abs(few(1, h, r, j) - whole) < 2e-6f);
+      }
+    }
+  }
   for (Index i = 0; i < 30; ++i) {
     double sum = 0;
     for (Index j = 0; j < 30; ++j) {
@@ -377,6 +388,8 @@ TEST_CASE("multi-head attention: extra keys are seen by all queries, also groups
       CHECK(difference(again, b, linear(context, w, "output.")) < 1e-13);
     }
   }
+  const std::vector<int> rows = {0};
+  CHECK_THROWS_AS(part.attention_weights(x, x, rows), heed::Error);
   const auto elsewhere = [&](auto&&...) {};
   CHECK_THROWS_AS(part.forward(x, x, value, mask::None{}, score::None{}, nn::Options{}, elsewhere),
                   heed::Error);

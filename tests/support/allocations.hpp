@@ -18,7 +18,7 @@ inline void* counted(std::size_t bytes, std::size_t alignment) {
   return block;
 }
 
-// How often `call` allocates.
+// Allocations of one call, all threads together.
 template <class Call>
 int allocations_of(const Call& call) {
   allocations = 0;

@@ -120,6 +120,22 @@ class MultiHeadAttention {
     return AttentionWithWeights<decltype(result), T>{std::move(result), std::move(weights)};
   }
 
+  // The weights of a few queries alone: heed::attention_weights of the projections.
+  //
+  //   rows     [n]                  queries in [0, Lq): a vector or span of any integers
+  //   returns  [B, heads, n, Lk]    before dropout; nothing of the size Lq · Lk is held
+  //
+  // Throws heed::Error for a row outside the queries, and for a module with extra keys.
+  template <Tokens X, Tokens K, RowNumbers Rows, class M = mask::None, class S = score::None>
+  Tensor4<T> attention_weights(const X& query, const K& key, const Rows& rows, const M& mask = {},
+                               const S& score = {}, const Options& options = {}) const {
+    constexpr const char* name = "heed::nn::MultiHeadAttention::attention_weights";
+    const auto keys = tokens_of(key, parts_.options.source_features, name, "key");
+    const auto call =
+        check_inputs<T>(name, {tokens_of(query, features(), name, "query"), keys, keys});
+    return parts_.row_weights(call, rows, mask, score, options);
+  }
+
   // Names: query, key, value (or qkv) and output, each .weight and, with bias, .bias; with
   // add_bias_kv also bias_key and bias_value.
   template <class Self, class Visit>

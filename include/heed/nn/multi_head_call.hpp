@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "heed/attention/attention.hpp"
+#include "heed/attention/row_weights.hpp"
 #include "heed/nn/extra_keys.hpp"
 #include "heed/nn/multi_head_options.hpp"
 #include "heed/nn/projected.hpp"
@@ -14,7 +15,7 @@
 
 namespace heed::nn {
 
-// How a module computes attention where nothing else is said. Another, for example on a GPU, is a
+// The attention that a module computes by default. Another, for example on a GPU, is a
 // callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options.
 struct AttendHere {
   template <class Out, class Q, class K, class V, class M, class S>
@@ -22,16 +23,6 @@ struct AttendHere {
                   const heed::Options& options) const {
     attention_into(out, q, k, v, mask, score, options);
   }
-};
-
-// The checked inputs of one call.
-template <class T>
-struct MultiHeadInputs {
-  View<const T, 3> query;  // [B, Lq, features]
-  View<const T, 3> key;    // [B, Lk, source_features]
-  View<const T, 3> value;  // [B, Lk, value_features]
-
-  MultiHeadLengths lengths() const { return {query.extent[0], query.extent[1], key.extent[1]}; }
 };
 
 template <class T>
@@ -63,20 +54,9 @@ struct MultiHeadParts {
   // Throws heed::Error where features, batches or lengths disagree.
   template <Tokens X, Tokens K, Tokens V>
   MultiHeadInputs<T> call(const char* name, const X& query, const K& key, const V& value) const {
-    const MultiHeadInputs<T> in{tokens_of(query, features, name, "query"),
-                                tokens_of(key, options.source_features, name, "key"),
-                                tokens_of(value, options.value_features, name, "value")};
-    const auto shapes = [&] {
-      return "query " + to_string(in.query) + ", key " + to_string(in.key) + ", value " +
-             to_string(in.value);
-    };
-    require_equal(in.key.extent[0], in.query.extent[0], "key has batch", "query has batch", name,
-                  shapes);
-    require_equal(in.value.extent[0], in.query.extent[0], "value has batch", "query has batch",
-                  name, shapes);
-    require_equal(in.value.extent[1], in.key.extent[1], "value has length", "key has length", name,
-                  shapes);
-    return in;
+    return check_inputs<T>(name, {tokens_of(query, features, name, "query"),
+                                  tokens_of(key, options.source_features, name, "key"),
+                                  tokens_of(value, options.value_features, name, "value")});
   }
 
   // Bytes of one call, at an aligned address.
@@ -141,6 +121,24 @@ struct MultiHeadParts {
       copy_tokens(out, context);
     }
     return std::move(heads.weights);
+  }
+
+  // The weights [B, heads, rows, Lk] of some queries, before dropout.
+  template <class Rows, class M, class S>
+  Tensor4<T> row_weights(const MultiHeadInputs<T>& in, const Rows& rows, const M& mask,
+                         const S& score, const Options& call) const {
+    if (options.extra_keys() != 0) {
+      throw Error(
+          "heed::nn::MultiHeadAttention::attention_weights: not with extra keys "
+          "(add_bias_kv, add_zero_attn); forward_with_weights has theirs");
+    }
+    const Workspace memory = workspace(in, mask, score, call);
+    const auto p = Projected<T>::carve(memory.begin(), in.lengths(), options);
+    affine_into(p.q, in.query, input(0), memory.parts());
+    affine_into(p.k, in.key, input(1), memory.parts());
+    const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
+    return heed::attention_weights(blhd(q), blhd(k), rows, token_mask(mask), token_score(score),
+                                   {.threads = call.threads, .executor = call.executor});
   }
 
   template <class Self, class Visit>

@@ -156,7 +156,7 @@ void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Af
   });
 }
 
-// How affine_into cuts a product, and the scratch it takes: the weight where it has to be packed,
+// The cut of a product and the scratch of affine_into: the weight where it has to be packed,
 // then one piece a worker.
 template <class T>
 struct AffineScratch {

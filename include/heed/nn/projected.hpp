@@ -14,6 +14,16 @@ struct MultiHeadLengths {
   Index B, Lq, Lk;
 };
 
+// The inputs of one call.
+template <class T>
+struct MultiHeadInputs {
+  View<const T, 3> query;  // [B, Lq, features]
+  View<const T, 3> key;    // [B, Lk, source_features]
+  View<const T, 3> value;  // [B, Lk, value_features]
+
+  MultiHeadLengths lengths() const { return {query.extent[0], query.extent[1], key.extent[1]}; }
+};
+
 template <class T>
 struct Projected {
   View<T, 3> q;           // [B, Lq, heads · head_dim]
@@ -39,6 +49,22 @@ struct Projected {
 };
 
 inline namespace HEED_ABI {
+
+// The inputs. Throws heed::Error where their batches or lengths disagree.
+template <class T>
+MultiHeadInputs<T> check_inputs(const char* name, const MultiHeadInputs<T>& in) {
+  const auto shapes = [&] {
+    return "query " + to_string(in.query) + ", key " + to_string(in.key) + ", value " +
+           to_string(in.value);
+  };
+  require_equal(in.key.extent[0], in.query.extent[0], "key has batch", "query has batch", name,
+                shapes);
+  require_equal(in.value.extent[0], in.query.extent[0], "value has batch", "query has batch", name,
+                shapes);
+  require_equal(in.value.extent[1], in.key.extent[1], "value has length", "key has length", name,
+                shapes);
+  return in;
+}
 
 // Bytes of attention's own scratch over q, k and v of a Projected.
 template <class T, class M, class S>
