@@ -1,17 +1,21 @@
 // What attention costs by length, and one call of it looked at from inside.
 #include <cmath>
+#include <cstdint>
 #include <heed/heed.hpp>
 #include <heed/inspect.hpp>
 #include <iostream>
+#include <string>
 
 #include "tour.hpp"
 
 void tour::cost() {
-  headline("What a call costs: 12 heads of 64, float");
   namespace inspect = heed::inspect;
-  const auto rows =
-      inspect::complexity({128, 256, 512, 1024, 2048, 4096}, {.heads = 12, .head_size = 64});
-  std::cout << inspect::complexity_table(rows);
+  for (const std::uint64_t heads : {8, 12}) {
+    headline("What a call costs: " + std::to_string(heads) + " heads of 64, float");
+    const auto rows =
+        inspect::complexity({128, 256, 512, 1024, 2048, 4096}, {.heads = heads, .head_size = 64});
+    std::cout << inspect::complexity_table(rows);
+  }
 }
 
 // Four queries over six keys, the last two switched off: right, then without its scale.

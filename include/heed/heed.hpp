@@ -20,6 +20,7 @@
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/complexity.hpp"
 #include "heed/inspect/describe.hpp"
+#include "heed/inspect/explain_output.hpp"
 #include "heed/inspect/explain_weights.hpp"
 #include "heed/inspect/highlight.hpp"
 #include "heed/inspect/matrix_of.hpp"

@@ -13,6 +13,7 @@
 #include "heed/inspect/compare_patterns.hpp"
 #include "heed/inspect/complexity.hpp"
 #include "heed/inspect/describe.hpp"
+#include "heed/inspect/explain_output.hpp"
 #include "heed/inspect/explain_weights.hpp"
 #include "heed/inspect/file.hpp"
 #include "heed/inspect/heatmap.hpp"

@@ -68,6 +68,9 @@ TEST_CASE("what the contract refuses, with both shapes, and nothing written") {
   refuse(t(2, 0, 7, 64), t(2, 0, 7, 64), {}, {"no multiple", "k [2,0,7,64]"});
   refuse(good, good, {.scale = std::numeric_limits<double>::infinity()}, {"scale is not finite"});
   refuse(good, good, {.scale = std::numeric_limits<double>::quiet_NaN()}, {"scale is not finite"});
+  for (const double scale : {3.5e38, -1e39, 1e300}) {
+    refuse(good, good, {.scale = scale}, {"scale is not finite as a float"});
+  }
   refuse(good, good, {.dropout = -0.1}, {"dropout", "[0, 1]"});
   refuse(good, good, {.dropout = 1.5}, {"dropout", "[0, 1]"});
   refuse(good, good, {.dropout = std::numeric_limits<double>::quiet_NaN()}, {"dropout"});

@@ -128,7 +128,53 @@ TEMPLATE_TEST_CASE("an infinite score is what its products say", "", float, doub
     }
   }
 }
+
+// One query reads keys and values where they lie, 20 pack them; 5000 keys are cut into spans.
+TEMPLATE_TEST_CASE("a key whose q·k is -inf hides its value", "", float, double, Half, BFloat16) {
+  for (const Index Lk : {64, 5000}) {
+    for (const Index Lq : {1, 20}) {
+      Tensor2<TestType> q(Lq, 1), k(Lk, 1), v(Lk, 1);
+      q.setConstant(static_cast<TestType>(1.0f));
+      k.setConstant(static_cast<TestType>(1.0f));
+      v.setConstant(static_cast<TestType>(2.0f));
+      for (const float poison : {test::nan, test::inf}) {
+        for (const Index j : {Index{5}, Lk - 1}) {
+          k(j, 0) = static_cast<TestType>(-test::inf);
+          v(j, 0) = static_cast<TestType>(poison);
+        }
+        for (const double scale : {1.0, 8.0}) {
+          for (const Backend backend : every_backend) {
+            CAPTURE(Lk, Lq, scale, name_of(backend));
+            const auto r =
+                attention(q, k, v, mask::any(), {}, {.scale = scale, .backend = backend});
+            REQUIRE(static_cast<float>(r.out(0, 0)) == Approx(2));
+            REQUIRE(static_cast<float>(r.out(Lq - 1, 0)) == Approx(2));
+          }
+        }
+      }
+    }
+  }
+}
 #endif
+
+// A score is asked for pairs that the mask hides, too: of tiles that it hides in part.
+TEST_CASE("a score's answer for a hidden pair does not matter") {
+  const Inputs<float> in({1, 2, 1, 70, 150, 16, 16, 4}, Layout::packed, 3);
+  const auto plain = [](float s, int, int) { return 2 * s; };
+  for (const float answer : {test::nan, test::inf, -test::inf}) {
+    const auto odd = [answer](float s, int i, int j) { return j > i + 80 ? answer : 2 * s; };
+    for (const Backend backend : every_backend) {
+      const auto attend_with = [&](const auto& score) {
+        return attention(in.q.cview(), in.k.cview(), in.v.cview(), mask::causal(), score,
+                         {.backend = backend});
+      };
+      const auto expected = attend_with(plain);
+      const auto result = attend_with(odd);
+      REQUIRE(test::same_bits(expected.out, result.out));
+      REQUIRE(test::same_bits(expected.lse, result.lse));
+    }
+  }
+}
 
 TEMPLATE_TEST_CASE("what the results held before does not matter", "", float, double, Half,
                    BFloat16) {

@@ -237,4 +237,105 @@ TEMPLATE_TEST_CASE("lse is the natural log of the sum of exp, float for the half
   }
 }
 
+// Keys 0 and 1 by turns, of these scores at scale 1; the values are 0 and 1. One query or 20, few
+// keys or many: every way that keys are read.
+template <class T>
+void require_turns(double first, double second, double scale) {
+  const double share = 1 / (1 + std::exp(first - second));
+  for (const Index Lk : {2, 64}) {
+    for (const Index Lq : {1, 20}) {
+      Tensor2<T> q(Lq, 1), k(Lk, 1), v(Lk, 1);
+      q.setConstant(static_cast<T>(1 / scale));
+      for (Index j = 0; j < Lk; ++j) {
+        k(j, 0) = static_cast<T>(static_cast<Accum<T>>(j % 2 == 0 ? first : second));
+        v(j, 0) = static_cast<T>(static_cast<float>(j % 2));
+      }
+      for (const Backend backend : every_backend) {
+        CAPTURE(first, second, scale, Lk, Lq, name_of(backend));
+        const auto r = attention(q, k, v, mask::any(), {}, {.scale = scale, .backend = backend});
+        const double most = std::max(first, second);
+        const double lse = most + std::log(static_cast<double>(Lk / 2) *
+                                           (std::exp(first - most) + std::exp(second - most)));
+        const double u = test::unit_roundoff<Accum<T>>();
+        for (Index i = 0; i < Lq; ++i) {
+          const auto out = static_cast<double>(r.out(i, 0));
+          REQUIRE(std::abs(out - share) <= 4 * u + (sizeof(T) < 4 ? test::unit_roundoff<T>() : 0));
+          REQUIRE(std::abs(static_cast<double>(r.lse(i)) - lse) <= 2 * u * std::abs(lse));
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("scores lose no digits by their size", "", float, double, Half, BFloat16) {
+  require_turns<TestType>(96, 96.5, 1);
+  require_turns<TestType>(-96.5, -96, 0.5);
+  if constexpr (sizeof(TestType) >= 4) {
+    require_turns<TestType>(3000, 3000.5, 1);
+    require_turns<TestType>(-100000, -100000.25, 1);
+  }
+}
+
+TEMPLATE_TEST_CASE("scores up to the largest number are scores like others", "", float, double,
+                   BFloat16) {
+  const double most = static_cast<double>(std::numeric_limits<TestType>::max());
+  for (const double size : {most / 4, most / 2, most}) {
+    require_turns<TestType>(size, size / 2, 1);
+    require_turns<TestType>(-size, -size, 1);
+    require_turns<TestType>(size / 2, -size, 1);
+    // q times this scale is beyond the largest number, q·k is not.
+    Tensor2<TestType> q(20, 1), k(64, 1), v(64, 1);
+    q.setConstant(static_cast<TestType>(static_cast<Accum<TestType>>(size)));
+    k.setConstant(static_cast<TestType>(0x1p-20f));
+    v.setConstant(static_cast<TestType>(3.0f));
+    k(5, 0) = static_cast<TestType>(0x1p-21f);
+    v(5, 0) = static_cast<TestType>(-7.0f);
+    for (const Index Lq : {1, 20}) {
+      const auto rows = view(q.data(), {Lq, 1});
+      for (const Backend backend : every_backend) {
+        const auto r = attention(rows, k, v, mask::any(), {}, {.scale = 1000, .backend = backend});
+        REQUIRE(static_cast<double>(r.out(0, 0)) == Approx(3).epsilon(1e-5));
+        REQUIRE(r.lse(Lq - 1) == Approx(size * 1000 * 0x1p-20));
+      }
+    }
+  }
+}
+
+// Their sums overflow before they are divided by the sum of the weights.
+TEMPLATE_TEST_CASE("values up to the largest number have a finite mean", "", float, double,
+                   BFloat16) {
+  const auto most = std::numeric_limits<TestType>::max();
+  const auto large = static_cast<double>(most);
+  const mask::any see = [](int, int j) { return j != 5; };
+  for (const Index Lk : {6, 64, 5000}) {
+    Tensor2<TestType> q(20, 1), k(Lk, 1), v(Lk, 40);
+    q.setZero();
+    k.setZero();
+    for (Index j = 0; j < Lk; ++j) {
+      for (Index d = 0; d < 40; ++d) v(j, d) = static_cast<TestType>(static_cast<float>(d));
+      v(j, 1) = most;
+      v(j, 2) = -most;
+      v(j, 38) = j < Lk / 2 ? most : -most;
+    }
+    v(5, 1) = v(5, 4) = static_cast<TestType>(test::inf);
+    for (const Index Lq : {1, 20}) {
+      const auto rows = view(q.data(), {Lq, 1});
+      for (const Backend backend : {Backend::flash, Backend::chunked}) {
+        CAPTURE(Lk, Lq, name_of(backend));
+        const auto out = attention(rows, k, v, see, {}, {.backend = backend}).out;
+        for (Index i = 0; i < Lq; ++i) {
+          const double n = static_cast<double>(Lk - 1),
+                       up = static_cast<double>(Lk / 2 - (Lk > 10));
+          REQUIRE(static_cast<double>(out(i, 1)) / large == Approx(1).epsilon(1e-6));
+          REQUIRE(static_cast<double>(out(i, 2)) / large == Approx(-1).epsilon(1e-6));
+          const double mean = (up - (n - up)) / n;
+          REQUIRE(std::abs(static_cast<double>(out(i, 38)) / large - mean) <=
+                  (8 + n / 4) * test::unit_roundoff<TestType>());
+          REQUIRE(static_cast<double>(out(i, 4)) == Approx(4).epsilon(1e-5));
+        }
+      }
+    }
+  }
+}
+
 }  // namespace heed

@@ -1,6 +1,7 @@
 // The same call gives the same bits: for any number of threads, any executor, any batch mates, from
 // several threads at once; and exceptions come out of the parallel region.
 #include <atomic>
+#include <cfenv>
 #include <thread>
 
 #include "support/allocations.hpp"
@@ -20,6 +21,22 @@ class ThreadPerWorker final : public Executor {
   void run(int workers, Job job) override {
     std::vector<std::thread> threads;
     for (int worker = 0; worker < workers; ++worker) threads.emplace_back(job, worker);
+    for (auto& thread : threads) thread.join();
+  }
+};
+
+// A pool whose threads have settings of their own, as if it had been started long ago.
+class OldThreads final : public Executor {
+ public:
+  int concurrency() const override { return 4; }
+  void run(int workers, Job job) override {
+    std::vector<std::thread> threads;
+    for (int worker = 0; worker < workers; ++worker) {
+      threads.emplace_back([job, worker] {
+        std::fesetenv(FE_DFL_ENV);
+        job(worker);
+      });
+    }
     for (auto& thread : threads) thread.join();
   }
 };
@@ -65,6 +82,42 @@ TEST_CASE("the bits do not depend on what else is in the batch") {
     const Tensor3<float> expected = all.out.chip(b, 0);
     REQUIRE(test::same_bits(alone.out, expected));
   }
+}
+
+// Values of 3e-39 count as 0 under flush-to-zero; the pool's threads were started without it.
+TEST_CASE("the bits do not depend on whose rounding mode and flush-to-zero it is") {
+  Inputs<float> in(shape, Layout::packed, 5);
+  for (Index d = 0; d < 20; ++d) {
+    for (Index j = 0; j < 260; ++j) in.v.view()(1, 0, j, d) = 3e-39F;
+  }
+  OldThreads old;
+  run(in, {.threads = 4});  // so OpenMP has its threads
+  const FloatControl before = float_control();
+  const auto check = [&] {
+    const FloatControl here = float_control();
+    const auto one = run(in, {.threads = 1});
+    for (Executor* executor : {static_cast<Executor*>(nullptr), static_cast<Executor*>(&old)}) {
+      const auto many = run(in, {.threads = 4, .executor = executor});
+      set_float_control(before);
+      REQUIRE(test::same_bits(one.out, many.out));
+      REQUIRE(test::same_bits(one.lse, many.lse));
+      REQUIRE(here != before);
+      set_float_control(here);
+    }
+    set_float_control(before);
+    return one.out;
+  };
+  const auto usual = run(in, {.threads = 1}).out;
+  std::fesetround(FE_TOWARDZERO);
+  const auto cut_off = check();
+  std::fesetround(FE_TONEAREST);
+  REQUIRE_FALSE(test::same_bits(usual, cut_off));
+#if defined(__SSE2__)
+  set_float_control(before | 0x8040);  // flush-to-zero, denormals are zeros
+  const auto flushed = check();
+  REQUIRE(usual(1, 0, 199, 0) > 2e-39F);
+  REQUIRE(flushed(1, 0, 199, 0) == 0);
+#endif
 }
 
 TEST_CASE("calls from several threads at once do not disturb each other") {

@@ -6,6 +6,7 @@
 #include "heed/mask/causal.hpp"
 #include "heed/mask/padding.hpp"
 #include "heed/score/alibi.hpp"
+#include "support/error.hpp"
 #include "support/problem.hpp"
 
 namespace heed {
@@ -54,7 +55,7 @@ TEST_CASE("attention_weights: any rank and number of rows; a row that is not the
   for (Index j = 0; j < 6; ++j) CHECK(one(1, 0, j) == all(1, 4, j));
   CHECK(attention_weights(q, k, std::vector<int>{}).size() == 0);
   const Eigen::MatrixXf m = Eigen::MatrixXf::Random(3, 4);
-  CHECK(attention_weights(m, m, {1}).rows() == 1);
+  CHECK(attention_weights(m, m, {1}).dimension(0) == 1);
   CHECK(test::error_of([&] {
           attention_weights(q, k, {0, 5});
         }) == "heed::attention_weights: row 5 is outside [0, 5)");

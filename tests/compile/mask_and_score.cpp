@@ -3,9 +3,9 @@
 // expect: the score must satisfy heed::score::Score or be callable
 // expect: a mask stands in the score's place: the order is mask, score, options
 // expect: a tensor of bool is a mask: use heed::mask::dense
-// expect: a tensor stands in the mask's place: where nonzero attends pass mask::dense.t.; .*
-// score::bias.t. expect: a tensor stands in the mask's place: .* lengths are mask::padding.lengths.
-// expect: a tensor stands in the score's place: where it is added to the score pass score::bias.t.
+// expect: a tensor stands in the mask's place: nonzero attends: mask::dense.t..*score::bias.t.
+// expect: a tensor stands in the mask's place: .* lengths: mask::padding.lengths.
+// expect: in the score's place: added to the score: score::bias.t.; nonzero attends: mask::dense
 // expect: options stand in the mask's place
 // expect: options stand in the score's place
 // expect: the mask must be callable while const.*remove 'mutable'

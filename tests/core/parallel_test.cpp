@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
@@ -27,7 +28,12 @@ class Threads : public Executor {
   void run(int workers, Job job) override {
     ++calls;
     std::vector<std::thread> threads;
-    for (int worker = 0; worker < workers; ++worker) threads.emplace_back(job, worker);
+    for (int worker = 0; worker < workers; ++worker) {
+      threads.emplace_back([job, worker] {
+        std::fesetenv(FE_DFL_ENV);  // as of threads that were started long ago
+        job(worker);
+      });
+    }
     for (std::thread& thread : threads) thread.join();
   }
   std::atomic<int> calls{0};  // a task may start a loop of its own
@@ -93,6 +99,29 @@ TEST_CASE("one worker needs no pool") {
   CHECK(threads.calls == 0);
   visits(10, 2, &threads);
   CHECK(threads.calls == 1);
+}
+
+TEST_CASE("workers have the floating-point settings of their caller, and then their own again") {
+  Threads threads(4);
+  Backwards backwards;
+  const auto before = heed::float_control();
+  for (Executor* executor : std::vector<Executor*>{nullptr, &threads, &backwards}) {
+    std::fesetround(FE_UPWARD);
+    const auto wanted = heed::float_control();
+    std::atomic<int> others{0};
+    parallel_for(64, 4, executor, [&](Index, int) {
+      if (heed::float_control() != wanted) ++others;
+    });
+    const auto after = heed::float_control();
+    std::fesetround(FE_TONEAREST);
+    CHECK(others == 0);
+    CHECK(after == wanted);
+    CHECK(wanted != before);
+    parallel_for(64, 4, executor, [&](Index, int) {
+      if (heed::float_control() != before) ++others;
+    });
+    CHECK(others == 0);
+  }
 }
 
 TEST_CASE("tasks are handed out in order") {

@@ -1,6 +1,7 @@
 #include "heed/core/tensor.hpp"
 
 #include "heed/core/eigen.hpp"
+#include "heed/core/layout.hpp"
 #include "support/catch.hpp"
 
 namespace {

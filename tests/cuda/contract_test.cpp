@@ -128,6 +128,50 @@ TEST_CASE("values whose sum over the columns overflows are values like others") 
   }
 }
 
+// Without tensor cores; on them such sums are infinite.
+TEMPLATE_TEST_CASE("values up to the largest number have a finite mean", "", float, double) {
+  const Shape shape{1, 1, 1, 20, 70, 8, 40};
+  constexpr auto most = std::numeric_limits<TestType>::max();
+  Inputs<TestType> in(shape, Layout::packed, 15);
+  for (Index j = 0; j < shape.Lk; ++j) {
+    in.v.view()(0, 0, j, 0) = most;
+    in.v.view()(0, 0, j, 1) = -most / 2;
+  }
+  const auto expected = call(in, mask::causal());
+  for (Index i = 0; i < shape.Lq; ++i) {
+    REQUIRE(expected.out(0, 0, i, 0) / most == Approx(1).epsilon(1e-5));
+    REQUIRE(expected.out(0, 0, i, 1) / most == Approx(-0.5).epsilon(1e-5));
+  }
+  in.v.view()(0, 0, 60, 0) = static_cast<TestType>(infinity);
+  const auto got = call(in, mask::causal());
+  REQUIRE(same_rows(got, expected, 0, 10));
+  REQUIRE(got.out(0, 0, 10, 0) == static_cast<TestType>(infinity));
+}
+
+// A score's size changes nothing but the log-sum-exp; keys 0 and 1 by turns are 0.5 apart. 200 keys
+// are several tiles, whose maxima rise.
+TEMPLATE_TEST_CASE("scores lose no digits by their size", "", BFloat16, Half, float, double) {
+  const Shape shape{1, 1, 1, 3, 200, 8, 8};
+  Inputs<TestType> in(shape, Layout::packed, 16);
+  for (const float size : {96.0f, -96.0f}) {
+    for (Index j = 0; j < shape.Lk; ++j) {
+      const float rise = j < 150 ? 0.0f : 0.5f;
+      in.k.view()(0, 0, j, 0) = static_cast<TestType>(size + rise);
+      for (Index d = 1; d < shape.D; ++d) in.k.view()(0, 0, j, d) = static_cast<TestType>(0.0f);
+      in.v.view()(0, 0, j, 0) = static_cast<TestType>(j < 150 ? 0.0f : 1.0f);
+    }
+    for (Index i = 0; i < shape.Lq; ++i) in.q.view()(0, 0, i, 0) = static_cast<TestType>(1.0f);
+    const auto got = call(in, mask::any(), {}, {.scale = 0.5});
+    const double share = 50 * std::exp(0.25) / (150 + 50 * std::exp(0.25));
+    const double u = test::unit_roundoff<Accum<TestType>>();
+    const double rounding = sizeof(TestType) < 4 ? test::unit_roundoff<TestType>() : 0.0;
+    for (Index i = 0; i < shape.Lq; ++i) {
+      CAPTURE(size, i, got.out(0, 0, i, 0), share);
+      REQUIRE(std::abs(static_cast<double>(got.out(0, 0, i, 0)) / share - 1) <= 12 * u + rounding);
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("a row that sees no key is 0, its lse −inf", "", BFloat16, Half, float, double) {
   const Shape shape{1, 1, 1, 100, 40, 24, 16};  // the first 60 queries come before every key
   Inputs<TestType> in(shape, Layout::packed, 9);

@@ -26,6 +26,22 @@ TEST_CASE("operations: 4 n^2 d over all heads, and the documents' n^2 d_model be
   CHECK(complexity_at(128, {.batch = 3}).n2_d_model == row.n2_d_model);
 }
 
+TEST_CASE("the documents' table, 8 heads of 64: millions of n^2 d_model, one matrix in GiB") {
+  const std::uint64_t lengths[] = {128, 256, 512, 1024, 2048, 4096};
+  const double millions[] = {8.388608, 33.554432, 134.217728, 536.870912, 2147.483648, 8589.934592};
+  const double gibi[] = {1.0 / 2048, 1.0 / 512, 1.0 / 128, 1.0 / 32, 0.125, 0.5};
+  for (int n = 0; n < 6; ++n) {
+    const auto row = complexity_at(lengths[n], {.heads = 8, .head_size = 64});
+    CHECK(static_cast<double>(row.n2_d_model) / 1e6 == Approx(millions[n]));
+    CHECK(static_cast<double>(row.scores_bytes) / (1024.0 * mebi) == gibi[n]);
+  }
+  const std::string table =
+      heed::inspect::complexity_table(heed::inspect::complexity({4096}, {.heads = 8}));
+  CHECK_THAT(table,
+             heed::test::ContainsSubstring(
+                 "     4096 |         8589.93 |          34.360 | 512.00 MiB |       1.00 GiB"));
+}
+
 TEST_CASE("twice the length: four times the matrix, twice what flash adds") {
   const auto one = complexity_at(512), two = complexity_at(1024);
   CHECK(two.standard_bytes == 4 * one.standard_bytes);

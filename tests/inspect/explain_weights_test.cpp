@@ -1,5 +1,6 @@
 // Seeded bugs: weights computed with one mistake each are traced to that mistake and no other.
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "heed/attention/reference.hpp"
@@ -107,9 +108,23 @@ TEST_CASE("what no single mistake explains is told with its size") {
   MatrixXd w = own.softmax(own.scores / 2);
   w(2, 2) += 0.25;
   CHECK(only_finding(w, own.q, own.k, own.v) ==
-        "The weights are off by up to 0.25, and no single usual mistake explains it");
+        "The weights are off by up to 0.25, and neither one usual mistake nor two explain it");
+}
+
+TEST_CASE("a NaN is told with its rows and their cause, and the other rows are compared") {
+  const Own own;
+  MatrixXd w = own.softmax(own.scores / 2);
   w(2, 2) = std::nan("");
-  CHECK_THAT(only_finding(w, own.q, own.k, own.v), ContainsSubstring("no single usual mistake"));
+  CHECK_THAT(only_finding(w, own.q, own.k, own.v),
+             ContainsSubstring("1 of 5 rows hold a NaN and have finite scores"));
+  w = own.softmax(own.scores);
+  w.row(1).setConstant(std::nan(""));
+  const auto found = explain_weights(w, own.q, own.k, own.v);
+  REQUIRE(found.size() == 2);
+  CHECK_THAT(found[0], ContainsSubstring("1 of 5 rows hold a NaN"));
+  CHECK_THAT(found[1], ContainsSubstring("not scaled"));
+  w(0, 0) = std::numeric_limits<double>::infinity();
+  CHECK_THAT(explain_weights(w, own.q, own.k, own.v).back(), ContainsSubstring("an infinity"));
 }
 
 TEST_CASE("weights of another shape are refused") {

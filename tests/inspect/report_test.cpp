@@ -88,6 +88,60 @@ TEST_CASE("the ranges are those of the numbers") {
   CHECK(r.out.low == Approx(10 * p + 20 * (1 - p)));
 }
 
+TEST_CASE("every shape that the documents print is there") {
+  const Example e;
+  const Report r = report(e.q, e.k, e.v, heed::mask::dense(e.mask));
+  CHECK(r.mask_shape == "[1,1,6]");
+  CHECK(r.scores_shape == "[1,4,6]");
+  CHECK(r.out_shape == "[1,4,8]");
+  const std::string text = r.text();
+  for (const char* line : {"mask                    [1,1,6]", "d_k                     8",
+                           "q k'                    [1,4,6]", "weights                 [1,4,6]",
+                           "out                     [1,4,8]"}) {
+    CHECK_THAT(text, ContainsSubstring(line));
+  }
+  CHECK(report(e.q, e.k, e.v).mask_shape == "none");
+  CHECK(report(e.q, e.k, e.v, heed::mask::causal()).mask_shape == "a rule over [1,4,6]");
+  const Tensor4<float> q(2, 3, 4, 8), k(2, 3, 6, 8);
+  Tensor2<float> pad(2, 6);
+  Tensor3<float> heads(3, 4, 6);
+  pad.setConstant(1), heads.setConstant(1);
+  CHECK(report(q, k, k, heed::mask::dense(pad, heed::axes::keys)).mask_shape == "[2,6]");
+  CHECK(report(q, k, k, heed::mask::dense(heads, heed::axes::heads)).mask_shape == "[3,4,6]");
+}
+
+TEST_CASE("a bias of -inf everywhere is not blamed on the mask") {
+  const Example e;
+  const auto hide_all = [](float, int, int) { return -inf; };
+  const Report r = report(e.q, e.k, e.v, {}, hide_all);
+  CHECK(r.mask.blind_by_score == 4);
+  CHECK(all_findings(r) ==
+        "Every score is -inf after the score modifiers, so no query sees a key: the bias hides "
+        "all, not the mask. An additive mask is 0 where it attends\n");
+  CHECK_THAT(all_findings(report(e.q, e.k, e.v, heed::mask::dense(e.mask), hide_all)),
+             ContainsSubstring("the mask hides 8 of 24 pairs, a score of -inf the other 16"));
+  CHECK_THAT(all_findings(
+                 report(e.q, e.k, e.v, {}, [](float s, int i, int) { return i == 1 ? -inf : s; })),
+             ContainsSubstring("all their scores are -inf"));
+}
+
+TEST_CASE("scores that overflow float are told as heed's own, with what becomes of out") {
+  auto q = waves(1, 4, 8, 0.1), k = q;
+  q = q * 1e20F, k = k * 1e20F;
+  const Report r = report(q, k, k);
+  CHECK(r.out.nan == 32);
+  const std::string found = all_findings(r);
+  CHECK_THAT(found, ContainsSubstring("overflows float in"));
+  CHECK_THAT(found, ContainsSubstring("in heed too: 32 of 32 numbers of out are NaN"));
+  CHECK_THAT(found, !ContainsSubstring("as heed does"));
+  k = -k;
+  CHECK_THAT(all_findings(report(q, k, k)), ContainsSubstring("overflows float in"));
+  Tensor2<double> wide(2, 2);
+  wide.setConstant(1e200);
+  CHECK_THAT(all_findings(report(wide, wide, wide)),
+             ContainsSubstring("q k is beyond the largest double and overflows double in 4 of 4"));
+}
+
 TEST_CASE("printed, it has six sections and says so when nothing is wrong") {
   const Example e;
   std::ostringstream stream;

@@ -68,7 +68,7 @@ static_assert(!MaskLike<heed::Tensor2<bool>> && !MaskLike<heed::View<int, 2>>);
 static_assert(!MaskLike<heed::Tensor4<float>> && !MaskLike<Eigen::Map<Eigen::MatrixXi>>);
 static_assert(!MaskLike<decltype([](int, int) { return 0.5f; })>);
 static_assert(MaskLike<bool(int, int)> && MaskLike<bool (*)(int, int) noexcept>);
-static_assert(MaskLike<decltype([](int i, int j) { return std::vector<bool>(9)[i + j]; })>);
+static_assert(MaskLike<decltype([](int, int) { return std::vector<bool>(1)[0]; })>);
 static_assert(MaskLike<decltype([](int i, int j) { return i & j; })>);
 
 // What a kernel on another device gets is copied as bytes.

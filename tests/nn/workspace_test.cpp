@@ -27,9 +27,9 @@ template <class Result, class Forward, class ForwardInto>
 void check_workspace(std::size_t bytes, nn::Options options, Result out, const Forward& forward,
                      const ForwardInto& forward_into) {
   const Result expected = forward(options);
-  CHECK(allocations_of([&] { forward(options); }) == 2);
+  CHECK(allocations_of([&] { forward(options); }) == 1);  // the result's malloc is Eigen's own
   std::vector<std::byte> memory(bytes + 7, std::byte{0xFF});
-  for (const std::size_t offset : {0, 3}) {
+  for (const std::size_t offset : {std::size_t{0}, std::size_t{3}}) {
     std::memset(static_cast<void*>(out.data()), 0xFF,
                 static_cast<std::size_t>(out.size()) * sizeof(*out.data()));
     options.workspace = std::span(memory).subspan(offset, bytes);

@@ -2,6 +2,7 @@
 #include "heed/position/learned.hpp"
 
 #include "heed/core/eigen.hpp"
+#include "heed/position/sinusoidal.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
 
@@ -67,4 +68,9 @@ TEST_CASE("add_into: shapes that disagree") {
   CHECK(error_of([&] { position::add_into(x, counted_table(5, 3)); }) ==
         "heed::position::add_into: positions are not [L,D] of x (x [2,4,3], positions [5,3])");
   CHECK_THROWS_AS(position::add_into(x, counted_table(4, 2)), heed::Error);
+  const auto shared = heed::view(x.data(), {4, 3}, {2, 1});
+  CHECK(error_of([&] { position::add_into(shared, counted_table(4, 3)); }) ==
+        "heed::position::add_into: x repeats elements, or seems to (a stride of 0, or rows that "
+        "overlap; x [4,3])");
+  CHECK_THROWS_AS(position::sinusoidal_into(shared), heed::Error);
 }

@@ -158,15 +158,19 @@ TEST_CASE("frequencies: dynamic NTK follows the length") {
   }
 }
 
-// Phi-3-mini-128k: 4096 positions stretched to 131072, a head of 96 features, whose attention
-// factor is 1.1902380714238083 in the model's published conversions. Ding et al. (2024),
-// equation 2.
+// Phi-3.1-mini-128k: 4096 positions stretched to 131072, a head of 96 features. The long factors
+// are its configuration's, rounded; the short ones begin as those do. Its attention factor
+// is 1.190238 in published conversions. Ding et al. (2024), equation 2.
 TEST_CASE("frequencies: LongRoPE divides each pair's step, by the text's length") {
   position::LongRopeOptions model{.original_length = 4096, .max_length = 131072};
-  for (Index n = 0; n < 48; ++n) {
-    model.short_factor.push_back(1 + 0.05 * static_cast<double>(n));
-    model.long_factor.push_back(1 + 1.3 * static_cast<double>(n));
-  }
+  model.short_factor = {1.1, 1.1, 1.1, 1.3, 1.35, 1.35, 1.4, 1.55};
+  model.short_factor.resize(48, 2.0);
+  model.long_factor = {1.07,  1.12,  1.15,  1.42,  1.57,  1.8,   2.13,  2.13,  3.01,  5.91,
+                       6.95,  9.07,  9.93,  10.71, 11.13, 14.61, 15.41, 19.81, 37.28, 38.28,
+                       38.6,  40.12, 46.2,  50.94, 53.66, 54.94, 56.9,  57.29, 59.99, 60.87,
+                       60.89, 61.72, 62.92, 62.96, 63.42, 63.82, 63.84, 63.9,  63.94, 64.07,
+                       64.11, 64.12, 64.15, 64.19, 64.24, 64.57, 64.69, 64.76};
+  REQUIRE(model.long_factor.size() == 48);
   for (const double length : {1.0, 4096.0, 4097.0, 131072.0}) {
     const auto& factors = length > 4096 ? model.long_factor : model.short_factor;
     const auto scaled = rope_frequencies(96, 10'000, position::longrope(model, length));
@@ -176,7 +180,7 @@ TEST_CASE("frequencies: LongRoPE divides each pair's step, by the text's length"
       CHECK(at(scaled, n) ==
             Approx(1 / (factors[static_cast<std::size_t>(n)] * power)).epsilon(1e-13));
     }
-    CHECK(scaled.magnitude == Approx(1.1902380714238083).epsilon(1e-14));
+    CHECK(scaled.magnitude == Approx(1.190238).margin(5e-7));
   }
   model.attention_factor = 1.5;
   CHECK(position::longrope(model, 9).magnitude == 1.5);

@@ -1,5 +1,5 @@
-// dots_direct, accumulate_direct and all_finite of every table: the products of a few queries with
-// keys and values where they lie, in guarded memory of exact size.
+// dots_direct, all_seen, accumulate_direct and all_finite of every table: the products of a few
+// queries with keys and values where they lie, in guarded memory of exact size.
 #include "heed/core/eigen.hpp"
 #include "simd/strided.hpp"
 #include "simd/strip_problem.hpp"
@@ -133,6 +133,34 @@ TEMPLATE_TEST_CASE("accumulate_direct: the bits of accumulate", "", float, doubl
     kernels.accumulate_direct(problem.strip(), v.cview());
     REQUIRE(all_same_bits(problem.acc.data(), expected.data(), problem.acc.size()));
   });
+}
+
+TEMPLATE_TEST_CASE("all_seen: finds one score of −inf at any place that counts", "", float,
+                   double) {
+  constexpr TestType minus_inf = -std::numeric_limits<TestType>::infinity();
+  for (const Table<TestType>& table : tables<TestType>()) {
+    const simd::Geometry& cell = table.kernels->geometry;
+    for (const int keys : {1, cell.lanes, cell.panel + cell.lanes + 1, 2 * cell.panel}) {
+      for (const Cells pattern : {Cells::all, Cells::even, Cells::none}) {
+        StripProblem<TestType> problem(cell, {2, keys, 1, 1, 0, 1}, Side::behind);
+        problem.kill(pattern);
+        for (TestType& s : problem.scores) s = std::numeric_limits<TestType>::lowest();
+        problem.score(0, 0) = poison<TestType>;  // hides nothing
+        REQUIRE(table.kernels->all_seen(problem.strip()));
+        for (int query = 0; query < problem.queries; ++query) {
+          for (int key = 0; key < problem.panels * cell.panel; ++key) {
+            CAPTURE(table.name, keys, query, key);
+            const TestType before = problem.score(query, key);
+            problem.score(query, key) = minus_inf;
+            const bool counts =
+                problem.is_live(query, key) && key < keys && query < problem.queries - 1;
+            REQUIRE(table.kernels->all_seen(problem.strip()) == !counts);
+            problem.score(query, key) = before;
+          }
+        }
+      }
+    }
+  }
 }
 
 TEMPLATE_TEST_CASE("all_finite: finds one NaN or infinity at any place", "", float, double, Half,

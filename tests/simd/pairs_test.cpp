@@ -181,7 +181,7 @@ bool sums_are_right(const PairProblem<T>& problem, const std::vector<float>& wei
   return true;
 }
 
-// acc · sum is the softmax's average of the values, in base 2.
+// acc · sum is the softmax's average of the values.
 template <class T>
 bool results_are_right(const PairProblem<T>& problem) {
   const double rounding = problem.cell.exact() ? roundoff<float> : 0x1p-8;  // of weights
@@ -196,7 +196,7 @@ bool results_are_right(const PairProblem<T>& problem) {
                  static_cast<double>(problem.k.view()(key, d));
       }
       largest = std::max(largest, std::abs(score));
-      weights.push_back(std::exp2(score));
+      weights.push_back(std::exp(score));
       sum += weights.back();
     }
     for (Index d = 0; d < problem.D; ++d) {

@@ -7,7 +7,6 @@
 
 #include "support/catch.hpp"
 
-using heed::softmax::log2_e;
 using heed::softmax::merge;
 using heed::softmax::Row;
 
@@ -15,16 +14,12 @@ namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 
-// The row of some scores, by the definition. The products are stored before they are compared: a
-// compiler may contract a product and a subtraction to an FMA, whose residue of −1e30 is far from
-// 0.
+// The row of some scores, by the definition.
 template <class R>
 Row<R> row_of(const std::vector<double>& scores) {
-  std::vector<R> products;
-  for (const double s : scores) products.push_back(static_cast<R>(s) * log2_e<R>);
   Row<R> row;
-  for (const R& p : products) row.max = std::max(row.max, p);
-  for (const R& p : products) row.sum += std::exp2(p - row.max);
+  for (const double s : scores) row.max = std::max(row.max, static_cast<R>(s));
+  for (const double s : scores) row.sum += std::exp(static_cast<R>(s) - row.max);
   return row;
 }
 

@@ -25,7 +25,7 @@ inline namespace HEED_ABI {
 // Time O((Lq + Lk)·D·Dv); scratch O(threads·D·Dv + Lk / 1024·D·Dv).
 // Katharopoulos et al., "Transformers are RNNs" (2020), equations 5 to 12.
 template <class Q, class K, class V, class F = EluPlusOne, class M = mask::None>
-requires RightTypes<Q, K, V>
+requires RightTypes<Q, K, V, M>
 auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask = {},
             const RunOptions& options = {}) {
   using T = ScalarOf<Q>;

@@ -66,7 +66,7 @@ void check_projection(const char* call, const char* name, const View<const T, 3>
 // fit. Time O((Lq + Lk)·rank·(D + Dv)); scratch O(rank·(D + Dv)), and a copy of q of half types.
 // Wang et al., "Linformer" (2020), equation 7.
 template <class Q, class K, class V, class E, class F, class M = mask::None>
-requires RightTypes<Q, K, V>
+requires RightTypes<Q, K, V, M>
 auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const M& mask = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::approx::linformer";

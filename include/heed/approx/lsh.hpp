@@ -114,7 +114,7 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
                       problem.k.matrix(b, h / s.group()),
                       problem.v.matrix(b, h / s.group()),
                       shared,
-                      static_cast<R>(problem.scale) * softmax::log2_e<R>,
+                      static_cast<R>(problem.scale),
                       visible[size_of(b)],
                       &order.keys[size_of(kv * rounds)],
                       &order.queries[size_of(head * rounds)],
@@ -141,7 +141,7 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
 
 // The common part of lsh and lsh_shared.
 template <class Q, class K, class V, class M>
-requires RightTypes<Q, K, V>
+requires RightTypes<Q, K, V, M>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
   static_assert(sees_prefix<M>,

@@ -3,7 +3,6 @@
 
 #include "heed/approx/lsh_buckets.hpp"
 #include "heed/simd/vector.hpp"
-#include "heed/softmax/online.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -11,7 +10,7 @@ inline namespace HEED_ABI {
 // Which scores of a cell count, and how; compiled for each instruction set.
 template <class R>
 struct LshCell {
-  static constexpr R own_score = R(-1e5) * softmax::log2_e<R>;  // the paper's, of a token to itself
+  static constexpr R own_score = R(-1e5);  // the paper's, of a token to itself
 
   const int* tokens;
   const int* places;  // [rounds, capacity]

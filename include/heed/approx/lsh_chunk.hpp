@@ -6,6 +6,7 @@
 
 #include "heed/approx/lsh_cell.hpp"
 #include "heed/core/scratch.hpp"
+#include "heed/softmax/online.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -17,7 +18,7 @@ struct LshHead {
 
   View<const T, 2> q, k, v;
   bool shared;  // k is q, and keys are to have length 1
-  R scale;      // times log2 e
+  R scale;
   Visible visible;
   const SortedKeys* keys;       // [rounds]
   const AimedQueries* queries;  // [rounds]
@@ -136,18 +137,21 @@ class LshChunk {
   void attend_rows(const int* tokens, Index count) {
     const Index D = head_.q.extent[1];
     const Index rows = cell_.groups(count) * cell_.rows;
+    // A scale above 1 multiplies the scores: q times it could overflow where they do not.
+    const bool folds = std::abs(head_.scale) <= R(1);
+    const R early = folds ? head_.scale : R(1), late = folds ? R(1) : head_.scale;
     for (Index r = 0; r < count; ++r) {
-      simd::kernels<T>(isa()).load_rows(slice(head_.q, tokens[r], 1), 1, head_.scale,
-                                        scratch_.q + r * D);
+      simd::kernels<T>(isa()).load_rows(slice(head_.q, tokens[r], 1), 1, early, scratch_.q + r * D);
     }
     std::fill(scratch_.q + count * D, scratch_.q + rows * D, R(0));
     exchange_states<true>(tokens, count);
     const simd::Strip<R> strip = this->strip(count);
     const simd::Kernels<R>& kernels = simd::kernels<R>(isa());
     kernels.dots(strip);
+    const Index size = rows * strip.panels * cell_.panel;
+    for (Index n = 0; late != R(1) && n < size; ++n) scratch_.scores[n] *= late;
     for (Index r = 0; r < rows; ++r) mask_row(strip, r, r < count ? tokens[r] : -1);
     if (!finite_) {
-      const Index size = rows * strip.panels * cell_.panel;
       for (Index n = 0; n < size; ++n) scratch_.seen[n] = is_masked(scratch_.scores[n]) ? 0 : 1;
     }
     kernels.softmax(strip);

@@ -206,7 +206,7 @@ void run_nystrom(const Problem<T>& problem, Index landmarks, const std::vector<V
 // landmarks)), and copies of half types in float. Xiong et al., "Nyströmformer" (2021),
 // Algorithm 1.
 template <class Q, class K, class V, class M = mask::None>
-requires RightTypes<Q, K, V>
+requires RightTypes<Q, K, V, M>
 auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask = {},
              const NystromOptions& options = {}) {
   constexpr const char* call = "heed::approx::nystrom";

@@ -37,7 +37,7 @@ inline namespace HEED_ABI {
 // below 1. Time O((Lq + Lk)·features·(D + Dv)); scratch O(features·(threads + Lk / 1024)·Dv).
 // Choromanski et al. (2021), Algorithm 1, with Lemma 1's features.
 template <class Q, class K, class V, class M = mask::None>
-requires RightTypes<Q, K, V>
+requires RightTypes<Q, K, V, M>
 auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask = {},
                const PerformerOptions& options = {}) {
   constexpr const char* call = "heed::approx::performer";

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "heed/approx/gaussian.hpp"
 #include "heed/approx/prefix_plan.hpp"
 #include "heed/attention/flash_task.hpp"
-#include "heed/softmax/online.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -77,10 +77,12 @@ class RandomFeatures {
     rows_ = zeros<R>(checked_product(cell.groups(m) * cell.rows, D));
     const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
     std::transform(directions.begin(), directions.end(), rows_.begin(),
-                   [](double x) { return static_cast<R>(x * softmax::log2_e<double>); });
+                   [](double x) { return static_cast<R>(x); });
     panels_ = zeros<R>(checked_product(cell.panels(m) * cell.panel, D));
     kernels().pack_keys({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m), panels_.data());
-    std::transform(rows_.begin(), rows_.end(), rows_.begin(), [&](R x) { return x * factor_; });
+    const double factor = std::sqrt(std::abs(scale)) * std::numbers::log2e;
+    std::transform(directions.begin(), directions.end(), rows_.begin(),
+                   [&](double x) { return static_cast<R>(x * factor); });
     live_.assign(static_cast<std::size_t>(
                      std::max(cell.groups(PrefixPlan::chunk) * cell.panels(m), cell.groups(m))),
                  1);
@@ -104,7 +106,7 @@ class RandomFeatures {
     strip.kt = scratch;
     strip.scores = panel;
     kernels().dots(strip);
-    const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * half_log2_e, log2_root_m_,
+    const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * log2_e / 2, log2_root_m_,
                                   exponents};
     simd::rewriter<R, KeyFeatures<R>, Index>(isa())(features, panel, m_);
   }
@@ -130,15 +132,15 @@ class RandomFeatures {
     std::fill_n(strip.sum, rows, R(0));
     kernels().dots(strip);
     hide_padding(strip, plan.cell);
-    kernels().softmax(strip);  // features 2^(ω·x − max), and the maxima
+    kernels().softmax(strip);  // features e^(ω·x − max), and the maxima
     for (Index r = 0; r < count; ++r) {
       const R* row = scratch + r * D_;
-      exponents[r] = strip.max[r] - dot(row, row, D_) * half_log2_e - log2_root_m_;
+      exponents[r] = (strip.max[r] - dot(row, row, D_) / 2) * log2_e - log2_root_m_;
     }
   }
 
  private:
-  static constexpr R half_log2_e = softmax::log2_e<R> / 2;
+  static constexpr R log2_e = std::numbers::log2e_v<R>;
 
   static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
 
@@ -163,7 +165,7 @@ class RandomFeatures {
 
   Index m_, D_;
   R factor_, query_sign_, log2_root_m_;
-  std::vector<R> panels_;  // ω, [panels of m, D, panel], times log2 e
+  std::vector<R> panels_;  // ω, [panels of m, D, panel]
   std::vector<R> rows_;    // ω, [padded m, D], times √|scale|·log2 e
   std::vector<std::uint8_t> live_;
 };

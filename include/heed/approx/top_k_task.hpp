@@ -49,7 +49,7 @@ struct TopKTask {
 };
 
 // Without a score, keys are compared by q·k itself, which the scale only turns around or not; the
-// rest of it, and log2 e, come in with the best.
+// rest of it comes in with the best.
 template <class T, class M, class S>
 void start_rows(const TopKTask<T, M, S>& task) {
   using R = Accum<T>;
@@ -85,7 +85,8 @@ void offer_strip(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
   if (seen == mask::Coverage::Empty) return;
   flash.kernels().dots(strip);
   if (!folds_scale<S> || keys % cell.panel != 0 || seen != mask::Coverage::Full) {
-    rewrite_strip(flash, strip, row / cell.rows, begin);
+    const R scale = folds_scale<S> ? R(1) : static_cast<R>(flash.problem.scale);
+    rewrite_strip(flash, strip, row / cell.rows, begin, scale);
   }
   using Part = typename OfferCell<R>::Part;
   const auto offer = simd::rewriter<R, OfferCell<R>, Part>(flash.isa);
@@ -113,17 +114,25 @@ void offer_all(const TopKTask<T, M, S>& task) {
   });
 }
 
+// acc = weights · values of the best keys of a row.
+template <class T, class M, class S>
+void weigh_best(const TopKTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip) {
+  using R = Accum<T>;
+  const Index Dv = task.problem.shape.Dv;
+  std::fill_n(strip.acc, strip.columns * task.flash.plan.cell.rows, R(0));
+  const View<const R, 2> values{task.scratch.values, {strip.keys, Dv}, {Dv, 1}};
+  simd::kernels<R>(task.flash.isa).accumulate_direct(strip, values);
+}
+
 // Softmax over the best keys of a row, in ascending order, and their values' mean under it.
 template <class T, class M, class S>
-softmax::Row<Accum<T>> attend_best(const TopKTask<T, M, S>& task, BestKeys<Accum<T>>& best) {
+simd::Strip<Accum<T>> attend_best(const TopKTask<T, M, S>& task, BestKeys<Accum<T>>& best) {
   using R = Accum<T>;
   const TopKScratch<R>& scratch = task.scratch;
   const simd::Geometry& cell = task.flash.plan.cell;
-  const simd::Kernels<R>& kernels = simd::kernels<R>(task.flash.isa);
   const Index Dv = task.problem.shape.Dv;
   const auto v = task.problem.v.matrix(task.flash.rows.b, task.flash.kv_head());
-  const R factor =
-      folds_scale<S> ? static_cast<R>(std::abs(task.problem.scale)) * softmax::log2_e<R> : R(1);
+  const R factor = folds_scale<S> ? static_cast<R>(std::abs(task.problem.scale)) : R(1);
   BestKeys<R>* const row = &best;
   simd::rewriter<R, DropRest<R>, BestKeys<R>*>(task.flash.isa)({}, nullptr, row);
   const Index padded = cell.panels(best.count) * cell.panel;
@@ -131,31 +140,51 @@ softmax::Row<Accum<T>> attend_best(const TopKTask<T, M, S>& task, BestKeys<Accum
     R& weight = scratch.weights[n / cell.panel * cell.rows * cell.panel + n % cell.panel];
     weight = n < best.count ? score_of_rank<R>(best.ranks[n]) * factor : mask_if(true, R(0));
     if (n >= best.count) continue;
-    task.flash.kernels().load_rows(slice(v, best.keys[n], 1), 1, R(1), scratch.values + n * Dv);
+    R* value = scratch.values + n * Dv;
+    task.flash.kernels().load_rows(slice(v, best.keys[n], 1), 1, R(1), value);
+    if (is_masked(weight)) std::fill_n(value, Dv, R(0));  // the factor made it −inf
   }
-  std::fill_n(scratch.acc, cell.columns(Dv) * cell.rows, R(0));
   std::fill_n(scratch.max, cell.rows, softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, cell.rows, R(0));
   simd::Strip<R> strip;
   strip.queries = strip.groups = 1;
   strip.panels = static_cast<int>(cell.panels(best.count));
   strip.keys = static_cast<int>(best.count);
+  strip.columns = cell.columns(Dv);
   strip.live = scratch.live;
   strip.scores = scratch.weights;
   strip.acc = scratch.acc;
   strip.max = scratch.max;
   strip.sum = scratch.sum;
-  kernels.softmax(strip);
-  strip.columns = cell.columns(Dv);
-  kernels.accumulate_direct(strip, {scratch.values, {best.count, Dv}, {Dv, 1}});
-  return {scratch.max[0], scratch.sum[0]};
+  simd::kernels<R>(task.flash.isa).softmax(strip);
+  weigh_best(task, strip);
+  return strip;
+}
+
+// out and lse of query i of head h, to which its best keys have been attended.
+template <class T, class M, class S>
+void write_best(const TopKTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip, Index h, int i) {
+  using R = Accum<T>;
+  const Index b = task.flash.rows.b;
+  const softmax::Row<R> state{strip.max[0], strip.sum[0]};
+  const auto out = slice(task.problem.out.matrix(b, h), i, 1);
+  R factor = state.blind() ? R(0) : R(1) / state.sum;
+  task.problem.lse(b, h, i) = state.lse();
+  const auto& kernels = task.flash.kernels();
+  if (kernels.store_rows(strip.acc, strip.columns, 0, &factor, 1, out)) return;
+  // The sum of the values overflows where their mean may not.
+  const simd::Geometry& cell = task.flash.plan.cell;
+  const R shrink = shrink_of<R>(strip.keys);
+  shrink_weights(strip, Index{cell.rows} * cell.panel, shrink);
+  weigh_best(task, strip);
+  factor /= shrink;
+  kernels.store_rows(strip.acc, strip.columns, 0, &factor, 1, out);
 }
 
 template <class T, class M, class S>
 void top_k_task(const TopKTask<T, M, S>& task) {
   using R = Accum<T>;
   const QueryRows& rows = task.flash.rows;
-  const Index columns = task.flash.plan.cell.columns(task.problem.shape.Dv);
   std::fill_n(task.scratch.live, task.flash.plan.cell.panels(task.keep), std::uint8_t{1});
   std::fill_n(task.scratch.weights,
               task.flash.plan.cell.panels(task.keep) * task.flash.plan.cell.panel *
@@ -165,11 +194,7 @@ void top_k_task(const TopKTask<T, M, S>& task) {
   offer_all(task);
   for_each_stretch(rows, 0, rows.count(), [&](Index h, int row, int begin, int end) {
     for (int i = begin; i < end; ++i) {
-      const softmax::Row<R> state = attend_best(task, task.scratch.rows[row + i - begin]);
-      const R factor = state.blind() ? R(0) : R(1) / state.sum;
-      task.problem.lse(rows.b, h, i) = state.lse();
-      task.flash.kernels().store_rows(task.scratch.acc, columns, 0, &factor, 1,
-                                      slice(task.problem.out.matrix(rows.b, h), i, 1));
+      write_best(task, attend_best(task, task.scratch.rows[row + i - begin]), h, i);
     }
   });
 }

@@ -125,9 +125,9 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
 
 // out = softmax(mask(modify(scale · q kᵀ))) v, row by row, without forming the scores.
 //
-//   q    [B, Hq,  Lq, D]     or [B, L, D] (one head), or [L, D]; heed::blhd(q) for [B, L, H, D]
-//   k    [B, Hkv, Lk, D]     Hq % Hkv == 0: grouped-query attention
-//   v    [B, Hkv, Lk, Dv]
+//   q    [B, Hq,  Lq, D]     or [B, L, D] (one head), or [L, D]; heed::blhd(q) for [B, L, H, D],
+//   k    [B, Hkv, Lk, D]     heed::dlhb(q) for [D, L, H, B]
+//   v    [B, Hkv, Lk, Dv]    Hq % Hkv == 0: grouped-query attention
 //
 // Returns {out, lse}: out [B, Hq, Lq, Dv] in q's layout and rank, 0 where a row sees no key;
 // lse [B, Hq, Lq], natural log, −inf there. The contract (README) says what every edge case does.

@@ -34,12 +34,21 @@ void for_each_live_piece(const FlashTask<T, M, S>& task, const simd::Strip<Accum
   }
 }
 
-// What queries are multiplied by before the products; where bfloat16 are multiplied as they are,
-// the sums after them instead, since q would have to be rounded again.
+// Where the scale comes in: `early` multiplies q before the products, or their sums where q is
+// packed as bfloat16, which would round it again; `late` multiplies scores. A scale above 1 is
+// late: q times it could overflow where the score does not.
+template <class R>
+struct ScaleSteps {
+  R early, late;
+};
+
 template <class T, class M, class S>
-Accum<T> early_scale(const FlashTask<T, M, S>& task) {
+ScaleSteps<Accum<T>> scale_steps(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
-  return folds_scale<S> ? static_cast<R>(task.problem.scale) * softmax::log2_e<R> : R(1);
+  const auto scale = static_cast<R>(task.problem.scale);
+  if (!folds_scale<S>) return {R(1), scale};
+  const bool fits = !task.plan.cell.exact() || (scale >= R(-1) && scale <= R(1));
+  return fits ? ScaleSteps<R>{scale, R(1)} : ScaleSteps<R>{R(1), scale};
 }
 
 // Scores that are NaN, summed anew one by one: where some q or k is infinite, tiles may have made
@@ -49,7 +58,7 @@ template <class T, class M, class S>
 void mend_scores(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
                  int first_group, int k_begin, const View<const T, 2>& k) {
   using R = Accum<T>;
-  const R scale = early_scale(task);
+  const R scale = scale_steps(task).early;
   const int panel = task.plan.cell.panel;
   const auto sum = [&](const View<const T, 2>& q, int i, int j) {
     R s = 0;
@@ -70,28 +79,28 @@ void mend_scores(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& st
   });
 }
 
-// The scores of one head's part of a cell: scaled, modified, masked.
+// The scores of one head's part of a cell: times `scale`, modified, masked.
 template <class T, class M, class S>
-auto rewriter_of(const FlashTask<T, M, S>& task, Index head) {
+auto rewriter_of(const FlashTask<T, M, S>& task, Index head, Accum<T> scale) {
   using R = Accum<T>;
   const Shape& shape = task.problem.shape;
   const auto mask = mask::bind(task.mask, shape, task.rows.b, head);
   const auto score = score::bind(task.score, shape, task.rows.b, head);
   using Cell = Rewrite<R, decltype(mask), decltype(score)>;
-  return [mask, score, scale = static_cast<R>(task.problem.scale), panel = task.plan.cell.panel,
+  return [mask, score, scale, panel = task.plan.cell.panel,
           rewrite = simd::rewriter<R, Cell, mask::Tile>(task.isa)](
              R* scores, const mask::Tile& tile, mask::Coverage coverage) {
     const bool masked = coverage != mask::Coverage::Full;
-    if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == panel) return;
+    if (folds_scale<S> && scale == R(1) && !masked && tile.k_end - tile.k_begin == panel) return;
     rewrite(Cell{mask, score, scale, masked}, scores, tile);
   };
 }
 
 template <class T, class M, class S>
 void rewrite_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
-                   int first_group, int k_begin) {
+                   int first_group, int k_begin, Accum<T> scale) {
   for_each_live_piece(task, strip, first_group, k_begin,
-                      [&](Index head) { return rewriter_of(task, head); });
+                      [&](Index head) { return rewriter_of(task, head, scale); });
 }
 
 template <class T, class M, class S>

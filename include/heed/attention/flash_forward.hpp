@@ -11,6 +11,7 @@
 #include "heed/attention/cell_map.hpp"
 #include "heed/attention/flash_cells.hpp"
 #include "heed/attention/merge_spans.hpp"
+#include "heed/attention/write_rows.hpp"
 #include "heed/core/parallel.hpp"
 
 namespace heed {
@@ -23,7 +24,7 @@ bool load_queries(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const FlashScratch<R>& scratch = task.scratch;
-  const R scale = task.plan.cell.exact() ? early_scale(task) : R(1);
+  const R scale = task.plan.cell.exact() ? scale_steps(task).early : R(1);
   const Index numbers = task.plan.cell.numbers(problem.shape.D);
   bool sure = true;
   for_each_stretch(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
@@ -97,52 +98,33 @@ void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block, c
   const int group = row / cell.rows;
   const int queries = std::min(task.plan.strip * cell.rows, task.rows.count() - row);
   auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
-  if (!cell.exact()) strip.scale = early_scale(task);
+  const auto [early, late] = scale_steps(task);
+  if (!cell.exact()) strip.scale = early;
   const mask::Coverage seen = map.copy(group, strip.groups, panel, strip.panels, scratch.live);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
   const simd::Kernels<T>& kernels = task.kernels();
   if (task.plan.direct) {
-    const bool all_seen = folds_scale<S> && seen == mask::Coverage::Full;
-    block.finite = all_seen || kernels.all_finite(block.v, block.keys);
     kernels.dots_direct(strip, block.k);
   } else {
     kernels.dots(strip);
     if (!block.sure) mend_scores(task, strip, group, block.begin, block.k);
   }
-  if (!folds_scale<S> || block.keys % cell.panel != 0 || seen != mask::Coverage::Full) {
-    rewrite_strip(task, strip, group, block.begin);
+  if (late != R(1) || !folds_scale<S> || block.keys % cell.panel != 0 ||
+      seen != mask::Coverage::Full) {
+    rewrite_strip(task, strip, group, block.begin, late);
+  }
+  if (task.plan.direct) {  // values are read once more only where a score of −inf may hide some
+    block.finite = kernels.all_seen(strip) || kernels.all_finite(block.v, block.keys);
   }
   if (!block.finite) {
     const Index count = Index{strip.groups} * strip.panels * cell.rows * cell.panel;
     for (Index n = 0; n < count; ++n) scratch.seen[n] = !is_masked(scratch.scores[n]);
   }
   kernels.softmax(strip);
+  if (task.shrink != R(1)) shrink_weights(strip, Index{cell.rows} * cell.panel, task.shrink);
   if (task.problem.weights.data != nullptr) store_weights(task, strip, group);
   if (task.problem.dropout.active()) drop_weights(task, strip, group, block.begin);
   accumulate_strip(task, strip, block);
-}
-
-// out = acc / sum, zero for a row that saw no key; lse beside it.
-template <class T, class M, class S>
-void write_rows(const FlashTask<T, M, S>& task) {
-  using R = Accum<T>;
-  const Problem<T>& problem = task.problem;
-  const simd::Geometry& cell = task.plan.cell;
-  const Index columns = cell.columns(problem.shape.Dv);
-  task.kernels().close_rows(task.scratch.max, task.scratch.sum, task.rows.count());
-  const R* lse = task.scratch.max;
-  const R* factor = task.scratch.sum;
-  for (int first = 0; first < task.rows.count(); first += cell.rows) {
-    const R* acc = task.scratch.acc + first * columns;
-    for_each_stretch(
-        task.rows, first, first + cell.rows, [&](Index h, int row, int begin, int end) {
-          for (int i = begin; problem.lse.data != nullptr && i < end; ++i) {
-            problem.lse(task.rows.b, h, i) = lse[row + i - begin];
-          }
-          task.kernels().store_rows(acc, columns, row - first, factor + row, end - begin,
-                                    slice(problem.out.matrix(task.rows.b, h), begin, end - begin));
-        });
-  }
 }
 
 // All rows of a task against the keys [begin, begin + keys).
@@ -170,6 +152,24 @@ void attend_span(const FlashTask<T, M, S>& task, Index first, Index last) {
   for_each_live_block(task, first, last, [&](int begin, int keys, const CellMap& map, int panel) {
     attend_block(task, begin, keys, map, panel, sure);
   });
+}
+
+// Sums of values near the largest number overflow where their mean does not: such rows once more,
+// under smaller weights. Values that are NaN or infinite take this way too.
+template <class T, class M, class S>
+[[gnu::noinline, gnu::cold]] void attend_again(const FlashTask<T, M, S>& task) {
+  Problem<T> problem = task.problem;
+  problem.weights.data = nullptr;
+  const FlashTask<T, M, S> again{
+      problem,  task.mask, task.score,   task.plan,
+      task.isa, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
+  attend_span(again, 0, problem.shape.Lk);
+  rewrite_rows(again);
+}
+
+template <class T, class M, class S>
+void finish_task(const FlashTask<T, M, S>& task) {
+  if (!write_rows(task)) attend_again(task);
 }
 
 // Every task, on `plan.workers` workers that share nothing. The keys of a row come in ascending
@@ -200,12 +200,12 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
     const auto task = task_of(index, worker);
     const Index first = index % plan.spans * plan.span;
     attend_span(task, first, std::min(first + plan.span, shape.Lk));
-    if (plan.spans == 1) write_rows(task);
+    if (plan.spans == 1) finish_task(task);
   });
   if (plan.spans == 1) return;
   parallel_for(plan.tasks / plan.spans, plan.workers, executor, [&](Index set, int worker) {
     merge_spans(partials, plan.cell, set * plan.spans, plan.spans);
-    write_rows(task_of(set * plan.spans, worker));
+    finish_task(task_of(set * plan.spans, worker));
   });
 }
 

@@ -19,6 +19,7 @@ struct FlashTask {
   Isa isa;
   QueryRows rows;
   FlashScratch<R> scratch;
+  R shrink = 1;  // of weights, before values are added
 
   const simd::Kernels<T>& kernels() const {
     return plan.direct || plan.cell.depth == 1 ? simd::kernels<T>(isa)

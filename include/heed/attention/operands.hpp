@@ -1,13 +1,16 @@
 // From a user's call to a checked Problem: types, shapes, mask, score, options. Needs no Eigen.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <type_traits>
 
 #include "heed/attention/problem.hpp"
 #include "heed/core/check.hpp"
+#include "heed/core/layout.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/score/combine.hpp"
@@ -71,9 +74,9 @@ consteval bool check_mask_type() {
   constexpr bool asked =
       std::is_invocable_v<const M&, int, int> || std::is_invocable_v<const M&, int, int, int, int>;
   static_assert(!numbers,
-                "heed: a tensor stands in the mask's place: where nonzero attends pass "
-                "mask::dense(t); where it is added to the score pass score::bias(t) after the "
-                "mask; lengths are mask::padding(lengths)");
+                "heed: a tensor stands in the mask's place: nonzero attends: mask::dense(t), and "
+                "of [B, Lk] mask::dense(t, mask::axes::keys); added to the score: score::bias(t), "
+                "after the mask; lengths: mask::padding(lengths)");
   static_assert(!score,
                 "heed: a score stands in the mask's place: the order is mask, score, options; "
                 "pass {} or mask::none() for no mask");
@@ -107,8 +110,8 @@ consteval bool check_score_type() {
   constexpr bool asked = std::is_invocable_v<const S&, float, int, int> ||
                          std::is_invocable_v<const S&, float, int, int, int, int>;
   static_assert(!numbers,
-                "heed: a tensor stands in the score's place: where it is added to the score pass "
-                "score::bias(t); where nonzero attends pass mask::dense(t) before the score");
+                "heed: a tensor stands in the score's place: added to the score: score::bias(t); "
+                "nonzero attends: mask::dense(t), before the score");
   static_assert(!mask,
                 "heed: a mask stands in the score's place: the order is mask, score, options; "
                 "combine masks with &");
@@ -141,6 +144,11 @@ Shape check_call(const char* call, const Q& q, const K& k, const V& v, const M& 
                  const S& score, const Options& options) {
   const Shape shape = check_operands(call, view_of(q), view_of(k), view_of(v));
   check_options(call, options);
+  using R = Accum<ScalarOf<Q>>;
+  if (std::abs(scale_of(options, shape)) > double{std::numeric_limits<R>::max()}) {
+    throw Error(std::string(call) + ": the scale is not finite as a " + Element<R>::name +
+                ", in which q of " + Element<ScalarOf<Q>>::name + " is multiplied");
+  }
   mask::check(mask, shape);
   score::check(score, shape);
   return shape;

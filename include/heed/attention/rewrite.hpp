@@ -7,11 +7,10 @@
 #include "heed/mask/mask.hpp"
 #include "heed/score/score.hpp"
 #include "heed/simd/vector.hpp"
-#include "heed/softmax/online.hpp"
 
 namespace heed {
 
-// Without a score the scale and log2 e are folded into q, and only the mask is left to do.
+// Without a score the scale is folded into q where it fits, and only the mask is left to do.
 template <class S>
 inline constexpr bool folds_scale = std::is_same_v<std::remove_const_t<S>, score::None>;
 
@@ -29,7 +28,11 @@ struct Rewrite {
   template <int Panel>
   [[gnu::always_inline]] inline void operator()(R* cell, const mask::Tile& tile) const {
     const int keys = tile.k_end - tile.k_begin;
-    if constexpr (!folds_scale<S>) {
+    if constexpr (folds_scale<S>) {
+      for (int r = 0; scale != R(1) && r < tile.q_end - tile.q_begin; ++r) {
+        for (int c = 0; c < Panel; ++c) cell[r * Panel + c] *= scale;
+      }
+    } else {
       for (int i = tile.q_begin; i < tile.q_end; ++i) {
         modify_row<Panel>(cell + (i - tile.q_begin) * Panel, i, tile.k_begin, keys);
       }
@@ -53,11 +56,10 @@ struct Rewrite {
     if (keys == Panel) {
       for (int c = 0; c < Panel; ++c) row[c] = scale * s[c];
       score::modify(score, row, i, j, Panel);
-      for (int c = 0; c < Panel; ++c) s[c] = row[c] * softmax::log2_e<R>;
+      for (int c = 0; c < Panel; ++c) s[c] = row[c];
     } else {
       for (int c = 0; c < keys; ++c) s[c] *= scale;
       score::modify(score, s, i, j, keys);
-      for (int c = 0; c < keys; ++c) s[c] *= softmax::log2_e<R>;
     }
   }
 

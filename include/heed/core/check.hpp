@@ -61,6 +61,15 @@ void require_sane(const View<T, Rank>& x, const char* call, const char* name) {
   }
 }
 
+// Throws heed::Error where two indices of a tensor that is written may name one element.
+template <class T, int Rank>
+void require_distinct(const View<T, Rank>& x, const char* call, const char* name) {
+  if (!repeats_elements(x)) return;
+  throw Error(std::string(call) + ": " + name +
+              " repeats elements, or seems to (a stride of 0, or rows that overlap; " + name + " " +
+              to_string(x) + ")");
+}
+
 // The shape of a call from q [B, Hq, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv] of any rank.
 template <class T, int Rank>
 Shape check_operands(const char* call, const View<const T, Rank>& q, const View<const T, Rank>& k,
@@ -101,8 +110,7 @@ void check_output(const char* call, const View<T, Rank>& out, const Shape& shape
   require(out4.extent[0] == shape.B && out4.extent[1] == shape.Hq && out4.extent[2] == shape.Lq &&
               out4.extent[3] == shape.Dv,
           call, "out has not the shape of q with v's dim", shapes);
-  require(!repeats_elements(out), call,
-          "out repeats elements, or seems to (a stride of 0, or rows that overlap)", shapes);
+  require_distinct(out, call, "out");
   require(!may_overlap(out, q), call, "out overlaps q", shapes);
   require(!may_overlap(out, k), call, "out overlaps k", shapes);
   require(!may_overlap(out, v), call, "out overlaps v", shapes);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <exception>
 
+#include "heed/core/float_control.hpp"
 #include "heed/core/types.hpp"
 
 #if defined(_OPENMP)
@@ -85,10 +86,20 @@ inline const char* parallel_name(const Executor* executor) {
 #endif
 }
 
+// Calls job(0) … job(workers − 1), each with the floating-point settings of this thread.
 inline void run_workers(int workers, Executor* executor, Job job) {
-  if (workers == 1) {
-    job(0);
-  } else if (executor != nullptr) {
+  if (workers == 1) return job(0);
+  struct Settings {
+    Job job;
+    FloatControl control;
+  } settings{job, float_control()};
+  job = {[](void* target, int worker) {
+           const auto& given = *static_cast<const Settings*>(target);
+           const FloatControlScope scope(given.control);
+           given.job(worker);
+         },
+         &settings};
+  if (executor != nullptr) {
     executor->run(workers, job);
   } else {
 #if defined(_OPENMP)

@@ -1,5 +1,5 @@
-// Sets aside the macros of other headers (complex.h, X11, windows.h, ...) and of users that have names
-// which heed uses. An umbrella header begins with this file and ends with restore_macros.inl.
+// Sets aside the macros of other headers (complex.h, X11, windows.h, ...) and of users that have
+// names which heed uses. An umbrella header begins with this file and ends with restore_macros.inl.
 // Macros of user code after the include are as before it; where one hides a public name, the
 // function does: mask::none() for X11's None.
 #pragma push_macro("A")

@@ -45,11 +45,11 @@ concept AttentionElement = requires {
 // The compiler's own numbers of 16 bits: _Float16, std::float16_t, std::bfloat16_t.
 template <class T>
 inline constexpr bool is_float16 = false;
-#ifdef __FLT16_MANT_DIG__
+#if defined(__FLT16_MANT_DIG__) && !defined(__CUDACC__)
 template <>
 inline constexpr bool is_float16<_Float16> = true;
 #endif
-#ifdef __STDCPP_BFLOAT16_T__
+#if defined(__STDCPP_BFLOAT16_T__) && !defined(__CUDACC__)
 template <>
 inline constexpr bool is_float16<decltype(0.0bf16)> = true;
 #endif

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "heed/core/layout.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/core/types.hpp"
 #include "heed/cuda/device_memory.cuh"

@@ -212,8 +212,9 @@ class FlashForward {
     for (int r = 0; r < Cut::row_blocks; ++r) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float sum = row_sum(rows.sum[r][half]);
-        const bool blind = sum == 0;
+        float sum = row_sum(rows.sum[r][half]);
+        const bool blind = sum == 0 && is_masked(rows.max[r][half]);
+        if (sum == 0 && !blind) sum = quiet_nan();  // its scores overflowed as powers of 2
         const float factor = blind ? 0.0f : keep_scale / sum;
         const int row = first_row + 16 * r + 8 * half;
 #pragma unroll

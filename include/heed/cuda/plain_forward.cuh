@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "heed/core/types.hpp"
 #include "heed/cuda/forward_call.cuh"
@@ -83,14 +84,16 @@ class PlainForward {
         v_(call.v.matrix(task.b, task.h / call.shape.group()).data) {}
 
   // A value that is NaN or infinite leaves no finite sum behind, masked or not: then once more,
-  // leaving out what is masked.
+  // leaving out what is masked. Sums of values near the largest number overflow where their mean
+  // does not: then a third time, with weights so small, by a power of 2, that they don't.
   HEED_GPU void run_task() {
     State state;
     bool careful = false;
 #pragma unroll 1
     for (;;) {
       attend(state, careful);
-      if (careful || !ptx::barrier_or(!finite(state))) break;
+      if (shrink_ != R(1) || !ptx::barrier_or(!finite(state))) break;
+      for (Index keys = careful ? 2 * call_.shape.Lk : 0; keys > 0; keys /= 2) shrink_ /= 2;
       careful = true;
     }
     finish(state);
@@ -229,7 +232,7 @@ class PlainForward {
         sum += p;
         if ((keeps >> (per * r + c) & 1u) == 0) p = 0;
         ptx::store_shared(Cut::p_at + Cut::bytes(row(r) * Cut::weight_row + column(c)),
-                          careful && masked ? R(-1) : p);
+                          careful && masked ? R(-1) : p * shrink_);
       }
       state.sum[r] = state.sum[r] * shrink + sum;
       state.max[r] = most;
@@ -321,13 +324,20 @@ class PlainForward {
         const Index d = task_.v_begin + value_column(c);
         if (d >= call_.shape.Dv) continue;
         ptx::store_global(&call_.out(task_.b, task_.h, i, d),
-                          blind ? R(0) : state.out[r][c] / sum * keep_scale);
+                          blind ? R(0) : mean(state.out[r][c], sum) * keep_scale);
       }
       if (call_.lse.data != nullptr && task_.v_begin == 0 && ptx::thread() % 16 == 0) {
         ptx::store_global(&call_.lse(task_.b, task_.h, i),
                           mask_if(blind, state.max[r] + std::log(sum)));
       }
     }
+  }
+
+  // A mean of finite values is finite: rounding alone does not make it infinite.
+  HEED_GPU R mean(R weighted, R sum) const {
+    const R x = weighted / sum / shrink_;
+    const bool rounded = shrink_ != R(1) && !is_finite(x) && is_finite(weighted) && !is_nan(x);
+    return rounded ? std::copysign(std::numeric_limits<R>::max(), weighted) : x;
   }
 
   HEED_GPU static int smaller(int a, int b) { return a < b ? a : b; }
@@ -349,6 +359,7 @@ class PlainForward {
   BoundScore score_;
   const R *q_, *k_, *v_;  // of this head
   Walk<Cut> walk_;
+  R shrink_ = 1;  // of weights, before values are added
 };
 
 inline namespace HEED_ABI {

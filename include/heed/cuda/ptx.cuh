@@ -171,6 +171,9 @@ HEED_GPU float to_float(Tf32 x) {
   return __builtin_bit_cast(float, round_tf32(__builtin_bit_cast(float, x.bits)));
 }
 
+// a·b rounded, which no later sum contracts to a multiply-add.
+HEED_GPU float product(float a, float b) { return __fmul_rn(a, b); }
+
 // 2^x within 2 units of the last place; results below 2⁻¹²⁶ are 0.
 HEED_GPU float exp2(float x) {
   float power;

@@ -33,6 +33,7 @@ struct Rows {
 inline namespace HEED_ABI {
 
 HEED_GPU float minus_infinity() { return mask_if(true, 0.0f); }
+HEED_GPU float quiet_nan() { return __builtin_bit_cast(float, 0x7fc00000u); }
 
 template <class Cut>
 HEED_GPU void clear(Rows<Cut>& rows) {
@@ -92,8 +93,10 @@ HEED_GPU float highest(const Scores<Cut>& scores, int r, int half, float old) {
 // Scores become weights, 2^((score − max)·unit): `unit` takes a score to powers of two. Sums and
 // weighted values under an earlier maximum shrink, where one of the warp's rows has risen at all.
 //
-// `One_step` folds the difference into one multiply-add; a score beyond 2^127 / log2 e would
-// overflow it. Only q·k itself comes that way: modified scores may be ±FLT_MAX on purpose.
+// `One_step` folds the difference into one multiply-add, from the rounded product max·unit: so an
+// earlier maximum counts as its own rounded product, too. A score beyond 2^127 / log2 e overflows
+// it, and its row is NaN. Only q·k itself comes that way: modified scores may be ±FLT_MAX on
+// purpose.
 template <class Cut, bool One_step>
 HEED_GPU void update(Rows<Cut>& rows, Scores<Cut>& scores, float unit) {
 #pragma unroll
@@ -106,8 +109,9 @@ HEED_GPU void update(Rows<Cut>& rows, Scores<Cut>& scores, float unit) {
       const float most = highest<Cut>(scores, r, half, old);
       // Of a row that has seen no key, only masked scores are left: any finite number will do.
       const float base = is_masked(most) ? 0.0f : most;
-      const float base_unit = base * unit;
-      shrink[half] = most == old ? 1.0f : ptx::exp2((old - base) * unit);
+      const float base_unit = ptx::product(base, unit);
+      const float risen_by = One_step ? ptx::product(old, unit) - base_unit : (old - base) * unit;
+      shrink[half] = most == old ? 1.0f : ptx::exp2(risen_by);
       risen = risen || most != old;
       float sum = 0;
 #pragma unroll

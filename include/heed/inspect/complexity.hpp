@@ -31,7 +31,8 @@ struct ComplexityRow {
   std::uint64_t length = 0;
   std::uint64_t flops = 0;           // 4 · n² · head_size, over batch and heads
   std::uint64_t n2_d_model = 0;      // n² · d_model, the usual textbook count, for one sequence
-  std::uint64_t scores_bytes = 0;    // [batch, heads, n, n]; the weights take as much again
+  std::uint64_t scores_bytes = 0;    // [batch, heads, n, n], the usual textbook memory; the weights
+                                     // take as much again
   std::uint64_t standard_bytes = 0;  // scores and weights
   std::uint64_t flash_bytes = 0;     // lse [batch, heads, n], always in float
   std::uint64_t in_and_out_bytes =
@@ -97,18 +98,21 @@ inline std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& l
   return rows;
 }
 
-// The rows as a table with named units, one line each; ends with a newline.
+// The rows as a table with named units, one line each; ends with a newline. KiB, MiB and GiB are
+// powers of 1024; M and GFLOP powers of 1000.
 inline std::string complexity_table(const std::vector<ComplexityRow>& rows) {
   std::string table =
-      "   length | n^2 d_model [M] | 4 n^2 d [GFLOP] | scores+weights | flash: lse | q, k, v, out\n"
-      "----------+-----------------+-----------------+----------------+------------+-------------"
-      "\n";
+      "   length | n^2 d_model [M] | 4 n^2 d [GFLOP] |     scores | scores+weights | flash: lse | "
+      "q, k, v, out\n"
+      "----------+-----------------+-----------------+------------+----------------+------------+-"
+      "------------\n";
   for (const ComplexityRow& row : rows) {
     const double millions = static_cast<double>(row.n2_d_model) / 1e6;
     const double giga = static_cast<double>(row.flops) / 1e9;
     table += count::right(std::to_string(row.length), 9) + " |" +
              count::right(formatted("%.2f", millions), 16) + " |" +
              count::right(formatted("%.3f", giga), 16) + " |" +
+             count::right(count::bytes_text(row.scores_bytes), 11) + " |" +
              count::right(count::bytes_text(row.standard_bytes), 15) + " |" +
              count::right(count::bytes_text(row.flash_bytes), 11) + " |" +
              count::right(count::bytes_text(row.in_and_out_bytes), 13) + '\n';

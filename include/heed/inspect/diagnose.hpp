@@ -58,6 +58,15 @@ inline void inputs(const Report& r, Findings& found) {
 
 inline void overflow(const Report& r, Findings& found) {
   const bool finite_inputs = r.q.all_finite() && r.k.all_finite();
+  if (r.overflowed > 0) {
+    const std::string size = r.raw.all_finite() ? "reaches " + short_number(r.raw.reach()) + " and"
+                                                : "is beyond the largest double and";
+    found.push_back("q k " + size + " overflows " + r.sum_type + " in " +
+                    of(r.overflowed, r.raw.count) + " scores, in heed too: " +
+                    of(r.out.nan, r.out.count) + " numbers of out are NaN. Make q and k smaller" +
+                    (r.sum_type == "double" ? "" : ", or pass double"));
+    return;
+  }
   if (finite_inputs && r.raw.reach() > r.element_max) {
     found.push_back("q k reaches " + short_number(r.raw.reach()) + ", beyond the largest " +
                     r.element + " (" + short_number(r.element_max) +
@@ -91,21 +100,38 @@ inline void scale(const Report& r, Findings& found) {
   }
 }
 
+// Nobody sees a key: the mask's doing, the scores', or that of both.
+inline std::string all_hidden(const MaskReport& m) {
+  if (m.hidden_by_score == 0) {
+    return "The mask hides every key from every query: it is inverted, or not the mask you "
+           "meant. In heed true attends";
+  }
+  if (m.hidden_by_mask == 0) {
+    return "Every score is -inf after the score modifiers, so no query sees a key: the bias hides "
+           "all, not the mask. An additive mask is 0 where it attends";
+  }
+  return "No query sees a key: the mask hides " + of(m.hidden_by_mask, m.pairs) +
+         " pairs, a score of -inf the other " + std::to_string(m.hidden_by_score);
+}
+
 inline void blindness(const Report& r, Findings& found) {
   const MaskReport& m = r.mask;
   if (m.blind_rows == 0 || m.pairs == 0) return;
+  if (m.blind_rows == m.blind_by_score && r.overflowed > 0) return;  // told already
   if (m.seen == 0) {
-    found.push_back(
-        "The mask hides every key from every query: it is inverted, or not the mask you "
-        "meant. In heed true attends");
-  } else if (m.full_rows == m.rows - m.blind_rows) {
+    found.push_back(all_hidden(m));
+  } else if (m.blind_by_score == 0 && m.full_rows == m.rows - m.blind_rows) {
     found.push_back(of(m.blind_rows, m.rows) +
                     " rows see no key and the others see all: the mask "
                     "hides queries where it should hide keys. Is it transposed?");
   } else {
     found.push_back(of(m.blind_rows, m.rows) +
                     " rows see no key: their output is 0 and lse -inf "
-                    "here, and NaN in code that divides by the row's sum");
+                    "here, and NaN in code that divides by the row's sum" +
+                    (m.blind_by_score == 0
+                         ? ""
+                         : ". The mask shows keys to " + of(m.blind_by_score, m.blind_rows) +
+                               ", but all their scores are -inf"));
   }
 }
 
@@ -120,8 +146,18 @@ inline void inversion(const Report& r, Findings& found) {
     found.push_back(
         "Every query sees itself and later keys only: a causal mask is lower triangular, "
         "this one is transposed");
+  } else if (m.own > 0 && m.seen_own == 0 && m.seen_after == 0 && m.seen_before == m.before) {
+    found.push_back(
+        "Every query sees all keys before its own position but not its own: a causal mask off by "
+        "one. Position i sees j <= i, not j < i");
   } else if (m.own > 0 && m.seen_own == 0) {
     found.push_back("No query sees its own position: is the mask inverted? In heed true attends");
+  }
+  const bool one_ahead = m.seen_next == m.next && m.seen_after == m.next && m.after > m.next;
+  if (m.next > 0 && one_ahead && m.seen_own == m.own && m.seen_before == m.before) {
+    found.push_back(
+        "Every query sees the key after its own position and none later: a causal mask off by "
+        "one. Position i sees j <= i, not j <= i + 1");
   }
   if (m.zero_keys_seen > 0 && m.real_keys_unseen > 0) {
     found.push_back("Queries see " + std::to_string(m.zero_keys_seen) +

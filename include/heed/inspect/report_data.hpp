@@ -18,9 +18,11 @@ struct MaskReport {
   Index hidden_by_mask = 0;
   Index hidden_by_score = 0;                      // allowed, but the modified score is −inf
   Index rows = 0, blind_rows = 0, full_rows = 0;  // queries; that see no key; that see every key
-  Index seen_before = 0, seen_own = 0,
-        seen_after = 0;        // pairs by the key's place, aligned to the end
-  Index own = 0;               // pairs of a query and its own position
+  Index blind_by_score = 0;  // of the blind rows: the mask shows them a key, but its score is −inf
+  Index seen_before = 0, seen_own = 0, seen_after = 0;  // pairs by the key's place, aligned to the
+                                                        // end
+  Index seen_next = 0;                                  // of those after: the very next key
+  Index before = 0, own = 0, next = 0, after = 0;       // pairs of each kind, seen or not
   Index zero_keys_seen = 0;    // keys that some query sees though k and v are all 0: padding
   Index real_keys_unseen = 0;  // keys that no query sees though they are not 0
 };
@@ -35,12 +37,17 @@ struct WeightsReport {
 struct Report {
   std::string error = {};  // why the call is refused; then no numbers follow
   std::string q_shape = {}, k_shape = {}, v_shape = {};  // as passed, "[2,8,128,64]"
-  std::string element = {};                              // "float"
-  double element_max = 0;                                // the type's largest finite number
+  std::string mask_shape = {};    // of a dense one as passed; else what it is
+  std::string scores_shape = {};  // of scores and weights
+  std::string out_shape = {};
+  std::string element = {};   // "float"
+  std::string sum_type = {};  // that dots are summed in, "float"
+  double element_max = 0;     // the type's largest finite number
   Shape shape = {};
   double scale = 0, default_scale = 0;
   Summary q = {}, k = {}, v = {};
-  Summary raw = {};       // q·k
+  Summary raw = {};       // q·k, in double
+  Index overflowed = 0;   // scores of finite q and k that are not finite in sum_type
   Summary scaled = {};    // scale·q·k, in logits
   Summary modified = {};  // after the score modifiers
   Summary attended = {};  // of these, the pairs that are seen: what the softmax gets
@@ -84,17 +91,18 @@ inline std::string Report::text() const {
   using report_lines::line;
   using report_lines::numbers;
   std::string page = "Attention report\n\n1. Shapes (" + element + ")\n" + line("q", q_shape) +
-                     line("k", k_shape) + line("v", v_shape);
+                     line("k", k_shape) + line("v", v_shape) + line("mask", mask_shape) +
+                     line("d_k", std::to_string(shape.D));
   if (error.empty()) {
     page += "\n2. Inputs\n" + numbers("q", "", q) + numbers("k", "", k) + numbers("v", "", v);
-    page += "\n3. Scores\n" + numbers("q k'", "", raw) +
+    page += "\n3. Scores\n" + numbers("q k'", scores_shape, raw) +
             numbers("scaled", "by " + short_number(scale), scaled) +
             numbers("modified", "", modified) + numbers("attended", "", attended);
     page += "\n4. Mask\n" + report_lines::mask_lines(mask);
-    page += "\n5. Weights\n" + numbers("weights", "", weights.values) +
+    page += "\n5. Weights\n" + numbers("weights", scores_shape, weights.values) +
             line("row sums", range_text(weights.row_sums) + " (1, but 0 where a row sees no key)") +
             line("mean largest weight", short_number(weights.mean_peak));
-    page += "\n6. Output\n" + numbers("out", "", out);
+    page += "\n6. Output\n" + numbers("out", out_shape, out);
   }
   page += "\nFindings\n";
   for (const std::string& finding : findings) page += "  - " + finding + '\n';

@@ -85,10 +85,7 @@ class EncoderBlock {
   template <class M, class S>
   std::size_t scratch_bytes(Index B, Index L, const M& mask, const S& score,
                             const Options& options) const {
-    Carver counter(nullptr);
-    carve_tokens<T>(counter, B, L, features());
-    if (place_ == NormPlace::pre) carve_tokens<T>(counter, B, L, features());
-    return counter.used() + parts_bytes(B, L, mask, score, options);
+    return own_bytes(B, L) + parts_bytes(B, L, mask, score, options);
   }
 
   // Names: attention.…, norm1.…, feed_forward.…, norm2.…
@@ -105,6 +102,13 @@ class EncoderBlock {
     MultiHeadAttentionOptions attention = options.attention;
     if (options.bias == Bias::no) attention.bias = Bias::no;
     return attention;
+  }
+
+  std::size_t own_bytes(Index B, Index L) const {
+    Carver counter(nullptr);
+    carve_tokens<T>(counter, B, L, features());
+    if (place_ == NormPlace::pre) carve_tokens<T>(counter, B, L, features());
+    return counter.used();
   }
 
   template <class M, class S>
@@ -135,10 +139,9 @@ class EncoderBlock {
   template <class M, class S, class Attend>
   void run(const View<T, 3>& out, const View<const T, 3>& x, const M& mask, const S& score,
            const Options& options, const Attend& attend) const {
+    check_not_tensors<M, S>();
     const Index B = x.extent[0], L = x.extent[1];
-    const std::size_t parts = parts_bytes(B, L, mask, score, options);
-    const std::size_t own = scratch_bytes(B, L, mask, score, options) - parts;
-    const Workspace memory(own, parts, options);
+    const Workspace memory(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
     Carver carver(memory.begin());
     const auto middle = carve_tokens<T>(carver, B, L, features());
     if (place_ == NormPlace::pre) {

@@ -63,9 +63,7 @@ class FeedForward {
 
   // Of forward for so many tokens, at an aligned address.
   std::size_t scratch_bytes(Index tokens, const Options& options) const {
-    Carver counter(nullptr);
-    carve_tokens<T>(counter, 1, tokens, hidden());
-    return counter.used() + parts_bytes(tokens, options);
+    return own_bytes(tokens) + parts_bytes(tokens, options);
   }
 
   // Names: first.weight, first.bias, second.weight, second.bias.
@@ -76,14 +74,18 @@ class FeedForward {
   }
 
  private:
+  std::size_t own_bytes(Index tokens) const {
+    Carver counter(nullptr);
+    carve_tokens<T>(counter, 1, tokens, hidden());
+    return counter.used();
+  }
   std::size_t parts_bytes(Index tokens, const Options& options) const {
     return std::max(first_.scratch_bytes(tokens, options), second_.scratch_bytes(tokens, options));
   }
 
   void run(const View<T, 3>& y, const View<const T, 3>& x, const Options& options) const {
     const Index tokens = token_count(x);
-    const std::size_t parts = parts_bytes(tokens, options);
-    const Workspace memory(scratch_bytes(tokens, options) - parts, parts, options);
+    const Workspace memory(own_bytes(tokens), parts_bytes(tokens, options), options);
     Carver carver(memory.begin());
     const auto middle = carve_tokens<T>(carver, x.extent[0], x.extent[1], hidden());
     affine_into(middle, x, first_.affine(), memory.parts(), activation_);

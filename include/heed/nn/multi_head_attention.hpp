@@ -34,6 +34,12 @@ class MultiHeadAttention {
     return forward(x, x, x, mask, score, options, attend);
   }
 
+  // A tensor is not a mask: the compile error says what is.
+  template <Tokens X, Tokens M>
+  void forward(const X&, const M&) const {
+    check_not_tensors<M, score::None>();
+  }
+
   // Attention of queries to keys and values from elsewhere.
   //
   //   query    [B, Lq, features]

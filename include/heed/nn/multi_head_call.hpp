@@ -42,9 +42,9 @@ struct MultiHeadParts {
   Linear<T> output;
   Parameter<T> bias_key, bias_value;  // [kv_heads · head_dim], or [0] without
 
-  MultiHeadParts(const MultiHeadAttentionOptions& resolved, Index features_)
+  MultiHeadParts(const MultiHeadAttentionOptions& resolved, Index width)
       : options(resolved),
-        features(features_),
+        features(width),
         output(options.query_size(), options.output_projection ? features : 0, options.bias),
         bias_key(Parameter<T>::row(options.add_bias_kv ? options.key_size() : 0)),
         bias_value(bias_key) {
@@ -90,6 +90,7 @@ struct MultiHeadParts {
   template <class M, class S, class Attend>
   void run(const View<T, 3>& out, const MultiHeadInputs<T>& in, const M& mask, const S& score,
            const Options& call, const Attend& attend) const {
+    check_not_tensors<M, S>();
     const Workspace memory = workspace(in, mask, score, call);
     Projected<T> p = project(in, memory);
     if (!options.output_projection) p.context = out;

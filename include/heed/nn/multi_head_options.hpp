@@ -31,7 +31,7 @@ struct MultiHeadAttentionOptions {
   // With every 0 filled in, as MultiHeadAttention::options() are:
   Index query_size() const { return heads * head_dim; }
   Index key_size() const { return kv_heads * head_dim; }
-  int extra_keys() const { return int{add_bias_kv} + int{add_zero_attn}; }
+  int extra_keys() const { return (add_bias_kv ? 1 : 0) + (add_zero_attn ? 1 : 0); }
 };
 
 inline namespace HEED_ABI {

@@ -3,6 +3,7 @@
 // heads, are of rank 4.
 #pragma once
 
+#include "heed/core/tensor.hpp"
 #include "heed/mask/mask.hpp"
 #include "heed/mask/spaced.hpp"
 #include "heed/mask/to_device.hpp"
@@ -11,11 +12,15 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 // The shape that a module's caller sees: of rank 3.
 constexpr Shape token_shape(Shape shape) {
   shape.rank = 3;
   return shape;
 }
+
+}  // namespace HEED_ABI
 
 // A mask of the caller's; refers to it. Only a mask with a check can depend on the rank.
 template <class M>
@@ -48,6 +53,18 @@ struct TokenScore {
 };
 
 inline namespace HEED_ABI {
+
+// The compile errors of a tensor where a module takes a mask or a score.
+template <class M, class S>
+consteval void check_not_tensors() {
+  static_assert(
+      !TensorLike<M>,
+      "heed::nn: a tensor is not a mask: where nonzero attends, pass mask::dense(t); where "
+      "it is added to the scores, pass score::bias(t) after the mask");
+  static_assert(!TensorLike<S>,
+                "heed::nn: a tensor is not a score: where it is added to the scores, pass "
+                "score::bias(t); where nonzero attends, pass mask::dense(t) before the score");
+}
 
 // The mask or score that attention is given for a module's; its own type where rank can't matter.
 template <class M>

@@ -75,13 +75,15 @@ void split_rows(NamedTensors<S>& to, const std::string& stem, const std::string&
   Index width = 1, first = 0;
   for (std::size_t d = 1; d < all.shape.size(); ++d) width *= all.shape[d];
   for (const char* part : {"query.", "key.", "value."}) {
-    const auto wanted = shapes.find(stem + part + kind);
+    std::string name = stem;
+    name.append(part).append(kind);
+    const auto wanted = shapes.find(name);
     if (wanted == shapes.end()) continue;
     NamedTensor<S> rows = all;
     rows.data = all.data == nullptr ? nullptr : all.data + first * width;
     rows.shape[0] = std::min(wanted->second[0], all.shape[0] - first);
     first += rows.shape[0];
-    to[stem + part + kind] = rows;
+    to[name] = rows;
   }
   if (first == all.shape[0]) return;
   throw Error("heed::nn::load_torch: " + stem + "qkv." + kind + " is " + to_string(all.shape) +

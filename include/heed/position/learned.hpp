@@ -41,7 +41,8 @@ View<const ScalarOf<Table>, 2> learned(Table&& table, Index L, Index offset = 0)
 //   x          [B, L, D] or [L, D]   written
 //   positions  [L, D]                sinusoidal(…), learned(…), or any other
 //
-// Sums in float for half types. Throws heed::Error where shapes disagree.
+// Sums in float for half types. Throws heed::Error where shapes disagree and
+// where rows of x share memory.
 template <class X, TensorLike P>
 void add_into(X&& x, const P& positions) {
   constexpr const char* call = "heed::position::add_into";
@@ -52,6 +53,7 @@ void add_into(X&& x, const P& positions) {
   using T = typename decltype(to)::Scalar;
   const auto from = view_of(positions);
   require_sane(to, call, "x");
+  require_distinct(to, call, "x");
   require_sane(from, call, "positions");
   const auto tokens = lift(to);  // [B, 1, L, D]
   require(tokens.extent[2] == from.extent[0] && tokens.extent[3] == from.extent[1], call,

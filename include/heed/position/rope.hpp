@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "heed/core/check.hpp"
+#include "heed/core/layout.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/position/rope_frequencies.hpp"
 #include "heed/position/rope_rows.hpp"
@@ -38,8 +39,7 @@ Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x, Index d
     require(out.extent[d] == x.extent[d], call, "out has not the shape of x", shapes);
     same_memory = same_memory && (out.stride[d] == x.stride[d] || x.extent[d] == 1);
   }
-  require(!repeats_elements(out), call,
-          "out repeats elements, or seems to (a stride of 0, or rows that overlap)", shapes);
+  require_distinct(out, call, "out");
   require(same_memory || !may_overlap(out, x), call, "out overlaps x without being x", shapes);
   const Index D = x.extent[Rank - 1];
   if (dim == 0) dim = D;

@@ -3,6 +3,7 @@
 // Wang et al., "Qwen2-VL" (2024), section 2.1, multimodal rotary position embedding.
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <type_traits>
 #include <vector>

@@ -33,7 +33,7 @@ inline double frequency(Index pair, Index dim, double base) {
 //   out  [L, D]   written; any strides, any D, odd too
 //
 // Angles are taken in double, so that position 10^6 is as good as position 1.
-// Throws heed::Error for a bad base. Time O(L·D).
+// Throws heed::Error for a bad base and where rows of out share memory. Time O(L·D).
 template <class Out>
 void sinusoidal_into(Out&& out, const SinusoidalOptions& options = {}) {
   constexpr const char* call = "heed::position::sinusoidal";
@@ -41,6 +41,7 @@ void sinusoidal_into(Out&& out, const SinusoidalOptions& options = {}) {
   static_assert(decltype(view)::rank == 2, "heed::position::sinusoidal_into: out is [L, D]");
   using T = typename decltype(view)::Scalar;
   require_sane(view, call, "out");
+  require_distinct(view, call, "out");
   check_base(call, options.base);
   for (Index d = 0; d < view.extent[1]; ++d) {
     const double step = frequency(d / 2, view.extent[1], options.base);

@@ -5,8 +5,10 @@
 // A score that depends on the shape, the batch or the head answers after `bind(shape, b, h)`, h the
 // query head; what it returns may refer to the score, which must stay. `check(shape)`, where there
 // is one, throws heed::Error before anything is computed.
-// A modified score of −inf counts as masked. A callable (s, i, j) or (s, b, h, i, j) -> float is a
-// score too; it is forward only, having no derivative.
+// A modified score of −inf counts as masked. A score must be total: it is asked for pairs that the
+// mask hides, too (asking the mask first would keep its loop from being vectorised). Its answer for
+// a hidden pair, NaN or not, is not used; it must not throw there or read out of bounds. A callable
+// (s, i, j) or (s, b, h, i, j) -> float is a score too; it is forward only, having no derivative.
 #pragma once
 
 #include <concepts>

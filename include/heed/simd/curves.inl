@@ -65,7 +65,7 @@ HEED_INLINE void tanh(Array<Vec<R>, N>& x) {
   exp2<R, N>(t);
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
-    const Vec<R> beyond = (R(1) - t[n]) / (R(1) + t[n]);
+    const Vec<R> beyond = R(1) - R(2) * t[n] / (R(1) + t[n]);
     x[n] = with_sign<R>(magnitude<R>(x[n]) <= all<R>(R(0.625)) ? near[n] : beyond, x[n]);
   }
 }

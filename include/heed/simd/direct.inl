@@ -190,6 +190,32 @@ void dots_direct(const Strip<Accum<T>>& strip, const View<const T, 2>& k) {
   }
 }
 
+// Whether no score of a live cell is −inf: real rows, keys that exist.
+template <class R>
+bool all_seen(const Strip<R>& strip) {
+  using Bits = typename Register<BitsOf<R>, width<R>>::type;
+  Bits hidden{};
+  bool some = false;
+  for (int g = 0; g < strip.groups; ++g) {
+    for (int p = 0; p < strip.panels; ++p) {
+      const Index at = Index{g} * strip.panels + p;
+      if (strip.live[at] == 0) continue;
+      const DirectCell here = direct_cell(strip, g, p);
+      const int keys = here.end - here.begin;
+      const R* s = strip.scores + at * rows<R> * panel<R>;
+      for (int r = 0; r < here.rows; ++r, s += panel<R>) {
+        int c = 0;
+        for (; c + width<R> <= keys; c += width<R>) {
+          hidden |= (Bits)((Bits)load(s + c) == masked_bits<R>);
+        }
+        for (; c < keys; ++c) some |= is_masked(s[c]);
+      }
+    }
+  }
+  for (int n = 0; n < width<R>; ++n) some |= hidden[n] != 0;
+  return !some;
+}
+
 // accumulate with the values where they lie, v(c, d) contiguous in d.
 template <class T>
 void accumulate_direct(const Strip<Accum<T>>& strip, const View<const T, 2>& v) {

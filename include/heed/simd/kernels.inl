@@ -54,19 +54,11 @@ void rewrite(const F& f, R* cell, const Tile& tile) {
 }
 
 template <class T>
-inline constexpr Kernels<T> table{geometry<Accum<T>>,
-                                  &load_rows<T>,
-                                  &pack_keys<T>,
-                                  &pack_values<T>,
-                                  &all_finite<T>,
-                                  &dots<Accum<T>>,
-                                  &dots_direct<T>,
-                                  &softmax<Accum<T>>,
-                                  &accumulate<Accum<T>>,
-                                  &accumulate_direct<T>,
-                                  &accumulate_seen<Accum<T>>,
-                                  &close_rows<Accum<T>>,
-                                  &store_rows<T>};
+inline constexpr Kernels<T> table{
+    geometry<Accum<T>>,    &load_rows<T>,         &pack_keys<T>,         &pack_values<T>,
+    &all_finite<T>,        &dots<Accum<T>>,       &dots_direct<T>,       &all_seen<Accum<T>>,
+    &softmax<Accum<T>>,    &accumulate<Accum<T>>, &accumulate_direct<T>, &accumulate_seen<Accum<T>>,
+    &close_rows<Accum<T>>, &store_rows<T>};
 
 template <class T>
 inline constexpr LayerKernels<T> layer_table{geometry<Accum<T>>,  &pack_weight<T>, &pack_rows<T>,

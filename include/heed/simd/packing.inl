@@ -92,18 +92,21 @@ bool pack_values(const View<const T, 2>& x, int keys, Index capacity, Accum<T>* 
   return worst.finite();
 }
 
-// x(r, d) = acc[first + r][d] · factor[r], rounded once; `count` rows of one group.
+// x(r, d) = acc[first + r][d] · factor[r], rounded once; `count` rows of one group. Returns whether
+// all of them are finite before they are rounded.
 template <class T>
-void store_rows(const Accum<T>* acc, Index columns, int first, const Accum<T>* factor, int count,
+bool store_rows(const Accum<T>* acc, Index columns, int first, const Accum<T>* factor, int count,
                 const View<T, 2>& x) {
   using R = Accum<T>;
   constexpr int lanes = width<R>;
+  Exponents<R> worst{};
   for (int r = 0; r < count; ++r) {
     T* to = x.data + r * x.stride[0];
     for (Index d = 0; d < x.extent[1]; d += lanes) {
       const Index begin = d / panel<R> * panel<R>;
       const Index stride = columns - begin < panel<R> ? columns - begin : panel<R>;
       const Vec<R> v = load(acc + begin * rows<R> + (first + r) * stride + d - begin) * factor[r];
+      worst.add(v);
       if (x.stride[1] == 1 && d + lanes <= x.extent[1]) {
         narrow<R>(v, to + d);
       } else {
@@ -114,4 +117,5 @@ void store_rows(const Accum<T>* acc, Index columns, int first, const Accum<T>* f
       }
     }
   }
+  return worst.finite();
 }

@@ -63,7 +63,7 @@ struct Strip {
   R* scores = nullptr;                 // [groups, panels, rows, panel]; then the weights
   R* acc = nullptr;                    // [groups, columns / panel, rows, panel]
   R* max = nullptr;                    // [groups · rows], of the scores so far
-  R* sum = nullptr;                    // [groups · rows], of exp2(score − max)
+  R* sum = nullptr;                    // [groups · rows], of exp(score − max)
 
   R scale = 1;           // of the scores, where queries are packed without it
   R* weights = nullptr;  // [weights_at_once], room where tiles are multiplied

@@ -10,8 +10,8 @@
 namespace heed::simd {
 
 // Kernels for tensors of T, summed in R. What each does is said where it is defined:
-// packing.inl, products.inl, direct.inl, softmax.inl. Those of direct.inl, and all_finite, are null
-// where numbers are pairs: what is read where it lies is not (kernels() in kernels.hpp).
+// packing.inl, products.inl, direct.inl, softmax.inl. Those of direct.inl are null where numbers
+// are pairs: what is read where it lies is not (kernels() in kernels.hpp).
 template <class T>
 struct Kernels {
   using R = Accum<T>;
@@ -24,12 +24,13 @@ struct Kernels {
   bool (*all_finite)(const View<const T, 2>& x, int count);
   void (*dots)(const Strip<R>& strip);
   void (*dots_direct)(const Strip<R>& strip, const View<const T, 2>& k);
+  bool (*all_seen)(const Strip<R>& strip);
   void (*softmax)(const Strip<R>& strip);
   void (*accumulate)(const Strip<R>& strip);
   void (*accumulate_direct)(const Strip<R>& strip, const View<const T, 2>& v);
   void (*accumulate_seen)(const Strip<R>& strip, const std::uint8_t* seen);
   void (*close_rows)(R* max, R* sum, Index count);
-  void (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
+  bool (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
                      const View<T, 2>& x);
 };
 

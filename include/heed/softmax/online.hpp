@@ -1,30 +1,27 @@
-// What is kept of a row whose keys come in pieces: a maximum and a sum, in base 2.
+// What is kept of a row whose keys come in pieces: a maximum and a sum of natural logits.
 // Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018).
 #pragma once
 
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 #include "heed/core/abi.hpp"
 #include "heed/core/types.hpp"
 
 namespace heed::softmax {
 
-// Scores are kept in base 2, softmax(s) = 2^(s·log2 e) / Σ 2^(s·log2 e): exp2 is cheaper than exp.
-template <class R>
-inline constexpr R log2_e = std::numbers::log2e_v<R>;
-
+// Scores are kept as they are, in natural logits: a factor log2 e before the maximum is subtracted
+// would be rounded with the score's own size, and overflow beyond 2.3e38 in float.
 template <class R>
 struct Row {
-  R max = std::numeric_limits<R>::lowest();  // of the scores seen so far, times log2 e
-  R sum = 0;                                 // of exp2(score − max)
+  R max = std::numeric_limits<R>::lowest();  // of the scores seen so far
+  R sum = 0;                                 // of exp(score − max)
 
   // A row that has seen a key has a sum of at least 1, or NaN.
   constexpr bool blind() const { return sum == R(0); }
 
   // Natural log of the sum of exp(score); −inf for a blind row.
-  R lse() const { return mask_if(blind(), (max + std::log2(sum)) * std::numbers::ln2_v<R>); }
+  R lse() const { return mask_if(blind(), max + std::log(sum)); }
 };
 
 template <class R>
@@ -38,8 +35,8 @@ inline namespace HEED_ABI {
 template <class R>
 Merged<R> merge(const Row<R>& a, const Row<R>& b) {
   const R max = a.max > b.max ? a.max : b.max;
-  const R of_a = std::exp2(a.max - max);
-  const R of_b = std::exp2(b.max - max);
+  const R of_a = std::exp(a.max - max);
+  const R of_b = std::exp(b.max - max);
   return {{max, a.sum * of_a + b.sum * of_b}, of_a, of_b};
 }
 

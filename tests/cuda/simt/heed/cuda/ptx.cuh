@@ -223,6 +223,11 @@ std::uint32_t pack(float low, float high) {
 inline float to_float(Bf16 x) { return simt::widen(x); }
 inline float to_float(F16 x) { return simt::widen(x); }
 
+inline float product(float a, float b) {
+  const volatile float rounded = a * b;
+  return rounded;
+}
+
 inline float exp2(float x) {
   const float power = std::exp2(x);
   return power < 0x1p-126f ? 0.0f : power;

@@ -1,0 +1,40 @@
+# cmake -DCOMPILER=... -DINCLUDE=... -DBUILD=... -P abi_names.cmake: units whose flags change code have symbols
+# of their own, and a unit that heed can't serve stops at one error.
+cmake_minimum_required(VERSION 3.22)
+set(source "${BUILD}/abi_names.cpp")
+file(WRITE "${source}" "#include \"heed/core/abi.hpp\"\nHEED_ABI\n")
+function(run output)
+  execute_process(COMMAND "${COMPILER}" ${ARGN} "-I${INCLUDE}" -E -P "${source}"
+    RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE error)
+  set(result ${result} PARENT_SCOPE)
+  set(${output} "${text}" PARENT_SCOPE)
+  set(error "${error}" PARENT_SCOPE)
+endfunction()
+
+set(seen "")
+foreach(flags "" -fopenmp -DNDEBUG -ffast-math -ffinite-math-only -DEIGEN_MAX_ALIGN_BYTES=32
+    -DEIGEN_DONT_VECTORIZE -mssse3 -msse4.1 -msse4.2 -mavx "-mavx;-mf16c" "-mavx;-mfma" -mavx2
+    "-mavx2;-mbmi2" -march=haswell -march=skylake-avx512 -march=cascadelake -march=cooperlake
+    -march=icelake-server -march=sapphirerapids "-march=icelake-server;-mno-avx512vbmi")
+  run(text -std=c++20 ${flags})
+  if(result AND flags MATCHES "-m")
+    continue()  # another machine's compiler
+  elseif(NOT text MATCHES "abi_[0-9a-z_]+")
+    message(FATAL_ERROR "${flags}: not a name: ${text}${error}")
+  endif()
+  set(name "${CMAKE_MATCH_0}")
+  if(name IN_LIST seen)
+    message(FATAL_ERROR "${flags} shares the name ${name} with other flags")
+  endif()
+  list(APPEND seen "${name}")
+endforeach()
+
+foreach(flags "-std=c++17;needs C..20" "-std=c++20;-fno-exceptions;heed throws heed::Error")
+  list(POP_BACK flags expected)
+  run(text ${flags})
+  string(REGEX MATCHALL "\n" lines "${error}")
+  list(LENGTH lines count)
+  if(NOT result OR NOT error MATCHES "error: [^\n]*${expected}" OR count GREATER 20)
+    message(FATAL_ERROR "${flags}: wants one error, '${expected}', not:\n${error}")
+  endif()
+endforeach()
