@@ -147,8 +147,8 @@ TEMPLATE_TEST_CASE("a key whose q·k is -inf hides its value", "", float, double
             CAPTURE(Lk, Lq, scale, name_of(backend));
             const auto r =
                 attention(q, k, v, mask::any(), {}, {.scale = scale, .backend = backend});
-            REQUIRE(static_cast<float>(r.out(0, 0)) == Approx(2));
-            REQUIRE(static_cast<float>(r.out(Lq - 1, 0)) == Approx(2));
+            REQUIRE(static_cast<float>(r.out(0, 0)) == Approx(2).epsilon(0.01));
+            REQUIRE(static_cast<float>(r.out(Lq - 1, 0)) == Approx(2).epsilon(0.01));
           }
         }
       }

@@ -95,21 +95,22 @@ TEMPLATE_TEST_CASE("masks × scores × sizes meet the oracle", "", float, double
 // Normal numbers from uniform ones (Box and Muller), so that some scores lie far out.
 void fill_normal(const View<float, 4>& x, std::uint64_t seed, double size) {
   constexpr double turn = 6.283185307179586;
-  for (Index n = 0; n < x.extent[2] * x.extent[3]; ++n) {
+  float* to = x.data;
+  for (Index n = 0; n < x.extent[1] * x.extent[2] * x.extent[3]; ++n) {
     const double radius = std::sqrt(-2 * std::log(test::uniform(seed, 2 * n) / 2 + 0.5 + 1e-12));
-    x(0, 0, n / x.extent[3], n % x.extent[3]) =
-        static_cast<float>(size * radius * std::cos(turn * test::uniform(seed, 2 * n + 1)));
+    to[n] = static_cast<float>(size * radius * std::cos(turn * test::uniform(seed, 2 * n + 1)));
   }
 }
 
 // Scores near both caps: their digits, and those of tanh, decide which keys share a row's weight.
-// The rule of PyTorch's tests, without the allowance for large scores that the others have.
+// The rule of PyTorch's tests, without the allowance for large scores that the others have; over
+// several heads, since in a single row the obvious code may be right by chance.
 TEST_CASE("a soft cap of 50 is at most twice as far from the truth as the obvious code") {
   const auto score = score::soft_cap(50);
-  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     for (const Index Lq : {1, 27}) {
       const Index D = seed % 2 == 0 ? 32 : 64;
-      Inputs<float> in({1, 1, 1, Lq, Lq == 1 ? 239 : 128, D, D, 4}, Layout::packed, 1);
+      Inputs<float> in({1, 12, 12, Lq, Lq == 1 ? 239 : 128, D, D, 4}, Layout::packed, 1);
       fill_normal(in.q.view(), 3 * seed, 50);
       fill_normal(in.k.view(), 3 * seed + 1, 1);
       fill_normal(in.v.view(), 3 * seed + 2, 1);

@@ -15,7 +15,7 @@ HEED_INLINE void power_of_2(Array<Vec<R>, N>& x, R unit, R lowest) {
     // The low bits of x·unit + magic are the whole part of x·unit + bias: moved up they are that
     // power of 2.
     power[n] = fixed(fma(x[n], all(unit), magic));
-    x[n] = fma(x[n], all(unit), -fixed(power[n] - magic));
+    x[n] = fma(x[n], all(unit), fixed(magic - power[n]));
     power[n] = (Vec<R>)((Bits)power[n] << E::mantissa);
   }
 #pragma GCC unroll 16
