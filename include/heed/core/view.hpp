@@ -112,7 +112,7 @@ template <class T, int Rank>
 std::string to_string(const View<T, Rank>& view) {
   std::string text = "[";
   for (int d = 0; d < Rank; ++d) {
-    if (d > 0) text += ',';
+    if (d > 0) text += ',';  // "," + … is a false -Wrestrict of GCC 12 at -O3
     text += std::to_string(view.extent[d]);
   }
   return text + "]";
