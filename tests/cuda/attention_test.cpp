@@ -196,6 +196,16 @@ TEST_CASE("floats go to tensor cores as tf32 where that is asked for, and nothin
                                "computes on the CPU"));
 }
 
+TEST_CASE("lengths whose last tile no int counts are refused") {
+  const Runtime runtime(one_device);
+  const Inputs<float> in({1, 2, 1, 9, 20, 16, 16}, Layout::gaps, 7);
+  auto k = in.k.cview();
+  k.extent[2] = max_length - 1022;
+  k.stride[2] = 0;
+  CHECK_THAT(error_of([&] { cuda::attention(in.q.cview(), k, k); }),
+             ContainsSubstring("lengths up to 2^31 - 1024 (q [1,2,9,16], k [1,1,2147482625,16])"));
+}
+
 TEST_CASE("memory of the host, of another device or on another stream is refused by name") {
   Runtime runtime({{}, {.name = "second"}});
   Tensor4<float> host(1, 1, 8, 8);

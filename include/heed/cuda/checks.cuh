@@ -37,7 +37,14 @@ Shape check_device_call(const char* call, const Q& q, const K& k, const V& v, co
                 to_string(view_of(q)) + " is of " + Element<T>::name);
   }
   options.tf32 = false;
-  return check_call(call, q, k, v, mask, score, options);
+  const Shape shape = check_call(call, q, k, v, mask, score, options);
+  // A tile reaches past the last query and key, and kernels count positions by int.
+  constexpr Index longest = max_length - 1023;
+  if (shape.Lq > longest || shape.Lk > longest) {
+    throw Error(std::string(call) + ": the device takes lengths up to 2^31 - 1024 (q " +
+                to_string(view_of(q)) + ", k " + to_string(view_of(k)) + ")");
+  }
+  return shape;
 }
 
 // Throws heed::Error where a tensor's memory is the host's, or another device's than the current
