@@ -73,9 +73,9 @@ void tour::every_encoding(const std::filesystem::path& folder) {
   const auto t5 = score::t5_table(buckets);
   const std::vector<inspect::Image> pictures{
       picture(sinusoidal, "Sinusoidal", "dimension", "position"),
-      picture(angles({}), "RoPE, cosine of the angle", "pair", "position"),
+      picture(angles({}), "RoPE, cosine of angle", "pair", "position"),
       picture(angles(position::yarn(4, 16)), "RoPE by YaRN, 16 to 64", "pair", "position"),
-      picture(products(position::rope(equal)), "RoPE, q k of equal tokens"),
+      picture(products(position::rope(equal)), "RoPE, equal q and k"),
       picture(products(position::rope_2d(equal, position::grid(8, 8))), "RoPE on an 8 x 8 grid"),
       picture(bias(score::alibi(slopes), 0), "ALiBi, first of 8 heads"),
       picture(bias(score::alibi(slopes), 7), "ALiBi, last of 8 heads"),

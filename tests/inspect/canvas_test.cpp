@@ -1,6 +1,7 @@
 // Drawing: text lands where it is anchored, at any angle, for any bytes, and clips at the edge.
 #include <set>
 #include <string>
+#include <vector>
 
 #include "heed/inspect/canvas.hpp"
 #include "support/catch.hpp"
@@ -89,6 +90,19 @@ TEST_CASE("an ellipsis is three dots, not a box") {
   CHECK(std::abs(ink(ellipsis).bottom - ink(dots).bottom) <= 1);
   CHECK(ink(ellipsis).right >= ink(dots).right);  // single letters stand closer
   CHECK(ink(ellipsis).right - ink(dots).right <= 6);
+}
+
+TEST_CASE("lines break at spaces, and a per cent sign stays with its number") {
+  using heed::inspect::wrap_text;
+  using Lines = std::vector<std::string>;
+  CHECK(wrap_text("", 10, 100).empty());
+  CHECK(wrap_text("one two", 10, 200) == Lines{"one two"});
+  CHECK(wrap_text("one two", 10, text_width("one", 10) + 1) == Lines{"one", "two"});
+  CHECK(wrap_text("of 62.5 % only", 10, text_width("of 62.5", 10) + 1) ==
+        Lines{"of", "62.5 %", "only"});
+  const Lines cut = wrap_text("antidisestablishmentarianism x", 10, 100);
+  REQUIRE(cut.size() == 2);
+  CHECK(cut[0].ends_with("..."));
 }
 
 TEST_CASE("a zero is empty inside, as an 8 is not, and narrower than an O") {

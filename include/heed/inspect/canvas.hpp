@@ -170,11 +170,13 @@ inline std::string fit_text(std::string_view text, double cap_height, double lim
   return std::string(text.substr(0, kept)) + "...";
 }
 
-// The text in lines of at most `limit` pixels, broken at spaces; a longer word is cut short.
+// The text in lines of at most `limit` pixels, broken at spaces, but not within "62.5 %"; a longer
+// word is cut short.
 inline std::vector<std::string> wrap_text(std::string_view text, double cap_height, double limit) {
   std::vector<std::string> lines;
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
+    std::size_t end = std::min(text.find(' '), text.size());
+    if (text.substr(end).starts_with(" %")) end = std::min(text.find(' ', end + 1), text.size());
     const std::string word = fit_text(text.substr(0, end), cap_height, limit);
     const std::string longer = lines.empty() ? word : lines.back() + ' ' + word;
     if (!lines.empty() && text_width(longer, cap_height) <= limit) {

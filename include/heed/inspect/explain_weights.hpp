@@ -76,7 +76,7 @@ std::vector<std::string> explain(const char* what, const View<const G, 4>& given
     trials = double_trials(trials);
     measure(trials, given, p, mask, score, tolerance, rows_of);
     named = matches(trials, tolerance);
-    for (std::string& text : named) text = "Two mistakes together. " + text;
+    for (std::string& text : named) text.insert(0, "Two mistakes together. ");
   }
   if (named.empty()) {
     const bool infinite = right[0].off == std::numeric_limits<double>::max();

@@ -61,7 +61,7 @@ inline void draw_row_labels(Image& image, const Layout& layout, const std::strin
               {.cap_height = axis::label_cap, .align = Align::right});
   }
   if (name.empty()) return;
-  const double x = plot.x - 2.0 * gap - layout.rows.depth - 1.5 * gap;
+  const double x = plot.x - 2.0 * gap - layout.rows.depth - 2.0 * gap;
   draw_text(
       image, name, {x, plot.y + plot.height / 2.0},
       {.cap_height = name_cap, .color = palette::faint_ink, .degrees = 90, .align = Align::center});
