@@ -53,7 +53,7 @@ TEST_CASE("ties are within the tolerance and in order of position") {
   CHECK(attends_most(w, 0.01)[0].keys == std::vector<heed::Index>{0, 2, 3});
 }
 
-TEST_CASE("an even row, a blind row and a NaN row say so") {
+TEST_CASE("an even row, a fully masked row and a NaN row say so") {
   MatrixXd w(4, 4);
   w << .25, .25, .25, .25, 0, 0, 0, 0, .5, std::nan(""), .5, 0, .5, .5, 0, 0;
   const auto rows = attends_most(w);

@@ -40,6 +40,34 @@ RESERVED = [
 WORDS = re.compile(
     r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b"
     r"|(?<![\w.~-])/(" + "|".join(["ro" + "ot", "ho" + "me", "wo" + "rk", "Us" + "ers"]) + r")/")
+# Words that the glossary replaced: (retired, its successor). docs/glossary.md has their meanings.
+RETIRED = [
+    ("Geometry", "TileShape"), ("Strip", "TileArgs"), ("rewriter", "for_isa"),
+    ("CellMap", "BlockMask"), ("QueryRows", "QueryBlock"), ("FlashBlock", "KvBlock"),
+    ("FlashPartials", "SplitState"), ("attend_span", "attend_split"),
+    ("merge_spans", "combine_splits"), ("for_each_stretch", "for_each_head_segment"),
+    ("mend_scores", "recompute_nan_scores"), ("dots_direct", "qk_unpacked"),
+    ("accumulate_direct", "pv_unpacked"), ("accumulate_seen", "pv_masked"),
+    ("load_rows", "pack_a"), ("pack_keys", "pack_b_transposed"), ("pack_values", "pack_b"),
+    ("close_rows", "finalize_rows"), ("shrink_row", "rescale_row"), ("abreast", "interleave"),
+    ("widen_some", "load_some_as"), ("Curve", "Activation"), ("bend_row", "activate_row"),
+    ("Textbook", "ReferenceResult"), ("weigh_values", "weighted_values"),
+    ("SpacedMask", "StridedKeysMask"), ("StepsKeys", "HasKeyStride"), ("key_step", "key_stride"),
+    ("CoversCells", "CoversGrid"), ("Widened", "Upcast"), ("Owned4", "OwnedTensor"),
+    ("BestKeys", "TopKSelector"), ("OfferCell", "PushScores"), ("DropRest", "Compact"),
+    ("AimedQueries", "BucketedQueries"), ("PrefixPlan", "ScanPlan"), ("PrefixState", "KvState"),
+    ("sees_prefix", "is_prefix_mask"), ("only_pads", "is_padding_only"),
+    ("LastingSpan", "BorrowedSpan"), ("PlainCut", "SimtTraits"), ("with_cut", "dispatch_traits"),
+    ("own_row", "fragment_row"), ("start_forward", "launch_forward"),
+    ("BackendOffer", "BackendInfo"), ("anywhere::", "dispatch::"),
+    ("first cache", "L1"), ("second cache", "L2"), ("blind row", "fully masked row"),
+    ("no multiple of", "not a multiple of"), ("has not the shape", "must have the shape"),
+]
+SUCCESSOR = dict(RETIRED)
+RETIRED_WORDS = re.compile(r"(?<!\w)(" + "|".join(re.escape(old) for old, _ in RETIRED) + r")(?!\w)")
+# A change log names what it replaced; this file lists it.
+MAY_BE_RETIRED = {"CHANGELOG.md", "tests/layout/layout.py"}
+
 SKIPPED_FOLDERS = {".git", ".cache", "build", "out", "__pycache__"}
 
 
@@ -143,9 +171,14 @@ def check_words(root):
             except UnicodeDecodeError:
                 continue  # a picture or hostile test data, not prose
             for number, line in enumerate(lines, 1):
+                name = path.relative_to(root).as_posix()
                 match = WORDS.search(line)
                 if match:
-                    yield f"{path.relative_to(root)}:{number}: must not say {match.group(0)!r}"
+                    yield f"{name}:{number}: must not say {match.group(0)!r}"
+                match = RETIRED_WORDS.search(line)
+                if match and name not in MAY_BE_RETIRED:
+                    yield (f"{name}:{number}: {match.group(1)!r} is retired, say "
+                           f"{SUCCESSOR[match.group(1)]!r} (docs/glossary.md)")
 
 
 def check(root):
@@ -200,6 +233,8 @@ BAD_EDITS = [
     ("include/heed/mask/causal.hpp", "#include <stb/stb_image_write.h>\n", "needs stb"),
     ("CONTRIBUTING.md", "core → nn\n", "disagree about nn"),
     ("README.md", "TO" + "DO: finish\n", "must not say"),
+    ("include/heed/mask/causal.hpp", "struct Strip {};\n", "say 'TileArgs'"),
+    ("README.md", "for a blind row\n", "say 'fully masked row'"),
     ("README.md", "cd /ro" + "ot/heed\n", "must not say"),
 ]
 

@@ -52,7 +52,8 @@ TEMPLATE_TEST_CASE("rows merge to the row of all their keys, in any cut", "", fl
   }
 }
 
-TEMPLATE_TEST_CASE("blind rows merge to a blind row, and change no other", "", float, double) {
+TEMPLATE_TEST_CASE("fully masked rows merge to a fully masked row, and change no other", "", float,
+                   double) {
   const Row<TestType> blind;
   CHECK(merge(blind, blind).row.fully_masked());
   const auto row = row_of<TestType>({1, 2});

@@ -31,7 +31,7 @@ struct TokenMask {
     return mask::bind(mask, token_shape(shape), b, h);
   }
   void check(const Shape& shape) const { mask::check(mask, token_shape(shape)); }
-  int key_step() const requires mask::HasKeyStride<M> { return mask.key_step(); }
+  int key_stride() const requires mask::HasKeyStride<M> { return mask.key_stride(); }
   template <class Arena>
   auto to_device(Arena& arena) const {
     return mask::to_device(mask, arena);

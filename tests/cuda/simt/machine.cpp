@@ -123,7 +123,7 @@ void Machine::release_barrier() {
 void Machine::copy(std::uint32_t to, const void* from, int bytes) {
   if (to % 16 != 0 || reinterpret_cast<std::uintptr_t>(from) % 16 != 0) {
     throw Fault(Wrong::misaligned, "thread " + std::to_string(thread_) +
-                                       " starts a cp.async at an address that is no multiple of "
+                                       " starts a cp.async at an address that is not a multiple of "
                                        "16");
   }
   if (bytes > 0) global_.check(thread_, from, static_cast<std::size_t>(bytes));

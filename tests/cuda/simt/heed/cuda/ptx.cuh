@@ -149,7 +149,7 @@ inline void load_matrices(std::uint32_t (&x)[4], Shared row, bool transposed) {
       for (int r = 0; r < 8; ++r) {
         const auto* from = lanes[static_cast<std::size_t>(8 * m + r)];
         if (from->row % 16 != 0) {
-          throw simt::Fault(simt::Wrong::misaligned, "ldmatrix of a row at no multiple of 16");
+          throw simt::Fault(simt::Wrong::misaligned, "ldmatrix of a row at not a multiple of 16");
         }
         rows[r] = from->row;
         std::memcpy(matrix[r], machine().shared().read(from->thread, from->row, 16), 16);
