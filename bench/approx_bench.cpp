@@ -16,18 +16,18 @@ namespace {
 namespace approx = heed::approx;
 namespace mask = heed::mask;
 using heed::Index;
-using heed::bench::Curve;
+using heed::bench::Activation;
 using heed::bench::Tokens;
 
 // A method that prepares nothing: call(tokens).
 template <class Call>
-void add(Curve& curve, const std::string& name, bool causal, const Call& call) {
+void add(Activation& curve, const std::string& name, bool causal, const Call& call) {
   curve.add({name, causal, [call](const Tokens& x) { return [call, &x] { return call(x).out; }; }});
 }
 
 // Methods that take a mask.
 template <class M>
-void add_masked(Curve& curve, const std::string& which, const M& seen) {
+void add_masked(Activation& curve, const std::string& which, const M& seen) {
   constexpr bool causal = std::is_same_v<M, mask::Causal>;
   for (const Index keep : {32, 256}) {
     add(curve, "top-k, " + std::to_string(keep) + which, causal, [=](const Tokens& x) {
@@ -51,7 +51,7 @@ void add_masked(Curve& curve, const std::string& which, const M& seen) {
   }
 }
 
-void add_whole(Curve& curve) {
+void add_whole(Activation& curve) {
   add(curve, "low rank 16, randomised", false, [](const Tokens& x) {
     return approx::low_rank(x.q, x.k, x.v, 16, {}, {}, {.randomised = true, .threads = 1});
   });
@@ -72,7 +72,7 @@ void add_whole(Curve& curve) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Curve curve;
+  Activation curve;
   add_masked(curve, "", mask::None{});
   add_whole(curve);
   add_masked(curve, ", causal", mask::causal());

@@ -45,10 +45,10 @@ __global__ void fill(Bf16* x, heed::Index count, std::uint32_t seed) {
   }
 }
 
-template <int Rank>
-heed::cuda::DeviceTensor<Bf16, Rank> random_tensor(const heed::Extents<Rank>& extent,
-                                                   std::uint32_t seed) {
-  heed::cuda::DeviceTensor<Bf16, Rank> x(extent);
+template <int SortKey>
+heed::cuda::DeviceTensor<Bf16, SortKey> random_tensor(const heed::Extents<SortKey>& extent,
+                                                      std::uint32_t seed) {
+  heed::cuda::DeviceTensor<Bf16, SortKey> x(extent);
   fill<<<1024, 256>>>(x.data(), x.size(), seed);
   return x;
 }

@@ -10,13 +10,13 @@ int main() {
   k.setRandom();
   v.setRandom();
 
-  for (const heed::BackendOffer& offer : heed::backends()) {
+  for (const heed::BackendInfo& offer : heed::backends()) {
     std::cout << heed::name_of(offer.backend) << ": " << offer.why << '\n';
     for (const std::string& place : offer.runs_on) std::cout << "  runs on " << place << '\n';
     heed::CallReport report;
     const heed::Options options{.backend = offer.backend, .report = &report};
     try {
-      const auto result = heed::anywhere::attention(q, k, v, heed::mask::causal(), {}, options);
+      const auto result = heed::dispatch::attention(q, k, v, heed::mask::causal(), {}, options);
       std::cout << "  took " << report.isa << ", because " << report.why << ": out "
                 << result.out(0, 3, 199, 0) << '\n';
     } catch (const heed::Error& error) {

@@ -16,7 +16,7 @@ constexpr double long_call = 1;  // seconds: exact attention that takes more is 
 
 }  // namespace
 
-Curve::Case::Case(Index L, bool is_causal)
+Activation::Case::Case(Index L, bool is_causal)
     : sharp(L, Attention::sharp),
       soft(L, Attention::soft),
       causal(is_causal),
@@ -24,7 +24,7 @@ Curve::Case::Case(Index L, bool is_causal)
       seconds(alternate({[&] { exact_sharp = exact(sharp, is_causal); }},
                         {.seconds = 0, .one_thread = true})[0]) {}
 
-Curve::Case& Curve::case_of(Index L, bool causal) {
+Activation::Case& Activation::case_of(Index L, bool causal) {
   if (case_ == nullptr || case_->sharp.q.dimension(2) != L || case_->causal != causal) {
     case_.reset();
     case_ = std::make_unique<Case>(L, causal);
@@ -32,7 +32,7 @@ Curve::Case& Curve::case_of(Index L, bool causal) {
   return *case_;
 }
 
-Curve::Point Curve::measure(const Method& method, Index L) {
+Activation::Point Activation::measure(const Method& method, Index L) {
   Case& at = case_of(L, method.causal);
   const Method::Call call = method.prepare(at.sharp);
   Tensor4<float> result;
@@ -49,7 +49,7 @@ Curve::Point Curve::measure(const Method& method, Index L) {
   return point;
 }
 
-Index Curve::crossing(const Method& method, Index longest) {
+Index Activation::crossing(const Method& method, Index longest) {
   auto& points = points_[method.name];
   if (!points.contains(longest)) points[longest] = measure(method, longest);
   if (points[longest].gain <= 1) return 0;
@@ -62,7 +62,7 @@ Index Curve::crossing(const Method& method, Index longest) {
   return faster;
 }
 
-void Curve::register_rows(const std::vector<Index>& lengths, Index longest_crossing) {
+void Activation::register_rows(const std::vector<Index>& lengths, Index longest_crossing) {
   for (const Index L : lengths) {
     for (const Method& method : methods_) {
       bench::add(method.name + "/" + std::to_string(L),
@@ -87,7 +87,7 @@ void Curve::register_rows(const std::vector<Index>& lengths, Index longest_cross
   }
 }
 
-void Curve::print() const {
+void Activation::print() const {
   std::set<Index> lengths;
   for (const auto& [name, points] : points_) {
     for (const auto& [L, point] : points) lengths.insert(L);

@@ -22,7 +22,7 @@ struct Method {
   std::function<Call(const Tokens&)> prepare;  // what a user would do once is not in the call
 };
 
-class Curve {
+class Activation {
  public:
   void add(Method method) { methods_.push_back(std::move(method)); }
 

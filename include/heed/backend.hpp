@@ -1,5 +1,5 @@
-// What can compute attention here, and one call for all of it: heed::backends,
-// heed::anywhere::attention.
+// The backends of this build, and one call that runs any of them: heed::backends,
+// heed::dispatch::attention.
 //
 // In a .cu file CUDA is among it; any other file needs none, and is told so where it asks. Which
 // backend runs is Options::backend's one rule (attention/options.hpp), which one ran and why is in
@@ -22,7 +22,7 @@
 namespace heed {
 
 // One backend, as this file was compiled and on this machine.
-struct BackendOffer {
+struct BackendInfo {
   Backend backend;
   // Instruction sets, the one that calls take first, or devices. Empty: it cannot run here.
   std::vector<std::string> runs_on;
@@ -43,8 +43,8 @@ inline std::vector<std::string> instruction_sets() {
 }
 
 #if defined(__CUDACC__)
-inline BackendOffer cuda_offer() {
-  BackendOffer offer{Backend::cuda, {}, "no CUDA device"};
+inline BackendInfo cuda_offer() {
+  BackendInfo offer{Backend::cuda, {}, "no CUDA device"};
   for (const cuda::Device& device : cuda::devices()) {
     const std::string name = device.name + " (sm_" + std::to_string(device.architecture) + ")";
     if (device.can_run()) {
@@ -57,13 +57,13 @@ inline BackendOffer cuda_offer() {
   return offer;
 }
 #else
-inline BackendOffer cuda_offer() {
+inline BackendInfo cuda_offer() {
   return {Backend::cuda, {}, "this file was compiled without CUDA: it takes a .cu file and nvcc"};
 }
 #endif
 
-// What this build and this machine offer: every backend, in the order of the enumeration.
-inline std::vector<BackendOffer> backends() {
+// Every backend, in the order of the enumeration, and whether this build and machine can run it.
+inline std::vector<BackendInfo> backends() {
   return {{Backend::reference, {"plain C++"}, "the textbook, to compare with"},
           {Backend::chunked, instruction_sets(), "plain softmax over whole rows, to compare with"},
           {Backend::flash, instruction_sets(), "automatic takes it for tensors on the host"},
@@ -73,7 +73,7 @@ inline std::vector<BackendOffer> backends() {
 }  // namespace HEED_ABI
 }  // namespace heed
 
-namespace heed::anywhere {
+namespace heed::dispatch {
 
 inline namespace HEED_ABI {
 
@@ -121,6 +121,6 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
 }
 
 }  // namespace HEED_ABI
-}  // namespace heed::anywhere
+}  // namespace heed::dispatch
 
 #include "heed/core/restore_macros.inl"

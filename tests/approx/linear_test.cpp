@@ -1,7 +1,7 @@
 // Linear attention against the double sum that it is, and against its own recurrent form.
 #include "heed/approx/linear.hpp"
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/linear_state.hpp"
 
 namespace heed {
@@ -16,8 +16,8 @@ double relu(double x) { return std::max(x, 0.0); }
 
 // Σ_j φ(q_i)·φ(k_j) v_j / Σ_j φ(q_i)·φ(k_j), each pair by itself.
 template <class T>
-test::Oracle twin(const Inputs<T>& in, const Shape& shape, const Prefix& prefix,
-                  double (*map)(double)) {
+test::Oracle naive(const Inputs<T>& in, const Shape& shape, const Prefix& prefix,
+                   double (*map)(double)) {
   const auto q = in.q.cview();
   const auto k = in.k.cview();
   const auto v = in.v.cview();
@@ -59,7 +59,7 @@ void check(const Shape& shape, Layout layout, const Prefix& prefix, const Map& m
            double (*oracle)(double) = elu_plus_one) {
   CAPTURE(test::name_of(shape), prefix.causal, prefix.padded, static_cast<int>(layout));
   const Inputs<T> in(shape, layout, 7, 2);
-  const auto expected = twin(in, shape, prefix, oracle);
+  const auto expected = naive(in, shape, prefix, oracle);
   const auto result = prefix.with([&](const auto& mask) {
     return approx::linear(in.q.cview(), in.k.cview(), in.v.cview(), map, mask, {.threads = 1});
   });
@@ -68,7 +68,7 @@ void check(const Shape& shape, Layout layout, const Prefix& prefix, const Map& m
 
 }  // namespace
 
-TEST_CASE("linear attention meets its twin at every length") {
+TEST_CASE("linear attention meets its naive at every length") {
   int turn = 0;
   for (const Index Lq : {0, 1, 5, 63, 64, 65, 130}) {
     for (const Index Lk : {0, 1, 6, 63, 64, 65, 128, 200}) {
@@ -82,7 +82,7 @@ TEST_CASE("linear attention meets its twin at every length") {
   }
 }
 
-TEST_CASE("linear attention meets its twin over spans and blocks") {
+TEST_CASE("linear attention meets its naive over spans and blocks") {
   for (const Index Lk : {1023, 1024, 1025, 2113}) {
     for (const Index Lq : {Lk, Lk - 77, Lk + 1100, Index{3}}) {
       for (const mask::align alignment : {mask::align::end, mask::align::start}) {
@@ -95,7 +95,7 @@ TEST_CASE("linear attention meets its twin over spans and blocks") {
   }
 }
 
-TEST_CASE("linear attention meets its twin at every head size") {
+TEST_CASE("linear attention meets its naive at every head size") {
   for (const Index D : {1, 3, 16, 32, 59, 64, 65, 130}) {
     for (const Index Dv : {0, 1, 15, 16, 31, 63, 64, 79, 80, 129}) {
       const Shape shape{1, 1, 1, 70, 90, D, Dv, 4};
@@ -105,7 +105,7 @@ TEST_CASE("linear attention meets its twin at every head size") {
   }
 }
 
-TEMPLATE_TEST_CASE("linear attention of other types meets its twin", "", double, Half, BFloat16) {
+TEMPLATE_TEST_CASE("linear attention of other types meets its naive", "", double, Half, BFloat16) {
   const Shape shape{2, 6, 3, 150, 190, 24, 20, 4};
   for (const bool causal : {false, true}) {
     const Prefix prefix = Prefix::of(shape, causal, true);
@@ -113,7 +113,7 @@ TEMPLATE_TEST_CASE("linear attention of other types meets its twin", "", double,
   }
 }
 
-TEST_CASE("linear attention through other maps meets its twin") {
+TEST_CASE("linear attention through other maps meets its naive") {
   const Shape shape{2, 6, 3, 150, 190, 24, 20, 4};
   for (const bool causal : {false, true}) {
     const Prefix prefix = Prefix::of(shape, causal, true);

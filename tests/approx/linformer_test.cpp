@@ -1,7 +1,7 @@
 // Linformer against its two products written out, and against exact attention.
 #include "heed/approx/linformer.hpp"
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 
 namespace heed {
@@ -72,7 +72,7 @@ void check(const Shape& shape, Index rank, Layout layout, bool padded) {
 
 }  // namespace
 
-TEST_CASE("Linformer meets its twin at every length and rank") {
+TEST_CASE("Linformer meets its naive at every length and rank") {
   Index turn = 0;
   for (const Index Lq : {0, 1, 40, 70}) {
     for (const Index Lk : {0, 1, 63, 300, 515}) {
@@ -85,7 +85,7 @@ TEST_CASE("Linformer meets its twin at every length and rank") {
   }
 }
 
-TEMPLATE_TEST_CASE("Linformer of another type meets its twin", "", double, Half, BFloat16) {
+TEMPLATE_TEST_CASE("Linformer of another type meets its naive", "", double, Half, BFloat16) {
   check<TestType>({2, 4, 2, 60, 90, 24, 16, 4}, 20, Layout::blhd, true);
 }
 

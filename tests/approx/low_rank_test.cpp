@@ -3,7 +3,7 @@
 
 #include <Eigen/SVD>
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 
 namespace heed {
@@ -36,7 +36,7 @@ Eigen::MatrixXd truncated(const Inputs<T>& in, Index b, Index h, Index group, do
 
 // Exact attention in double over the truncated scores: they are a bias on scores of 0.
 template <class T, class M, class S>
-auto twin(const Inputs<T>& in, const Shape& shape, Index rank, const M& mask, const S& score) {
+auto naive(const Inputs<T>& in, const Shape& shape, Index rank, const M& mask, const S& score) {
   Tensor4<double> scores(shape.B, shape.Hq, shape.Lq, shape.Lk);
   const double scale = 1 / std::sqrt(static_cast<double>(shape.D));
   for (Index b = 0; b < shape.B; ++b) {
@@ -57,7 +57,7 @@ void check(const Shape& shape, Index rank, Layout layout, const M& mask, const S
            const approx::LowRankOptions& options = {}, double slack = 1) {
   CAPTURE(test::name_of(shape), rank, static_cast<int>(layout));
   const Inputs<T> in(shape, layout, 5, 2);
-  const auto truth = twin(in, shape, rank, mask, score);
+  const auto truth = naive(in, shape, rank, mask, score);
   const auto result =
       approx::low_rank(in.q.cview(), in.k.cview(), in.v.cview(), rank, mask, score, options);
   // Scores are off by the rounding of the largest of them, with D products in each factor.

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 
 namespace heed {
@@ -65,11 +65,11 @@ struct Twin {
 };
 
 template <class T>
-Twin twin(const Inputs<T>& in, const Shape& shape, const approx::Hashing& hashing,
-          const Prefix& prefix, bool shared) {
-  Twin twin{test::Oracle(shape.B, shape.Hq, shape.Lq, shape.Dv),
-            Tensor3<double>(shape.B, shape.Hq, shape.Lq)};
-  twin.out.setZero();
+Twin naive(const Inputs<T>& in, const Shape& shape, const approx::Hashing& hashing,
+           const Prefix& prefix, bool shared) {
+  Twin naive{test::Oracle(shape.B, shape.Hq, shape.Lq, shape.Dv),
+             Tensor3<double>(shape.B, shape.Hq, shape.Lq)};
+  naive.out.setZero();
   const double scale = 1 / std::sqrt(static_cast<double>(shape.D));
   for (Index b = 0; b < shape.B; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {
@@ -96,15 +96,15 @@ Twin twin(const Inputs<T>& in, const Shape& shape, const approx::Hashing& hashin
           const double weight = std::exp(score);
           total += weight;
           for (Index d = 0; d < shape.Dv; ++d) {
-            twin.out(b, h, i, d) += weight * static_cast<double>(v(j, d));
+            naive.out(b, h, i, d) += weight * static_cast<double>(v(j, d));
           }
         }
-        twin.lse(b, h, i) = std::log(total);
-        for (Index d = 0; d < shape.Dv && total != 0; ++d) twin.out(b, h, i, d) /= total;
+        naive.lse(b, h, i) = std::log(total);
+        for (Index d = 0; d < shape.Dv && total != 0; ++d) naive.out(b, h, i, d) /= total;
       }
     }
   }
-  return twin;
+  return naive;
 }
 
 template <class T>
@@ -113,7 +113,7 @@ void check(const Shape& shape, const approx::Hashing& hashing, Layout layout, co
   CAPTURE(test::name_of(shape), hashing.buckets, hashing.rounds, hashing.chunk, prefix.causal,
           prefix.padded, shared);
   const Inputs<T> in(shape, layout, 7, 2);
-  const auto truth = twin(in, shape, hashing, prefix, shared);
+  const auto truth = naive(in, shape, hashing, prefix, shared);
   const auto result = prefix.with([&](const auto& mask) {
     return shared ? approx::lsh_shared(in.q.cview(), in.v.cview(), hashing, mask)
                   : approx::lsh(in.q.cview(), in.k.cview(), in.v.cview(), hashing, mask);

@@ -4,7 +4,7 @@
 
 #include <Eigen/LU>
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 
 namespace heed {
@@ -53,8 +53,8 @@ Matrix iterated_inverse(const Matrix& a, int iterations) {
 }
 
 template <class T>
-test::Oracle twin(const Inputs<T>& in, const Shape& shape, Index landmarks,
-                  const std::vector<int>& lengths, int iterations) {
+test::Oracle naive(const Inputs<T>& in, const Shape& shape, Index landmarks,
+                   const std::vector<int>& lengths, int iterations) {
   test::Oracle out(shape.B, shape.Hq, shape.Lq, shape.Dv);
   out.setZero();
   const double scale = 1 / std::sqrt(static_cast<double>(shape.D));
@@ -87,13 +87,13 @@ void check(const Shape& shape, Index landmarks, Layout layout, bool padded, int 
     lengths.push_back(static_cast<int>(padded ? shape.Lk - b : shape.Lk));
   }
   if (padded) lengths[0] = 0;
-  const auto truth = twin(in, shape, landmarks, lengths, iterations);
+  const auto truth = naive(in, shape, landmarks, lengths, iterations);
   const approx::NystromOptions options{.iterations = iterations};
   const auto result =
       padded ? approx::nystrom(in.q.cview(), in.k.cview(), in.v.cview(), landmarks,
                                mask::padding(lengths), options)
              : approx::nystrom(in.q.cview(), in.k.cview(), in.v.cview(), landmarks, {}, options);
-  // The pseudo-inverse magnifies the rounding of the first product by its norm; twin's own results
+  // The pseudo-inverse magnifies the rounding of the first product by its norm; naive's own results
   // show how far.
   const double size = std::max(1.0, test::max_magnitude(truth));
   const double tolerance =
@@ -104,7 +104,7 @@ void check(const Shape& shape, Index landmarks, Layout layout, bool padded, int 
 
 }  // namespace
 
-TEST_CASE("Nyström attention meets its twin at every length and number of landmarks") {
+TEST_CASE("Nyström attention meets its naive at every length and number of landmarks") {
   Index turn = 0;
   for (const Index Lq : {16, 21, 70, 100}) {
     for (const Index Lk : {17, 64, 100, 131}) {
@@ -117,7 +117,8 @@ TEST_CASE("Nyström attention meets its twin at every length and number of landm
   }
 }
 
-TEMPLATE_TEST_CASE("Nyström attention of another type meets its twin", "", double, Half, BFloat16) {
+TEMPLATE_TEST_CASE("Nyström attention of another type meets its naive", "", double, Half,
+                   BFloat16) {
   check<TestType>({2, 4, 2, 60, 60, 24, 16, 4}, 8, Layout::blhd, true);
 }
 

@@ -1,7 +1,7 @@
 // Performers against the double sum over the same random features, and against what those estimate.
 #include "heed/approx/performer.hpp"
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 
 namespace heed {
@@ -35,22 +35,22 @@ std::vector<double> features(const View<const T, 4>& x, Index b, Index h, Index 
 }
 
 template <class T>
-Twin twin(const Inputs<T>& in, const Shape& shape, const Prefix& prefix, Index m,
-          std::uint64_t seed) {
+Twin naive(const Inputs<T>& in, const Shape& shape, const Prefix& prefix, Index m,
+           std::uint64_t seed) {
   const auto directions = approx::orthogonal_gaussians(m, shape.D, seed);
   const double factor = 1 / std::sqrt(std::sqrt(static_cast<double>(shape.D)));
-  Twin twin{test::Oracle(shape.B, shape.Hq, shape.Lq, shape.Dv),
-            Tensor3<double>(shape.B, shape.Hq, shape.Lq)};
-  twin.out.setZero();
+  Twin naive{test::Oracle(shape.B, shape.Hq, shape.Lq, shape.Dv),
+             Tensor3<double>(shape.B, shape.Hq, shape.Lq)};
+  naive.out.setZero();
   for (Index b = 0; b < shape.B; ++b) {
     for (Index h = 0; h < shape.Hq; ++h) {
       const Index kv = h / shape.group();
       std::vector<std::vector<double>> keys;
       for (Index j = 0; j < shape.Lk; ++j) {
-        keys.push_back(features(in.k.cview(), b, kv, j, factor, directions, m, twin.largest));
+        keys.push_back(features(in.k.cview(), b, kv, j, factor, directions, m, naive.largest));
       }
       for (Index i = 0; i < shape.Lq; ++i) {
-        const auto query = features(in.q.cview(), b, h, i, factor, directions, m, twin.largest);
+        const auto query = features(in.q.cview(), b, h, i, factor, directions, m, naive.largest);
         double total = 0;
         for (Index j = 0; j < shape.Lk; ++j) {
           if (!prefix.allows(shape, b, i, j)) continue;
@@ -60,22 +60,22 @@ Twin twin(const Inputs<T>& in, const Shape& shape, const Prefix& prefix, Index m
           }
           total += weight;
           for (Index d = 0; d < shape.Dv; ++d) {
-            twin.out(b, h, i, d) += weight * static_cast<double>(in.v.cview()(b, kv, j, d));
+            naive.out(b, h, i, d) += weight * static_cast<double>(in.v.cview()(b, kv, j, d));
           }
         }
-        twin.lse(b, h, i) = std::log(total);
-        for (Index d = 0; d < shape.Dv && total != 0; ++d) twin.out(b, h, i, d) /= total;
+        naive.lse(b, h, i) = std::log(total);
+        for (Index d = 0; d < shape.Dv && total != 0; ++d) naive.out(b, h, i, d) /= total;
       }
     }
   }
-  return twin;
+  return naive;
 }
 
 template <class T>
 void check(const Shape& shape, Index m, Layout layout, const Prefix& prefix, double size = 1) {
   CAPTURE(test::name_of(shape), m, prefix.causal, prefix.padded, static_cast<int>(layout));
   const Inputs<T> in(shape, layout, 7, size);
-  const auto expected = twin(in, shape, prefix, m, 11);
+  const auto expected = naive(in, shape, prefix, m, 11);
   const auto result = prefix.with([&](const auto& mask) {
     return approx::performer(in.q.cview(), in.k.cview(), in.v.cview(), m, mask, {.seed = 11});
   });
@@ -101,7 +101,7 @@ double error_at(const Inputs<float>& in, const Tensor4<float>& exact, Index m, i
 
 }  // namespace
 
-TEST_CASE("a Performer meets its twin at every length and number of features") {
+TEST_CASE("a Performer meets its naive at every length and number of features") {
   int turn = 0;
   for (const Index Lq : {0, 1, 64, 70, 129}) {
     for (const Index Lk : {0, 1, 63, 65, 128, 150}) {
@@ -115,7 +115,7 @@ TEST_CASE("a Performer meets its twin at every length and number of features") {
   }
 }
 
-TEST_CASE("a Performer meets its twin over spans and blocks") {
+TEST_CASE("a Performer meets its naive over spans and blocks") {
   for (const Index Lk : {1025, 2113}) {
     for (const Index Lq : {Lk, Lk - 77, Index{70}}) {
       const Shape shape{1, 1, 1, Lq, Lk, 4, 3, 4};
@@ -125,7 +125,7 @@ TEST_CASE("a Performer meets its twin over spans and blocks") {
   }
 }
 
-TEMPLATE_TEST_CASE("a Performer of another type meets its twin", "", double, Half, BFloat16) {
+TEMPLATE_TEST_CASE("a Performer of another type meets its naive", "", double, Half, BFloat16) {
   const Shape shape{2, 4, 2, 90, 130, 24, 20, 4};
   check<TestType>(shape, 40, Layout::blhd, Prefix::of(shape, true, true));
 }

@@ -1,9 +1,9 @@
-// Top-k attention against a twin that sorts all scores of a row, and against exact attention.
+// Top-k attention against a naive that sorts all scores of a row, and against exact attention.
 #include "heed/approx/top_k.hpp"
 
 #include <numeric>
 
-#include "approx/twins.hpp"
+#include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 
 namespace heed {
@@ -36,8 +36,8 @@ Inputs<T> on_grid(const Shape& shape, Layout layout, std::uint64_t seed) {
 // Attention with all but the best `keep` keys of a row masked: a row's scores are sorted, equal
 // ones by key. `score` and `mask` as in the call.
 template <class T, class M, class S>
-auto twin(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mask,
-          const S& the_score) {
+auto naive(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mask,
+           const S& the_score) {
   const auto all = reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview());
   std::vector<bool> kept(static_cast<std::size_t>(shape.B * shape.Hq * shape.Lq * shape.Lk));
   const auto at = [&](Index b, Index h, Index i, Index j) {
@@ -71,7 +71,7 @@ template <class T, class M = mask::None, class S = score::None>
 void check(const Shape& shape, Index keep, Layout layout, const M& mask = {}, const S& score = {}) {
   CAPTURE(test::name_of(shape), keep, static_cast<int>(layout));
   const Inputs<T> in = on_grid<T>(shape, layout, 5);
-  const auto truth = twin(in, shape, keep, mask, score);
+  const auto truth = naive(in, shape, keep, mask, score);
   const auto result = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), keep, mask, score);
   const double sums =
       test::unit_roundoff<Accum<T>>() * (16 + 8 * test::max_magnitude(truth.scores));
@@ -82,7 +82,7 @@ void check(const Shape& shape, Index keep, Layout layout, const M& mask = {}, co
 
 }  // namespace
 
-TEST_CASE("top-k meets its twin at every length and k, ties to the first key") {
+TEST_CASE("top-k meets its naive at every length and k, ties to the first key") {
   const mask::any masks[] = {mask::None{}, mask::causal(), mask::bigbird(8, 1, 2, 3),
                              [](int i, int j) { return i % 3 != 0 && j % 2 == 0; }};
   Index turn = 0;
@@ -97,7 +97,7 @@ TEST_CASE("top-k meets its twin at every length and k, ties to the first key") {
   }
 }
 
-TEMPLATE_TEST_CASE("top-k of another type meets its twin", "", double, Half, BFloat16) {
+TEMPLATE_TEST_CASE("top-k of another type meets its naive", "", double, Half, BFloat16) {
   const mask::any causal = mask::causal();
   check<TestType>({2, 4, 1, 50, 400, 12, 20, 4}, 9, Layout::blhd, causal);
 }
@@ -113,7 +113,7 @@ TEST_CASE("top-k keeps the best of modified scores") {
 TEST_CASE("top-k of random numbers keeps what double keeps") {
   const Shape shape{1, 2, 1, 200, 3000, 16, 8, 4};
   const Inputs<double> in(shape, Layout::packed, 8, 2);
-  const auto truth = twin(in, shape, 40, mask::None{}, score::None{});
+  const auto truth = naive(in, shape, 40, mask::None{}, score::None{});
   const auto result = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 40);
   CHECK(test::max_difference(result.out, truth.out) <= 1e-13);
   CHECK(test::max_difference(result.lse, truth.lse) <= 1e-13);

@@ -20,7 +20,7 @@ TEST_CASE("every backend is offered once, in order, with what it runs on") {
   CHECK(offers[1].backend == Backend::chunked);
   CHECK(offers[2].backend == Backend::flash);
   CHECK(offers[3].backend == Backend::cuda);
-  for (const BackendOffer& offer : offers) {
+  for (const BackendInfo& offer : offers) {
     CHECK_FALSE(offer.why.empty());
     CHECK(offer.available() == (offer.backend != Backend::cuda));
   }
@@ -44,12 +44,12 @@ TEST_CASE("a backend that is asked for is the one that runs, and says so") {
     const bool asked = backend != Backend::automatic;
     CallReport report;
     const Options options{.backend = backend, .report = &report};
-    const auto result = anywhere::attention(s.q, s.k, s.v, mask::causal(), {}, options);
+    const auto result = dispatch::attention(s.q, s.k, s.v, mask::causal(), {}, options);
     CHECK(report.backend == std::string(name_of(asked ? backend : Backend::flash)));
     CHECK_THAT(report.why, ContainsSubstring(asked ? "options.backend" : "automatic"));
     CHECK(test::max_difference(result.out, truth.out) < 1e-6);
     Tensor2<float> out(5, 3);
-    anywhere::attention_into(out, s.q, s.k, s.v, mask::causal(), {}, options);
+    dispatch::attention_into(out, s.q, s.k, s.v, mask::causal(), {}, options);
     CHECK(test::same_bits(out, result.out));
   }
 }
@@ -65,11 +65,11 @@ TEST_CASE("cuda in a file without it is an error that says what to do, and nothi
                              "computes on the CPU; in a .cu file");
   };
   CHECK_THAT(error_of([&] { attention(s.q, s.k, s.v, {}, {}, cuda); }), says("heed::attention"));
-  CHECK_THAT(error_of([&] { anywhere::attention(s.q, s.k, s.v, {}, {}, cuda); }),
+  CHECK_THAT(error_of([&] { dispatch::attention(s.q, s.k, s.v, {}, {}, cuda); }),
              says("heed::attention"));
   CHECK_THAT(error_of([&] { attention_into(out, s.q, s.k, s.v, {}, {}, cuda); }),
              says("heed::attention_into"));
-  CHECK_THAT(error_of([&] { anywhere::attention_into(out, s.q, s.k, s.v, {}, {}, cuda); }),
+  CHECK_THAT(error_of([&] { dispatch::attention_into(out, s.q, s.k, s.v, {}, {}, cuda); }),
              says("heed::attention_into"));
   CHECK_THAT(error_of([&] { workspace_bytes(s.q, s.k, s.v, {}, {}, cuda); }),
              says("heed::workspace_bytes"));

@@ -1,5 +1,5 @@
-// The contract: which number comes out. Scale, order of operations, masks, blind rows, dropout,
-// lse, on every path that computes attention and for every type.
+// The contract: which number comes out. Scale, order of operations, masks, fully masked rows,
+// dropout, lse, on every path that computes attention and for every type.
 #include <bit>
 
 #include "support/contract.hpp"

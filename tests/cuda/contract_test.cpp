@@ -1,5 +1,5 @@
 // The contract's hard lines on the emulator: what is behind a mask changes no bit, what is attended
-// is never lost, blind rows, dropout's bits, the same bits whatever else is in the batch.
+// is never lost, fully masked rows, dropout's bits, the same bits whatever else is in the batch.
 #include "cuda/emulated.hpp"
 
 namespace heed {

@@ -32,11 +32,12 @@ struct NoArena {
   }
 };
 
-template <class Cut, class Kernel, class Call>
+template <class KernelTraits, class Kernel, class Call>
 simt::Counts launch(const Call& call, const simt::GlobalMemory& global, bool backwards) {
-  const auto tasks = cuda::Tasks::of(call.shape, Cut::queries, Cut::width).count();
-  return simt::Machine::run({tasks, Cut::threads, Cut::shared_bytes, backwards}, global,
-                            [&call] { Kernel::run(call); });
+  const auto tasks =
+      cuda::TileScheduler::of(call.shape, KernelTraits::queries, KernelTraits::width).count();
+  return simt::Machine::run({tasks, KernelTraits::threads, KernelTraits::shared_bytes, backwards},
+                            global, [&call] { Kernel::run(call); });
 }
 
 template <class T, class S>
@@ -62,11 +63,11 @@ simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View
     const auto call =
         cuda::tensor_core_call(shape, as_bits<Bits>(q), as_bits<Bits>(k), as_bits<Bits>(v),
                                as_bits<Bits>(out), lse, scale, dropout, mask, device_score);
-    cuda::with_cut<Bits>(shape.D, shape.Dv, [&](auto cut) {
-      using Cut = decltype(cut);
-      using Kernel =
-          cuda::FlashForward<Cut, Bits, mask::any, std::remove_const_t<decltype(device_score)>>;
-      counts = launch<Cut, Kernel>(call, global, backwards);
+    cuda::dispatch_traits<Bits>(shape.D, shape.Dv, [&](auto cut) {
+      using KernelTraits = decltype(cut);
+      using Kernel = cuda::FlashForward<KernelTraits, Bits, mask::any,
+                                        std::remove_const_t<decltype(device_score)>>;
+      counts = launch<KernelTraits, Kernel>(call, global, backwards);
     });
   };
   if constexpr (std::is_same_v<T, Half>) {
@@ -83,10 +84,10 @@ simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View
     const auto call =
         cuda::plain_call(shape, q, k, v, out, lse, scale, dropout, mask, device_score);
     cuda::with_plain_cut<T>(shape.Dv, [&](auto cut) {
-      using Cut = decltype(cut);
-      using Kernel =
-          cuda::PlainForward<Cut, T, mask::any, std::remove_const_t<decltype(device_score)>>;
-      counts = launch<Cut, Kernel>(call, global, backwards);
+      using KernelTraits = decltype(cut);
+      using Kernel = cuda::PlainForward<KernelTraits, T, mask::any,
+                                        std::remove_const_t<decltype(device_score)>>;
+      counts = launch<KernelTraits, Kernel>(call, global, backwards);
     });
   }
   return counts;

@@ -347,7 +347,7 @@ struct NeverSure {
 struct CoversTooLittle {
   bool allows(int i, int j) const { return j <= i; }
   Coverage coverage(Tile) const { return Coverage::Partial; }
-  void cover(const mask::Cells& cells, std::uint8_t* found, Index stride) const {
+  void cover(const mask::CoverageGrid& cells, std::uint8_t* found, Index stride) const {
     for (int r = 0; r < cells.rows(); ++r, found += stride) {
       for (int c = 0; c < cells.columns(); ++c) found[c] = c == 0 ? 1 : 0;
     }
@@ -357,7 +357,7 @@ struct CoversTooLittle {
 struct StepsTooFar {
   bool allows(int, int j) const { return j % 2 == 0; }
   Coverage coverage(Tile) const { return Coverage::Partial; }
-  int key_step() const { return 4; }
+  int key_stride() const { return 4; }
 };
 
 struct StepsBesideKeys {

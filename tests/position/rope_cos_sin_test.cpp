@@ -122,7 +122,7 @@ TEST_CASE("rope: own tables that do not fit are refused") {
   three.setZero();
   short_text.setZero();
   CHECK_THAT(error_of([&] { position::rope(x, table, narrow); }),
-             ContainsSubstring("heed::position::rope: sin has not the shape of cos"));
+             ContainsSubstring("heed::position::rope: sin must have the shape of cos"));
   CHECK_THAT(error_of([&] { position::rope(x, wide, wide); }),
              ContainsSubstring("10 features to rotate must be even and at most the dim 8"));
   CHECK_THAT(error_of([&] { position::rope(x, none, none); }), ContainsSubstring("have no pairs"));

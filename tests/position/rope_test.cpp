@@ -222,7 +222,7 @@ TEST_CASE("rope: what does not fit is an error") {
   CHECK_THROWS_AS(position::rope(x, {.base = 0}), heed::Error);
   CHECK_THROWS_AS(position::rope(x, {.base = std::nan("")}), heed::Error);
   CHECK(error_of([&] { position::rope_into(other, x); }) ==
-        start + "out has not the shape of x (out [1,2,4,8], x [1,2,3,8])");
+        start + "out must have the shape of x (out [1,2,4,8], x [1,2,3,8])");
   const auto shifted = heed::view(x.data() + 8, {1, 2, 2, 8}, {48, 24, 8, 1});
   const auto first = heed::view(x.data(), {1, 2, 2, 8}, {48, 24, 8, 1});
   CHECK(error_of([&] { position::rope_into(shifted, first); }).find("overlaps x") !=

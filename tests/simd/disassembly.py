@@ -22,9 +22,9 @@ WIDE_FLAGS = ["-mavx2", "-mfma"]
 # Functions of the kernels whose loops must not touch the stack, and how often they may: nowhere in
 # the products, where every sum stays in its register. g++'s softmax keeps the sums of its rows
 # there: 4 accesses among 70 and more instructions.
-STACK_LIMITS = {"dots": 0, "accumulate": 0}
+STACK_LIMITS = {"qk": 0, "pv": 0}
 STACK_LIMITS_GNU = {**STACK_LIMITS, "softmax": 4}
-# Multiplications that the largest loop must have at least: the sums of a cell.
+# Multiplications that the largest loop must have at least: the sums of a tile.
 SUMS = {"avx2": 12, "avx512": 16}
 
 MULTIPLIES = re.compile(r"v?fmadd\d*p[sd]|v?mulp[sd]")
@@ -88,7 +88,7 @@ def check_loops_of(name, code, sums, limit):
             yield (f"{name}: {len(accesses)} stack accesses in a loop of {len(loop)} instructions, "
                    f"may be {limit}: {accesses[0]}")
     if largest < sums:
-        yield f"{name}: its largest loop multiplies {largest} times, a cell has {sums} sums"
+        yield f"{name}: its largest loop multiplies {largest} times, a tile has {sums} sums"
 
 
 def check_baseline(functions):

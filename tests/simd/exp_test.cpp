@@ -4,8 +4,8 @@
 #include <string>
 
 #include "heed/simd/isa.hpp"
-#include "simd/strip_problem.hpp"
 #include "simd/tables.hpp"
+#include "simd/tile_problem.hpp"
 #include "support/catch.hpp"
 
 namespace heed::test {
@@ -27,16 +27,16 @@ double ulps_per_unit(const std::string& table) {
 // e^x by a table's kernel, for x ≤ 0.
 template <class R>
 std::vector<R> exp_by(const simd::Kernels<R>& kernels, const std::vector<R>& x) {
-  const int rows = kernels.geometry.rows;
+  const int rows = kernels.tile_shape.mr;
   const auto count = static_cast<int>(x.size());
   const int keys = 1 + (count + rows - 1) / rows;  // a 0 leads each row, so that it is the maximum
-  StripProblem<R> problem(kernels.geometry, {1, keys}, Side::behind);
+  TileProblem<R> problem(kernels.tile_shape, {1, keys}, Side::behind);
   std::fill(problem.scores.begin(), problem.scores.end(), R(0));
   std::fill(problem.max.begin(), problem.max.end(), R(0));
   std::fill(problem.sum.begin(), problem.sum.end(), R(0));
   const auto slot = [&](int n) -> R& { return problem.score(n % rows, 1 + n / rows); };
   for (int n = 0; n < count; ++n) slot(n) = x[static_cast<std::size_t>(n)];
-  kernels.softmax(problem.strip());
+  kernels.softmax(problem.args());
   std::vector<R> y;
   for (int n = 0; n < count; ++n) y.push_back(slot(n));
   return y;

@@ -30,7 +30,7 @@ Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const 
   problem.out = outcome.out.view();
   problem.lse = rows_view(outcome.lse);
   const FlashPlan plan =
-      flash_plan(shape, simd::packed_kernels<T>(isa).geometry, simd::kernels<T>(isa).geometry,
+      flash_plan(shape, simd::packed_kernels<T>(isa).tile_shape, simd::kernels<T>(isa).tile_shape,
                  contiguous(problem.k, problem.v), options.threads, nullptr);
   const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
   flash_forward(problem, mask, score, plan, isa, nullptr, scratch.begin());

@@ -16,7 +16,7 @@ using heed::Accum;
 using heed::Index;
 using heed::test::Table;
 using heed::test::tables;
-using simd::Curve;
+using simd::Activation;
 
 namespace {
 
@@ -40,10 +40,10 @@ template <class T>
 std::vector<T> product(const simd::LayerKernels<T>& kernels, Index M, Index K, Index N,
                        const std::vector<T>& x, const heed::View<const T, 2>& w, const T* bias,
                        Index step) {
-  const Index panel = kernels.geometry.panel;
-  const Index room = kernels.geometry.groups(M) * kernels.geometry.rows;
+  const Index panel = kernels.tile_shape.nr;
+  const Index room = kernels.tile_shape.m_tiles(M) * kernels.tile_shape.mr;
   auto packed_x = poisoned<Accum<T>>(room * K + 1);
-  auto packed_w = poisoned<Accum<T>>(kernels.geometry.panels(N) * panel * K + 1);
+  auto packed_w = poisoned<Accum<T>>(kernels.tile_shape.panels(N) * panel * K + 1);
   auto sums = poisoned<Accum<T>>(room * panel + 1);
   std::vector<T> y(static_cast<std::size_t>(M * N * step), T(7));
   std::vector<T*> rows;
@@ -58,7 +58,7 @@ std::vector<T> product(const simd::LayerKernels<T>& kernels, Index M, Index K, I
         at);
     kernels.multiply(packed_x.data(), M, room, K, at, sums.data());
     const T* shift = bias == nullptr ? nullptr : bias + first;
-    kernels.finish(sums.data(), M, {rows.data(), step, first, columns, shift, Curve::none});
+    kernels.finish(sums.data(), M, {rows.data(), step, first, columns, shift, Activation::none});
   }
   return y;
 }
@@ -105,13 +105,14 @@ void check_product(const Table<T>& body, Index M, Index K, Index N) {
 
 // The largest difference to `exact` in units of its last place; beyond `lowest`, of lowest's.
 template <class T, class F>
-double worst_ulp(const simd::LayerKernels<T>& kernels, Curve curve, double end, const F& exact) {
+double worst_ulp(const simd::LayerKernels<T>& kernels, Activation curve, double end,
+                 const F& exact) {
   std::vector<T> x;
   const int count = 40001;
   for (int n = 0; n < count; ++n) x.push_back(static_cast<T>(end * (2.0 * n / (count - 1) - 1)));
   for (int e = 1; e < 100; ++e) x.push_back(static_cast<T>(std::ldexp(1.37, -e)));
   auto y = x;
-  kernels.bend(curve, y.data(), static_cast<Index>(y.size()));
+  kernels.activate(curve, y.data(), static_cast<Index>(y.size()));
   double worst = 0;
   for (std::size_t n = 0; n < x.size(); ++n) {
     const long double want = exact(static_cast<long double>(x[n]));
@@ -164,9 +165,9 @@ TEMPLATE_TEST_CASE("layer kernels: erf and tanh within 2 units in the last place
 #endif
   for (const auto& body : tables<TestType>()) {
     INFO(body.name);
-    CHECK(worst_ulp<TestType>(*body.layers, Curve::erf, 7,
+    CHECK(worst_ulp<TestType>(*body.layers, Activation::erf, 7,
                               [](long double x) { return std::erf(x); }) < most);
-    CHECK(worst_ulp<TestType>(*body.layers, Curve::tanh, 20,
+    CHECK(worst_ulp<TestType>(*body.layers, Activation::tanh, 20,
                               [](long double x) { return std::tanh(x); }) < most);
   }
 }
@@ -174,9 +175,9 @@ TEMPLATE_TEST_CASE("layer kernels: erf and tanh within 2 units in the last place
 TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", float, double) {
   using Limits = std::numeric_limits<TestType>;
   for (const auto& body : tables<TestType>()) {
-    for (const Curve curve : {Curve::erf, Curve::tanh}) {
+    for (const Activation curve : {Activation::erf, Activation::tanh}) {
       std::vector<TestType> x{0, TestType(-0.0), 50, -50, Limits::max(), -Limits::max()};
-      body.layers->bend(curve, x.data(), 6);
+      body.layers->activate(curve, x.data(), 6);
       const TestType expected[] = {0, 0, 1, -1, 1, -1};
       for (std::size_t n = 0; n < x.size(); ++n) {
 #if defined(__FAST_MATH__)
@@ -188,7 +189,7 @@ TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", flo
 #if !defined(__FAST_MATH__)  // which promises no signed zero, infinity or NaN
       CHECK(std::signbit(x[1]));
       std::vector<TestType> far{Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN()};
-      body.layers->bend(curve, far.data(), 3);
+      body.layers->activate(curve, far.data(), 3);
       CHECK(far[0] == 1);
       CHECK(far[1] == -1);
       CHECK(heed::is_nan(far[2]));
@@ -201,15 +202,15 @@ TEMPLATE_TEST_CASE("layer kernels: an element's bits depend on its value alone",
                    Eigen::half, Eigen::bfloat16) {
   const auto x = numbers<TestType>(100, 5);
   for (const auto& body : tables<TestType>()) {
-    for (const Curve curve :
-         {Curve::erf, Curve::tanh, Curve::relu, Curve::gelu, Curve::gelu_tanh, Curve::none}) {
+    for (const Activation curve : {Activation::erf, Activation::tanh, Activation::relu,
+                                   Activation::gelu, Activation::gelu_tanh, Activation::none}) {
       auto all = x;
-      body.layers->bend(curve, all.data(), 100);
+      body.layers->activate(curve, all.data(), 100);
       for (const Index from : {1, 17, 50, 99}) {
         for (const Index count : {1, 3, 8, 16, 33}) {
           auto some = x;
           if (from + count > 100) continue;
-          body.layers->bend(curve, some.data() + from, count);
+          body.layers->activate(curve, some.data() + from, count);
           bool same = true;
           for (Index n = 0; n < 100; ++n) {
             const bool inside = n >= from && n < from + count;

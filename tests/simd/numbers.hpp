@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "heed/simd/strip.hpp"
+#include "heed/simd/tile_shape.hpp"
 
 namespace heed::test {
 
@@ -23,9 +23,9 @@ class Numbers {
 };
 
 // Around whole registers and panels, and primes.
-inline std::vector<int> sizes(const simd::Geometry& cell) {
-  const int L = cell.lanes;
-  const int P = cell.panel;
+inline std::vector<int> sizes(const simd::TileShape& tile_shape) {
+  const int L = tile_shape.vl;
+  const int P = tile_shape.nr;
   std::vector<int> all = {1,  2,     3,         5,     7,         13,           31,
                           61, L - 1, L,         L + 1, 2 * L - 1, 3 * L + 1,    P - 1,
                           P,  P + 1, 2 * P - 1, 2 * P, 2 * P + 1, 3 * P + L + 1};

@@ -11,11 +11,11 @@ using namespace simd;
 namespace wide_pairs {
 
 template <class R>
-inline constexpr int width = 64 / sizeof(R);
+inline constexpr int vl = 64 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 template <class R>
-inline constexpr int rows = 8;
+inline constexpr int mr = 8;
 template <class R>
 inline constexpr int vectors = 2;
 
@@ -30,12 +30,12 @@ HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
 
 #include "simd/gnu_pairs.inl"
 
-#include "heed/simd/pairs.inl"
+#include "heed/simd/bf16_pairs.inl"
 
 }  // namespace wide_pairs
 
 Tables<BFloat16> paired_tables() {
-  Tables<BFloat16> all{{"pairs in GNU vectors", &wide_pairs::paired_table<BFloat16>, nullptr}};
+  Tables<BFloat16> all{{"pairs in GNU vectors", &wide_pairs::bf16_pairs_table<BFloat16>, nullptr}};
   if (machine_isa() >= Isa::avx512_bf16) {
     all.push_back({"AVX-512 with BF16", &packed_kernels<BFloat16>(Isa::avx512_bf16), nullptr});
   }

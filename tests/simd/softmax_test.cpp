@@ -1,9 +1,9 @@
-// The running softmax of every table against one in double: blocks after blocks, dead cells, scores
+// The running softmax of every table against one in double: blocks after blocks, dead tiles, scores
 // of −inf, NaN and both ends of the range. Memory that no kernel may touch is NaN and stays it.
 #include <functional>
 
-#include "simd/strip_problem.hpp"
 #include "simd/tables.hpp"
+#include "simd/tile_problem.hpp"
 #include "support/catch.hpp"
 
 namespace heed::test {
@@ -41,9 +41,9 @@ using Scores = std::function<R(int query, int key, int block)>;
 template <class R>
 class RunningSoftmax {
  public:
-  RunningSoftmax(const Table<R>& table, const StripSizes& size, Side side)
+  RunningSoftmax(const Table<R>& table, const TileSizes& size, Side side)
       : kernels_(*table.kernels),
-        problem_(kernels_.geometry, size, side),
+        problem_(kernels_.tile_shape, size, side),
         rows_(static_cast<std::size_t>(problem_.queries)) {
     std::fill(problem_.max.begin(), problem_.max.end(), lowest<R>);
     std::fill(problem_.sum.begin(), problem_.sum.end(), R(0));
@@ -62,7 +62,7 @@ class RunningSoftmax {
       }
     });
     const std::vector<R> given(problem_.scores.begin(), problem_.scores.end());
-    kernels_.softmax(problem_.strip());
+    kernels_.softmax(problem_.args());
     for (int query = 0; query < problem_.queries; ++query) check_row(query, given);
     for (int query = 0; query < problem_.queries; ++query) {
       if (problem_.sum[query] == R(0)) continue;
@@ -71,7 +71,7 @@ class RunningSoftmax {
     }
   }
 
-  StripProblem<R>& problem() { return problem_; }
+  TileProblem<R>& problem() { return problem_; }
 
  private:
   void check_row(int query, const std::vector<R>& given) {
@@ -123,7 +123,7 @@ class RunningSoftmax {
   template <class F>
   void for_each_slot(F&& f) {
     for (int query = 0; query < problem_.queries; ++query) {
-      for (int key = 0; key < problem_.panels * problem_.cell.panel; ++key) f(query, key);
+      for (int key = 0; key < problem_.panels * problem_.tile_shape.nr; ++key) f(query, key);
     }
   }
 
@@ -131,7 +131,7 @@ class RunningSoftmax {
   template <class F>
   void for_each_key(int query, const std::vector<R>& given, F&& f) {
     bool untouched = true;
-    for (int key = 0; key < problem_.panels * problem_.cell.panel; ++key) {
+    for (int key = 0; key < problem_.panels * problem_.tile_shape.nr; ++key) {
       const Index at = problem_.score_index(query, key);
       if (problem_.is_live(query, key)) {
         f(given[static_cast<std::size_t>(at)], problem_.scores[at]);
@@ -143,7 +143,7 @@ class RunningSoftmax {
   }
 
   const simd::Kernels<R>& kernels_;
-  StripProblem<R> problem_;
+  TileProblem<R> problem_;
   std::vector<Row<R>> rows_;
 };
 
@@ -152,11 +152,11 @@ template <class R>
 void run_all(const Scores<R>& scores) {
   for (const Table<R>& table : tables<R>()) {
     int turn = 0;
-    const std::vector<int> lengths = sizes(table.kernels->geometry);
+    const std::vector<int> lengths = sizes(table.kernels->tile_shape);
     for (const int keys : lengths) {
       for (const Side side : both_sides) {
-        const StripSizes size{1 + turn % 3, keys, 1, lengths[static_cast<std::size_t>(turn % 15)]};
-        CAPTURE(table.name, keys, size.groups, size.Dv);
+        const TileSizes size{1 + turn % 3, keys, 1, lengths[static_cast<std::size_t>(turn % 15)]};
+        CAPTURE(table.name, keys, size.m_tiles, size.Dv);
         RunningSoftmax<R> softmax(table, size, side);
         for (int block = 0; block < 8; ++block) {
           CAPTURE(block);
@@ -220,7 +220,7 @@ TEMPLATE_TEST_CASE("softmax: a NaN score is a NaN weight and sum of its row alon
 TEMPLATE_TEST_CASE("softmax: a NaN is not lost at any key, nor before or after other blocks", "",
                    float, double) {
   for (const Table<TestType>& table : tables<TestType>()) {
-    const int keys = 2 * table.kernels->geometry.panel;
+    const int keys = 2 * table.kernels->tile_shape.nr;
     for (int key = 0; key < keys; ++key) {
       CAPTURE(table.name, key);
       RunningSoftmax<TestType> softmax(table, {1, keys}, Side::behind);
@@ -239,7 +239,7 @@ TEMPLATE_TEST_CASE("a row's weights and sum have the same bits wherever it stand
                    double) {
   for (const Table<TestType>& table : tables<TestType>()) {
     CAPTURE(table.name);
-    const int keys = 2 * table.kernels->geometry.panel;
+    const int keys = 2 * table.kernels->tile_shape.nr;
     RunningSoftmax<TestType> all(table, {3, keys, 1, 5}, Side::behind);
     RunningSoftmax<TestType> mixed(table, {3, keys, 1, 5}, Side::behind);
     for (int block = 0; block < 3; ++block) {
@@ -269,34 +269,35 @@ TEMPLATE_TEST_CASE("a maximum that does not rise leaves every bit of the sums be
                    double) {
   for (const Table<TestType>& table : tables<TestType>()) {
     CAPTURE(table.name);
-    const simd::Geometry& cell = table.kernels->geometry;
-    StripProblem<TestType> problem(cell, {2, cell.panel, 1, cell.panel + 1}, Side::behind);
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    TileProblem<TestType> problem(tile_shape, {2, tile_shape.nr, 1, tile_shape.nr + 1},
+                                  Side::behind);
     Numbers numbers(9);
     for (TestType& x : problem.acc) x = static_cast<TestType>(numbers.next());
     const std::vector<TestType> before(problem.acc.begin(), problem.acc.end());
     std::fill(problem.max.begin(), problem.max.end(), TestType(2));
     std::fill(problem.sum.begin(), problem.sum.end(), TestType(1));
     std::fill(problem.scores.begin(), problem.scores.end(), TestType(2));
-    table.kernels->softmax(problem.strip());
+    table.kernels->softmax(problem.args());
     REQUIRE(all_same_bits(problem.acc.data(), before.data(), problem.acc.size()));
-    for (const TestType sum : problem.sum) REQUIRE(sum == TestType(1 + cell.panel));
+    for (const TestType sum : problem.sum) REQUIRE(sum == TestType(1 + tile_shape.nr));
   }
 }
 
 TEMPLATE_TEST_CASE("softmax: rows that are no queries keep their state", "", float, double) {
   using R = TestType;
   for (const Table<R>& table : tables<R>()) {
-    const simd::Geometry& cell = table.kernels->geometry;
-    for (int missing = 0; missing < cell.rows; ++missing) {
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    for (int missing = 0; missing < tile_shape.mr; ++missing) {
       CAPTURE(table.name, missing);
-      StripProblem<R> problem(cell, {2, cell.panel, 1, 1, 0, missing}, Side::behind);
+      TileProblem<R> problem(tile_shape, {2, tile_shape.nr, 1, 1, 0, missing}, Side::behind);
       Numbers numbers(9);
       for (R& s : problem.scores) s = static_cast<R>(numbers.next());
       for (int query = 0; query < problem.queries; ++query) {
         problem.max[query] = -5, problem.sum[query] = 2;
         problem.acc_at(query, 0) = 3;
       }
-      table.kernels->softmax(problem.strip());
+      table.kernels->softmax(problem.args());
       for (int query = 0; query < problem.queries; ++query) {
         const bool real = query < problem.queries - missing;
         REQUIRE((problem.max[query] > -1) == real);
@@ -307,8 +308,8 @@ TEMPLATE_TEST_CASE("softmax: rows that are no queries keep their state", "", flo
   }
 }
 
-// lse = max + ln sum and 1 / sum, for any number of rows; blind rows and NaN among them.
-TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float, double) {
+// lse = max + ln sum and 1 / sum, for any number of rows; fully masked rows and NaN among them.
+TEMPLATE_TEST_CASE("finalize_rows: log-sum-exp and factor of every row", "", float, double) {
   using R = TestType;
 #if defined(__FAST_MATH__)  // which divides by an approximate reciprocal
   constexpr double most = 3;
@@ -317,7 +318,7 @@ TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float,
 #endif
   for (const Table<R>& table : tables<R>()) {
     for (const Side side : both_sides) {
-      for (int count = 0; count <= 3 * table.kernels->geometry.lanes + 1; ++count) {
+      for (int count = 0; count <= 3 * table.kernels->tile_shape.vl + 1; ++count) {
         CAPTURE(table.name, count);
         const Guarded<R> max(count, side, R(0));
         const Guarded<R> sum(count, side, R(0));
@@ -328,7 +329,7 @@ TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float,
         if (count > 2) sum[1] = 1, sum[2] = 0;
         const std::vector<R> maxima(max.begin(), max.end());
         const std::vector<R> sums(sum.begin(), sum.end());
-        table.kernels->close_rows(max.data(), sum.data(), count);
+        table.kernels->finalize_rows(max.data(), sum.data(), count);
         for (std::size_t n = 0; n < sums.size(); ++n) {
           const auto at = static_cast<Index>(n);
           if (sums[n] == R(0)) {
@@ -347,13 +348,13 @@ TEMPLATE_TEST_CASE("close_rows: log-sum-exp and factor of every row", "", float,
 }
 
 #if !defined(__FAST_MATH__)
-TEMPLATE_TEST_CASE("close_rows: NaN stays NaN", "", float, double) {
+TEMPLATE_TEST_CASE("finalize_rows: NaN stays NaN", "", float, double) {
   using R = TestType;
   for (const Table<R>& table : tables<R>()) {
     CAPTURE(table.name);
     R max[] = {R(3), R(3)};
     R sum[] = {poison<R>, R(1)};
-    table.kernels->close_rows(max, sum, 2);
+    table.kernels->finalize_rows(max, sum, 2);
     REQUIRE(is_nan(max[0]));
     REQUIRE(is_nan(sum[0]));
     REQUIRE(same_bits(sum[1], R(1)));

@@ -11,11 +11,11 @@ using namespace simd;
 namespace wide_tiles {
 
 template <class R>
-inline constexpr int width = 64 / sizeof(R);
+inline constexpr int vl = 64 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 template <class R>
-inline constexpr int rows = 16;
+inline constexpr int mr = 16;
 template <class R>
 inline constexpr int vectors = 2;
 
@@ -24,7 +24,7 @@ inline constexpr int vectors = 2;
 
 bool any_at_least(Words words, std::uint32_t x) {
   bool any = false;
-  for (int n = 0; n < width<float>; ++n) any |= words[n] >= x;
+  for (int n = 0; n < vl<float>; ++n) any |= words[n] >= x;
   return any;
 }
 
@@ -79,13 +79,13 @@ void tile_multiply() {
   }
 }
 
-#include "heed/simd/tiles.inl"
+#include "heed/simd/amx_tiles.inl"
 
 }  // namespace wide_tiles
 
 template <class T>
 Tables<T> tiled_tables() {
-  Tables<T> all{{"tiles in memory", &wide_tiles::tiled_table<T>, nullptr}};
+  Tables<T> all{{"tiles in memory", &wide_tiles::amx_table<T>, nullptr}};
   if (machine_isa() == Isa::amx && tiles_are_granted()) {
     all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr});
   }

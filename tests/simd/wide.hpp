@@ -12,11 +12,11 @@ using namespace simd;
 namespace wide {
 
 template <class R>
-inline constexpr int width = 64 / sizeof(R);
+inline constexpr int vl = 64 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 template <class R>
-inline constexpr int rows = 6;
+inline constexpr int mr = 6;
 template <class R>
 inline constexpr int vectors = 4;
 
@@ -29,11 +29,11 @@ inline constexpr int vectors = 4;
 namespace tall {
 
 template <class R>
-inline constexpr int width = 16 / sizeof(R);
+inline constexpr int vl = 16 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 template <class R>
-inline constexpr int rows = 6;
+inline constexpr int mr = 6;
 template <class R>
 inline constexpr int vectors = 4;
 

@@ -35,9 +35,9 @@ TEMPLATE_TEST_CASE("the lse of a row is the natural log of its sum of exp", "", 
 
 TEMPLATE_TEST_CASE("a row that has seen nothing is blind", "", float, double) {
   const Row<TestType> row;
-  CHECK(row.blind());
+  CHECK(row.fully_masked());
   CHECK(static_cast<double>(row.lse()) == -inf);
-  CHECK_FALSE(row_of<TestType>({-1e30}).blind());
+  CHECK_FALSE(row_of<TestType>({-1e30}).fully_masked());
 }
 
 TEMPLATE_TEST_CASE("rows merge to the row of all their keys, in any cut", "", float, double) {
@@ -54,7 +54,7 @@ TEMPLATE_TEST_CASE("rows merge to the row of all their keys, in any cut", "", fl
 
 TEMPLATE_TEST_CASE("blind rows merge to a blind row, and change no other", "", float, double) {
   const Row<TestType> blind;
-  CHECK(merge(blind, blind).row.blind());
+  CHECK(merge(blind, blind).row.fully_masked());
   const auto row = row_of<TestType>({1, 2});
   CHECK(merge(row, blind).row.sum == row.sum);
   CHECK(merge(blind, row).row.max == row.max);

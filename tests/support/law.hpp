@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "heed/core/shape.hpp"
-#include "heed/mask/cells.hpp"
+#include "heed/mask/coverage_grid.hpp"
+#include "heed/mask/key_stride.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/spaced.hpp"
 
 namespace heed::test {
 
@@ -77,17 +77,17 @@ class Law {
   }
 
   // Empty, or how `cover` breaks the law for a cell.
-  std::string check_cover(mask::Cells cells) const {
+  std::string check_cover(mask::CoverageGrid grid) const {
     constexpr std::uint8_t untouched = 0xa5;
-    const int columns = cells.columns();
+    const int columns = grid.columns();
     const Index stride = columns + 2;
-    std::vector<std::uint8_t> found(std::size_t(cells.rows() * stride), untouched);
-    mask::cover(mask_, cells, found.data(), stride);
-    for (int r = 0; r < cells.rows(); ++r) {
+    std::vector<std::uint8_t> found(std::size_t(grid.rows() * stride), untouched);
+    mask::cover(mask_, grid, found.data(), stride);
+    for (int r = 0; r < grid.rows(); ++r) {
       const std::uint8_t* row = found.data() + r * stride;
-      if (row[columns] != untouched) return text(cells.tile(), "cover writes beside the cells");
+      if (row[columns] != untouched) return text(grid.tile(), "cover writes beside the grid");
       for (int c = 0; c < columns; ++c) {
-        const mask::Tile tile = cells.of_rows(r, r + 1).of_columns(c, c + 1).tile();
+        const mask::Tile tile = grid.of_rows(r, r + 1).of_columns(c, c + 1).tile();
         const int area = (tile.q_end - tile.q_begin) * (tile.k_end - tile.k_begin);
         const int seen = allowed(tile);
         const bool full = row[c] == static_cast<std::uint8_t>(mask::Coverage::Full);
@@ -118,7 +118,7 @@ class Law {
   std::string check_step() const {
     for (int j = 0; j < Lk_; ++j) {
       if (j % step_ != 0 && Lq_ > 0 && allowed({0, Lq_, j, j + 1}) > 0) {
-        return text({0, Lq_, j, j + 1}, "key_step leaves out a key");
+        return text({0, Lq_, j, j + 1}, "key_stride leaves out a key");
       }
     }
     return {};
@@ -182,7 +182,7 @@ class Law {
 template <mask::MaskLike M>
 auto law_of(const M& mask, const Shape& shape, Index b = 0, Index h = 0) {
   return Law(mask::bind(mask, shape, b, h), static_cast<int>(shape.Lq), static_cast<int>(shape.Lk),
-             mask::key_step(mask::as_mask(mask)));
+             mask::key_stride(mask::as_mask(mask)));
 }
 
 }  // namespace heed::test

@@ -1,4 +1,4 @@
-// How far an approximation is from what it approximates, in four numbers.
+// The error of an approximation against exact attention, in four numbers.
 #pragma once
 
 #include <algorithm>

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <concepts>
 
-#include "heed/approx/prefix_plan.hpp"
+#include "heed/approx/scan_plan.hpp"
 #include "heed/attention/flash_task.hpp"
 #include "heed/core/elementary.hpp"
 
@@ -51,8 +51,8 @@ struct MapNumbers {
   }
 };
 
-// What prefix_attention wants to know of φ: features of keys and queries, packed, and the exponents
-// of 2 that they are to be multiplied by; here those are always 0 and left alone.
+// The interface of φ that scan_attention calls: packed features of keys and queries, and the
+// exponents of 2 that scale them; here the exponents are always 0.
 template <class T, class F>
 struct Elementwise {
   using R = Accum<T>;
@@ -60,30 +60,31 @@ struct Elementwise {
 
   const F& f;
 
-  Index scratch(const PrefixPlan& plan) const {
-    return checked_product(PrefixPlan::chunk, plan.features);
+  Index scratch(const ScanPlan& plan) const {
+    return checked_product(ScanPlan::chunk, plan.features);
   }
 
   // panel [padded F, panel] = φ(x)ᵀ of at most a panel of rows.
-  void keys(const PrefixPlan& plan, const View<const T, 2>& x, R* panel, R*, R*) const {
-    const Index size = plan.features * plan.cell.panel;
-    simd::kernels<T>(isa()).pack_keys(x, static_cast<int>(x.extent[0]), panel);
+  void keys(const ScanPlan& plan, const View<const T, 2>& x, R* panel, R*, R*) const {
+    const Index size = plan.features * plan.tile_shape.nr;
+    simd::kernels<T>(isa()).pack_b_transposed(x, static_cast<int>(x.extent[0]), panel);
     map(panel, plan.features);
-    std::fill(panel + size, panel + plan.padded() * plan.cell.panel, R(0));
+    std::fill(panel + size, panel + plan.padded() * plan.tile_shape.nr, R(0));
   }
 
-  // cells [groups, panels of F, rows, panel] = φ(x) of at most a chunk of rows.
-  void queries(const PrefixPlan& plan, const View<const T, 2>& x, R* cells, R*, R* rows) const {
-    const simd::Geometry& cell = plan.cell;
-    const Index count = x.extent[0], size = plan.features, panels = cell.panels(size);
-    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(count), R(1), rows);
-    const Index padded = cell.groups(count) * cell.rows;
+  // tiles [m_tiles, panels of F, rows, panel] = φ(x) of at most a chunk of rows.
+  void queries(const ScanPlan& plan, const View<const T, 2>& x, R* cells, R*, R* rows) const {
+    const simd::TileShape& tile_shape = plan.tile_shape;
+    const Index count = x.extent[0], size = plan.features, panels = tile_shape.panels(size);
+    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(count), R(1), rows);
+    const Index padded = tile_shape.m_tiles(count) * tile_shape.mr;
     for (Index r = 0; r < padded; ++r) {
       for (Index p = 0; p < panels; ++p) {
-        R* to = cells + ((r / cell.rows * panels + p) * cell.rows + r % cell.rows) * cell.panel;
-        const Index real = r < count ? std::min<Index>(cell.panel, size - p * cell.panel) : 0;
-        std::copy_n(rows + r * size + p * cell.panel, real, to);
-        std::fill(to + real, to + cell.panel, R(0));
+        R* to = cells + ((r / tile_shape.mr * panels + p) * tile_shape.mr + r % tile_shape.mr) *
+                            tile_shape.nr;
+        const Index real = r < count ? std::min<Index>(tile_shape.nr, size - p * tile_shape.nr) : 0;
+        std::copy_n(rows + r * size + p * tile_shape.nr, real, to);
+        std::fill(to + real, to + tile_shape.nr, R(0));
       }
     }
     map(cells, padded * panels);
@@ -91,7 +92,7 @@ struct Elementwise {
 
  private:
   void map(R* x, Index panels) const {
-    simd::rewriter<R, MapNumbers<R, F>, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
+    simd::for_isa<R, MapNumbers<R, F>, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
   }
 };
 

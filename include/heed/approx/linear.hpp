@@ -4,8 +4,8 @@
 
 #include "heed/approx/feature_map.hpp"
 #include "heed/approx/options.hpp"
-#include "heed/approx/prefix_attention.hpp"
 #include "heed/approx/results.hpp"
+#include "heed/approx/scan_attention.hpp"
 #include "heed/attention/operands.hpp"
 
 namespace heed::approx {
@@ -32,7 +32,7 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
   static_assert(FeatureMap<F, Accum<T>>,
                 "heed::approx::linear: the map must be callable as R -> R, R the type of sums "
                 "(float, double for double): EluPlusOne, Relu or your own");
-  static_assert(sees_prefix<M>,
+  static_assert(is_prefix_mask<M>,
                 "heed::approx::linear: the mask can be mask::causal(), mask::padding(lengths) or "
                 "both with &: sums over other sets of keys would take Lq sums of their own");
   const Shape shape =
@@ -40,8 +40,8 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
   auto problem = make_problem(q, k, v, shape, options.common());
   auto result = output_for(q, problem);
   if (result.out.size() == 0) return result;
-  prefix_attention(problem, Elementwise<T, F>{map}, shape.D, visible_of_all(mask, shape).data(),
-                   options.threads, options.executor);
+  scan_attention(problem, Elementwise<T, F>{map}, shape.D, key_limits_of(mask, shape).data(),
+                 options.threads, options.executor);
   return result;
 }
 

@@ -13,7 +13,8 @@
 
 namespace heed::approx {
 
-// What is left of all tokens so far. R is the type of sums: float, or double for double.
+// The recurrent state S, z after all tokens so far. R is the type of sums: float, or double for
+// double.
 template <class R>
 struct LinearState {
   // NOLINTNEXTLINE(readability-identifier-naming): the paper's name

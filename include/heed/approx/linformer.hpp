@@ -7,10 +7,10 @@
 #include <string>
 
 #include "heed/approx/gaussian.hpp"
+#include "heed/approx/key_limit.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
-#include "heed/approx/visible.hpp"
-#include "heed/approx/widened.hpp"
+#include "heed/approx/upcast.hpp"
 
 namespace heed::approx {
 
@@ -77,7 +77,7 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
       "heed::approx::linformer: e and f must have the element type of q");
   static_assert((rank_of<E> == 2 || rank_of<E> == 3) && (rank_of<F> == 2 || rank_of<F> == 3),
                 "heed::approx::linformer: e and f are [Lk, rank] or [Hkv, Lk, rank]");
-  static_assert(only_pads<M>,
+  static_assert(is_padding_only<M>,
                 "heed::approx::linformer: the mask can only be mask::padding(lengths): a projected "
                 "key is a sum of many, early and late ones, and no other mask can tell them apart");
   using T = ScalarOf<Q>;
@@ -96,13 +96,13 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
   auto problem = make_problem(q, k, v, shape, common);
   auto result = output_for(q, problem);
   if (result.out.size() == 0) return result;
-  const Owned4<R> keys(shape.B, shape.Hkv, rank, shape.D);
-  const Owned4<R> values(shape.B, shape.Hkv, rank, shape.Dv);
+  const OwnedTensor<R> keys(shape.B, shape.Hkv, rank, shape.D);
+  const OwnedTensor<R> values(shape.B, shape.Hkv, rank, shape.Dv);
   const Index heads = checked_product(shape.B, shape.Hkv);
   parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
                [&](Index head, int) {
                  const Index b = head / shape.Hkv, h = head % shape.Hkv;
-                 const Index length = visible(mask, shape, b).length;
+                 const Index length = key_limit(mask, shape, b).length;
                  multiply_columns<R>(slice(of_keys.matrix(h), 0, length),
                                      slice(problem.k.matrix(b, h), 0, length),
                                      keys.view().matrix(b, h).data);
@@ -111,10 +111,10 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
                                      values.view().matrix(b, h).data);
                });
   shape.Lk = rank;
-  const Widened<T, R> queries(problem.q);
-  attend_widened<T, R>(queries.view(), keys.view().as_const(), values.view().as_const(), shape,
-                       problem.scale, problem.out, {nullptr, {}, {}}, mask::None{}, score::None{},
-                       common);
+  const Upcast<T, R> queries(problem.q);
+  attention_in<T, R>(queries.view(), keys.view().as_const(), values.view().as_const(), shape,
+                     problem.scale, problem.out, {nullptr, {}, {}}, mask::None{}, score::None{},
+                     common);
   return result;
 }
 

@@ -5,7 +5,7 @@
 
 #include "heed/approx/results.hpp"
 #include "heed/approx/scores_svd.hpp"
-#include "heed/approx/widened.hpp"
+#include "heed/approx/upcast.hpp"
 
 namespace heed::approx {
 
@@ -67,8 +67,8 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
     run(problem, as_mask(mask), as_score(score), common);
     return result;
   }
-  const Owned4<R> queries(shape.B, shape.Hq, shape.Lq, rank);
-  const Owned4<R> keys(shape.B, shape.Hq, shape.Lk, rank);
+  const OwnedTensor<R> queries(shape.B, shape.Hq, shape.Lq, rank);
+  const OwnedTensor<R> keys(shape.B, shape.Hq, shape.Lk, rank);
   const Index heads = checked_product(shape.B, shape.Hq);
   parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
                [&](Index head, int) {
@@ -80,11 +80,11 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
                  project(q_h, factors.queries, queries.view().matrix(b, h));
                  project(k_h, factors.keys, keys.view().matrix(b, h));
                });
-  const Widened<T, R> values(problem.v, shape.group());
+  const Upcast<T, R> values(problem.v, shape.group());
   shape.Hkv = shape.Hq;
   shape.D = rank;
-  attend_widened(queries.view().as_const(), keys.view().as_const(), values.view(), shape, 1.0,
-                 problem.out, problem.lse, as_mask(mask), as_score(score), common);
+  attention_in(queries.view().as_const(), keys.view().as_const(), values.view(), shape, 1.0,
+               problem.out, problem.lse, as_mask(mask), as_score(score), common);
   return result;
 }
 

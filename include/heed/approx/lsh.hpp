@@ -14,10 +14,10 @@ namespace heed::approx {
 
 inline namespace HEED_ABI {
 
-// What hashing found: [B·Hkv, rounds] and [B·Hq, rounds].
+// Sorted keys [B·Hkv, rounds] and bucketed queries [B·Hq, rounds].
 struct LshOrder {
   std::vector<SortedKeys> keys;
-  std::vector<AimedQueries> queries;
+  std::vector<BucketedQueries> queries;
 };
 
 // Throws heed::Error for what the method refuses; fills in the number of buckets.
@@ -44,7 +44,7 @@ void write_lsh(const Problem<T>& problem, Index columns, const R* acc, const R* 
   for (Index row = 0; row < s.B * s.Hq * s.Lq; ++row) {
     const Index b = row / s.Lq / s.Hq, h = row / s.Lq % s.Hq, i = row % s.Lq;
     const softmax::Row<R> state{max[row], sum[row]};
-    const R factor = state.blind() ? R(0) : R(1) / state.sum;
+    const R factor = state.fully_masked() ? R(0) : R(1) / state.sum;
     for (Index d = 0; d < s.Dv; ++d) {
       problem.out(b, h, i, d) = static_cast<T>(acc[row * columns + d] * factor);
     }
@@ -66,7 +66,7 @@ inline int workers_of(Index tasks, const RunOptions& options) {
 // Every head's keys sorted by bucket, and which of them each query is to meet; round after round.
 template <class T>
 LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
-                         const std::vector<Visible>& visible, const RunOptions& options) {
+                         const std::vector<KeyLimit>& visible, const RunOptions& options) {
   const Shape& s = problem.shape;
   const Index rounds = hashing.rounds;
   const Index key_tasks = tasks_of(s.B, s.Hkv, rounds), query_tasks = tasks_of(s.B, s.Hq, rounds);
@@ -74,33 +74,33 @@ LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
   for (Index round = 0; round < rounds; ++round) {
     rotations.push_back(random_rotation<Accum<T>>(hashing.buckets, s.D, hashing.seed, round));
   }
-  LshOrder order{zeros<SortedKeys>(key_tasks), zeros<AimedQueries>(query_tasks)};
+  LshOrder order{zeros<SortedKeys>(key_tasks), zeros<BucketedQueries>(query_tasks)};
   parallel_for(key_tasks, workers_of(key_tasks, options), options.executor, [&](Index task, int) {
     const Index round = task % rounds, b = task / rounds / s.Hkv;
     const auto k = problem.k.matrix(b, task / rounds % s.Hkv);
     order.keys[size_of(task)] = sort_keys(buckets_of(k, rotations[size_of(round)]),
                                           visible[size_of(b)].length, hashing.buckets);
   });
-  parallel_for(
-      query_tasks, workers_of(query_tasks, options), options.executor, [&](Index task, int) {
-        const Index round = task % rounds, b = task / rounds / s.Hq;
-        const Index h = task / rounds % s.Hq;
-        const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
-        order.queries[size_of(task)] =
-            aim_queries(buckets_of(problem.q.matrix(b, h), rotations[size_of(round)]),
-                        order.keys[size_of(of_keys)], visible[size_of(b)], s.Lk, hashing.chunk);
-      });
+  parallel_for(query_tasks, workers_of(query_tasks, options), options.executor,
+               [&](Index task, int) {
+                 const Index round = task % rounds, b = task / rounds / s.Hq;
+                 const Index h = task / rounds % s.Hq;
+                 const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
+                 order.queries[size_of(task)] = assign_to_chunks(
+                     buckets_of(problem.q.matrix(b, h), rotations[size_of(round)]),
+                     order.keys[size_of(of_keys)], visible[size_of(b)], s.Lk, hashing.chunk);
+               });
   return order;
 }
 
 // All rounds of all heads of a checked problem whose out and lse are set.
 template <class T>
-void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vector<Visible>& visible,
-             bool shared, const RunOptions& options) {
+void run_lsh(const Problem<T>& problem, const Hashing& hashing,
+             const std::vector<KeyLimit>& visible, bool shared, const RunOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
-  const simd::Geometry& cell = simd::kernels<R>(isa()).geometry;
-  const Index columns = cell.columns(s.Dv), rounds = hashing.rounds;
+  const simd::TileShape& tile_shape = simd::kernels<R>(isa()).tile_shape;
+  const Index columns = tile_shape.columns(s.Dv), rounds = hashing.rounds;
   const Index heads = checked_product(s.B, s.Hq), rows = checked_product(heads, s.Lq);
   const Index chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
   const Index tasks = checked_product(heads, chunks);
@@ -124,16 +124,16 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing, const std::vecto
   };
   const int count = workers_of(tasks, options);
   Carver counter(nullptr);
-  LshScratch<R>::carve(counter, cell, s, hashing);
+  LshScratch<R>::carve(counter, tile_shape, s, hashing);
   const Scratch memory(counter.used() * size_of(count), {});
   for (int round = 0; round < rounds; ++round) {  // chunks of a round share no query
     parallel_for(tasks, count, options.executor, [&](Index task, int worker) {
       Carver carver(memory.begin() + counter.used() * size_of(worker));
-      const auto scratch = LshScratch<R>::carve(carver, cell, s, hashing);
-      std::fill_n(scratch.live, LshScratch<R>::rows * scratch.capacity / cell.panel,
+      const auto scratch = LshScratch<R>::carve(carver, tile_shape, s, hashing);
+      std::fill_n(scratch.coverage, LshScratch<R>::rows * scratch.capacity / tile_shape.nr,
                   std::uint8_t{1});
       const LshHead<T> head = head_at(task / chunks);
-      LshChunk<T>(head, cell, scratch, hashing.chunk, round).attend(task % chunks);
+      LshChunk<T>(head, tile_shape, scratch, hashing.chunk, round).attend(task % chunks);
     });
   }
   write_lsh(problem, columns, acc.data(), max.data(), sum.data());
@@ -144,7 +144,7 @@ template <class Q, class K, class V, class M>
 requires RightTypes<Q, K, V, M>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
-  static_assert(sees_prefix<M>,
+  static_assert(is_prefix_mask<M>,
                 "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
                 "with &");
   const heed::Options common = options.common();
@@ -153,7 +153,7 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
-  run_lsh(problem, hashing, visible_of_all(mask, shape), shared,
+  run_lsh(problem, hashing, key_limits_of(mask, shape), shared,
           {options.threads, options.executor});
   return result;
 }

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "heed/approx/gaussian.hpp"
+#include "heed/approx/key_limit.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/products.hpp"
-#include "heed/approx/visible.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -24,7 +24,7 @@ struct SortedKeys {
 };
 
 // The queries of a head in one round: which places of its keys each may look at.
-struct AimedQueries {
+struct BucketedQueries {
   std::vector<int> low, size;  // [Lq], places [low, low + size), of one bucket and two chunks
   std::vector<int> order;      // those that see any, by chunk
   std::vector<int> starts;     // [chunks + 1], where the queries of a chunk of keys begin
@@ -88,12 +88,12 @@ inline SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index
 
 // A query aims at the last key of its bucket that is not behind it, or the first; it sees those of
 // its bucket in that key's chunk and the chunk before.
-inline AimedQueries aim_queries(const std::vector<int>& buckets, const SortedKeys& keys,
-                                const Visible& visible, Index Lk, Index chunk) {
+inline BucketedQueries assign_to_chunks(const std::vector<int>& buckets, const SortedKeys& keys,
+                                        const KeyLimit& visible, Index Lk, Index chunk) {
   const std::size_t Lq = buckets.size();
   const auto chunks =
       (keys.order.size() + static_cast<std::size_t>(chunk) - 1) / static_cast<std::size_t>(chunk);
-  AimedQueries queries{
+  BucketedQueries queries{
       std::vector<int>(Lq), std::vector<int>(Lq), {}, std::vector<int>(chunks + 1)};
   std::vector<int> chunk_of(Lq, -1);
   for (std::size_t i = 0; i < Lq; ++i) {

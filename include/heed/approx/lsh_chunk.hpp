@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "heed/approx/lsh_cell.hpp"
+#include "heed/approx/lsh_epilogue.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/softmax/online.hpp"
 
@@ -19,39 +19,39 @@ struct LshHead {
   View<const T, 2> q, k, v;
   bool shared;  // k is q, and keys are to have length 1
   R scale;
-  Visible visible;
-  const SortedKeys* keys;       // [rounds]
-  const AimedQueries* queries;  // [rounds]
-  R* acc;                       // [Lq, columns]
-  R* max;                       // [Lq]
-  R* sum;                       // [Lq]
+  KeyLimit visible;
+  const SortedKeys* keys;          // [rounds]
+  const BucketedQueries* queries;  // [rounds]
+  R* acc;                          // [Lq, columns]
+  R* max;                          // [Lq]
+  R* sum;                          // [Lq]
 };
 
-// What a worker needs: `rows` queries and two chunks of keys at a time.
+// Scratch of a worker: `rows` queries and two chunks of keys at a time.
 template <class R>
 struct LshScratch {
   static constexpr Index rows = 96;  // a multiple of every group
 
-  R* q;                // [rows, D]
-  R* key_rows;         // [2·chunk, D]
-  R* kt;               // [panels, D, panel]
-  R* value_rows;       // [2·chunk, Dv]
-  R* v;                // [columns / panel, capacity, panel]
-  R* scores;           // [groups, panels, rows, panel]
-  R* acc;              // [groups, columns / panel, rows, panel]
-  R* max;              // [rows]
-  R* sum;              // [rows]
-  int* tokens;         // [capacity], of the keys; behind the last a token that nobody sees
-  int* places;         // [rounds, capacity]
-  std::uint8_t* live;  // [groups, panels], all 1
-  std::uint8_t* seen;  // as scores
-  Index capacity;      // of keys, in whole panels
+  R* q;                    // [rows, D]
+  R* key_rows;             // [2·chunk, D]
+  R* kt;                   // [panels, D, panel]
+  R* value_rows;           // [2·chunk, Dv]
+  R* v;                    // [columns / panel, capacity, panel]
+  R* scores;               // [m_tiles, panels, rows, panel]
+  R* acc;                  // [m_tiles, columns / panel, rows, panel]
+  R* max;                  // [rows]
+  R* sum;                  // [rows]
+  int* tokens;             // [capacity], of the keys; behind the last a token that nobody sees
+  int* places;             // [rounds, capacity]
+  std::uint8_t* coverage;  // [m_tiles, panels], all 1
+  std::uint8_t* unmasked;  // as scores
+  Index capacity;          // of keys, in whole panels
 
-  static LshScratch carve(Carver& carver, const simd::Geometry& cell, const Shape& shape,
+  static LshScratch carve(Carver& carver, const simd::TileShape& tile_shape, const Shape& shape,
                           const Hashing& hashing) {
     LshScratch s{};
-    s.capacity = cell.panels(2 * hashing.chunk) * cell.panel;
-    const Index columns = cell.columns(shape.Dv);
+    s.capacity = tile_shape.panels(2 * hashing.chunk) * tile_shape.nr;
+    const Index columns = tile_shape.columns(shape.Dv);
     s.q = carver.array<R>(checked_product(rows, shape.D));
     s.key_rows = carver.array<R>(checked_product(s.capacity, shape.D));
     s.kt = carver.array<R>(checked_product(s.capacity, shape.D));
@@ -63,8 +63,8 @@ struct LshScratch {
     s.sum = carver.array<R>(rows);
     s.tokens = carver.array<int>(s.capacity);
     s.places = carver.array<int>(checked_product(hashing.rounds, s.capacity));
-    s.live = carver.array<std::uint8_t>(rows * s.capacity / cell.panel);
-    s.seen = carver.array<std::uint8_t>(rows * s.capacity);
+    s.coverage = carver.array<std::uint8_t>(rows * s.capacity / tile_shape.nr);
+    s.unmasked = carver.array<std::uint8_t>(rows * s.capacity);
     return s;
   }
 };
@@ -75,12 +75,16 @@ class LshChunk {
  public:
   using R = Accum<T>;
 
-  LshChunk(const LshHead<T>& head, const simd::Geometry& cell, const LshScratch<R>& scratch,
+  LshChunk(const LshHead<T>& head, const simd::TileShape& tile_shape, const LshScratch<R>& scratch,
            Index chunk_size, int round)
-      : head_(head), cell_(cell), scratch_(scratch), chunk_size_(chunk_size), round_(round) {}
+      : head_(head),
+        tile_shape_(tile_shape),
+        scratch_(scratch),
+        chunk_size_(chunk_size),
+        round_(round) {}
 
   void attend(Index chunk) {
-    const AimedQueries& queries = head_.queries[round_];
+    const BucketedQueries& queries = head_.queries[round_];
     const auto at = static_cast<std::size_t>(chunk);
     if (at + 1 >= queries.starts.size()) return;
     const Index begin = queries.starts[at], end = queries.starts[at + 1];
@@ -108,18 +112,18 @@ class LshChunk {
             head_.keys[round].place[static_cast<std::size_t>(token)];
       }
       R* key = scratch_.key_rows + c * D;
-      kernels.load_rows(slice(head_.k, token, 1), 1, R(1), key);
+      kernels.pack_a(slice(head_.k, token, 1), 1, R(1), key);
       if (head_.shared) normalise(key, D);
-      kernels.load_rows(slice(head_.v, token, 1), 1, R(1), scratch_.value_rows + c * Dv);
+      kernels.pack_a(slice(head_.v, token, 1), 1, R(1), scratch_.value_rows + c * Dv);
     }
     for (int round = 0; round <= round_; ++round) {
       std::fill(scratch_.places + round * scratch_.capacity + count_,
                 scratch_.places + (round + 1) * scratch_.capacity, -1);
     }
     const simd::Kernels<R>& wide = simd::kernels<R>(isa());
-    wide.pack_keys({scratch_.key_rows, {count_, D}, {D, 1}}, count_, scratch_.kt);
-    finite_ = wide.pack_values({scratch_.value_rows, {count_, Dv}, {Dv, 1}}, count_,
-                               scratch_.capacity, scratch_.v);
+    wide.pack_b_transposed({scratch_.key_rows, {count_, D}, {D, 1}}, count_, scratch_.kt);
+    finite_ = wide.pack_b({scratch_.value_rows, {count_, Dv}, {Dv, 1}}, count_, scratch_.capacity,
+                          scratch_.v);
   }
 
   // Gives a key length 1, however long or short it is; a key of 0 stays.
@@ -136,72 +140,72 @@ class LshChunk {
   // Some rows: their running softmax comes in, takes these keys, and goes back.
   void attend_rows(const int* tokens, Index count) {
     const Index D = head_.q.extent[1];
-    const Index rows = cell_.groups(count) * cell_.rows;
+    const Index rows = tile_shape_.m_tiles(count) * tile_shape_.mr;
     // A scale above 1 multiplies the scores: q times it could overflow where they do not.
     const bool folds = std::abs(head_.scale) <= R(1);
     const R early = folds ? head_.scale : R(1), late = folds ? R(1) : head_.scale;
     for (Index r = 0; r < count; ++r) {
-      simd::kernels<T>(isa()).load_rows(slice(head_.q, tokens[r], 1), 1, early, scratch_.q + r * D);
+      simd::kernels<T>(isa()).pack_a(slice(head_.q, tokens[r], 1), 1, early, scratch_.q + r * D);
     }
     std::fill(scratch_.q + count * D, scratch_.q + rows * D, R(0));
     exchange_states<true>(tokens, count);
-    const simd::Strip<R> strip = this->strip(count);
+    const simd::TileArgs<R> args = this->args(count);
     const simd::Kernels<R>& kernels = simd::kernels<R>(isa());
-    kernels.dots(strip);
-    const Index size = rows * strip.panels * cell_.panel;
+    kernels.qk(args);
+    const Index size = rows * args.panels * tile_shape_.nr;
     for (Index n = 0; late != R(1) && n < size; ++n) scratch_.scores[n] *= late;
-    for (Index r = 0; r < rows; ++r) mask_row(strip, r, r < count ? tokens[r] : -1);
+    for (Index r = 0; r < rows; ++r) mask_row(args, r, r < count ? tokens[r] : -1);
     if (!finite_) {
-      for (Index n = 0; n < size; ++n) scratch_.seen[n] = is_masked(scratch_.scores[n]) ? 0 : 1;
+      for (Index n = 0; n < size; ++n) scratch_.unmasked[n] = is_masked(scratch_.scores[n]) ? 0 : 1;
     }
-    kernels.softmax(strip);
+    kernels.softmax(args);
     if (finite_) {
-      kernels.accumulate(strip);
+      kernels.pv(args);
     } else {
-      kernels.accumulate_seen(strip, scratch_.seen);
+      kernels.pv_masked(args, scratch_.unmasked);
     }
     exchange_states<false>(tokens, count);
   }
 
-  simd::Strip<R> strip(Index count) const {
-    simd::Strip<R> strip;
-    strip.queries = static_cast<int>(count);
-    strip.groups = static_cast<int>(cell_.groups(count));
-    strip.panels = static_cast<int>(cell_.panels(count_));
-    strip.keys = count_;
-    strip.D = head_.q.extent[1];
-    strip.columns = cell_.columns(head_.v.extent[1]);
-    strip.capacity = scratch_.capacity;
-    strip.q = scratch_.q;
-    strip.kt = scratch_.kt;
-    strip.v = scratch_.v;
-    strip.live = scratch_.live;
-    strip.scores = scratch_.scores;
-    strip.acc = scratch_.acc;
-    strip.max = scratch_.max;
-    strip.sum = scratch_.sum;
-    return strip;
+  simd::TileArgs<R> args(Index count) const {
+    simd::TileArgs<R> args;
+    args.queries = static_cast<int>(count);
+    args.m_tiles = static_cast<int>(tile_shape_.m_tiles(count));
+    args.panels = static_cast<int>(tile_shape_.panels(count_));
+    args.keys = count_;
+    args.D = head_.q.extent[1];
+    args.columns = tile_shape_.columns(head_.v.extent[1]);
+    args.capacity = scratch_.capacity;
+    args.q = scratch_.q;
+    args.kt = scratch_.kt;
+    args.v = scratch_.v;
+    args.coverage = scratch_.coverage;
+    args.scores = scratch_.scores;
+    args.acc = scratch_.acc;
+    args.max = scratch_.max;
+    args.sum = scratch_.sum;
+    return args;
   }
 
-  void mask_row(const simd::Strip<R>& strip, Index r, int token) const {
-    const auto mask = simd::rewriter<R, LshCell<R>, typename LshCell<R>::Row>(isa());
+  void mask_row(const simd::TileArgs<R>& args, Index r, int token) const {
+    const auto mask = simd::for_isa<R, LshEpilogue<R>, typename LshEpilogue<R>::Row>(isa());
     const auto visible = static_cast<int>(token < 0 ? 0 : head_.visible.keys(token));
-    const typename LshCell<R>::Row row{std::max(token, 0), visible, round_, head_.queries,
-                                       head_.shared};
-    for (Index p = 0; p < strip.panels; ++p) {
-      const Index at = (r / cell_.rows * strip.panels + p) * cell_.rows + r % cell_.rows;
-      mask(
-          {scratch_.tokens + p * cell_.panel, scratch_.places + p * cell_.panel, scratch_.capacity},
-          strip.scores + at * cell_.panel, row);
+    const typename LshEpilogue<R>::Row row{std::max(token, 0), visible, round_, head_.queries,
+                                           head_.shared};
+    for (Index p = 0; p < args.panels; ++p) {
+      const Index at = (r / tile_shape_.mr * args.panels + p) * tile_shape_.mr + r % tile_shape_.mr;
+      mask({scratch_.tokens + p * tile_shape_.nr, scratch_.places + p * tile_shape_.nr,
+            scratch_.capacity},
+           args.scores + at * tile_shape_.nr, row);
     }
   }
 
-  // Rows of the head in and out of the order of a strip.
+  // Rows of the head in and out of the order of a args.
   template <bool In>
   void exchange_states(const int* tokens, Index count) const {
-    const Index columns = cell_.columns(head_.v.extent[1]);
+    const Index columns = tile_shape_.columns(head_.v.extent[1]);
     if (In) {
-      const Index rows = cell_.groups(count) * cell_.rows;
+      const Index rows = tile_shape_.m_tiles(count) * tile_shape_.mr;
       std::fill_n(scratch_.acc, rows * columns, R(0));
       std::fill_n(scratch_.max, rows, softmax::Row<R>{}.max);
       std::fill_n(scratch_.sum, rows, R(0));
@@ -212,15 +216,15 @@ class LshChunk {
     for (Index r = 0; r < count; ++r) {
       copy(scratch_.max + r, head_.max + tokens[r], 1);
       copy(scratch_.sum + r, head_.sum + tokens[r], 1);
-      for (Index d = 0; d < columns; d += cell_.panel) {
-        copy(scratch_.acc + cell_.place(r, d, columns), head_.acc + tokens[r] * columns + d,
-             std::min<Index>(cell_.panel, columns - d));
+      for (Index d = 0; d < columns; d += tile_shape_.nr) {
+        copy(scratch_.acc + tile_shape_.offset(r, d, columns), head_.acc + tokens[r] * columns + d,
+             std::min<Index>(tile_shape_.nr, columns - d));
       }
     }
   }
 
   const LshHead<T>& head_;
-  const simd::Geometry& cell_;
+  const simd::TileShape& tile_shape_;
   const LshScratch<R>& scratch_;
   Index chunk_size_;
   int round_;

@@ -20,8 +20,8 @@ std::vector<X> zeros(Index count) {
   return std::vector<X>(static_cast<std::size_t>(count));
 }
 
-// What a sum and all it divides are multiplied by first: 1, or a power of 2 where the sum is below
-// the normal numbers and its reciprocal would be infinite.
+// Factor for a sum and for all that it divides: 1, or a power of 2 where the sum is subnormal and
+// its reciprocal would be infinite.
 template <class R>
 R raise_of(R sum) {
   return std::abs(sum) < std::numeric_limits<R>::min() ? R(18446744073709551616.0L) : R(1);

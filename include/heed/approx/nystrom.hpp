@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "heed/approx/key_limit.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
-#include "heed/approx/visible.hpp"
-#include "heed/approx/widened.hpp"
+#include "heed/approx/upcast.hpp"
 
 namespace heed::approx {
 
@@ -138,25 +138,25 @@ inline void check_counts(const char* call, Index landmarks, int iterations) {
 
 // Throws heed::Error where there are fewer tokens than landmarks; none at all are fine.
 inline void check_landmarks(const char* call, const Shape& shape,
-                            const std::vector<Visible>& visible, Index landmarks) {
+                            const std::vector<KeyLimit>& visible, Index landmarks) {
   const auto refuse = [&](Index tokens, const char* what) {
     if (tokens == 0 || tokens >= landmarks) return;
     throw Error(std::string(call) + ": landmarks " + std::to_string(landmarks) +
                 " are more than the " + std::to_string(tokens) + " " + what);
   };
   refuse(shape.Lq, "queries");
-  for (const Visible& of_batch : visible) refuse(of_batch.length, "keys of a text");
+  for (const KeyLimit& of_batch : visible) refuse(of_batch.length, "keys of a text");
 }
 
 // Everything after the checks: problem.out is written.
 template <class T>
-void run_nystrom(const Problem<T>& problem, Index landmarks, const std::vector<Visible>& visible,
+void run_nystrom(const Problem<T>& problem, Index landmarks, const std::vector<KeyLimit>& visible,
                  std::span<const int> lengths, const NystromOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
   const heed::Options common = options.common();
-  const Owned4<R> q_marks(s.B, s.Hq, landmarks, s.D), k_marks(s.B, s.Hq, landmarks, s.D);
-  const Owned4<R> values(s.B, s.Hq, landmarks, s.Dv);
+  const OwnedTensor<R> q_marks(s.B, s.Hq, landmarks, s.D), k_marks(s.B, s.Hq, landmarks, s.D);
+  const OwnedTensor<R> values(s.B, s.Hq, landmarks, s.Dv);
   const int workers = worker_count(s.B * s.Hq, options.threads, options.executor);
   const auto for_each_head = [&](const auto& f) {
     parallel_for(s.B * s.Hq, workers, options.executor, [&](Index n, int) {
@@ -171,12 +171,12 @@ void run_nystrom(const Problem<T>& problem, Index landmarks, const std::vector<V
     segment_means(slice(problem.k.matrix(b, h / s.group()), 0, length),
                   k_marks.view().matrix(b, h));
   });
-  const Widened<T, R> q(problem.q), k(problem.k), v(problem.v);
+  const Upcast<T, R> q(problem.q), k(problem.k), v(problem.v);
   Shape sampled = s;
   sampled.Lq = landmarks;
-  attend_widened<R, R>(q_marks.view().as_const(), k.view(), v.view(), sampled, problem.scale,
-                       values.view(), {nullptr, {}, {}}, mask::padding(lengths), score::None{},
-                       common);
+  attention_in<R, R>(q_marks.view().as_const(), k.view(), v.view(), sampled, problem.scale,
+                     values.view(), {nullptr, {}, {}}, mask::padding(lengths), score::None{},
+                     common);
   for_each_head([&](Index b, Index h, Index) {
     invert_landmarks(q_marks.view().matrix(b, h), k_marks.view().matrix(b, h), problem.scale,
                      options.iterations, values.view().matrix(b, h));
@@ -184,9 +184,9 @@ void run_nystrom(const Problem<T>& problem, Index landmarks, const std::vector<V
   Shape spread = s;
   spread.Hkv = s.Hq;
   spread.Lk = landmarks;
-  attend_widened<T, R>(q.view(), k_marks.view().as_const(), values.view().as_const(), spread,
-                       problem.scale, problem.out, {nullptr, {}, {}}, mask::None{}, score::None{},
-                       common);
+  attention_in<T, R>(q.view(), k_marks.view().as_const(), values.view().as_const(), spread,
+                     problem.scale, problem.out, {nullptr, {}, {}}, mask::None{}, score::None{},
+                     common);
 }
 
 // out = softmax(q k̃ᵀ) softmax(q̃ k̃ᵀ)⁺ (softmax(q̃ kᵀ) v), where q̃ and k̃ are `landmarks` means of
@@ -211,7 +211,7 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
              const NystromOptions& options = {}) {
   constexpr const char* call = "heed::approx::nystrom";
   using T = ScalarOf<Q>;
-  static_assert(only_pads<M>,
+  static_assert(is_padding_only<M>,
                 "heed::approx::nystrom: the mask can only be mask::padding(lengths): a landmark is "
                 "the mean of many tokens, and no other mask says what it sees");
   const heed::Options common = options.common();
@@ -220,11 +220,11 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
   auto problem = make_problem(q, k, v, shape, common);
   auto result = output_for(q, problem);
   if (result.out.size() == 0) return result;
-  const std::vector<Visible> visible = visible_of_all(mask, shape);
+  const std::vector<KeyLimit> visible = key_limits_of(mask, shape);
   check_landmarks(call, shape, visible, landmarks);
   std::vector<int> lengths;
   lengths.reserve(visible.size());
-  for (const Visible& of_batch : visible) lengths.push_back(static_cast<int>(of_batch.length));
+  for (const KeyLimit& of_batch : visible) lengths.push_back(static_cast<int>(of_batch.length));
   std::fill_n(result.out.data(), result.out.size(), T(0));
   if (shape.Lq > 0 && shape.Lk > 0) run_nystrom(problem, landmarks, visible, lengths, options);
   return result;

@@ -1,4 +1,4 @@
-// What approximations take besides their own parameters.
+// Options that every approximation takes besides its own parameters.
 #pragma once
 
 #include "heed/attention/options.hpp"

@@ -34,11 +34,11 @@ constexpr View<T, 2> matrix_of(T* data, Index rows, Index columns) {
 template <class R>
 void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R, 2>& y) {
   const simd::LayerKernels<R>& kernels = simd::layer_kernels<R>(isa());
-  const simd::Geometry& cell = kernels.geometry;
+  const simd::TileShape& tile_shape = kernels.tile_shape;
   const Index n = x.extent[0], m = w.extent[0], depth = x.extent[1];
-  const Index room = 16 * cell.rows, panel = cell.panel;
+  const Index room = 16 * tile_shape.mr, panel = tile_shape.nr;
   const auto numbers = [](Index count) { return static_cast<std::size_t>(count); };
-  auto packed_w = zeros<R>(checked_product(cell.panels(m) * panel, depth));
+  auto packed_w = zeros<R>(checked_product(tile_shape.panels(m) * panel, depth));
   auto packed_x = zeros<R>(checked_product(room, depth)), sums = zeros<R>(room * panel);
   std::vector<R*> rows(numbers(room));
   for (Index p = 0; p < m; p += panel) {
@@ -53,7 +53,7 @@ void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R
                        sums.data());
       kernels.finish(
           sums.data(), count,
-          {rows.data(), y.stride[1], p, std::min(panel, m - p), nullptr, simd::Curve::none});
+          {rows.data(), y.stride[1], p, std::min(panel, m - p), nullptr, simd::Activation::none});
     }
   }
 }
@@ -63,7 +63,7 @@ template <class R, class T>
 std::vector<R> rows_as(const View<const T, 2>& x) {
   auto rows = zeros<R>(checked_product(x.extent[0], x.extent[1]));
   if constexpr (std::is_same_v<R, Accum<T>>) {
-    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(x.extent[0]), R(1), rows.data());
+    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(x.extent[0]), R(1), rows.data());
   } else {
     R* to = rows.data();
     for (Index r = 0; r < x.extent[0]; ++r) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "heed/approx/gaussian.hpp"
-#include "heed/approx/prefix_plan.hpp"
+#include "heed/approx/scan_plan.hpp"
 #include "heed/attention/flash_task.hpp"
 
 namespace heed::approx {
@@ -42,7 +42,7 @@ struct KeyFeatures {
     }
     for (int c = 0; c < Panel; ++c) {
       const R norm = shift[c] * half + common;
-      shift[c] = select(norm < huge, norm, huge);  // a key that long is as good as none
+      shift[c] = select(norm < huge, norm, huge);  // the features of so long a key are 0
       exponents[c] = std::ceil(top[c] - shift[c]);
       shift[c] += exponents[c];
     }
@@ -60,7 +60,7 @@ struct KeyFeatures {
 
 // φ_n(x) = e^(ω_n·x − |x|²/2) / √m, n in [0, m), for x = √scale · q or k. A row's features are
 // divided by the largest of them, or a power of 2 near it, and lie in [0, 1]; that is the row's
-// exponent, so nothing overflows, and what would underflow is as good as 0 beside it.
+// exponent, so nothing overflows, and a feature that underflows is negligible beside it.
 template <class T>
 class RandomFeatures {
  public:
@@ -73,69 +73,71 @@ class RandomFeatures {
         factor_(static_cast<R>(std::sqrt(std::abs(scale)))),
         query_sign_(scale < 0 ? R(-1) : R(1)),
         log2_root_m_(static_cast<R>(std::log2(static_cast<double>(m)) / 2)) {
-    const simd::Geometry& cell = kernels().geometry;
-    rows_ = zeros<R>(checked_product(cell.groups(m) * cell.rows, D));
+    const simd::TileShape& tile_shape = kernels().tile_shape;
+    rows_ = zeros<R>(checked_product(tile_shape.m_tiles(m) * tile_shape.mr, D));
     const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
     std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [](double x) { return static_cast<R>(x); });
-    panels_ = zeros<R>(checked_product(cell.panels(m) * cell.panel, D));
-    kernels().pack_keys({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m), panels_.data());
+    panels_ = zeros<R>(checked_product(tile_shape.panels(m) * tile_shape.nr, D));
+    kernels().pack_b_transposed({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m),
+                                panels_.data());
     const double factor = std::sqrt(std::abs(scale)) * std::numbers::log2e;
     std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [&](double x) { return static_cast<R>(x * factor); });
-    live_.assign(static_cast<std::size_t>(
-                     std::max(cell.groups(PrefixPlan::chunk) * cell.panels(m), cell.groups(m))),
-                 1);
+    coverage_.assign(
+        static_cast<std::size_t>(std::max(
+            tile_shape.m_tiles(ScanPlan::chunk) * tile_shape.panels(m), tile_shape.m_tiles(m))),
+        1);
   }
 
   // Numbers of scratch that a chunk of rows needs.
-  Index scratch(const PrefixPlan& plan) const {
-    const Index rows = plan.cell.groups(PrefixPlan::chunk) * plan.cell.rows;
+  Index scratch(const ScanPlan& plan) const {
+    const Index rows = plan.tile_shape.m_tiles(ScanPlan::chunk) * plan.tile_shape.mr;
     return checked_product(rows, D_ + 2);
   }
 
   // panel [padded m, panel], the features of at most a panel of keys, and their exponents, base 2.
-  void keys(const PrefixPlan& plan, const View<const T, 2>& x, R* panel, R* exponents,
+  void keys(const ScanPlan& plan, const View<const T, 2>& x, R* panel, R* exponents,
             R* scratch) const {
-    simd::kernels<T>(isa()).pack_keys(x, static_cast<int>(x.extent[0]), scratch);
-    simd::Strip<R> strip = this->strip(m_);
-    strip.groups = static_cast<int>(plan.cell.groups(m_));
-    strip.panels = 1;
-    strip.keys = plan.cell.panel;
-    strip.q = rows_.data();
-    strip.kt = scratch;
-    strip.scores = panel;
-    kernels().dots(strip);
+    simd::kernels<T>(isa()).pack_b_transposed(x, static_cast<int>(x.extent[0]), scratch);
+    simd::TileArgs<R> args = this->args(m_);
+    args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(m_));
+    args.panels = 1;
+    args.keys = plan.tile_shape.nr;
+    args.q = rows_.data();
+    args.kt = scratch;
+    args.scores = panel;
+    kernels().qk(args);
     const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * log2_e / 2, log2_root_m_,
                                   exponents};
-    simd::rewriter<R, KeyFeatures<R>, Index>(isa())(features, panel, m_);
+    simd::for_isa<R, KeyFeatures<R>, Index>(isa())(features, panel, m_);
   }
 
-  // cells [groups, panels of m, rows, panel], the features of at most a chunk of queries, and their
-  // exponents.
-  void queries(const PrefixPlan& plan, const View<const T, 2>& x, R* cells, R* exponents,
+  // tiles [m_tiles, panels of m, rows, panel], the features of at most a chunk of queries, and
+  // their exponents.
+  void queries(const ScanPlan& plan, const View<const T, 2>& x, R* cells, R* exponents,
                R* scratch) const {
     const Index count = x.extent[0];
-    simd::Strip<R> strip = this->strip(count);
-    strip.groups = static_cast<int>(plan.cell.groups(count));
-    strip.panels = static_cast<int>(plan.cell.panels(m_));
-    strip.keys = strip.panels * plan.cell.panel;
-    const Index rows = Index{strip.groups} * plan.cell.rows;
-    strip.q = scratch;
-    strip.kt = panels_.data();
-    strip.scores = cells;
-    strip.max = scratch + rows * D_;
-    strip.sum = strip.max + rows;
-    simd::kernels<T>(isa()).load_rows(x, static_cast<int>(count), factor_ * query_sign_, scratch);
+    simd::TileArgs<R> args = this->args(count);
+    args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(count));
+    args.panels = static_cast<int>(plan.tile_shape.panels(m_));
+    args.keys = args.panels * plan.tile_shape.nr;
+    const Index rows = Index{args.m_tiles} * plan.tile_shape.mr;
+    args.q = scratch;
+    args.kt = panels_.data();
+    args.scores = cells;
+    args.max = scratch + rows * D_;
+    args.sum = args.max + rows;
+    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(count), factor_ * query_sign_, scratch);
     std::fill(scratch + count * D_, scratch + rows * D_, R(0));
-    std::fill_n(strip.max, rows, std::numeric_limits<R>::lowest());
-    std::fill_n(strip.sum, rows, R(0));
-    kernels().dots(strip);
-    hide_padding(strip, plan.cell);
-    kernels().softmax(strip);  // features e^(ω·x − max), and the maxima
+    std::fill_n(args.max, rows, std::numeric_limits<R>::lowest());
+    std::fill_n(args.sum, rows, R(0));
+    kernels().qk(args);
+    hide_padding(args, plan.tile_shape);
+    kernels().softmax(args);  // features e^(ω·x − max), and the maxima
     for (Index r = 0; r < count; ++r) {
       const R* row = scratch + r * D_;
-      exponents[r] = (strip.max[r] - dot(row, row, D_) / 2) * log2_e - log2_root_m_;
+      exponents[r] = (args.max[r] - dot(row, row, D_) / 2) * log2_e - log2_root_m_;
     }
   }
 
@@ -144,22 +146,22 @@ class RandomFeatures {
 
   static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
 
-  simd::Strip<R> strip(Index rows) const {
-    simd::Strip<R> strip;
-    strip.queries = static_cast<int>(rows);
-    strip.D = D_;
-    strip.live = live_.data();
-    return strip;
+  simd::TileArgs<R> args(Index rows) const {
+    simd::TileArgs<R> args;
+    args.queries = static_cast<int>(rows);
+    args.D = D_;
+    args.coverage = coverage_.data();
+    return args;
   }
 
   // Columns behind the last direction count for nothing.
-  void hide_padding(const simd::Strip<R>& strip, const simd::Geometry& cell) const {
-    const Index real = m_ - Index{strip.panels - 1} * cell.panel;
-    if (real == cell.panel) return;
-    for (Index row = 0; row < Index{strip.groups} * cell.rows; ++row) {
-      const Index at = (row / cell.rows + 1) * strip.panels - 1;
-      R* last = strip.scores + (at * cell.rows + row % cell.rows) * cell.panel;
-      std::fill(last + real, last + cell.panel, mask_if(true, R(0)));
+  void hide_padding(const simd::TileArgs<R>& args, const simd::TileShape& tile_shape) const {
+    const Index real = m_ - Index{args.panels - 1} * tile_shape.nr;
+    if (real == tile_shape.nr) return;
+    for (Index row = 0; row < Index{args.m_tiles} * tile_shape.mr; ++row) {
+      const Index at = (row / tile_shape.mr + 1) * args.panels - 1;
+      R* last = args.scores + (at * tile_shape.mr + row % tile_shape.mr) * tile_shape.nr;
+      std::fill(last + real, last + tile_shape.nr, mask_if(true, R(0)));
     }
   }
 
@@ -167,7 +169,7 @@ class RandomFeatures {
   R factor_, query_sign_, log2_root_m_;
   std::vector<R> panels_;  // ω, [panels of m, D, panel]
   std::vector<R> rows_;    // ω, [padded m, D], times √|scale|·log2 e
-  std::vector<std::uint8_t> live_;
+  std::vector<std::uint8_t> coverage_;
 };
 
 }  // namespace HEED_ABI

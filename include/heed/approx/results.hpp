@@ -1,4 +1,4 @@
-// What approximations return, made for a problem that is to write it.
+// Results of approximations, made for the problem that writes them.
 #pragma once
 
 #include "heed/attention/problem.hpp"
@@ -15,7 +15,7 @@ struct Output {
 
 inline namespace HEED_ABI {
 
-// Whether a call has nothing to compute, however many heads that nothing is of.
+// True where a call has no rows, however many heads it has.
 constexpr bool has_no_rows(const Shape& shape) {
   return shape.B == 0 || shape.Hq == 0 || shape.Lq == 0;
 }

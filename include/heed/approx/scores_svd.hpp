@@ -19,7 +19,7 @@ struct ScoreFactors {
   Dense<Real> queries, keys;  // [D, r]
 };
 
-// How the directions are found.
+// The method that finds the directions.
 struct SvdOptions {
   bool randomised = false;
   std::uint64_t seed = 0;

@@ -13,18 +13,20 @@ namespace heed::approx {
 inline namespace HEED_ABI {
 
 // As flash attention's plan, but with so few queries a task that their candidates stay in the
-// second cache.
-inline FlashPlan top_k_plan(const Shape& shape, const simd::Geometry& cell, int keep, int threads,
-                            const Executor* executor) {
+// L2.
+inline FlashPlan top_k_plan(const Shape& shape, const simd::TileShape& tile_shape, int keep,
+                            int threads, const Executor* executor) {
   constexpr Index most_candidates = 1 << 15;
-  FlashPlan plan = flash_plan(shape, cell, cell, false, threads, executor);
-  const Index most = std::max<Index>(8 * cell.rows, most_candidates / (2 * Index{keep} + 64));
-  if (Index{plan.heads} * plan.queries > most) {
-    plan.heads = 1;
-    plan.queries = static_cast<int>(std::min<Index>(plan.queries, most / cell.rows * cell.rows));
+  FlashPlan plan = flash_plan(shape, tile_shape, tile_shape, false, threads, executor);
+  const Index most = std::max<Index>(8 * tile_shape.mr, most_candidates / (2 * Index{keep} + 64));
+  if (Index{plan.heads_per_task} * plan.q_block > most) {
+    plan.heads_per_task = 1;
+    plan.q_block =
+        static_cast<int>(std::min<Index>(plan.q_block, most / tile_shape.mr * tile_shape.mr));
   }
-  plan.tiles = (shape.Lq + plan.queries - 1) / plan.queries;
-  plan.tasks = checked_product(checked_product(shape.B, shape.Hq) / plan.heads, plan.tiles);
+  plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
+  plan.tasks =
+      checked_product(checked_product(shape.B, shape.Hq) / plan.heads_per_task, plan.q_blocks);
   plan.workers = worker_count(plan.tasks, threads, executor);
   return plan;
 }
@@ -36,20 +38,22 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
   using R = Accum<T>;
   Problem<T> scores = problem;
   scores.shape.Dv = 0;
-  const simd::Geometry cell = simd::kernels<T>(isa()).geometry;
-  const FlashPlan plan = top_k_plan(scores.shape, cell, keep, options.threads, options.executor);
+  const simd::TileShape tile_shape = simd::kernels<T>(isa()).tile_shape;
+  const FlashPlan plan =
+      top_k_plan(scores.shape, tile_shape, keep, options.threads, options.executor);
   Carver counter(nullptr);
   FlashScratch<R>(counter, scores.shape, plan);
-  TopKScratch<R>(counter, cell, plan.rows(), keep, problem.shape.Dv);
+  TopKScratch<R>(counter, tile_shape, plan.rows(), keep, problem.shape.Dv);
   const auto bytes = static_cast<Index>(counter.used());
   const Scratch memory(static_cast<std::size_t>(checked_product(bytes, plan.workers)), {});
   parallel_for(plan.tasks, plan.workers, options.executor, [&](Index index, int worker) {
     Carver carver(memory.begin() + worker * bytes);
     const FlashScratch<R> scratch(carver, scores.shape, plan);
     const FlashTask<T, M, S> flash{
-        scores, mask, score, plan, isa(), flash_rows(plan, scores.shape, index), scratch};
-    top_k_task(TopKTask<T, M, S>{
-        flash, problem, keep, TopKScratch<R>(carver, cell, plan.rows(), keep, problem.shape.Dv)});
+        scores, mask, score, plan, isa(), query_block_of(plan, scores.shape, index), scratch};
+    top_k_task(
+        TopKTask<T, M, S>{flash, problem, keep,
+                          TopKScratch<R>(carver, tile_shape, plan.rows(), keep, problem.shape.Dv)});
   });
 }
 

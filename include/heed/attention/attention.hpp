@@ -8,12 +8,12 @@
 #include "heed/attention/operands.hpp"
 #include "heed/attention/reference.hpp"
 #include "heed/attention/result.hpp"
-#include "heed/attention/spaced.hpp"
+#include "heed/attention/strided_keys.hpp"
 #include "heed/core/eigen.hpp"
 
 namespace heed {
 
-// Which path a call takes, cut how, in how much scratch.
+// The backend of a call, its cut and its scratch.
 struct Plan {
   Backend backend;
   const char* why;
@@ -23,7 +23,7 @@ struct Plan {
 
 inline namespace HEED_ABI {
 
-// Whether keys and values are contiguous in their last dimension.
+// True where keys and values are contiguous in their last dimension.
 template <class T>
 bool contiguous(const View<T, 4>& k, const View<T, 4>& v) {
   return k.stride[3] == 1 && v.stride[3] == 1;
@@ -34,7 +34,7 @@ inline void check_on_cpu(const char* call, Backend backend) {
   if (backend == Backend::cuda) {
     throw Error(std::string(call) +
                 ": options.backend is cuda, but this call computes on the CPU; in a .cu file, "
-                "compiled by nvcc, call heed::anywhere::attention of <heed/backend.hpp>");
+                "compiled by nvcc, call heed::dispatch::attention of <heed/backend.hpp>");
   }
   if (backend < Backend::automatic || backend > Backend::cuda) {
     throw Error(std::string(call) + ": options.backend is " +
@@ -50,18 +50,18 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
             {},
             0};
   if (plan.backend == Backend::reference) return plan;
-  const simd::Geometry cell = packing_cell<T>(shape, isa());
-  plan.cut =
-      plan.backend == Backend::flash
-          ? flash_plan(shape, cell, simd::kernels<T>(isa()).geometry, contiguous, options.threads,
-                       options.executor)
-          : chunked::plan(shape, cell, chunked::Options{}.chunk, options.threads, options.executor);
+  const simd::TileShape tile_shape = packed_tile_shape<T>(shape, isa());
+  plan.cut = plan.backend == Backend::flash
+                 ? flash_plan(shape, tile_shape, simd::kernels<T>(isa()).tile_shape, contiguous,
+                              options.threads, options.executor)
+                 : chunked::plan(shape, tile_shape, chunked::Options{}.chunk, options.threads,
+                                 options.executor);
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
 
 inline CallReport describe(const Plan& plan, const Options& options) {
-  const bool without_tiles = isa() == Isa::amx && plan.cut.cell.unit == 1;
+  const bool without_tiles = isa() == Isa::amx && plan.cut.tile_shape.k_multiple == 1;
   CallReport report;
   report.backend = name_of(plan.backend);
   report.isa = plan.backend == Backend::reference ? "plain C++"
@@ -91,12 +91,12 @@ void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
   }
 }
 
-// How far apart the keys stand that a call reads: its own kernels leave out what a mask steps over,
-// except where dropout counts keys.
+// Distance of the keys that a call reads. Flash leaves out the keys that a mask steps over, except
+// under dropout, whose random numbers count keys.
 template <class M>
-int key_step_of(const M& mask, const Options& options) {
+int key_stride_of(const M& mask, const Options& options) {
   const bool flash = options.backend == Backend::automatic || options.backend == Backend::flash;
-  return flash && options.dropout == 0 ? mask::key_step(mask) : 1;
+  return flash && options.dropout == 0 ? mask::key_stride(mask) : 1;
 }
 
 template <class T, class M, class S>
@@ -114,11 +114,11 @@ void run_planned(const Problem<T>& problem, const M& mask, const S& score, const
 template <class T, class M, class S>
 void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
   check_workspace(problem, options);
-  if constexpr (mask::StepsKeys<M>) {
-    if (const int step = key_step_of(mask, options); step > 1) {
+  if constexpr (mask::HasKeyStride<M>) {
+    if (const int step = key_stride_of(mask, options); step > 1) {
       const Shape& shape = problem.shape;
-      return run_planned(spaced(problem, step), SpacedMask<M>{mask, shape, step},
-                         spaced_score(score, shape, step), options);
+      return run_planned(strided_keys(problem, step), StridedKeysMask<M>{mask, shape, step},
+                         strided_keys_score(score, shape, step), options);
     }
   }
   run_planned(problem, mask, score, options);
@@ -193,7 +193,7 @@ requires RightTypes<Q, K, V, M, S> std::size_t workspace_bytes(const Q& q, const
       check_call("heed::workspace_bytes", q, k, v, as_mask(mask), as_score(score), options);
   check_on_cpu("heed::workspace_bytes", options.backend);
   const bool together = contiguous(lift(view_of(k)), lift(view_of(v)));
-  const Shape read = spaced(shape, key_step_of(as_mask(mask), options));
+  const Shape read = strided_keys(shape, key_stride_of(as_mask(mask), options));
   const Index bytes = make_plan<ScalarOf<Q>>(read, together, options).scratch_bytes;
   return Scratch::with_slack(static_cast<std::size_t>(bytes));
 }

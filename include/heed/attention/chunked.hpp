@@ -38,16 +38,17 @@ struct Result {
 
 inline namespace HEED_ABI {
 
-// The plan of flash with one block that holds all keys and one strip that holds the chunk.
-inline FlashPlan plan(const Shape& shape, const simd::Geometry& cell, Index chunk, int threads,
-                      const Executor* executor) {
-  constexpr Index most = Index{1} << 30;  // rows of a task, in whole groups, are counted by int
-  FlashPlan plan{cell, cell.panels(shape.Lk) * cell.panel};
-  plan.queries = static_cast<int>(std::clamp<Index>(std::min(shape.Lq, chunk), 1, most));
-  plan.strip = static_cast<int>(cell.groups(plan.queries));
-  plan.tiles = (shape.Lq + plan.queries - 1) / plan.queries;
-  plan.span = shape.Lk;
-  plan.tasks = checked_product(checked_product(shape.B, shape.Hq), plan.tiles);
+// The plan of flash with one block that holds all keys and one query sub-block that holds the
+// chunk.
+inline FlashPlan plan(const Shape& shape, const simd::TileShape& tile_shape, Index chunk,
+                      int threads, const Executor* executor) {
+  constexpr Index most = Index{1} << 30;  // rows of a task, in whole row tiles, are counted by int
+  FlashPlan plan{tile_shape, tile_shape.panels(shape.Lk) * tile_shape.nr};
+  plan.q_block = static_cast<int>(std::clamp<Index>(std::min(shape.Lq, chunk), 1, most));
+  plan.q_inner = static_cast<int>(tile_shape.m_tiles(plan.q_block));
+  plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
+  plan.split_keys = shape.Lk;
+  plan.tasks = checked_product(checked_product(shape.B, shape.Hq), plan.q_blocks);
   plan.workers = worker_count(plan.tasks, threads, executor);
   return plan;
 }
@@ -69,8 +70,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   using Traits = TraitsOf<Q>;
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options.common());
   if (options.chunk < 1) throw Error(std::string(call) + ": the chunk is below 1");
-  const FlashPlan cut =
-      plan(shape, packing_cell<T>(shape, isa()), options.chunk, options.threads, options.executor);
+  const FlashPlan cut = plan(shape, packed_tile_shape<T>(shape, isa()), options.chunk,
+                             options.threads, options.executor);
   const auto scratch = static_cast<std::size_t>(flash_workspace_bytes<R>(shape, cut));
 
   Shape none = shape;

@@ -1,156 +1,156 @@
-// Exact attention in tiles: scores live in scratch, a strip at a time, and are never stored whole.
+// Exact attention in tiles; scores are never stored whole.
 // Dao, "FlashAttention-2" (2023), Algorithm 1.
 //
-// A task is some hundred queries. It packs a block of keys and values, lets strip after strip of
-// its queries sweep it, and goes on to the next block. Cells (a few queries × a few keys) that the
-// mask calls Empty are not computed, blocks of them not even packed.
+// A task holds a q block of up to 1024 queries. It packs a KV block, runs its row tiles over it,
+// `q_inner` of them together, and goes on to the next KV block. Tiles that the mask calls Empty are
+// skipped; KV blocks of such tiles are not packed.
 #pragma once
 
 #include <algorithm>
 
-#include "heed/attention/cell_map.hpp"
-#include "heed/attention/flash_cells.hpp"
-#include "heed/attention/merge_spans.hpp"
-#include "heed/attention/write_rows.hpp"
+#include "heed/attention/block_mask.hpp"
+#include "heed/attention/combine_splits.hpp"
+#include "heed/attention/score_epilogue.hpp"
+#include "heed/attention/store_output.hpp"
 #include "heed/core/parallel.hpp"
 
 namespace heed {
 
 inline namespace HEED_ABI {
 
-// Returns whether dots may be trusted with them, finite or not.
+// Packs the queries of a task. False if the split products could turn an infinity in q into NaN.
 template <class T, class M, class S>
 bool load_queries(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const FlashScratch<R>& scratch = task.scratch;
-  const R scale = task.plan.cell.exact() ? scale_steps(task).early : R(1);
-  const Index numbers = task.plan.cell.numbers(problem.shape.D);
-  bool sure = true;
-  for_each_stretch(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
-    sure &= task.kernels().load_rows(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
-                                     end - begin, scale, scratch.q + row * numbers);
+  const R scale = task.plan.tile_shape.lossless() ? scale_steps(task).early : R(1);
+  const Index numbers = task.plan.tile_shape.packed_k(problem.shape.D);
+  bool inf_safe = true;
+  for_each_head_segment(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
+    inf_safe &= task.kernels().pack_a(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
+                                      end - begin, scale, scratch.q + row * numbers);
   });
   std::fill(scratch.q + task.rows.count() * numbers, scratch.q + task.plan.rows() * numbers, R(0));
-  std::fill_n(scratch.acc, task.plan.rows() * task.plan.cell.columns(problem.shape.Dv), R(0));
+  std::fill_n(scratch.acc, task.plan.rows() * task.plan.tile_shape.columns(problem.shape.Dv), R(0));
   std::fill_n(scratch.max, task.plan.rows(), softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, task.plan.rows(), R(0));
-  return sure;
+  return inf_safe;
 }
 
-// A block of keys, packed in scratch or where it lies.
+// A block of keys and values: packed in scratch, or read from the tensors.
 template <class T>
-struct FlashBlock {
+struct KvBlock {
   int begin, keys;
   View<const T, 2> k, v;
-  bool sure;    // whether dots may be trusted, whatever is not finite
-  bool finite;  // whether all its values are, or none is behind a mask
+  bool inf_safe;  // q·k of an infinite operand comes out right
+  bool finite;    // all values are finite, or every row sees every key
 };
 
 template <class R>
-simd::Strip<R> make_strip(const FlashScratch<R>& scratch, const FlashPlan& plan, const Shape& shape,
-                          int row, int queries, int keys) {
-  simd::Strip<R> strip;
-  strip.queries = queries;
-  strip.groups = static_cast<int>(plan.cell.groups(queries));
-  strip.panels = static_cast<int>(plan.cell.panels(keys));
-  strip.keys = keys;
-  strip.D = shape.D;
-  strip.columns = plan.cell.columns(shape.Dv);
-  strip.capacity = plan.block;
-  strip.q = scratch.q + row * plan.cell.numbers(shape.D);
-  strip.kt = scratch.kt;
-  strip.v = scratch.v;
-  strip.live = scratch.live;
-  strip.scores = scratch.scores;
-  strip.acc = scratch.acc + row * strip.columns;
-  strip.max = scratch.max + row;
-  strip.sum = scratch.sum + row;
-  strip.weights = scratch.weights;
-  return strip;
+simd::TileArgs<R> make_tile_args(const FlashScratch<R>& scratch, const FlashPlan& plan,
+                                 const Shape& shape, int row, int queries, int keys) {
+  simd::TileArgs<R> args;
+  args.queries = queries;
+  args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(queries));
+  args.panels = static_cast<int>(plan.tile_shape.panels(keys));
+  args.keys = keys;
+  args.D = shape.D;
+  args.columns = plan.tile_shape.columns(shape.Dv);
+  args.capacity = plan.block;
+  args.q = scratch.q + row * plan.tile_shape.packed_k(shape.D);
+  args.kt = scratch.kt;
+  args.v = scratch.v;
+  args.coverage = scratch.coverage;
+  args.scores = scratch.scores;
+  args.acc = scratch.acc + row * args.columns;
+  args.max = scratch.max + row;
+  args.sum = scratch.sum + row;
+  args.weights = scratch.weights;
+  return args;
 }
 
-// acc += weights · v, where NaN and infinity do not get through to rows that do not see them.
+// o += p·v. NaN and infinity do not reach rows that do not see their key.
 template <class T, class M, class S>
-void accumulate_strip(const FlashTask<T, M, S>& task, const simd::Strip<Accum<T>>& strip,
-                      const FlashBlock<T>& block) {
+void accumulate_output(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+                       const KvBlock<T>& block) {
   const simd::Kernels<T>& kernels = task.kernels();
   if (!block.finite) {
-    if (task.plan.direct) {
-      kernels.pack_values(block.v, block.keys, task.plan.block, task.scratch.v);
+    if (task.plan.unpacked) {
+      kernels.pack_b(block.v, block.keys, task.plan.block, task.scratch.v);
     }
-    kernels.accumulate_seen(strip, task.scratch.seen);
-  } else if (task.plan.direct) {
-    kernels.accumulate_direct(strip, block.v);
+    kernels.pv_masked(args, task.scratch.unmasked);
+  } else if (task.plan.unpacked) {
+    kernels.pv_unpacked(args, block.v);
   } else {
-    kernels.accumulate(strip);
+    kernels.pv(args);
   }
 }
 
-// The strip of queries that starts at row `row` of the task against a block of keys, whose cells
-// start at panel `panel` of the map.
+// The row tiles from row `row` on, at most q_inner of them, against a KV block; its tiles start at
+// panel `panel` of the block mask.
 template <class T, class M, class S>
-void flash_strip(const FlashTask<T, M, S>& task, int row, FlashBlock<T> block, const CellMap& map,
-                 int panel) {
+void attend_tiles(const FlashTask<T, M, S>& task, int row, KvBlock<T> block, const BlockMask& map,
+                  int panel) {
   using R = Accum<T>;
-  const simd::Geometry& cell = task.plan.cell;
+  const simd::TileShape& tile_shape = task.plan.tile_shape;
   const FlashScratch<R>& scratch = task.scratch;
-  const int group = row / cell.rows;
-  const int queries = std::min(task.plan.strip * cell.rows, task.rows.count() - row);
-  auto strip = make_strip(scratch, task.plan, task.problem.shape, row, queries, block.keys);
+  const int group = row / tile_shape.mr;
+  const int queries = std::min(task.plan.q_inner * tile_shape.mr, task.rows.count() - row);
+  auto args = make_tile_args(scratch, task.plan, task.problem.shape, row, queries, block.keys);
   const auto [early, late] = scale_steps(task);
-  if (!cell.exact()) strip.scale = early;
-  const mask::Coverage seen = map.copy(group, strip.groups, panel, strip.panels, scratch.live);
+  if (!tile_shape.lossless()) args.scale = early;
+  const mask::Coverage seen = map.copy(group, args.m_tiles, panel, args.panels, scratch.coverage);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
   const simd::Kernels<T>& kernels = task.kernels();
-  if (task.plan.direct) {
-    kernels.dots_direct(strip, block.k);
+  if (task.plan.unpacked) {
+    kernels.qk_unpacked(args, block.k);
   } else {
-    kernels.dots(strip);
-    if (!block.sure) mend_scores(task, strip, group, block.begin, block.k);
+    kernels.qk(args);
+    if (!block.inf_safe) recompute_nan_scores(task, args, group, block.begin, block.k);
   }
-  if (late != R(1) || !folds_scale<S> || block.keys % cell.panel != 0 ||
+  if (late != R(1) || !folds_scale<S> || block.keys % tile_shape.nr != 0 ||
       seen != mask::Coverage::Full) {
-    rewrite_strip(task, strip, group, block.begin, late);
+    apply_epilogue(task, args, group, block.begin, late);
   }
-  if (task.plan.direct) {  // values are read once more only where a score of −inf may hide some
-    block.finite = kernels.all_seen(strip) || kernels.all_finite(block.v, block.keys);
+  if (task.plan.unpacked) {  // values are read once more only where a score of −inf may hide some
+    block.finite = kernels.all_unmasked(args) || kernels.all_finite(block.v, block.keys);
   }
   if (!block.finite) {
-    const Index count = Index{strip.groups} * strip.panels * cell.rows * cell.panel;
-    for (Index n = 0; n < count; ++n) scratch.seen[n] = !is_masked(scratch.scores[n]);
+    const Index count = Index{args.m_tiles} * args.panels * tile_shape.mr * tile_shape.nr;
+    for (Index n = 0; n < count; ++n) scratch.unmasked[n] = !is_masked(scratch.scores[n]);
   }
-  kernels.softmax(strip);
-  if (task.shrink != R(1)) shrink_weights(strip, Index{cell.rows} * cell.panel, task.shrink);
-  if (task.problem.weights.data != nullptr) store_weights(task, strip, group);
-  if (task.problem.dropout.active()) drop_weights(task, strip, group, block.begin);
-  accumulate_strip(task, strip, block);
+  kernels.softmax(args);
+  if (task.shrink != R(1)) shrink_weights(args, Index{tile_shape.mr} * tile_shape.nr, task.shrink);
+  if (task.problem.weights.data != nullptr) store_weights(task, args, group);
+  if (task.problem.dropout.active()) drop_weights(task, args, group, block.begin);
+  accumulate_output(task, args, block);
 }
 
 // All rows of a task against the keys [begin, begin + keys).
 template <class T, class M, class S>
-void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const CellMap& map,
-                  int panel, bool sure) {
+void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const BlockMask& map,
+                  int panel, bool inf_safe) {
   const Problem<T>& problem = task.problem;
   const simd::Kernels<T>& kernels = task.kernels();
   const auto k = problem.k.matrix(task.rows.b, task.kv_head());
   const auto v = problem.v.matrix(task.rows.b, task.kv_head());
-  FlashBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), sure, true};
-  if (!task.plan.direct) {
-    block.sure &= kernels.pack_keys(block.k, keys, task.scratch.kt);
-    block.finite = kernels.pack_values(block.v, keys, task.plan.block, task.scratch.v);
+  KvBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), inf_safe, true};
+  if (!task.plan.unpacked) {
+    block.inf_safe &= kernels.pack_b_transposed(block.k, keys, task.scratch.kt);
+    block.finite = kernels.pack_b(block.v, keys, task.plan.block, task.scratch.v);
   }
-  for (int row = 0; row < task.rows.count(); row += task.plan.strip * task.plan.cell.rows) {
-    flash_strip(task, row, block, map, panel);
+  for (int row = 0; row < task.rows.count(); row += task.plan.q_inner * task.plan.tile_shape.mr) {
+    attend_tiles(task, row, block, map, panel);
   }
 }
 
 // The rows of a task against the keys [first, last).
 template <class T, class M, class S>
-void attend_span(const FlashTask<T, M, S>& task, Index first, Index last) {
-  const bool sure = load_queries(task);
-  for_each_live_block(task, first, last, [&](int begin, int keys, const CellMap& map, int panel) {
-    attend_block(task, begin, keys, map, panel, sure);
+void attend_split(const FlashTask<T, M, S>& task, Index first, Index last) {
+  const bool inf_safe = load_queries(task);
+  for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
+    attend_block(task, begin, keys, map, panel, inf_safe);
   });
 }
 
@@ -163,19 +163,19 @@ template <class T, class M, class S>
   const FlashTask<T, M, S> again{
       problem,  task.mask, task.score,   task.plan,
       task.isa, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
-  attend_span(again, 0, problem.shape.Lk);
+  attend_split(again, 0, problem.shape.Lk);
   rewrite_rows(again);
 }
 
 template <class T, class M, class S>
 void finish_task(const FlashTask<T, M, S>& task) {
-  if (!write_rows(task)) attend_again(task);
+  if (!store_output(task)) attend_again(task);
 }
 
 // Every task, on `plan.workers` workers that share nothing. The keys of a row come in ascending
 // order whoever computes it, so its bits depend on neither threads nor batch.
 //
-// Time O(B·Hq·Lq·Lk·(D + Dv)) over the cells that are not Empty;
+// Time O(B·Hq·Lq·Lk·(D + Dv)) over the tiles that are not Empty;
 // scratch O(workers · (queries of a task + keys of a block) · (D + Dv)).
 template <class T, class M, class S>
 void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
@@ -184,7 +184,7 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
   const Shape& shape = problem.shape;
   const Index bytes = flash_scratch_bytes<R>(shape, plan);
   Carver carver(memory);
-  const FlashPartials<R> partials(carver, shape, plan);
+  const SplitState<R> partials(carver, shape, plan);
   std::byte* scratch = memory + carver.used();
   const auto task_of = [&](Index task, int worker) {
     Carver own(scratch + worker * bytes);
@@ -193,19 +193,19 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
                               score,
                               plan,
                               isa,
-                              flash_rows(plan, shape, task),
+                              query_block_of(plan, shape, task),
                               partials.of(task, FlashScratch<R>(own, shape, plan))};
   };
   parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
     const auto task = task_of(index, worker);
-    const Index first = index % plan.spans * plan.span;
-    attend_span(task, first, std::min(first + plan.span, shape.Lk));
-    if (plan.spans == 1) finish_task(task);
+    const Index first = index % plan.splits * plan.split_keys;
+    attend_split(task, first, std::min(first + plan.split_keys, shape.Lk));
+    if (plan.splits == 1) finish_task(task);
   });
-  if (plan.spans == 1) return;
-  parallel_for(plan.tasks / plan.spans, plan.workers, executor, [&](Index set, int worker) {
-    merge_spans(partials, plan.cell, set * plan.spans, plan.spans);
-    finish_task(task_of(set * plan.spans, worker));
+  if (plan.splits == 1) return;
+  parallel_for(plan.tasks / plan.splits, plan.workers, executor, [&](Index set, int worker) {
+    combine_splits(partials, plan.tile_shape, set * plan.splits, plan.splits);
+    finish_task(task_of(set * plan.splits, worker));
   });
 }
 

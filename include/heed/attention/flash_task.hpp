@@ -1,4 +1,4 @@
-// What one worker computes at a time: the queries of a task, against all keys they see.
+// One worker's unit of work: the queries of a task against all keys that they see.
 #pragma once
 
 #include "heed/attention/flash_plan.hpp"
@@ -17,27 +17,27 @@ struct FlashTask {
   const S& score;
   const FlashPlan& plan;
   Isa isa;
-  QueryRows rows;
+  QueryBlock rows;
   FlashScratch<R> scratch;
   R shrink = 1;  // of weights, before values are added
 
   const simd::Kernels<T>& kernels() const {
-    return plan.direct || plan.cell.depth == 1 ? simd::kernels<T>(isa)
-                                               : simd::packed_kernels<T>(isa);
+    return plan.unpacked || plan.tile_shape.k_pack == 1 ? simd::kernels<T>(isa)
+                                                        : simd::packed_kernels<T>(isa);
   }
   Index kv_head() const { return rows.first_head / problem.shape.group(); }
 };
 
 inline namespace HEED_ABI {
 
-// The cells of a call that packs its keys. What sums in float is cut into parts for the products of
+// The tiles of a call that packs its keys. What sums in float is cut into parts for the products of
 // tiles; heads below 48 would mostly be filled up. The number of tokens does not count: a text
 // alone has the bits that it has padded in a batch.
 template <class T>
-simd::Geometry packing_cell(const Shape& shape, Isa isa) {
-  const simd::Geometry& packed = simd::packed_kernels<T>(isa).geometry;
-  const bool pays = packed.parts == 1 || std::max(shape.D, shape.Dv) >= 48;
-  return pays ? packed : simd::kernels<T>(isa).geometry;
+simd::TileShape packed_tile_shape(const Shape& shape, Isa isa) {
+  const simd::TileShape& packed = simd::packed_kernels<T>(isa).tile_shape;
+  const bool pays = packed.splits == 1 || std::max(shape.D, shape.Dv) >= 48;
+  return pays ? packed : simd::kernels<T>(isa).tile_shape;
 }
 
 // Rows of a tensor: as many queries of a head as the matrix has rows.

@@ -28,13 +28,14 @@ concept AnyOptions = requires(const X& x) {
   x.threads;
 };
 
-// Whether F can be called with a place once it may change, or without being copied: nearly a mask
-// (no Score) or a score (Score is the float).
+// True for a callable that is mutable or move-only: nearly a mask (no Score) or a score (Score is
+// the float).
 template <class F, class... Score>
 concept AlmostFunction = std::is_invocable_v < std::decay_t<F>
 &, Score..., int, int > || std::is_invocable_v<std::decay_t<F>&, Score..., int, int, int, int>;
 
-// Whether q, k and v can be attended to, or a compile error that says why not.
+// True where q, k and v are tensors of one type and rank; else a compile error that says what is
+// wrong.
 template <class Q, class K, class V>
 consteval bool check_tensors() {
   if constexpr (!(TensorLike<Q> && TensorLike<K> && TensorLike<V>)) {
@@ -62,7 +63,7 @@ consteval bool check_tensors() {
   }
 }
 
-// Whether M is a mask, or a compile error that says what stands in the mask's place.
+// True where M is a mask; else a compile error that names what is in the mask's place.
 template <class M>
 consteval bool check_mask_type() {
   constexpr bool good = mask::MaskLike<M>;
@@ -98,7 +99,7 @@ consteval bool check_mask_type() {
   return good;
 }
 
-// Whether S is a score, or a compile error that says what stands in the score's place.
+// True where S is a score; else a compile error that names what is in the score's place.
 template <class S>
 consteval bool check_score_type() {
   constexpr bool good = score::ScoreLike<S>;

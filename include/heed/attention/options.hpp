@@ -1,5 +1,5 @@
-// How to compute, never what: every member has a default, and the meaning of a call is its tensors,
-// mask and score.
+// Options of a call. Every member has a default. Tensors, mask and score decide the result; options
+// decide the way to it.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,11 @@
 
 namespace heed {
 
-// Which code computes a call. The one rule: `automatic` computes where the tensors lie, those of
-// the host by flash, whose scratch does not grow with the lengths, those of a device by cuda. Any
-// other is what runs, or heed::Error says why it can't: nothing runs in another's place.
+// The code that computes a call. `automatic` is flash for tensors in host memory and cuda for
+// tensors on a device. Any other backend runs, or is heed::Error: there is no silent substitute.
 enum class Backend { automatic, reference, chunked, flash, cuda };
 
-// What a call did, and why. Filled where Options::report points to one.
+// The path that a call took. Filled where Options::report points to one.
 struct CallReport {
   const char* backend = "";   // name_of the backend that ran
   const char* isa = "";       // which kernels ran
@@ -58,7 +57,7 @@ constexpr const char* name_of(Backend backend) {
     case Backend::cuda:
       return "cuda";
   }
-  return "none that there is";
+  return "invalid";
 }
 
 // Throws heed::Error for a non-finite scale, dropout outside [0, 1], a negative number of threads,

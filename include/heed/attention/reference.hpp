@@ -13,7 +13,7 @@
 namespace heed::reference {
 
 template <class Out, class Weights, class Lse>
-struct Textbook {
+struct ReferenceResult {
   Out out;                  // [B, Hq, Lq, Dv]
   Weights weights;          // [B, Hq, Lq, Lk]  rows sum to 1, or are 0 where a row sees no key
   Weights dropped_weights;  // [B, Hq, Lq, Lk]  after dropout: out = dropped_weights · v
@@ -61,8 +61,8 @@ R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S
 
 // out[i] = Σ_j dropped[j]·v[j] over the keys the row sees: behind a mask, 0·inf is nothing.
 template <class W, class T, class R>
-void weigh_values(const Problem<T>& problem, Index b, Index h, int i, const W* dropped,
-                  const std::vector<R>& modified, const View<W, 4>& out) {
+void weighted_values(const Problem<T>& problem, Index b, Index h, int i, const W* dropped,
+                     const std::vector<R>& modified, const View<W, 4>& out) {
   const Index kv_head = h / problem.shape.group();
   for (Index d = 0; d < problem.shape.Dv; ++d) {
     R sum = 0;
@@ -99,8 +99,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   const auto problem = make_problem(q, k, v, shape, options);
   using ScoreTraits = TensorTraits<View<W, rank_of<Q>>>;
 
-  Textbook<typename Traits::template Owned<W>, typename ScoreTraits::template Owned<W>,
-           typename Traits::template Rows<R>>
+  ReferenceResult<typename Traits::template Owned<W>, typename ScoreTraits::template Owned<W>,
+                  typename Traits::template Rows<R>>
       result{make_like<W>(q, shape),
              make_scores<Q, W>(shape),
              make_scores<Q, W>(shape),
@@ -120,7 +120,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
         lse(b, h, i) = row(problem, b, h, i, bound_mask, bound_score, result.weights.data() + at,
                            result.dropped_weights.data() + at, result.scores.data() + at,
                            result.modified_scores.data() + at, modified);
-        weigh_values(problem, b, h, i, result.dropped_weights.data() + at, modified, out);
+        weighted_values(problem, b, h, i, result.dropped_weights.data() + at, modified, out);
       }
     }
   }

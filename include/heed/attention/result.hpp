@@ -1,5 +1,5 @@
-// What a call returns: tensors like its inputs. Needs no Eigen; what makes Eigen's tensors is in
-// core/eigen.hpp.
+// The result of a call: tensors like its inputs. Needs no Eigen; core/eigen.hpp makes Eigen's
+// tensors.
 #pragma once
 
 #include <type_traits>

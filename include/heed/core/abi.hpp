@@ -3,7 +3,7 @@
 // Two translation units compiled with different -m, -fopenmp, -ffast-math or -DNDEBUG flags would
 // otherwise emit the same symbols with different bodies, and the linker would keep either one: a
 // binary for an old machine could run a body built for a new one. nvcc's units are apart too:
-// heed::backends and heed::anywhere can do more there. Not in the name, since no macro tells:
+// heed::backends and heed::dispatch can do more there. Not in the name, since no macro tells:
 // -ffp-contract, levels of optimisation, and of clang's arithmetic flags all but -ffast-math and
 // -ffinite-math-only.
 //

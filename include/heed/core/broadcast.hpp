@@ -1,7 +1,7 @@
 // A dense tensor over scores: which of its axes stand for batch, head, query and key.
 //
-// Without a word: rank 2 is [Lq, Lk], rank 4 is [B, H, Lq, Lk], and rank 3 is [B, Lq, Lk] where the
-// inputs have rank 3; over rank-4 inputs it must be said which axis comes first:
+// By default rank 2 is [Lq, Lk], rank 4 is [B, H, Lq, Lk], and rank 3 over rank-3 inputs is
+// [B, Lq, Lk]. For rank-4 inputs a rank-3 tensor is ambiguous: pass the meaning.
 //
 //   axes::batch   rank 3 is [B, Lq, Lk]
 //   axes::heads   rank 3 is [H, Lq, Lk]

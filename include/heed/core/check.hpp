@@ -92,7 +92,7 @@ Shape check_operands(const char* call, const View<const T, Rank>& q, const View<
   require_equal(v4.extent[2], shape.Lk, "v has length", "k has length", call, shapes);
   require(shape.D > 0, call, "dim of q and k is 0", shapes);
   require(shape.Hq == 0 || (shape.Hkv != 0 && shape.Hq % shape.Hkv == 0), call,
-          "the number of query heads is no multiple of the number of key heads", shapes);
+          "the number of query heads is not a multiple of the number of key heads", shapes);
   return shape;
 }
 
@@ -109,7 +109,7 @@ void check_output(const char* call, const View<T, Rank>& out, const Shape& shape
   const auto out4 = lift(out);
   require(out4.extent[0] == shape.B && out4.extent[1] == shape.Hq && out4.extent[2] == shape.Lq &&
               out4.extent[3] == shape.Dv,
-          call, "out has not the shape of q with v's dim", shapes);
+          call, "out must be [B, Hq, Lq, Dv]", shapes);
   require_distinct(out, call, "out");
   require(!may_overlap(out, q), call, "out overlaps q", shapes);
   require(!may_overlap(out, k), call, "out overlaps k", shapes);

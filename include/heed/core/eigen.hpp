@@ -72,7 +72,7 @@ Eigen::Tensor<S, Rank, Layout> make_tensor(const Extents<Rank>& extent) {
 
 }  // namespace HEED_ABI
 
-// How results look for inputs whose memory is Eigen::Tensor-like.
+// Results for inputs whose memory is Eigen::Tensor-like.
 template <int Rank, int Layout>
 struct EigenTensorResults {
   template <class S>

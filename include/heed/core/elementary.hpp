@@ -19,7 +19,7 @@
 
 namespace heed {
 
-// What exp2 is made of: 2^x = 2^n · 2^f with n whole and f in [−1/2, 1/2], 2^f a minimax
+// Coefficients of exp2: 2^x = 2^n · 2^f with n whole and f in [−1/2, 1/2], 2^f a minimax
 // polynomial. Its relative error is 2.5e-9 for float and 1.8e-17 for double. 2^0 is exactly 1, so
 // that a key seen alone has a weight of exactly 1; degree 5 with that condition would be off
 // by 4.3e-7.

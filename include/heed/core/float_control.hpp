@@ -1,5 +1,5 @@
-// How this thread computes with floating point: rounding mode, flush-to-zero, traps. Not what it
-// has raised.
+// The floating-point control of a thread: rounding mode, flush-to-zero, traps. Exception flags are
+// not part of it.
 //
 // A worker of a pool has the settings of the day it was started. It takes those of its caller for
 // the length of a job, so that bits do not depend on who computes them.

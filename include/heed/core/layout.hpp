@@ -7,8 +7,8 @@
 
 namespace heed {
 
-// What is kept of a tensor whose dimensions have another order: a view or a map itself, a pointer
-// to a tensor that owns its memory. X may be const.
+// Reference to a tensor whose dimensions have another order: a view or map by value, an owning
+// tensor by pointer. X may be const.
 template <class X>
 struct Kept {
   X* tensor;

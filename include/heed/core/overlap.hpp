@@ -17,7 +17,7 @@ struct ByteRange {
 
 inline namespace HEED_ABI {
 
-// The bytes of the elements reached through the dimensions whose stride is no multiple of `period`
+// Bytes of the elements reached through the dimensions whose stride is not a multiple of `period`
 // bytes; period 0 takes every dimension.
 template <class T, int Rank>
 ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
@@ -33,8 +33,8 @@ ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
   return {begin, end};
 }
 
-// Whether a and b stay in disjoint residues modulo `period` bytes: every dimension either steps by
-// whole periods or remains inside its part of one.
+// True where a and b stay in disjoint residues modulo `period` bytes: every dimension either steps
+// by whole periods or remains inside its part of one.
 template <class A, class B, int RankA, int RankB>
 bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index period) {
   const ByteRange in_a = byte_range(a, period);
@@ -45,7 +45,7 @@ bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index per
   return between >= size_a && size_b <= period - between;
 }
 
-// Whether a stride of `by` is a period that separates a and b.
+// True where a stride of `by` is a period that separates a and b.
 template <class By, int RankBy, class A, class B, int RankA, int RankB>
 bool separated_by(const View<By, RankBy>& by, const View<A, RankA>& a, const View<B, RankB>& b) {
   constexpr auto element = static_cast<Index>(sizeof(By));
@@ -58,7 +58,7 @@ bool separated_by(const View<By, RankBy>& by, const View<A, RankA>& a, const Vie
   return false;
 }
 
-// Whether a write to `out` could change `in`. Never false for views that share an element.
+// True where a write to `out` could change `in`. Never false for views that share an element.
 template <class Out, class In, int RankOut, int RankIn>
 bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
   if (out.empty() || in.empty()) return false;
@@ -68,8 +68,8 @@ bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
   return !separated_by(out, out, in) && !separated_by(in, out, in);
 }
 
-// Whether two different indices of a view may name one element. False where every stride steps over
-// all that the smaller ones reach, as in any slice of packed memory; never false where two do.
+// True where two indices of a view may name one element. False where every stride steps over all
+// that the smaller ones reach, as in any slice of packed memory; never false where two do.
 template <class T, int Rank>
 bool repeats_elements(const View<T, Rank>& x) {
   if (x.empty()) return false;

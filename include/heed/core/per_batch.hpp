@@ -98,7 +98,7 @@ View<const T, 1> one_line(const char* what, const View<const T, Rank>& x) {
 }
 
 // Refers to the numbers of a vector, array, span, Eigen vector or tensor of any integer type.
-template <Lasting X>
+template <Borrowed X>
 auto per_batch(const char* what, X&& x) {
   using Range = std::remove_cvref_t<X>;
   static_assert(!HoldsBool<Range>,

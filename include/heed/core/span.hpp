@@ -31,16 +31,16 @@ struct Span {
 
 // A range whose elements stay when the expression ends: no temporary container.
 template <class Range>
-concept Lasting = std::is_lvalue_reference_v<Range> ||
+concept Borrowed = std::is_lvalue_reference_v<Range> ||
     std::ranges::enable_borrowed_range<std::remove_cvref_t<Range>>;
 
-// What a mask or a score keeps of an argument: refuses what is gone before the mask is used.
+// The span that a mask or a score keeps of an argument; temporaries that own memory are refused.
 template <class T>
-struct LastingSpan : Span<T> {
-  template <Lasting Range>
+struct BorrowedSpan : Span<T> {
+  template <Borrowed Range>
   requires std::constructible_from<std::span<const T>, Range>
   // NOLINTNEXTLINE(google-explicit-constructor, bugprone-forwarding-reference-overload)
-  constexpr LastingSpan(Range&& range) : Span<T>(std::span<const T>(range)) {}
+  constexpr BorrowedSpan(Range&& range) : Span<T>(std::span<const T>(range)) {}
 };
 
 }  // namespace heed

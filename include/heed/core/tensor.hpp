@@ -1,5 +1,5 @@
-// What may be passed as a tensor: anything with TensorTraits. Views are here, Eigen's types in
-// core/eigen.hpp, other orders of dimensions in core/layout.hpp.
+// TensorLike: any type with TensorTraits may be passed as a tensor. Views are here, Eigen's types
+// in core/eigen.hpp, other orders of dimensions in core/layout.hpp.
 //
 // TensorTraits<X> gives
 //   Scalar, rank               element type; 4 [B, H, L, D], 3 [B, L, D] or 2 [L, D]
@@ -29,8 +29,8 @@ concept TensorLike = requires {
   typename TraitsOf<X>::Scalar;
 };
 
-// What holds numbers at places: a tensor, an expression of tensors, an array, a range. One that can
-// be called with (i, j) is still not a function of them.
+// Containers of numbers: a tensor, an expression of tensors, an array, a range. They are no masks
+// or scores, even where they can be called with (i, j).
 template <class X>
 concept HoldsNumbers = TensorLike<X> || std::is_array_v<std::remove_cvref_t<X>> ||
     requires(const X& x) {

@@ -1,5 +1,5 @@
-// What an element is: which types tensors may hold, in which type they are summed, and how a score
-// that counts as masked looks.
+// Element types: which types tensors may hold, the type of their sums, and the bits of a masked
+// score.
 //
 // A masked score is −inf, recognised by its bits: with -ffast-math a compiler may assume that
 // infinities do not exist and fold a comparison with one away.
@@ -15,7 +15,7 @@ namespace heed {
 
 using Index = std::int64_t;
 
-// How an element is written in memory.
+// Storage format of an element.
 enum class Format { binary64, binary32, binary16, bfloat16 };
 
 // Element<T>::Accum is the type of dots, softmax, sums and lse for tensors of T.
@@ -67,14 +67,13 @@ inline constexpr BitsOf<R> masked_bits = static_cast<BitsOf<R>>(sizeof(R) == 4
                                                                     ? 0xff800000u
                                                                     : 0xfff0000000000000u);
 
-// Whether a score is −inf: the row does not see the key.
+// True for −inf: the row does not see the key.
 template <class R>
 HEED_DEVICE constexpr bool is_masked(R score) {
   return __builtin_bit_cast(BitsOf<R>, score) == masked_bits<R>;
 }
 
-// first ? a : b, computed from both: where a choice stays a branch, a compiler that minds floating
-// point exceptions does not vectorise the loop around it.
+// Branch-free select. GCC does not vectorise `?:` on floats under -ftrapping-math.
 template <class R>
 HEED_DEVICE constexpr R select(bool first, R a, R b) {
   const BitsOf<R> chosen = BitsOf<R>{0} - static_cast<BitsOf<R>>(first);

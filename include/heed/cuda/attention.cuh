@@ -14,7 +14,7 @@
 
 namespace heed::cuda {
 
-// Whether a tensor's traits know a type for its results; a view's do where Eigen is there.
+// True where a tensor's traits know a type for its results; a view's do where Eigen is included.
 template <class Traits, class T>
 concept MakesResults = requires {
   typename Traits::template Owned<T>;
@@ -48,7 +48,7 @@ void start(const char* call, const Problem<T>& problem, const M& mask, const S& 
                 "heed::cuda: this mask or score holds what a kernel can't be given (mask::any is "
                 "chosen on the host; a type with memory needs to_device(arena))");
   report_to(options, call,
-            start_forward(call, problem, device_mask, device_score, options.tf32, stream));
+            launch_forward(call, problem, device_mask, device_score, options.tf32, stream));
 }
 
 // The problem of tensors that are on the device, checked; results not yet set.

@@ -1,5 +1,4 @@
-// What a call on the device refuses before it starts anything: no device, another backend, memory
-// or a stream that is not the current device's.
+// Checks before a launch: a device, the backend, memory and a stream of the current device.
 #pragma once
 
 #include <initializer_list>

@@ -55,7 +55,7 @@ inline void wait_for(cudaStream_t stream) {
   check(cudaStreamSynchronize(stream), "heed::cuda", [] { return "waiting for a stream"; });
 }
 
-// Whether a kernel can read the memory at `data`, and on which device it lies (−1: the host's).
+// Where the memory at `data` is: readable by a kernel or not, and on which device (−1: the host's).
 struct Residence {
   bool on_device;
   int device;

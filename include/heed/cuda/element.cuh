@@ -1,4 +1,4 @@
-// What tensor cores take, as bits: two 16-bit formats, and floats of which they use a part. __half
+// Elements of tensor cores as bits: two 16-bit formats, and floats of which they use a part. __half
 // and Eigen::half are both F16 here,
 // __nv_bfloat16 and Eigen::bfloat16 both Bf16, so that a kernel is compiled once a format.
 #pragma once

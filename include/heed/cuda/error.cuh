@@ -1,4 +1,4 @@
-// What the CUDA runtime complains about, as heed::Error that says the call and what was asked.
+// Errors of the CUDA runtime as heed::Error, with the call and its arguments.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -35,11 +35,11 @@ struct Task {
   int v_begin;  // first of the value's dimensions that this block computes
 };
 
-struct Tasks {
+struct TileScheduler {
   Index heads, queries, values, B_stride;
   int q_step, v_step;
 
-  HEED_DEVICE static Tasks of(const Shape& shape, int q_step, int v_step) {
+  HEED_DEVICE static TileScheduler of(const Shape& shape, int q_step, int v_step) {
     return {shape.B * shape.Hq,
             (shape.Lq + q_step - 1) / q_step,
             shape.Dv == 0 ? 1 : (shape.Dv + v_step - 1) / v_step,
@@ -60,7 +60,7 @@ struct Tasks {
 
 inline namespace HEED_ABI {
 
-// Whether every element that begins a run of `run` lies at a multiple of the run's bytes.
+// True where every run of `run` elements starts at a multiple of the run's bytes.
 template <class T>
 bool in_runs(const View<T, 4>& x, Index run) {
   if (x.empty()) return true;

@@ -13,8 +13,8 @@ namespace heed::cuda {
 
 inline namespace HEED_ABI {
 
-template <class Kernel, class Cut, class Call>
-__global__ void __launch_bounds__(Cut::threads, Cut::blocks_per_sm)
+template <class Kernel, class KernelTraits, class Call>
+__global__ void __launch_bounds__(KernelTraits::threads, KernelTraits::blocks_per_sm)
     forward_kernel(const __grid_constant__ Call call) {
   Kernel::run(call);
 }
@@ -26,22 +26,23 @@ inline dim3 grid_of(Index tasks) {
   return {static_cast<unsigned>((tasks + rows - 1) / rows), static_cast<unsigned>(rows), 1};
 }
 
-template <class Kernel, class Cut, class Call>
+template <class Kernel, class KernelTraits, class Call>
 void launch(const char* name, const Call& call, cudaStream_t stream) {
-  const Index tasks = Tasks::of(call.shape, Cut::queries, Cut::width).count();
+  const Index tasks =
+      TileScheduler::of(call.shape, KernelTraits::queries, KernelTraits::width).count();
   if (tasks == 0) return;
-  const auto kernel = &forward_kernel<Kernel, Cut, Call>;
+  const auto kernel = &forward_kernel<Kernel, KernelTraits, Call>;
   const auto context = [&] {
     return "q " + to_string(call.q) + ", k " + to_string(call.k) + ", v " + to_string(call.v) +
-           ", " + std::to_string(tasks) + " blocks of " + std::to_string(Cut::threads) +
-           " threads and " + std::to_string(Cut::shared_bytes) + " bytes of shared memory";
+           ", " + std::to_string(tasks) + " blocks of " + std::to_string(KernelTraits::threads) +
+           " threads and " + std::to_string(KernelTraits::shared_bytes) + " bytes of shared memory";
   };
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(Cut::shared_bytes)),
+                             static_cast<int>(KernelTraits::shared_bytes)),
         name, context);
   void* arguments[] = {const_cast<Call*>(&call)};
-  check(cudaLaunchKernel(kernel, grid_of(tasks), dim3(Cut::threads), arguments, Cut::shared_bytes,
-                         stream),
+  check(cudaLaunchKernel(kernel, grid_of(tasks), dim3(KernelTraits::threads), arguments,
+                         KernelTraits::shared_bytes, stream),
         name, context);
 }
 
@@ -62,38 +63,38 @@ consteval bool is_half() {
 
 // The kernel for tensor cores, which takes the elements as Bits.
 template <class Bits, class T, class M, class S>
-void start_flash_forward(const char* name, const Problem<T>& problem, const M& mask, const S& score,
-                         cudaStream_t stream) {
+void launch_flash_forward(const char* name, const Problem<T>& problem, const M& mask,
+                          const S& score, cudaStream_t stream) {
   const auto call = tensor_core_call(
       problem.shape, as_bits<Bits>(problem.q), as_bits<Bits>(problem.k), as_bits<Bits>(problem.v),
       as_bits<Bits>(problem.out), problem.lse, problem.scale, problem.dropout, mask, score);
-  with_cut<Bits>(problem.shape.D, problem.shape.Dv, [&](auto cut) {
-    using Cut = decltype(cut);
-    launch<FlashForward<Cut, Bits, M, S>, Cut>(name, call, stream);
+  dispatch_traits<Bits>(problem.shape.D, problem.shape.Dv, [&](auto cut) {
+    using KernelTraits = decltype(cut);
+    launch<FlashForward<KernelTraits, Bits, M, S>, KernelTraits>(name, call, stream);
   });
 }
 
 // Starts the forward kernel of a problem whose tensors, mask and score are on the device; floats go
 // through tensor cores if `tf32`. Returns what the kernel computes with.
 template <class T, class M, class S>
-const char* start_forward(const char* name, const Problem<T>& problem, const M& mask,
-                          const S& score, bool tf32, cudaStream_t stream) {
+const char* launch_forward(const char* name, const Problem<T>& problem, const M& mask,
+                           const S& score, bool tf32, cudaStream_t stream) {
   if constexpr (sizeof(T) == 2) {
     using Bits = std::conditional_t<is_half<T>(), F16, Bf16>;
-    start_flash_forward<Bits>(name, problem, mask, score, stream);
+    launch_flash_forward<Bits>(name, problem, mask, score, stream);
     return "mma.sync m16n8k16";
   } else {
     if constexpr (std::is_same_v<T, float>) {
       if (tf32) {
-        start_flash_forward<Tf32>(name, problem, mask, score, stream);
+        launch_flash_forward<Tf32>(name, problem, mask, score, stream);
         return "mma.sync m16n8k8 tf32";
       }
     }
     const auto call = plain_call(problem.shape, problem.q, problem.k, problem.v, problem.out,
                                  problem.lse, problem.scale, problem.dropout, mask, score);
     with_plain_cut<T>(problem.shape.Dv, [&](auto cut) {
-      using Cut = decltype(cut);
-      launch<PlainForward<Cut, T, M, S>, Cut>(name, call, stream);
+      using KernelTraits = decltype(cut);
+      launch<PlainForward<KernelTraits, T, M, S>, KernelTraits>(name, call, stream);
     });
     return "CUDA cores";
   }

@@ -11,13 +11,13 @@
 
 #include "heed/core/types.hpp"
 #include "heed/cuda/forward_call.cuh"
-#include "heed/cuda/walk.cuh"
+#include "heed/cuda/kv_tile_iterator.cuh"
 
 namespace heed::cuda {
 
-// How a block cuts its work: `Width` of the value's dimensions at a time.
+// Tile sizes of a block: `Width` of the value's dimensions at a time.
 template <class R, int Width>
-struct PlainCut {
+struct SimtTraits {
   static constexpr int width = Width;
   static constexpr int threads = 256;
   static constexpr int queries = 64;
@@ -38,8 +38,8 @@ struct PlainCut {
   static constexpr ptx::Shared k_at = q_at + bytes(queries * dot_row);
   static constexpr ptx::Shared p_at = k_at + bytes(keys * dot_row);
   static constexpr ptx::Shared v_at = p_at + bytes(queries * weight_row);
-  static constexpr ptx::Shared walk_at = v_at + bytes(keys * width);
-  static constexpr ptx::Shared shared_bytes = walk_at + 64;
+  static constexpr ptx::Shared kv_tiles_at = v_at + bytes(keys * width);
+  static constexpr ptx::Shared shared_bytes = kv_tiles_at + 64;
 };
 
 // As many elements as one load of 16 bytes brings.
@@ -49,19 +49,20 @@ struct alignas(16) Lane16 {
   R x[static_cast<std::size_t>(count)];
 };
 
-template <class Cut, class R, class M, class S>
+template <class KernelTraits, class R, class M, class S>
 class PlainForward {
  public:
   using Call = ForwardCall<R, R, M, S>;
 
   HEED_GPU static void run(const Call& call) {
-    const Tasks tasks = Tasks::of(call.shape, Cut::queries, Cut::width);
+    const TileScheduler tasks =
+        TileScheduler::of(call.shape, KernelTraits::queries, KernelTraits::width);
     if (ptx::block() < tasks.count()) PlainForward(call, tasks[ptx::block()]).run_task();
   }
 
  private:
-  static constexpr int per = Cut::per_thread;
-  static constexpr int values = Cut::width / 16;  // columns of a thread
+  static constexpr int per = KernelTraits::per_thread;
+  static constexpr int values = KernelTraits::width / 16;  // columns of a thread
   using BoundMask = decltype(mask::bind(std::declval<const M&>(), Shape{}, 0, 0));
   using BoundScore = decltype(score::bind(std::declval<const S&>(), Shape{}, 0, 0));
 
@@ -107,12 +108,15 @@ class PlainForward {
       state.max[r] = mask_if(true, R(0));
       state.sum[r] = 0;
     }
-    const auto tiles = static_cast<int>((call_.shape.Lk + Cut::keys - 1) / Cut::keys);
-    const int q_end = smaller(task_.q_begin + Cut::queries, static_cast<int>(call_.shape.Lq));
-    for (int first = 0; first < tiles; first += Walk<Cut>::span) {
-      walk_.look(mask_, task_.q_begin, q_end, first, call_.shape.Lk);
-      for (int n = walk_.next(0); n < Walk<Cut>::span; n = walk_.next(n + 1)) {
-        attend_to_tile(state, (first + n) * Cut::keys, walk_.full(n), careful);
+    const auto tiles =
+        static_cast<int>((call_.shape.Lk + KernelTraits::keys - 1) / KernelTraits::keys);
+    const int q_end =
+        smaller(task_.q_begin + KernelTraits::queries, static_cast<int>(call_.shape.Lq));
+    for (int first = 0; first < tiles; first += KvTileIterator<KernelTraits>::span) {
+      kv_tiles_.load(mask_, task_.q_begin, q_end, first, call_.shape.Lk);
+      for (int n = kv_tiles_.next(0); n < KvTileIterator<KernelTraits>::span;
+           n = kv_tiles_.next(n + 1)) {
+        attend_to_tile(state, (first + n) * KernelTraits::keys, kv_tiles_.full(n), careful);
       }
     }
   }
@@ -122,7 +126,8 @@ class PlainForward {
     dots(scores, k_begin);
     modify_and_mask(scores, k_begin, full);
     weigh(state, scores, k_begin, careful);
-    load<Cut::keys, Cut::width>(Cut::v_at, Cut::width, v_, call_.v, k_begin, task_.v_begin);
+    load<KernelTraits::keys, KernelTraits::width>(KernelTraits::v_at, KernelTraits::width, v_,
+                                                  call_.v, k_begin, task_.v_begin);
     ptx::barrier();
     careful ? add_seen_values(state) : add_values(state);
   }
@@ -135,10 +140,12 @@ class PlainForward {
       for (R& s : scores[r]) s = 0;
     }
 #pragma unroll 1
-    for (int d = 0; d < static_cast<int>(call_.shape.D); d += Cut::depth) {
+    for (int d = 0; d < static_cast<int>(call_.shape.D); d += KernelTraits::depth) {
       ptx::barrier();  // the pieces before have been read
-      load<Cut::queries, Cut::depth>(Cut::q_at, Cut::dot_row, q_, call_.q, task_.q_begin, d);
-      load<Cut::keys, Cut::depth>(Cut::k_at, Cut::dot_row, k_, call_.k, k_begin, d);
+      load<KernelTraits::queries, KernelTraits::depth>(KernelTraits::q_at, KernelTraits::dot_row,
+                                                       q_, call_.q, task_.q_begin, d);
+      load<KernelTraits::keys, KernelTraits::depth>(KernelTraits::k_at, KernelTraits::dot_row, k_,
+                                                    call_.k, k_begin, d);
       ptx::barrier();
       add_dots(scores);
     }
@@ -147,13 +154,15 @@ class PlainForward {
   HEED_GPU void add_dots(Scores& scores) {
     using Piece = Lane16<R>;
 #pragma unroll 1
-    for (int d = 0; d < Cut::depth; d += Piece::count) {
+    for (int d = 0; d < KernelTraits::depth; d += Piece::count) {
       EachRow<Piece> q;
       EachRow<Piece> k;
 #pragma unroll
       for (int r = 0; r < per; ++r) {
-        q[r] = ptx::load_shared<Piece>(Cut::q_at + Cut::bytes(row(r) * Cut::dot_row + d));
-        k[r] = ptx::load_shared<Piece>(Cut::k_at + Cut::bytes(column(r) * Cut::dot_row + d));
+        q[r] = ptx::load_shared<Piece>(KernelTraits::q_at +
+                                       KernelTraits::bytes(row(r) * KernelTraits::dot_row + d));
+        k[r] = ptx::load_shared<Piece>(KernelTraits::k_at +
+                                       KernelTraits::bytes(column(r) * KernelTraits::dot_row + d));
       }
 #pragma unroll
       for (int n = 0; n < Piece::count; ++n) {
@@ -231,8 +240,9 @@ class PlainForward {
         R p = masked ? R(0) : std::exp(scores[r][c] - base);
         sum += p;
         if ((keeps >> (per * r + c) & 1u) == 0) p = 0;
-        ptx::store_shared(Cut::p_at + Cut::bytes(row(r) * Cut::weight_row + column(c)),
-                          careful && masked ? R(-1) : p * shrink_);
+        ptx::store_shared(
+            KernelTraits::p_at + KernelTraits::bytes(row(r) * KernelTraits::weight_row + column(c)),
+            careful && masked ? R(-1) : p * shrink_);
       }
       state.sum[r] = state.sum[r] * shrink + sum;
       state.max[r] = most;
@@ -245,18 +255,20 @@ class PlainForward {
     using Piece = Lane16<R>;
     constexpr int n = Piece::count;
 #pragma unroll 1
-    for (int key = 0; key < Cut::keys; key += n) {
+    for (int key = 0; key < KernelTraits::keys; key += n) {
       EachRow<Piece> p;
 #pragma unroll
       for (int r = 0; r < per; ++r) {
-        p[r] = ptx::load_shared<Piece>(Cut::p_at + Cut::bytes(row(r) * Cut::weight_row + key));
+        p[r] = ptx::load_shared<Piece>(
+            KernelTraits::p_at + KernelTraits::bytes(row(r) * KernelTraits::weight_row + key));
       }
 #pragma unroll
       for (int k = 0; k < n; ++k) {
 #pragma unroll
         for (int c = 0; c < values; c += n) {
           const auto v = ptx::load_shared<Piece>(
-              Cut::v_at + Cut::bytes((key + k) * Cut::width + value_column(c)));
+              KernelTraits::v_at +
+              KernelTraits::bytes((key + k) * KernelTraits::width + value_column(c)));
 #pragma unroll
           for (int r = 0; r < per; ++r) {
 #pragma unroll
@@ -269,15 +281,18 @@ class PlainForward {
 
   HEED_GPU void add_seen_values(State& state) {
 #pragma unroll 1
-    for (int key = 0; key < Cut::keys; ++key) {
+    for (int key = 0; key < KernelTraits::keys; ++key) {
 #pragma unroll
       for (int r = 0; r < per; ++r) {
-        const R p = ptx::load_shared<R>(Cut::p_at + Cut::bytes(row(r) * Cut::weight_row + key));
+        const R p = ptx::load_shared<R>(
+            KernelTraits::p_at + KernelTraits::bytes(row(r) * KernelTraits::weight_row + key));
         if (p == R(-1)) continue;
 #pragma unroll
         for (int c = 0; c < values; ++c) {
           state.out[r][c] +=
-              p * ptx::load_shared<R>(Cut::v_at + Cut::bytes(key * Cut::width + value_column(c)));
+              p *
+              ptx::load_shared<R>(KernelTraits::v_at +
+                                  KernelTraits::bytes(key * KernelTraits::width + value_column(c)));
         }
       }
     }
@@ -287,7 +302,7 @@ class PlainForward {
   template <int Rows, int Columns>
   HEED_GPU static void load(ptx::Shared to, int stride, const R* data, const View<const R, 4>& x,
                             int row_begin, int column_begin) {
-    constexpr int rows_at_once = Cut::threads / Columns;
+    constexpr int rows_at_once = KernelTraits::threads / Columns;
     int r = ptx::thread() / Columns;
     const int c = ptx::thread() % Columns;
     const int rows = column_begin + c < x.extent[3] ? static_cast<int>(x.extent[2]) - row_begin : 0;
@@ -295,7 +310,8 @@ class PlainForward {
                     (column_begin + static_cast<Index>(c)) * x.stride[3];
 #pragma unroll 2
     for (; r < Rows; r += rows_at_once, from += rows_at_once * x.stride[2]) {
-      ptx::store_shared(to + Cut::bytes(r * stride + c), r < rows ? ptx::load_global(from) : R(0));
+      ptx::store_shared(to + KernelTraits::bytes(r * stride + c),
+                        r < rows ? ptx::load_global(from) : R(0));
     }
   }
 
@@ -318,17 +334,17 @@ class PlainForward {
       for (int lanes = 1; lanes < 16; lanes *= 2) sum += ptx::shuffle_xor(sum, lanes);
       const int i = query(r);
       if (i >= call_.shape.Lq) continue;
-      const bool blind = sum == R(0);
+      const bool fully_masked = sum == R(0);
 #pragma unroll
       for (int c = 0; c < values; ++c) {
         const Index d = task_.v_begin + value_column(c);
         if (d >= call_.shape.Dv) continue;
         ptx::store_global(&call_.out(task_.b, task_.h, i, d),
-                          blind ? R(0) : mean(state.out[r][c], sum) * keep_scale);
+                          fully_masked ? R(0) : mean(state.out[r][c], sum) * keep_scale);
       }
       if (call_.lse.data != nullptr && task_.v_begin == 0 && ptx::thread() % 16 == 0) {
         ptx::store_global(&call_.lse(task_.b, task_.h, i),
-                          mask_if(blind, state.max[r] + std::log(sum)));
+                          mask_if(fully_masked, state.max[r] + std::log(sum)));
       }
     }
   }
@@ -358,19 +374,19 @@ class PlainForward {
   BoundMask mask_;
   BoundScore score_;
   const R *q_, *k_, *v_;  // of this head
-  Walk<Cut> walk_;
+  KvTileIterator<KernelTraits> kv_tiles_;
   R shrink_ = 1;  // of weights, before values are added
 };
 
 inline namespace HEED_ABI {
 
-// visit(PlainCut): double at most 64 dimensions of a value, whose tile must fit shared memory.
+// visit(SimtTraits): double at most 64 dimensions of a value, whose tile must fit shared memory.
 template <class R, class Visit>
 void with_plain_cut(Index Dv, const Visit& visit) {
   if constexpr (sizeof(R) == 4) {
-    if (Dv > 64) return visit(PlainCut<R, 128>{});
+    if (Dv > 64) return visit(SimtTraits<R, 128>{});
   }
-  visit(PlainCut<R, 64>{});
+  visit(SimtTraits<R, 64>{});
 }
 
 }  // namespace HEED_ABI

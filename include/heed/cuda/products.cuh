@@ -3,14 +3,14 @@
 
 #include <type_traits>
 
-#include "heed/cuda/corner.cuh"
-#include "heed/cuda/rows.cuh"
+#include "heed/cuda/ldmatrix_address.cuh"
+#include "heed/cuda/softmax.cuh"
 
 namespace heed::cuda {
 
 inline namespace HEED_ABI {
 
-// What ldmatrix brought, as a product takes it.
+// A fragment as ldmatrix loads it and a product takes it.
 template <class T>
 HEED_GPU void round_operands(std::uint32_t (&x)[4]) {
   if constexpr (std::is_same_v<T, Tf32>) {
@@ -20,27 +20,27 @@ HEED_GPU void round_operands(std::uint32_t (&x)[4]) {
 }
 
 // scores += q · kᵀ over the columns of one tile of each.
-template <class Cut, class T>
-HEED_GPU void add_dots(Scores<Cut>& scores, int columns) {
-  const auto queries =
-      left_corner<Cut>(Cut::q_at, ptx::thread() / ptx::warp_lanes * Cut::warp_queries);
-  const auto keys = transposed_corner<Cut>(Cut::k_at);
-  const int end = used_columns<Cut>(columns);
-#pragma unroll Cut::dot_steps
-  for (int column = 0; column < end; column += Cut::dot_columns) {
-    std::uint32_t q[Cut::row_blocks][4];
+template <class KernelTraits, class T>
+HEED_GPU void add_dots(Scores<KernelTraits>& scores, int columns) {
+  const auto queries = left_address<KernelTraits>(
+      KernelTraits::q_at, ptx::thread() / ptx::warp_lanes * KernelTraits::warp_queries);
+  const auto keys = transposed_address<KernelTraits>(KernelTraits::k_at);
+  const int end = used_columns<KernelTraits>(columns);
+#pragma unroll KernelTraits::dot_steps
+  for (int column = 0; column < end; column += KernelTraits::dot_columns) {
+    std::uint32_t q[KernelTraits::row_blocks][4];
 #pragma unroll
-    for (int r = 0; r < Cut::row_blocks; ++r) {
+    for (int r = 0; r < KernelTraits::row_blocks; ++r) {
       ptx::ldmatrix(q[r], queries.at(16 * r, column));
       round_operands<T>(q[r]);
     }
 #pragma unroll
-    for (int key = 0; key < Cut::keys; key += 16) {
+    for (int key = 0; key < KernelTraits::keys; key += 16) {
       std::uint32_t k[4];
       ptx::ldmatrix(k, keys.at(key, column));
       round_operands<T>(k);
 #pragma unroll
-      for (int r = 0; r < Cut::row_blocks; ++r) {
+      for (int r = 0; r < KernelTraits::row_blocks; ++r) {
         ptx::mma<T>(scores[r][key / 8], q[r], k[0], k[1]);
         ptx::mma<T>(scores[r][key / 8 + 1], q[r], k[2], k[3]);
       }
@@ -55,8 +55,8 @@ using Operands = std::uint32_t[sizeof(T) / 2][4];
 // The weights of 16 keys as left operands: a thread holds of a product's sums exactly what it must
 // bring to the next product. For tf32 that makes keys 2·t and 2·t + 1 of eight the product's t and
 // t + 4: the values come in the same order.
-template <class Cut, class T>
-HEED_GPU void pack_weights(Operands<T>& p, const Scores<Cut>& weights, int r, int key) {
+template <class KernelTraits, class T>
+HEED_GPU void pack_weights(Operands<T>& p, const Scores<KernelTraits>& weights, int r, int key) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const auto& x = weights[r][key / 8 + half];
@@ -73,9 +73,10 @@ HEED_GPU void pack_weights(Operands<T>& p, const Scores<Cut>& weights, int r, in
 }
 
 // The same for weights of 1 where a key is seen.
-template <class Cut, class T>
+template <class KernelTraits, class T>
 HEED_GPU void pack_ones(Operands<T>& p, ScoreBits seen, int r, int key) {
-  const auto eight = static_cast<std::uint32_t>(seen >> (4 * (r * (Cut::keys / 8) + key / 8)));
+  const auto eight =
+      static_cast<std::uint32_t>(seen >> (4 * (r * (KernelTraits::keys / 8) + key / 8)));
   const std::uint32_t one = from_float<T>(1).bits;
 #pragma unroll
   for (int n = 0; n < 8; n += 2) {
@@ -91,37 +92,38 @@ HEED_GPU void pack_ones(Operands<T>& p, ScoreBits seen, int r, int key) {
 }
 
 // Values as right operands, 16 keys and 16 columns at a time.
-template <class Cut, class T>
+template <class KernelTraits, class T>
 class Values {
  public:
-  HEED_GPU Values() : corner_(right_corner<Cut>(Cut::v_at)) {}
+  HEED_GPU Values() : corner_(right_address<KernelTraits>(KernelTraits::v_at)) {}
   HEED_GPU void load(Operands<T>& v, int key, int column) const {
     ptx::ldmatrix_transposed(v[0], corner_.at(key, column));
   }
 
  private:
-  Corner<Cut> corner_;
+  LdmatrixAddress<KernelTraits> corner_;
 };
 
 // ldmatrix transposes nothing but 16-bit elements: a word at a time. The four keys and eight
 // columns of a warp's load lie in 32 banks.
-template <class Cut>
-class Values<Cut, Tf32> {
+template <class KernelTraits>
+class Values<KernelTraits, Tf32> {
  public:
   HEED_GPU Values()
-      : even_(word_corner<Cut>(Cut::v_at, own_column(), own_row())),
-        odd_(word_corner<Cut>(Cut::v_at, own_column() + 1, own_row())) {}
+      : even_(word_address<KernelTraits>(KernelTraits::v_at, fragment_column(), fragment_row())),
+        odd_(word_address<KernelTraits>(KernelTraits::v_at, fragment_column() + 1,
+                                        fragment_row())) {}
   HEED_GPU void load(Operands<Tf32>& v, int key, int column) const {
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
-      const Corner<Cut>& keys = n % 2 == 0 ? even_ : odd_;
+      const LdmatrixAddress<KernelTraits>& keys = n % 2 == 0 ? even_ : odd_;
       const ptx::Shared at = keys.at(key + n / 4 * 8, column + n / 2 % 2 * 8);
       v[n / 4][n % 4] = ptx::round_tf32(__builtin_bit_cast(float, ptx::load_words(at)));
     }
   }
 
  private:
-  Corner<Cut> even_, odd_;
+  LdmatrixAddress<KernelTraits> even_, odd_;
 };
 
 // low += p · v of the first eight columns, high += p · v of the others.
@@ -136,22 +138,24 @@ HEED_GPU void add_product(float (&low)[4], float (&high)[4], const Operands<T>& 
 }
 
 // rows.out += weights · v, `columns` of it.
-template <class Cut, class T>
-HEED_GPU void add_values(Rows<Cut>& rows, const Scores<Cut>& weights, int columns) {
-  const Values<Cut, T> values;
-  const int end = used_columns<Cut>(columns);
+template <class KernelTraits, class T>
+HEED_GPU void add_values(SoftmaxState<KernelTraits>& rows, const Scores<KernelTraits>& weights,
+                         int columns) {
+  const Values<KernelTraits, T> values;
+  const int end = used_columns<KernelTraits>(columns);
 #pragma unroll
-  for (int key = 0; key < Cut::keys; key += 16) {
-    Operands<T> p[Cut::row_blocks];
+  for (int key = 0; key < KernelTraits::keys; key += 16) {
+    Operands<T> p[KernelTraits::row_blocks];
 #pragma unroll
-    for (int r = 0; r < Cut::row_blocks; ++r) pack_weights<Cut, T>(p[r], weights, r, key);
+    for (int r = 0; r < KernelTraits::row_blocks; ++r)
+      pack_weights<KernelTraits, T>(p[r], weights, r, key);
 #pragma unroll
-    for (int column = 0; column < Cut::width; column += 16) {
-      if (!Cut::exact && column >= end) break;
+    for (int column = 0; column < KernelTraits::width; column += 16) {
+      if (!KernelTraits::exact && column >= end) break;
       Operands<T> v;
       values.load(v, key, column);
 #pragma unroll
-      for (int r = 0; r < Cut::row_blocks; ++r) {
+      for (int r = 0; r < KernelTraits::row_blocks; ++r) {
         auto& out = rows.out[r];
         add_product<T>(out[column / 8], out[column / 8 + 1], p[r], v);
       }
@@ -160,11 +164,11 @@ HEED_GPU void add_values(Rows<Cut>& rows, const Scores<Cut>& weights, int column
 }
 
 // rows.out[…][n] = rows.out[…][n + 2]; what was first comes last.
-template <class Cut>
-HEED_GPU void rotate(Rows<Cut>& rows) {
-  constexpr int last = Cut::width / 8 - 2;
+template <class KernelTraits>
+HEED_GPU void rotate(SoftmaxState<KernelTraits>& rows) {
+  constexpr int last = KernelTraits::width / 8 - 2;
 #pragma unroll
-  for (int r = 0; r < Cut::row_blocks; ++r) {
+  for (int r = 0; r < KernelTraits::row_blocks; ++r) {
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
       const float first = rows.out[r][e / 4][e % 4];
@@ -178,27 +182,28 @@ HEED_GPU void rotate(Rows<Cut>& rows) {
 // rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1
 // for a mark and 0 for none. Sums come round to where loops that are not unrolled find them: with
 // 16 columns at a time no register is spilled.
-template <class Cut, class T>
-HEED_GPU void add_marked(Rows<Cut>& rows, ScoreBits seen, int columns, float infinite) {
-  const Values<Cut, T> values;
-  const int end = used_columns<Cut>(columns);
+template <class KernelTraits, class T>
+HEED_GPU void add_marked(SoftmaxState<KernelTraits>& rows, ScoreBits seen, int columns,
+                         float infinite) {
+  const Values<KernelTraits, T> values;
+  const int end = used_columns<KernelTraits>(columns);
 #pragma unroll 1
-  for (int column = 0; column < Cut::width; column += 16, rotate(rows)) {
-    if (!Cut::exact && column >= end) continue;
-    float marks[Cut::row_blocks][2][4] = {};
+  for (int column = 0; column < KernelTraits::width; column += 16, rotate(rows)) {
+    if (!KernelTraits::exact && column >= end) continue;
+    float marks[KernelTraits::row_blocks][2][4] = {};
 #pragma unroll 1
-    for (int key = 0; key < Cut::keys; key += 16) {
+    for (int key = 0; key < KernelTraits::keys; key += 16) {
       Operands<T> v;
       values.load(v, key, column);
 #pragma unroll
-      for (int r = 0; r < Cut::row_blocks; ++r) {
+      for (int r = 0; r < KernelTraits::row_blocks; ++r) {
         Operands<T> p;
-        pack_ones<Cut, T>(p, seen, r, key);
+        pack_ones<KernelTraits, T>(p, seen, r, key);
         add_product<T>(marks[r][0], marks[r][1], p, v);
       }
     }
 #pragma unroll
-    for (int r = 0; r < Cut::row_blocks; ++r) {
+    for (int r = 0; r < KernelTraits::row_blocks; ++r) {
 #pragma unroll
       for (int e = 0; e < 8; ++e) {
         if (marks[r][e / 4][e % 4] != 0) rows.out[r][e / 4][e % 4] += infinite;

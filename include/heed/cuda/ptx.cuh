@@ -23,8 +23,8 @@ inline constexpr unsigned all_lanes = 0xffffffffu;
 
 extern __shared__ Chunk shared_memory[];
 
-// Read anew each time: what follows from it is then not kept in registers across a loop. That alone
-// takes the forward kernel at a head size of 128 from 18 spilled registers to none.
+// Read again at each use, so that nothing derived from it stays in registers across a loop. That
+// alone takes the forward kernel at a head size of 128 from 18 spilled registers to none.
 HEED_GPU int thread() {
   int index;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
@@ -166,7 +166,7 @@ HEED_GPU float to_float(F16 x) {
   return wide;
 }
 
-// What a product takes it for.
+// The operand type of a product.
 HEED_GPU float to_float(Tf32 x) {
   return __builtin_bit_cast(float, round_tf32(__builtin_bit_cast(float, x.bits)));
 }

@@ -12,8 +12,8 @@
 
 namespace heed::cuda {
 
-// How a block of four warps cuts its work. `Width` is the head size, rounded up; `Exact` says that
-// D and Dv are `Width`, so that no loop asks how far it may go.
+// Tile sizes of a block of four warps. `Width` is the head size, rounded up; `Exact`: D and Dv are
+// `Width`, and no loop checks its end.
 //
 // 32 queries a warp: each fragment of keys or values that is loaded feeds two products; with 16,
 // reading shared memory (4 clocks for 2 products that take 3) would be the limit. At 256 the sums
@@ -22,7 +22,7 @@ namespace heed::cuda {
 // with the longest one does even where shared memory is 99 KiB (sm_86, sm_89, sm_120): 64 queries
 // and 64 keys at a time, or, of tf32, 128 and 32.
 template <int Width, bool Exact, int Element_bytes = 2>
-struct Cut {
+struct KernelTraits {
   static constexpr int width = Width;
   static constexpr bool exact = Exact;
   static constexpr int element_bytes = Element_bytes;
@@ -47,8 +47,8 @@ struct Cut {
   static constexpr ptx::Shared q_at = 0;
   static constexpr ptx::Shared k_at = q_at + queries * row_bytes;
   static constexpr ptx::Shared v_at = k_at + keys * row_bytes;
-  static constexpr ptx::Shared walk_at = v_at + keys * row_bytes;
-  static constexpr ptx::Shared heads_at = walk_at + 64;
+  static constexpr ptx::Shared kv_tiles_at = v_at + keys * row_bytes;
+  static constexpr ptx::Shared heads_at = kv_tiles_at + 64;
   static constexpr ptx::Shared seen_at = heads_at + 32;  // 8 bytes a thread
   static constexpr ptx::Shared shared_bytes = seen_at + 8 * threads;
   static_assert(shared_bytes <= 99 * 1024);
@@ -56,35 +56,36 @@ struct Cut {
 
 inline namespace HEED_ABI {
 
-// visit(Cut) with the narrowest cut for the larger of D and Dv; wider heads go through the widest
-// in chunks.
+// visit(KernelTraits) with the narrowest cut for the larger of D and Dv; wider heads go through the
+// widest in chunks.
 template <class T, class Visit>
-void with_cut(Index D, Index Dv, const Visit& visit) {
+void dispatch_traits(Index D, Index Dv, const Visit& visit) {
   const Index wide = D > Dv ? D : Dv;
   if constexpr (std::is_same_v<T, Tf32>) {
-    if (wide <= 64) return visit(Cut<64, false, 4>{});
-    visit(Cut<128, false, 4>{});
+    if (wide <= 64) return visit(KernelTraits<64, false, 4>{});
+    visit(KernelTraits<128, false, 4>{});
   } else {
     const bool square = D == Dv;
-    if (square && D == 64) return visit(Cut<64, true>{});
-    if (square && D == 128) return visit(Cut<128, true>{});
-    if (wide <= 128) return visit(Cut<128, false>{});
-    visit(Cut<256, false>{});
+    if (square && D == 64) return visit(KernelTraits<64, true>{});
+    if (square && D == 128) return visit(KernelTraits<128, true>{});
+    if (wide <= 128) return visit(KernelTraits<128, false>{});
+    visit(KernelTraits<256, false>{});
   }
 }
 
 // Where chunk `chunk` of row `row` of a tile lies.
-template <class Cut>
-HEED_GPU ptx::Shared place(ptx::Shared tile, int row, int chunk) {
-  return tile + static_cast<ptx::Shared>(row * Cut::row_bytes + ((chunk ^ (row & 7)) * 16));
+template <class KernelTraits>
+HEED_GPU ptx::Shared swizzled_offset(ptx::Shared tile, int row, int chunk) {
+  return tile +
+         static_cast<ptx::Shared>(row * KernelTraits::row_bytes + ((chunk ^ (row & 7)) * 16));
 }
 
 // Of `columns` columns, those that take part in products: whole blocks of 16.
-template <class Cut>
+template <class KernelTraits>
 HEED_GPU int used_columns(int columns) {
-  if constexpr (Cut::exact) return Cut::width;
+  if constexpr (KernelTraits::exact) return KernelTraits::width;
   const int used = (columns + 15) / 16 * 16;
-  return used < Cut::width ? used : Cut::width;
+  return used < KernelTraits::width ? used : KernelTraits::width;
 }
 
 template <class T>
@@ -101,8 +102,7 @@ HEED_GPU T from_float(float x) {
   }
 }
 
-// Takes the first of a chunk's elements off and puts `bits` behind the last. Loops that go through
-// a chunk so need not be unrolled, and need no memory: they stand in many places.
+// Pops the first element and appends `bits`: a rolled loop then needs no indexed local memory.
 template <class T>
 HEED_GPU T rotate(Chunk& chunk, std::uint32_t bits) {
   const T first = from_bits<T>(chunk.word[0]);
@@ -116,11 +116,11 @@ HEED_GPU T rotate(Chunk& chunk, std::uint32_t bits) {
 }
 
 // A chunk of a row whose memory has no aligned runs of 16 bytes; zeros beyond `count`.
-template <class Cut, class T>
+template <class KernelTraits, class T>
 HEED_GPU Chunk gather(const T* from, Index step, int count) {
   Chunk chunk{};
 #pragma unroll 1
-  for (int n = 0; n < Cut::chunk; ++n, from += step) {
+  for (int n = 0; n < KernelTraits::chunk; ++n, from += step) {
     rotate<T>(chunk, n < count ? ptx::load_global(from).bits : 0u);
   }
   return chunk;
@@ -129,65 +129,67 @@ HEED_GPU Chunk gather(const T* from, Index step, int count) {
 // tile[r] = x(row_begin + r, column_begin …): Rows rows, zero outside x. With `vectors` nothing is
 // there before the copies are waited for. Not unrolled: the addresses of all its rows would take
 // the registers that sums need.
-template <class Cut, int Rows, class T>
+template <class KernelTraits, int Rows, class T>
 HEED_GPU void load_tile(ptx::Shared tile, const View<const T, 2>& x, int row_begin,
                         int column_begin, bool vectors) {
-  constexpr int rows_at_once = Cut::threads / Cut::row_chunks;
+  constexpr int rows_at_once = KernelTraits::threads / KernelTraits::row_chunks;
   const int thread = ptx::thread();
-  const int chunk = thread % Cut::row_chunks;
+  const int chunk = thread % KernelTraits::row_chunks;
   const int columns = static_cast<int>(x.extent[1]) - column_begin;
-  if (chunk * Cut::chunk >= used_columns<Cut>(columns)) return;
-  const int left = Cut::exact ? Cut::chunk : columns - Cut::chunk * chunk;
-  const int count = left < 0 ? 0 : left > Cut::chunk ? Cut::chunk : left;
+  if (chunk * KernelTraits::chunk >= used_columns<KernelTraits>(columns)) return;
+  const int left =
+      KernelTraits::exact ? KernelTraits::chunk : columns - KernelTraits::chunk * chunk;
+  const int count = left < 0 ? 0 : left > KernelTraits::chunk ? KernelTraits::chunk : left;
   const int rows = count == 0 ? 0 : static_cast<int>(x.extent[0]) - row_begin;  // that exist
-  int r = thread / Cut::row_chunks;
+  int r = thread / KernelTraits::row_chunks;
   const T* from = x.data + (row_begin + static_cast<Index>(r)) * x.stride[0] +
-                  (column_begin + Cut::chunk * chunk) * x.stride[1];
+                  (column_begin + KernelTraits::chunk * chunk) * x.stride[1];
 #pragma unroll 1
   for (; r < Rows; r += rows_at_once, from += rows_at_once * x.stride[0]) {
-    const ptx::Shared to = place<Cut>(tile, r, chunk);
+    const ptx::Shared to = swizzled_offset<KernelTraits>(tile, r, chunk);
     if (vectors) {
-      ptx::cp_async(to, r < rows ? from : x.data, r < rows ? count * Cut::element_bytes : 0);
+      ptx::cp_async(to, r < rows ? from : x.data,
+                    r < rows ? count * KernelTraits::element_bytes : 0);
     } else {
-      ptx::store_shared(to, gather<Cut>(from, x.stride[1], r < rows ? count : 0));
+      ptx::store_shared(to, gather<KernelTraits>(from, x.stride[1], r < rows ? count : 0));
     }
   }
 }
 
 // x(row_begin + r, column_begin …) = tile[r], where x has such an element.
-template <class Cut, int Rows, class T>
+template <class KernelTraits, int Rows, class T>
 HEED_GPU void store_tile(ptx::Shared tile, const View<T, 2>& x, int row_begin, int column_begin,
                          bool vectors) {
-  constexpr int rows_at_once = Cut::threads / Cut::row_chunks;
-  const int chunk = ptx::thread() % Cut::row_chunks;
-  const int left = static_cast<int>(x.extent[1]) - column_begin - Cut::chunk * chunk;
+  constexpr int rows_at_once = KernelTraits::threads / KernelTraits::row_chunks;
+  const int chunk = ptx::thread() % KernelTraits::row_chunks;
+  const int left = static_cast<int>(x.extent[1]) - column_begin - KernelTraits::chunk * chunk;
   const int rows = static_cast<int>(x.extent[0]) - row_begin;
-  int r = ptx::thread() / Cut::row_chunks;
+  int r = ptx::thread() / KernelTraits::row_chunks;
   T* to = x.data + (row_begin + static_cast<Index>(r)) * x.stride[0] +
-          (column_begin + Cut::chunk * chunk) * x.stride[1];
+          (column_begin + KernelTraits::chunk * chunk) * x.stride[1];
 #pragma unroll 1
   for (; r < Rows && r < rows && left > 0; r += rows_at_once, to += rows_at_once * x.stride[0]) {
-    Chunk elements = ptx::load_shared<Chunk>(place<Cut>(tile, r, chunk));
-    if (vectors && left >= Cut::chunk) {
+    Chunk elements = ptx::load_shared<Chunk>(swizzled_offset<KernelTraits>(tile, r, chunk));
+    if (vectors && left >= KernelTraits::chunk) {
       ptx::store_global(reinterpret_cast<Chunk*>(to), elements);
       continue;
     }
     T* element = to;
 #pragma unroll 1
-    for (int n = 0; n < Cut::chunk && n < left; ++n, element += x.stride[1]) {
+    for (int n = 0; n < KernelTraits::chunk && n < left; ++n, element += x.stride[1]) {
       ptx::store_global(element, rotate<T>(elements, 0));
     }
   }
 }
 
 // low and high to columns `column` and `column` + 1 of the n-th eight; `column` is even.
-template <class Cut, class T>
+template <class KernelTraits, class T>
 HEED_GPU void store_pair(ptx::Shared tile, int row, int n, int column, float low, float high) {
-  constexpr int chunks = 8 / Cut::chunk;  // of eight columns
-  const int chunk = chunks == 1 ? 0 : column / Cut::chunk;
-  const ptx::Shared to =
-      place<Cut>(tile, row, chunks * n + chunk) +
-      static_cast<ptx::Shared>((column - chunk * Cut::chunk) * Cut::element_bytes);
+  constexpr int chunks = 8 / KernelTraits::chunk;  // of eight columns
+  const int chunk = chunks == 1 ? 0 : column / KernelTraits::chunk;
+  const ptx::Shared to = swizzled_offset<KernelTraits>(tile, row, chunks * n + chunk) +
+                         static_cast<ptx::Shared>((column - chunk * KernelTraits::chunk) *
+                                                  KernelTraits::element_bytes);
   if constexpr (std::is_same_v<T, Tf32>) {
     struct alignas(8) Pair {
       float low, high;
@@ -200,16 +202,17 @@ HEED_GPU void store_pair(ptx::Shared tile, int row, int n, int column, float low
 
 // change(element) -> element, for every element of the tile that this thread itself loaded: no
 // barrier is needed before, one is after.
-template <class T, class Cut, int Rows, class Change>
+template <class T, class KernelTraits, int Rows, class Change>
 HEED_GPU void change_own(ptx::Shared tile, int columns, const Change& change) {
-  const int chunk = ptx::thread() % Cut::row_chunks;
-  if (chunk * Cut::chunk >= used_columns<Cut>(columns)) return;
+  const int chunk = ptx::thread() % KernelTraits::row_chunks;
+  if (chunk * KernelTraits::chunk >= used_columns<KernelTraits>(columns)) return;
 #pragma unroll 1
-  for (int r = ptx::thread() / Cut::row_chunks; r < Rows; r += Cut::threads / Cut::row_chunks) {
-    const ptx::Shared at = place<Cut>(tile, r, chunk);
+  for (int r = ptx::thread() / KernelTraits::row_chunks; r < Rows;
+       r += KernelTraits::threads / KernelTraits::row_chunks) {
+    const ptx::Shared at = swizzled_offset<KernelTraits>(tile, r, chunk);
     Chunk elements = ptx::load_shared<Chunk>(at);
 #pragma unroll 1
-    for (int n = 0; n < Cut::chunk; ++n) {
+    for (int n = 0; n < KernelTraits::chunk; ++n) {
       rotate<T>(elements, change(from_bits<T>(elements.word[0])).bits);
     }
     ptx::store_shared(at, elements);

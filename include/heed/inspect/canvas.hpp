@@ -22,7 +22,7 @@ namespace heed::inspect {
 
 enum class Align { left, center, right };
 
-// How text is written. Its height is measured at a capital letter, in pixels.
+// Style of text. Its height is that of a capital letter, in pixels.
 struct TextStyle {
   double cap_height = 10;
   Color color = palette::ink;

@@ -12,7 +12,7 @@
 
 namespace heed::inspect {
 
-// What somebody may have done with the mask.
+// Mistakes with the mask.
 enum class MaskUse {
   hide,
   ignore,
@@ -28,7 +28,7 @@ enum class MaskUse {
 // Whose product a score is.
 enum class ProductUse { rows, exchanged, k_transposed, heads_by_view };
 
-// What the weights are multiplied by.
+// The matrix that the weights multiply.
 enum class ValueUse { values, keys, transposed };
 
 // One way to compute weights: the right one, or the right one with one mistake.
@@ -101,7 +101,7 @@ inline constexpr std::array<Hypothesis, 2> value_mistakes{{
      .value = ValueUse::transposed},
 }};
 
-// Whether a call of this shape could hold the mistake at all.
+// True where a call of this shape can have the mistake.
 inline bool fits(const Hypothesis& way, const Shape& s) {
   const bool one_length = s.Lq == s.Lk, one_head_count = s.Hq == s.Hkv;
   if (way.product == ProductUse::exchanged && !(one_length && one_head_count)) return false;

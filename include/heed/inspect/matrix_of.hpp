@@ -23,7 +23,7 @@ Tensor2<float> mask_matrix(const M& mask, const Shape& shape, Index b = 0, Index
   return matrix;
 }
 
-// What a score makes of `before` everywhere, as [Lq, Lk]: of 0 it is the bias it adds.
+// The score modifier applied to `before` everywhere, [Lq, Lk]: for 0 that is the bias it adds.
 // Throws heed::Error where the score does not fit the shape. O(Lq · Lk).
 template <score::ScoreLike S>
 Tensor2<float> score_matrix(const S& score, const Shape& shape, Index b = 0, Index h = 0,

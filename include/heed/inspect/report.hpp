@@ -162,7 +162,7 @@ std::string mask_shape(const mask::Dense<T>& dense, const std::string&) {
   return text({dense.tensor.meaning == axes::keys ? e[0] : e[2], e[3]});
 }
 
-// What the shapes of a refused call look like.
+// The likely mistake behind the shapes of a refused call.
 template <class T>
 std::vector<std::string> shape_findings(const View<const T, 4>& q, const View<const T, 4>& k,
                                         const View<const T, 4>& v) {

@@ -11,14 +11,15 @@
 
 namespace heed::inspect {
 
-// What the mask does, counted over all batches and query heads.
+// Counts of the mask over all batches and query heads.
 struct MaskReport {
   Index pairs = 0;  // of query and key
   Index seen = 0;   // attended
   Index hidden_by_mask = 0;
   Index hidden_by_score = 0;                      // allowed, but the modified score is −inf
   Index rows = 0, blind_rows = 0, full_rows = 0;  // queries; that see no key; that see every key
-  Index blind_by_score = 0;  // of the blind rows: the mask shows them a key, but its score is −inf
+  Index blind_by_score =
+      0;  // of the fully masked rows: the mask shows them a key, but its score is −inf
   Index seen_before = 0, seen_own = 0, seen_after = 0;  // pairs by the key's place, aligned to the
                                                         // end
   Index seen_next = 0;                                  // of those after: the very next key

@@ -85,7 +85,7 @@ auto head_of(const Problem<T>& p, Index b, Index h, const M& mask, const S& scor
       p, b, h, bound_mask, bound_score};
 }
 
-// What the softmax gets under a hypothesis.
+// The scores that reach the softmax under a hypothesis.
 struct Logits {
   std::vector<double> values;
   std::vector<bool> seen;     // by the right mask

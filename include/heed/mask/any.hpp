@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "heed/core/abi.hpp"
-#include "heed/mask/cells.hpp"
 #include "heed/mask/combine.hpp"
+#include "heed/mask/coverage_grid.hpp"
 #include "heed/mask/mask.hpp"
 
 namespace heed::mask {
@@ -27,14 +27,14 @@ class Any {
     Interface& operator=(const Interface&) = delete;
     virtual ~Interface() = default;
     virtual void check(const Shape& shape) const = 0;
-    virtual int key_step() const = 0;
+    virtual int key_stride() const = 0;
     virtual bool allows(const Shape& shape, Index b, Index h, int i, int j) const = 0;
     virtual Coverage coverage(const Shape& shape, Index b, Index h, Tile tile) const = 0;
     virtual void fill(const Shape& shape, Index b, Index h, Tile tile, std::uint8_t* allowed,
                       Index stride) const = 0;
     virtual Coverage coverage_of_every(const Shape& shape, Index b, Index h, int step,
                                        Tile tile) const = 0;
-    virtual void cover(const Shape& shape, Index b, Index h, const Cells& cells,
+    virtual void cover(const Shape& shape, Index b, Index h, const CoverageGrid& grid,
                        std::uint8_t* found, Index stride) const = 0;
   };
 
@@ -44,7 +44,7 @@ class Any {
 
     explicit Held(const M& held) : mask(held) {}
     void check(const Shape& shape) const override { mask::check(mask, shape); }
-    int key_step() const override { return mask::key_step(mask); }
+    int key_stride() const override { return mask::key_stride(mask); }
     bool allows(const Shape& shape, Index b, Index h, int i, int j) const override {
       return mask::bind(mask, shape, b, h).allows(i, j);
     }
@@ -59,14 +59,14 @@ class Any {
                                Tile tile) const override {
       return mask::coverage_of_every(step, mask::bind(mask, shape, b, h), tile);
     }
-    void cover(const Shape& shape, Index b, Index h, const Cells& cells, std::uint8_t* found,
+    void cover(const Shape& shape, Index b, Index h, const CoverageGrid& grid, std::uint8_t* found,
                Index stride) const override {
-      mask::cover(mask::bind(mask, shape, b, h), cells, found, stride);
+      mask::cover(mask::bind(mask, shape, b, h), grid, found, stride);
     }
   };
 
  public:
-  // Refers to the mask inside; binding it anew in every call keeps this free of allocations.
+  // Refers to the mask inside and binds it in every call, so that nothing is allocated.
   struct Bound {
     const Interface* held;
     Shape shape;
@@ -81,8 +81,8 @@ class Any {
     Coverage coverage_of_every(int step, Tile tile) const {
       return held->coverage_of_every(shape, b, h, step, tile);
     }
-    void cover(const Cells& cells, std::uint8_t* found, Index stride) const {
-      held->cover(shape, b, h, cells, found, stride);
+    void cover(const CoverageGrid& grid, std::uint8_t* found, Index stride) const {
+      held->cover(shape, b, h, grid, found, stride);
     }
   };
 
@@ -93,7 +93,7 @@ class Any {
 
   Bound bind(const Shape& shape, Index b, Index h) const { return {held_.get(), shape, b, h}; }
   void check(const Shape& shape) const { held_->check(shape); }
-  int key_step() const { return held_->key_step(); }
+  int key_stride() const { return held_->key_stride(); }
 
  private:
   std::shared_ptr<const Interface> held_;

@@ -21,7 +21,7 @@ struct At {
   HEED_DEVICE auto bind(const Shape& shape, Index b, Index h) const {
     return mask::bind(inside, shape.at(offsets[b]), b, h);
   }
-  int key_step() const requires StepsKeys<M> { return inside.key_step(); }
+  int key_stride() const requires HasKeyStride<M> { return inside.key_stride(); }
 
   template <class Arena>
   auto to_device(Arena& arena) const {
@@ -57,7 +57,7 @@ inline namespace HEED_ABI {
 //            or `ragged`, stays where it is
 //
 // Throws heed::Error for an offset outside ±(2³¹ − 1).
-template <Lasting Offsets, MaskLike M>
+template <Borrowed Offsets, MaskLike M>
 requires(!std::is_integral_v<std::remove_cvref_t<Offsets>>) auto at(Offsets&& offsets,
                                                                     const M& inside) {
   return At<PerBatchOf<Offsets&>, AsMask<M>>{per_batch("heed::mask::at", offsets), as_mask(inside)};

@@ -5,9 +5,9 @@
 #include <numeric>
 #include <utility>
 
-#include "heed/mask/cells.hpp"
+#include "heed/mask/coverage_grid.hpp"
+#include "heed/mask/key_stride.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/spaced.hpp"
 #include "heed/mask/to_device.hpp"
 
 namespace heed::mask {
@@ -25,10 +25,10 @@ template <BoundMask A, BoundMask B, class Combine>
 [[gnu::always_inline]] inline void fill_combined(const A& a, const B& b, Tile tile,
                                                  std::uint8_t* allowed, Index stride,
                                                  const Combine& combine) {
-  constexpr int run = 64, most_rows = 8;
-  std::uint8_t other[most_rows * run];
+  constexpr int run = 64, max_mr = 8;
+  std::uint8_t other[max_mr * run];
   for (int i = tile.q_begin, rows = 0; i < tile.q_end; i += rows, allowed += rows * stride) {
-    rows = tile.q_end - i < most_rows ? tile.q_end - i : most_rows;
+    rows = tile.q_end - i < max_mr ? tile.q_end - i : max_mr;
     for (int j = tile.k_begin, keys = 0; j < tile.k_end; j += keys) {
       keys = tile.k_end - j < run ? tile.k_end - j : run;
       std::uint8_t* row = allowed + (j - tile.k_begin);
@@ -72,13 +72,13 @@ struct And {
                                        Tile tile) const requires BoundMask<A> && BoundMask<B> {
     return std::min(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
   }
-  constexpr int key_step() const requires StepsKeys<A> || StepsKeys<B> {
-    return std::max(mask::key_step(a), mask::key_step(b));
+  constexpr int key_stride() const requires HasKeyStride<A> || HasKeyStride<B> {
+    return std::max(mask::key_stride(a), mask::key_stride(b));
   }
-  void cover(const Cells& cells, std::uint8_t* found,
-             Index stride) const requires CoversCells<A> || CoversCells<B> {
-    mask::cover(a, cells, found, stride);
-    cover_combined(b, cells, found, stride, [](std::uint8_t one, std::uint8_t other) {
+  void cover(const CoverageGrid& grid, std::uint8_t* found,
+             Index stride) const requires CoversGrid<A> || CoversGrid<B> {
+    mask::cover(a, grid, found, stride);
+    combine_coverage(b, grid, found, stride, [](std::uint8_t one, std::uint8_t other) {
       return std::min(one, other);  // Empty < Partial < Full
     });
   }
@@ -128,13 +128,13 @@ struct Or {
                                        Tile tile) const requires BoundMask<A> && BoundMask<B> {
     return std::max(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
   }
-  constexpr int key_step() const requires StepsKeys<A> && StepsKeys<B> {
-    return std::gcd(a.key_step(), b.key_step());
+  constexpr int key_stride() const requires HasKeyStride<A> && HasKeyStride<B> {
+    return std::gcd(a.key_stride(), b.key_stride());
   }
-  void cover(const Cells& cells, std::uint8_t* found,
-             Index stride) const requires CoversCells<A> || CoversCells<B> {
-    mask::cover(a, cells, found, stride);
-    cover_combined(b, cells, found, stride, [](std::uint8_t one, std::uint8_t other) {
+  void cover(const CoverageGrid& grid, std::uint8_t* found,
+             Index stride) const requires CoversGrid<A> || CoversGrid<B> {
+    mask::cover(a, grid, found, stride);
+    combine_coverage(b, grid, found, stride, [](std::uint8_t one, std::uint8_t other) {
       return std::max(one, other);  // Empty < Partial < Full
     });
   }
@@ -177,10 +177,11 @@ struct Not {
     }
   }
   bool whole_tiles() const requires BoundMask<A> { return mask::whole_tiles(a); }
-  void cover(const Cells& cells, std::uint8_t* found, Index stride) const requires CoversCells<A> {
-    mask::cover(a, cells, found, stride);
-    for (int r = 0; r < cells.rows(); ++r, found += stride) {
-      for (int c = 0; c < cells.columns(); ++c) found[c] = static_cast<std::uint8_t>(2 - found[c]);
+  void cover(const CoverageGrid& grid, std::uint8_t* found,
+             Index stride) const requires CoversGrid<A> {
+    mask::cover(a, grid, found, stride);
+    for (int r = 0; r < grid.rows(); ++r, found += stride) {
+      for (int c = 0; c < grid.columns(); ++c) found[c] = static_cast<std::uint8_t>(2 - found[c]);
     }
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {

@@ -43,7 +43,7 @@ struct BoundDilated {
   }
 
  private:
-  // How far the next difference that counts is from `difference`.
+  // Distance from `difference` to the next one that counts.
   HEED_DEVICE constexpr int to_next(int difference) const {
     const int past = static_cast<int>((Index{difference} - phase) % dilation);
     return past > 0 ? dilation - past : -past;

@@ -104,8 +104,8 @@ inline namespace HEED_ABI {
 //
 //   keys     [Lk] or [B, Lk]; alone, a query has the id of its position aligned to the end
 //   queries  [Lq] or [B, Lq]
-inline Document document(LastingSpan<int> keys) { return {keys, keys, true}; }
-inline Document document(LastingSpan<int> queries, LastingSpan<int> keys) {
+inline Document document(BorrowedSpan<int> keys) { return {keys, keys, true}; }
+inline Document document(BorrowedSpan<int> queries, BorrowedSpan<int> keys) {
   return {queries, keys, false};
 }
 

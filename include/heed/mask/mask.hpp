@@ -10,8 +10,8 @@
 // a callable (i, j) or (b, h, i, j) -> bool is one too.
 //
 // A mask may know more: `fill` a tile at once (below), and whether that pays for several rows
-// together, `whole_tiles`; `cover` many tiles at once (cells.hpp); or that it steps over keys,
-// `key_step` and `coverage_of_every` (spaced.hpp).
+// together, `whole_tiles`; `cover` many tiles at once (grid.hpp); or that it steps over keys,
+// `key_stride` and `coverage_of_every` (spaced.hpp).
 #pragma once
 
 #include <concepts>

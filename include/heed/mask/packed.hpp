@@ -149,11 +149,11 @@ inline namespace HEED_ABI {
 //   inside   any mask, bound to each sequence as to a call of its lengths: mask::causal() aligns
 //            the ends of each sequence's queries and keys
 template <MaskLike M = None>
-Packed<AsMask<M>> packed(LastingSpan<int> queries, LastingSpan<int> keys, const M& inside = {}) {
+Packed<AsMask<M>> packed(BorrowedSpan<int> queries, BorrowedSpan<int> keys, const M& inside = {}) {
   return {queries, keys, as_mask(inside)};
 }
 template <MaskLike M = None>
-Packed<AsMask<M>> packed(LastingSpan<int> lengths, const M& inside = {}) {
+Packed<AsMask<M>> packed(BorrowedSpan<int> lengths, const M& inside = {}) {
   return {lengths, lengths, as_mask(inside)};
 }
 

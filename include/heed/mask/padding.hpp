@@ -55,7 +55,7 @@ inline namespace HEED_ABI {
 //
 // Says nothing of positions: `padding(lengths) & causal()` is right where queries are padded as the
 // keys are (Lq = Lk). With a cache of several lengths, see ragged.hpp.
-template <Lasting Lengths>
+template <Borrowed Lengths>
 auto padding(Lengths&& lengths) {
   return BasicPadding<PerBatchOf<Lengths&>>{per_batch("heed::mask::padding", lengths)};
 }

@@ -41,11 +41,11 @@ inline namespace HEED_ABI {
 
 // Refers to `masks`, one per query head: they must outlive the mask. Masks of one type, windows of
 // several widths for example, are inlined; mask::any mixes types.
-template <Lasting Masks>
+template <Borrowed Masks>
 auto per_head(Masks&& masks) {
   using M = std::remove_cvref_t<decltype(*std::data(masks))>;
   static_assert(Mask<M>, "heed::mask::per_head: wants a vector, array or span of masks");
-  return PerHead<M>{LastingSpan<M>(masks)};
+  return PerHead<M>{BorrowedSpan<M>(masks)};
 }
 
 }  // namespace HEED_ABI

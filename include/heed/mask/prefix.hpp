@@ -55,7 +55,7 @@ inline Or<Prefix, Causal> prefix(int length, align alignment = align::end) {
 
 // The same with a length per batch entry, of any integer type. Refers to `lengths`: they must
 // outlive the mask; a braced list is kept.
-template <Lasting Lengths>
+template <Borrowed Lengths>
 requires(!std::is_integral_v<std::remove_cvref_t<Lengths>>) auto prefix(
     Lengths&& lengths, align alignment = align::end) {
   using Batch = BasicPrefixLengths<PerBatchOf<Lengths&>>;

@@ -146,7 +146,7 @@ inline namespace HEED_ABI {
 //
 // Throws heed::Error for a length outside 0 … Lk, and for one in 1 … Lq − 1: queries are padded
 // then, and need lengths of their own.
-template <Lasting Keys, MaskLike M>
+template <Borrowed Keys, MaskLike M>
 auto ragged(Keys&& keys, const M& inside, pad where = pad::back) {
   return Ragged<AllQueries, PerBatchOf<Keys&>, AsMask<M>>{
       {}, per_batch("heed::mask::ragged", keys), as_mask(inside), where};
@@ -158,7 +158,7 @@ Ragged<AllQueries, ListPerBatch, AsMask<M>> ragged(std::initializer_list<Index> 
 }
 
 // The same where entry b has queries[b] queries too; its other queries see nothing.
-template <Lasting Queries, Lasting Keys, MaskLike M = None>
+template <Borrowed Queries, Borrowed Keys, MaskLike M = None>
 requires(!MaskLike<std::remove_cvref_t<Keys>>) auto ragged(Queries&& queries, Keys&& keys,
                                                            const M& inside = {},
                                                            pad where = pad::back) {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "heed/core/error.hpp"
-#include "heed/mask/cells.hpp"
+#include "heed/mask/coverage_grid.hpp"
 #include "heed/mask/random_keys.hpp"
 
 namespace heed::mask {
@@ -41,19 +41,19 @@ struct BoundRandom {
     return all ? Coverage::Full : Coverage::Partial;
   }
 
-  // Lists each row's keys once for all its cells, unless hardly a cell would be left Empty.
-  void cover(const Cells& cells, std::uint8_t* found, Index stride) const {
-    const bool most = Index{count} * cells.height > Index{4} * (keys / cells.width);
+  // Lists each row's keys once for all its grid, unless hardly a cell would be left Empty.
+  void cover(const CoverageGrid& grid, std::uint8_t* found, Index stride) const {
+    const bool most = Index{count} * grid.height > Index{4} * (keys / grid.width);
     const auto start = static_cast<std::uint8_t>(count >= keys ? Coverage::Full
                                                  : most        ? Coverage::Partial
                                                                : Coverage::Empty);
-    for (int r = 0; r < cells.rows(); ++r, found += stride) {
-      std::fill_n(found, cells.columns(), start);
+    for (int r = 0; r < grid.rows(); ++r, found += stride) {
+      std::fill_n(found, grid.columns(), start);
       if (start != 0) continue;
-      const Tile row = cells.of_rows(r, r + 1).tile();
+      const Tile row = grid.of_rows(r, r + 1).tile();
       for (int i = row.q_begin; i < row.q_end; ++i) {
         for_each_key(i, row, [&](int key) {
-          found[(key - row.k_begin) / cells.width] = static_cast<std::uint8_t>(Coverage::Partial);
+          found[(key - row.k_begin) / grid.width] = static_cast<std::uint8_t>(Coverage::Partial);
         });
       }
     }

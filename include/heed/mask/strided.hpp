@@ -20,7 +20,7 @@ struct Strided {
     return every ? Coverage::Full : Coverage::Partial;
   }
 
-  constexpr int key_step() const { return stride; }
+  constexpr int key_stride() const { return stride; }
   constexpr Coverage coverage_of_every(int step, Tile tile) const {
     if (step % stride != 0) return coverage(tile);
     return tile.k_begin % stride == 0 ? Coverage::Full : Coverage::Empty;

@@ -17,39 +17,39 @@ template <class T>
 using Chunk = Eigen::Array<T, static_cast<int>(chunk_size), 1>;
 
 // One of simd's curves: computed where the sums are, in registers.
-template <simd::Curve Which>
+template <simd::Activation Which>
 struct CurveActivation final {
   template <class T>
   Chunk<T> operator()(Chunk<T> x) const {
-    simd::layer_kernels<T>(isa()).bend(Which, x.data(), chunk_size);
+    simd::layer_kernels<T>(isa()).activate(Which, x.data(), chunk_size);
     return x;
   }
 };
 
 // x·Φ(x), exactly: 0.5·x·(1 + erf(x / √2)). Hendrycks and Gimpel, GELU (2016), section 2.
-using Gelu = CurveActivation<simd::Curve::gelu>;
+using Gelu = CurveActivation<simd::Activation::gelu>;
 
 // GELU as tanh approximates it: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). The same, section 2.
-using GeluTanh = CurveActivation<simd::Curve::gelu_tanh>;
+using GeluTanh = CurveActivation<simd::Activation::gelu_tanh>;
 
 // tanh(x).
-using Tanh = CurveActivation<simd::Curve::tanh>;
+using Tanh = CurveActivation<simd::Activation::tanh>;
 
 // max(x, 0); NaN stays NaN.
-using Relu = CurveActivation<simd::Curve::relu>;
+using Relu = CurveActivation<simd::Activation::relu>;
 
 // x.
-using Identity = CurveActivation<simd::Curve::none>;
+using Identity = CurveActivation<simd::Activation::none>;
 
-// Whether simd knows an activation, and what it calls it.
+// The simd kernel of an activation, where there is one.
 template <class F>
 inline constexpr bool is_curve = false;
-template <simd::Curve Which>
+template <simd::Activation Which>
 inline constexpr bool is_curve<CurveActivation<Which>> = true;
 template <class F>
-inline constexpr simd::Curve curve_of = simd::Curve::none;
-template <simd::Curve Which>
-inline constexpr simd::Curve curve_of<CurveActivation<Which>> = Which;
+inline constexpr simd::Activation curve_of = simd::Activation::none;
+template <simd::Activation Which>
+inline constexpr simd::Activation curve_of<CurveActivation<Which>> = Which;
 
 template <class F, class T>
 concept ChunkActivation = requires(const F& f, const Chunk<T>& x) {
@@ -70,7 +70,7 @@ inline namespace HEED_ABI {
 template <class T, Activation<T> F>
 void activate(const F& activation, T* row, Index size) {
   if constexpr (is_curve<F>) {
-    simd::layer_kernels<T>(isa()).bend(curve_of<F>, row, size);
+    simd::layer_kernels<T>(isa()).activate(curve_of<F>, row, size);
   } else if constexpr (!ChunkActivation<F, T>) {
     for (Index j = 0; j < size; ++j) row[j] = static_cast<T>(activation(row[j]));
   } else {

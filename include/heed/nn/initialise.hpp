@@ -1,4 +1,4 @@
-// What weights are before they are learned: named, seeded, the same on every machine.
+// Initial weights: named, seeded, the same on every machine.
 #pragma once
 
 #include <cmath>

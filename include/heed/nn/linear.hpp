@@ -22,7 +22,7 @@ class Linear {
   const Parameter<T>& weight() const { return weight_; }  // [out, in]
   const Parameter<T>& bias() const { return bias_; }      // [out], or [0] without
 
-  // Outputs [first, first + count) alone.
+  // EpilogueArgs [first, first + count) alone.
   Affine<T> rows(Index first, Index count) const {
     return {weight_.value.data() + first,
             count,

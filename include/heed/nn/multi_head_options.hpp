@@ -1,4 +1,4 @@
-// What a multi-head attention is made of.
+// Options of multi-head attention.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace heed::nn {
 
-// How the three input weights are stored and named. Results are the same bits.
+// Storage and names of the three input weights. Results have the same bits.
 enum class Projection {
   separate,  // query.weight, key.weight, value.weight
   fused      // qkv.weight: the rows of query, then key, then value

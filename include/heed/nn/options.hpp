@@ -1,4 +1,4 @@
-// How to run a module, never what it computes: the last argument of every forward.
+// Options of forward, the last argument of every module's.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace heed::nn {
 
-// Whether dropout drops. An argument of the call: no module keeps it as a state.
+// Dropout on (train) or off (eval). An argument of the call; modules keep no mode.
 enum class Mode { eval, train };
 
 enum class Bias { yes, no };

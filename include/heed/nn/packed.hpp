@@ -16,16 +16,16 @@ inline namespace HEED_ABI {
 // Numbers that a packed weight [out, in] has.
 template <class T>
 Index packed_size(Index out, Index in) {
-  const simd::Geometry& geometry = simd::layer_kernels<T>(isa()).geometry;
-  return checked_product(geometry.panels(out) * geometry.panel, in);
+  const simd::TileShape& tile_shape = simd::layer_kernels<T>(isa()).tile_shape;
+  return checked_product(tile_shape.panels(out) * tile_shape.nr, in);
 }
 
 // to = weight [out, in] of any strides in panels: to[panel][in][columns of a panel].
 template <class T>
 void pack_weights(const View<const T, 2>& weight, Accum<T>* to, const Options& options) {
   const auto& kernels = simd::layer_kernels<T>(isa());
-  const Index panel = kernels.geometry.panel;
-  const Index panels = kernels.geometry.panels(weight.extent[0]);
+  const Index panel = kernels.tile_shape.nr;
+  const Index panels = kernels.tile_shape.panels(weight.extent[0]);
   const int workers = worker_count(panels, options.threads, options.executor);
   parallel_for(panels, workers, options.executor, [&](Index p, int) {
     View<const T, 2> part = weight;
@@ -53,7 +53,7 @@ class PackedWeight {
 
   // The weight from output `first` on; null unless a panel begins there.
   const Accum<T>* rows(Index first) const {
-    const Index panel = simd::layer_kernels<T>(isa()).geometry.panel;
+    const Index panel = simd::layer_kernels<T>(isa()).tile_shape.nr;
     return first % panel == 0 ? data() + first * in_ : nullptr;
   }
 

@@ -29,7 +29,7 @@ struct Affine {
 
 inline namespace HEED_ABI {
 
-// How a product is cut into tasks, and what a worker needs for one.
+// The cut of a product into tasks, and the scratch of a worker.
 struct AffinePlan {
   Index tokens, rows;           // of all; of a task
   Index panels, panels_a_task;  // of outputs
@@ -38,26 +38,26 @@ struct AffinePlan {
   Index tasks() const { return row_blocks * panel_blocks; }
 };
 
-// Packed rows stay in the second cache while panels pass by. Measured (AVX2, 512 rows of 384 and
+// Packed rows stay in L2 while panels pass by. Measured (AVX2, 512 rows of 384 and
 // of 1536): 96, 256 and 384 KiB of them are equally fast.
-inline AffinePlan plan_affine(Index tokens, Index in, Index out, const simd::Geometry& geometry,
+inline AffinePlan plan_affine(Index tokens, Index in, Index out, const simd::TileShape& tile_shape,
                               std::size_t element) {
   constexpr Index bytes = 128 << 10, panels_a_task = 8;
-  const Index group_bytes = std::max<Index>(1, in * geometry.rows) * static_cast<Index>(element);
-  const Index most = std::clamp<Index>(bytes / group_bytes, 2, 64) * geometry.rows;
+  const Index group_bytes = std::max<Index>(1, in * tile_shape.mr) * static_cast<Index>(element);
+  const Index most = std::clamp<Index>(bytes / group_bytes, 2, 64) * tile_shape.mr;
   AffinePlan plan{};
   plan.tokens = tokens;
   plan.row_blocks = (tokens + most - 1) / most;
   const Index even = (tokens + plan.row_blocks - 1) / std::max<Index>(1, plan.row_blocks);
-  plan.rows = geometry.groups(even) * geometry.rows;
+  plan.rows = tile_shape.m_tiles(even) * tile_shape.mr;
   plan.row_blocks = plan.rows == 0 ? 0 : (tokens + plan.rows - 1) / plan.rows;
-  plan.panels = geometry.panels(out);
+  plan.panels = tile_shape.panels(out);
   plan.panels_a_task = panels_a_task;
   plan.panel_blocks = (plan.panels + panels_a_task - 1) / panels_a_task;
   return plan;
 }
 
-// What one worker holds: a block of rows, packed, and one panel of their sums.
+// Scratch of one worker: a packed block of rows and one panel of their sums.
 template <class T>
 struct AffineWorker {
   Accum<T>* x;     // [rows, in]
@@ -97,7 +97,7 @@ Index read_rows(const AffineWorker<T>& worker, const AffinePlan& plan, Index blo
 // One panel of sums to where it belongs, through an activation that simd does not know.
 template <class T, class F>
 void finish_through(const AffineWorker<T>& worker, Index count, Index panel,
-                    const simd::Outputs<T>& to, const F& activation,
+                    const simd::EpilogueArgs<T>& to, const F& activation,
                     const simd::LayerKernels<T>& kernels) {
   for (Index r = 0; r < count; ++r) {
     kernels.finish(worker.sums + r * panel, 1, {&worker.some, 1, 0, to.columns, to.bias, to.curve});
@@ -112,11 +112,11 @@ template <class T, class F>
 void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index p, Index step,
                   const Affine<T>& affine, const F& activation,
                   const simd::LayerKernels<T>& kernels) {
-  const Index panel = kernels.geometry.panel;
+  const Index panel = kernels.tile_shape.nr;
   const Index first = p * panel;
   const Index columns = std::min(panel, affine.out - first);
   const T* bias = affine.bias == nullptr ? nullptr : affine.bias + first;
-  const simd::Outputs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
+  const simd::EpilogueArgs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
   kernels.multiply(worker.x, count, room, affine.in, affine.packed + first * affine.in,
                    worker.sums);
   if constexpr (is_curve<F>) {
@@ -143,7 +143,7 @@ void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Af
   const int workers = worker_count(plan.tasks(), options.threads, options.executor);
   const auto worker_at = [&](int worker) {
     Carver carver(memory + bytes * static_cast<std::size_t>(worker));
-    return AffineWorker<T>::carve(carver, plan, affine.in, kernels.geometry.panel);
+    return AffineWorker<T>::carve(carver, plan, affine.in, kernels.tile_shape.nr);
   };
   for (int n = 0; n < workers; ++n) *worker_at(n).block = -1;
   parallel_for(plan.tasks(), workers, options.executor, [&](Index task, int n) {
@@ -167,9 +167,9 @@ struct AffineScratch {
 
   AffineScratch(Index tokens, const Affine<T>& affine, const Options& options) {
     if (tokens == 0 || affine.out == 0) return;
-    const simd::Geometry& geometry = simd::layer_kernels<T>(isa()).geometry;
-    plan = plan_affine(tokens, affine.in, affine.out, geometry, sizeof(Accum<T>));
-    worker_bytes = affine_worker_bytes<T>(plan, affine.in, geometry.panel);
+    const simd::TileShape& tile_shape = simd::layer_kernels<T>(isa()).tile_shape;
+    plan = plan_affine(tokens, affine.in, affine.out, tile_shape, sizeof(Accum<T>));
+    worker_bytes = affine_worker_bytes<T>(plan, affine.in, tile_shape.nr);
     packed = affine.packed == nullptr ? packed_size<T>(affine.out, affine.in) : 0;
     Carver counter(nullptr);
     counter.array<Accum<T>>(packed);

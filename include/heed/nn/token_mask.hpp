@@ -4,8 +4,8 @@
 #pragma once
 
 #include "heed/core/tensor.hpp"
+#include "heed/mask/key_stride.hpp"
 #include "heed/mask/mask.hpp"
-#include "heed/mask/spaced.hpp"
 #include "heed/mask/to_device.hpp"
 #include "heed/score/score.hpp"
 #include "heed/score/to_device.hpp"
@@ -31,7 +31,7 @@ struct TokenMask {
     return mask::bind(mask, token_shape(shape), b, h);
   }
   void check(const Shape& shape) const { mask::check(mask, token_shape(shape)); }
-  int key_step() const requires mask::StepsKeys<M> { return mask.key_step(); }
+  int key_step() const requires mask::HasKeyStride<M> { return mask.key_step(); }
   template <class Arena>
   auto to_device(Arena& arena) const {
     return mask::to_device(mask, arena);

@@ -1,4 +1,4 @@
-// What a module takes and gives: tokens [B, L, features] or [L, features], one row a token.
+// Input and output of a module: tokens [B, L, features] or [L, features], one row a token.
 #pragma once
 
 #include <algorithm>

@@ -36,7 +36,7 @@ Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x, Index d
   require_sane(out, call, "out");
   bool same_memory = out.data == x.data;
   for (int d = 0; d < Rank; ++d) {
-    require(out.extent[d] == x.extent[d], call, "out has not the shape of x", shapes);
+    require(out.extent[d] == x.extent[d], call, "out must have the shape of x", shapes);
     same_memory = same_memory && (out.stride[d] == x.stride[d] || x.extent[d] == 1);
   }
   require_distinct(out, call, "out");
@@ -58,7 +58,7 @@ Index check_rope(const View<T, Rank>& out, const View<const T, Rank>& x, Index d
 //   x    [B, H, L, D], [B, L, D] or [L, D]; heed::blhd(x) for [B, L, H, D]; any strides
 //   out  x's shape, any strides; may be x
 //
-// Angles are taken in double, so that position 10^6 is as good as position 1; the turn is in float
+// Angles are in double, so that position 10^6 is as exact as position 1; the turn is in float
 // for half types. Throws heed::Error for an odd dim or one above D, a bad base, scaling or number
 // of ids, and where shapes disagree or out overlaps x without being x. Time O(L·dim·(B·H + a sine
 // and a cosine)).

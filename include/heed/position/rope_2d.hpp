@@ -48,8 +48,8 @@ inline GridPlaces grid(Index height, Index width) {
 //   x, out  as in rope_into
 //   places  a row and a column a token, both added to options.offset
 //
-// Throws heed::Error where rope_into does, for a dim that is no multiple of 4, and where places are
-// missing or options have ids of their own.
+// Throws heed::Error where rope_into does, for a dim that is not a multiple of 4, and where places
+// are missing or options have ids of their own.
 template <class Out, TensorLike X>
 void rope_2d_into(Out&& out, const X& x, const GridPlaces& places, RopeOptions options = {}) {
   constexpr const char* call = "heed::position::rope_2d";
@@ -62,7 +62,7 @@ void rope_2d_into(Out&& out, const X& x, const GridPlaces& places, RopeOptions o
   };
   const Index dim = check_rope(to, from, options.dim, tokens(places.row));
   check_rope(to, from, options.dim, tokens(places.column));
-  require(dim % 4 == 0, call, "the number of features to rotate is no multiple of 4",
+  require(dim % 4 == 0, call, "the number of features to rotate is not a multiple of 4",
           [&] { return "dim " + std::to_string(dim) + ", x " + to_string(from); });
   require(places.row.size() == places.column.size(), call,
           "places have not as many rows as columns", [&] {

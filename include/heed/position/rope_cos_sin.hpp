@@ -79,8 +79,8 @@ void check_tables(const View<T, Rank>& out, const View<const T, Rank>& x,
   require_sane(sin, call, "sin");
   check_rope(out, x, 2 * cos.extent[2], tokens);
   const auto lifted = lift(x);
-  require(std::equal(cos.extent, cos.extent + 3, sin.extent), call, "sin has not the shape of cos",
-          shapes);
+  require(std::equal(cos.extent, cos.extent + 3, sin.extent), call,
+          "sin must have the shape of cos", shapes);
   require(cos.extent[2] > 0, call, "cos and sin have no pairs", shapes);
   require(!may_overlap(out, cos) && !may_overlap(out, sin), call, "out overlaps cos or sin",
           shapes);

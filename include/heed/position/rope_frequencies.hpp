@@ -1,4 +1,4 @@
-// How fast each pair of features turns.
+// The rotation frequency of each pair of features.
 #pragma once
 
 #include <algorithm>

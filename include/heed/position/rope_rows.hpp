@@ -40,13 +40,13 @@ inline bool ids_by_batch(const RopeTokens& tokens, Index L) {
   return !tokens.ids.empty() && static_cast<Index>(tokens.ids.size()) != L;
 }
 
-// What is added to the offset for token i of batch b.
+// Position of token i of batch b, relative to the offset.
 inline Index place_of(const RopeTokens& tokens, Index L, Index b, Index i) {
   if (tokens.ids.empty()) return i;
   return tokens.ids[static_cast<std::size_t>((ids_by_batch(tokens, L) ? b * L : 0) + i)];
 }
 
-// Angles are taken in double, so that position 10^6 is as good as position 1.
+// Angles are in double, so that position 10^6 is as exact as position 1.
 template <class R>
 void turn_at(double position, const RopeFrequencies& frequencies, R* cos, R* sin) {
   for (std::size_t n = 0; n < frequencies.step.size(); ++n) {

@@ -9,7 +9,7 @@
 
 namespace heed::position {
 
-// Which two of the `dim` rotated features make pair n.
+// The two of the `dim` rotated features that make pair n.
 enum class RopePairs {
   half_split,  // n and n + dim / 2: GPT-NeoX, Hugging Face's LLaMA, Qwen
   interleaved  // 2n and 2n + 1: the paper, GPT-J, Meta's LLaMA and its GGUF files

@@ -32,7 +32,7 @@ inline double frequency(Index pair, Index dim, double base) {
 //
 //   out  [L, D]   written; any strides, any D, odd too
 //
-// Angles are taken in double, so that position 10^6 is as good as position 1.
+// Angles are in double, so that position 10^6 is as exact as position 1.
 // Throws heed::Error for a bad base and where rows of out share memory. Time O(L·D).
 template <class Out>
 void sinusoidal_into(Out&& out, const SinusoidalOptions& options = {}) {

@@ -51,7 +51,7 @@ inline namespace HEED_ABI {
 //   inside   any score
 //
 // Throws heed::Error where a distance would not fit an int.
-template <Lasting Offsets, ScoreLike S>
+template <Borrowed Offsets, ScoreLike S>
 requires(!std::is_integral_v<std::remove_cvref_t<Offsets>>) auto at(Offsets&& offsets,
                                                                     const S& inside) {
   return At<PerBatchOf<Offsets&>, AsScore<S>>{per_batch("heed::score::at", offsets),

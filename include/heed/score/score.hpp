@@ -119,8 +119,8 @@ HEED_DEVICE auto bind(const S& score, const Shape& shape, Index b, Index h) {
     return score.bind(shape, b, h);
 }
 
-// s[c] becomes the modified score of query i and key j + c. A score that reads memory may say by a
-// member of this name, with these arguments after the first, how a row is read at once.
+// s[c] becomes the modified score of query i and key j + c. A score may
+// define `modify(s, i, j, keys)` to process a whole row.
 template <BoundScore S, class R>
 [[gnu::always_inline]] inline void modify(const S& score, R* s, int i, int j, int keys) {
   if constexpr (requires { score.modify(s, i, j, keys); }) {

@@ -1,5 +1,5 @@
-// What tiles.inl asks of its includer, in AMX: eight tiles of 16 rows of 64 bytes, which multiply
-// 16 × 32 by 32 × 16 bfloat16 at once.
+// Operations of amx_tiles.inl: eight AMX tiles of 16 rows of 64 bytes, which multiply 16 × 32 by
+// 32 × 16 bfloat16 at once.
 //
 // The instructions are written out: g++ 12's intrinsics do not tell it that they read memory, and
 // clang would want the target to be named in every caller.

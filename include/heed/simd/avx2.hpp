@@ -19,13 +19,13 @@ inline namespace HEED_ABI {
 namespace avx2 {
 
 template <class R>
-inline constexpr int width = 32 / sizeof(R);
+inline constexpr int vl = 32 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 
 // 12 sums, 2 registers of keys and 1 of queries out of 16.
 template <class R>
-inline constexpr int rows = 6;
+inline constexpr int mr = 6;
 template <class R>
 inline constexpr int vectors = 2;
 
@@ -39,7 +39,7 @@ HEED_INLINE Vec<float> maximum(Vec<float> a, Vec<float> b) { return _mm256_max_p
 HEED_INLINE Vec<double> maximum(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
 
 template <class V>
-HEED_INLINE V fixed(V v) {
+HEED_INLINE V opaque(V v) {
   asm("" : "+x"(v));
   return v;
 }

@@ -21,7 +21,7 @@ inline namespace HEED_ABI {
 namespace avx512_bf16 {
 
 template <class R>
-inline constexpr int rows = 8;
+inline constexpr int mr = 8;
 template <class R>
 inline constexpr int vectors = 2;
 
@@ -35,7 +35,7 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
   return (Vec<float>)_mm512_cvtne2ps_pbh(high, low);
 }
 
-#include "heed/simd/pairs.inl"
+#include "heed/simd/bf16_pairs.inl"
 
 }  // namespace avx512_bf16
 
@@ -44,11 +44,11 @@ namespace amx {
 
 // A tile of queries by two of keys.
 template <class R>
-inline constexpr int rows = 16;
+inline constexpr int mr = 16;
 template <class R>
 inline constexpr int vectors = 2;
 
-// NOLINTBEGIN(readability-duplicate-include): once for each shape of a cell
+// NOLINTBEGIN(readability-duplicate-include): once for each shape of a tile
 #include "heed/simd/avx512_operations.inl"
 #include "heed/simd/kernels.inl"
 // NOLINTEND(readability-duplicate-include)
@@ -56,7 +56,7 @@ inline constexpr int vectors = 2;
 using avx512_bf16::round_pairs;
 
 #include "heed/simd/amx_operations.inl"
-#include "heed/simd/tiles.inl"
+#include "heed/simd/amx_tiles.inl"
 
 }  // namespace amx
 #endif

@@ -1,9 +1,9 @@
-// What kernels.inl asks of its includer, in AVX-512 (F, BW, DQ, VL), but for the shape of a cell.
+// Operations of kernels.inl in AVX-512 (F, BW, DQ, VL), without the shape of a tile.
 
 template <class R>
-inline constexpr int width = 64 / sizeof(R);
+inline constexpr int vl = 64 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 
 HEED_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_fmadd_ps(a, b, c);
@@ -21,7 +21,7 @@ HEED_INLINE Vec<double> maximum(Vec<double> a, Vec<double> b) {
 }
 
 template <class V>
-HEED_INLINE V fixed(V v) {
+HEED_INLINE V opaque(V v) {
   asm("" : "+v"(v));
   return v;
 }

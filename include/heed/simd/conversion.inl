@@ -1,13 +1,13 @@
 // Part of kernels.inl: elements of any type in and out of registers.
 
-// width<R> elements of any type as R.
+// vl<R> elements of any type as R.
 template <class R, class T>
-HEED_INLINE Vec<R> widen(const T* from) {
+HEED_INLINE Vec<R> load_as(const T* from) {
   if constexpr (std::is_same_v<R, T>) {
     return load(from);
   } else if constexpr (Element<T>::format == Format::bfloat16) {
-    using Short = Register<std::uint16_t, width<R>>;
-    using Bits = typename Register<std::uint32_t, width<R>>::type;
+    using Short = Register<std::uint16_t, vl<R>>;
+    using Bits = typename Register<std::uint32_t, vl<R>>::type;
     const auto upper = *reinterpret_cast<const typename Short::unaligned*>(from);
     return (Vec<R>)(__builtin_convertvector(upper, Bits) << 16);
   } else {
@@ -17,12 +17,12 @@ HEED_INLINE Vec<R> widen(const T* from) {
 
 // Rounds to nearest, ties to even; NaN stays NaN.
 template <class R, class T>
-HEED_INLINE void narrow(Vec<R> v, T* to) {
+HEED_INLINE void store_as(Vec<R> v, T* to) {
   if constexpr (std::is_same_v<R, T>) {
     store(to, v);
   } else if constexpr (Element<T>::format == Format::bfloat16) {
-    using Short = Register<std::uint16_t, width<R>>;
-    using Bits = typename Register<std::uint32_t, width<R>>::type;
+    using Short = Register<std::uint16_t, vl<R>>;
+    using Bits = typename Register<std::uint32_t, vl<R>>::type;
     const Bits bits = (Bits)v;
     const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     const Bits quiet = (bits >> 16) | 0x40u;
@@ -37,21 +37,21 @@ HEED_INLINE void narrow(Vec<R> v, T* to) {
 // `count` ≤ width elements, the rest 0. A register and not an array where it can be: g++ below 14
 // misaligns arrays of 64 bytes under -fsanitize=address (GCC PR 110027).
 template <class R, class T>
-HEED_INLINE Vec<R> widen_some(const T* from, Index step, Index count) {
-  if (step == 1 && count >= width<R>) return widen<R>(from);
-  std::conditional_t<std::is_same_v<R, T>, Vec<R>, Array<T, width<R>>> some = {};
-  for (Index n = 0; n < count && n < width<R>; ++n) some[n] = from[n * step];
+HEED_INLINE Vec<R> load_some_as(const T* from, Index step, Index count) {
+  if (step == 1 && count >= vl<R>) return load_as<R>(from);
+  std::conditional_t<std::is_same_v<R, T>, Vec<R>, Array<T, vl<R>>> some = {};
+  for (Index n = 0; n < count && n < vl<R>; ++n) some[n] = from[n * step];
   if constexpr (std::is_same_v<R, T>) {
     return some;
   } else {
-    return widen<R>(some);
+    return load_as<R>(some);
   }
 }
 
 // The largest exponent of the numbers it is given.
 template <class R>
 struct Exponents {
-  using Bits = typename Register<SignedBitsOf<R>, width<R>>::type;
+  using Bits = typename Register<SignedBitsOf<R>, vl<R>>::type;
   static constexpr SignedBitsOf<R> mask = static_cast<SignedBitsOf<R>>(Exp2<R>::bias * 2 + 1)
                                           << Exp2<R>::mantissa;
   Bits largest;
@@ -60,9 +60,9 @@ struct Exponents {
     const Bits exponent = (Bits)v & mask;
     largest = exponent > largest ? exponent : largest;
   }
-  // Whether none of them was NaN or infinite.
+  // True where none of them was NaN or infinite.
   HEED_INLINE bool finite() const {
-    for (int n = 0; n < width<R>; ++n) {
+    for (int n = 0; n < vl<R>; ++n) {
       if (largest[n] == mask) return false;
     }
     return true;

@@ -1,4 +1,4 @@
-// What kernels.inl asks of its includer, in GNU vectors: for any width on any machine.
+// Operations of kernels.inl in GNU vectors: for any VL on any machine.
 
 template <class V>
 HEED_INLINE V fma(V a, V b, V c) {
@@ -11,7 +11,7 @@ HEED_INLINE V maximum(V a, V b) {
 }
 
 template <class V>
-HEED_INLINE V fixed(V v) {
+HEED_INLINE V opaque(V v) {
 #if defined(__FAST_MATH__)
   asm("" : "+m"(v));
 #endif
@@ -21,11 +21,11 @@ HEED_INLINE V fixed(V v) {
 template <class T>
 HEED_INLINE Vec<float> from_half(const T* p) {
   Vec<float> v{};
-  for (int n = 0; n < width<float>; ++n) v[n] = static_cast<float>(p[n]);
+  for (int n = 0; n < vl<float>; ++n) v[n] = static_cast<float>(p[n]);
   return v;
 }
 
 template <class T>
 HEED_INLINE void to_half(Vec<float> v, T* p) {
-  for (int n = 0; n < width<float>; ++n) p[n] = static_cast<T>(v[n]);
+  for (int n = 0; n < vl<float>; ++n) p[n] = static_cast<T>(v[n]);
 }

@@ -1,4 +1,4 @@
-// Which instruction set a call runs on: the best one that this machine has, asked once.
+// The instruction set of a call: the best one that this machine has, asked once.
 //
 // A binary built without -march carries every kernel and picks here. HEED_ISA=avx2 (or portable,
 // avx512, avx512_bf16) in the environment lowers the choice, for tests and comparisons; it cannot
@@ -90,8 +90,8 @@ inline bool machine_has_amx() {
   return (low & kept) == kept;
 }
 
-// Whether this process may use the tiles. Linux wants to be asked once, and can refuse: from then
-// on it stores 8 KiB more for each signal, for which a thread's signal stack may be too small.
+// True where Linux grants AMX tiles to this process. It is asked once and can refuse; from then on
+// each signal stores 8 KiB more, for which a thread's signal stack may be too small.
 inline bool tiles_are_granted() {
   static const bool granted = [] {
     long result = 158;             // arch_prctl
@@ -133,7 +133,7 @@ constexpr Isa lowered(Isa machine, std::string_view wish) {
   return meant < machine ? meant : machine;
 }
 
-// What calls run on. The same for the life of the process.
+// The instruction set of all calls, the same for the life of the process.
 inline Isa isa() {
   static const Isa chosen = [] {
     const char* wish = std::getenv("HEED_ISA");

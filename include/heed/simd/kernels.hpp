@@ -37,23 +37,23 @@ Isa packed_isa(Isa isa) {
   return Isa::avx512;
 }
 
-// Those for rows that are packed: keys and values that are read where they lie take kernels().
+// Kernels for packed keys and values; unpacked ones take kernels().
 template <class T>
 const Kernels<T>& packed_kernels(Isa isa) {
 #if HEED_X86_TILES
   if constexpr (sizeof(Accum<T>) == sizeof(float)) {
-    if (packed_isa<T>(isa) == Isa::amx) return amx::tiled_table<T>;
+    if (packed_isa<T>(isa) == Isa::amx) return amx::amx_table<T>;
   }
 #endif
 #if HEED_X86_PAIRS
   if constexpr (Element<T>::format == Format::bfloat16) {
-    if (isa == Isa::avx512_bf16) return avx512_bf16::paired_table<T>;
+    if (isa == Isa::avx512_bf16) return avx512_bf16::bf16_pairs_table<T>;
   }
 #endif
   return kernels<T>(isa);
 }
 
-// What nn's layers are made of.
+// Kernels of nn's layers.
 template <class T>
 const LayerKernels<T>& layer_kernels(Isa isa) {
 #if HEED_X86
@@ -63,9 +63,9 @@ const LayerKernels<T>& layer_kernels(Isa isa) {
   return portable::layer_table<T>;
 }
 
-// F as it is compiled for `isa`: rewrites a cell of scores.
+// F as it is compiled for `isa`: rewrites a tile of scores.
 template <class R, class F, class Tile>
-auto rewriter(Isa isa) {
+auto for_isa(Isa isa) {
   void (*chosen)(const F&, R*, const Tile&) = &portable::rewrite<R, F, Tile>;
 #if HEED_X86
   if (isa >= Isa::avx512) chosen = &avx512::rewrite<R, F, Tile>;

@@ -1,23 +1,23 @@
 // Part of kernels.inl: what nn's layers are made of, x·Wᵀ + b and the normalisation of a row.
 
-// Features that a panel is swept through at a time, so that it stays in the first cache while rows
+// Features that a panel is swept through at a time, so that it stays in L1 while rows
 // pass by. Measured (AVX2, 512 rows of 384 and of 1536): 16, 24 and 32 KiB are equally fast.
 template <class R>
-inline constexpr Index depth_block = (24 << 10) / (panel<R> * Index{sizeof(R)});
+inline constexpr Index depth_block = (24 << 10) / (nr<R> * Index{sizeof(R)});
 
 // Rows of a weight that stand side by side in a panel: to[d][c] = w(c, d), 0 beyond the last row.
 //   w  [≤ panel, depth]
 template <class T>
 void pack_weight(const View<const T, 2>& w, Accum<T>* to) {
   using R = Accum<T>;
-  if (w.stride[0] != 1 || w.extent[0] != panel<R>) {
-    pack_keys(w, static_cast<int>(w.extent[0]), to);
+  if (w.stride[0] != 1 || w.extent[0] != nr<R>) {
+    pack_b_transposed(w, static_cast<int>(w.extent[0]), to);
     return;
   }
   const T* from = w.data;
-  for (Index d = 0; d < w.extent[1]; ++d, from += w.stride[1], to += panel<R>) {
+  for (Index d = 0; d < w.extent[1]; ++d, from += w.stride[1], to += nr<R>) {
 #pragma GCC unroll 16
-    for (int n = 0; n < vectors<R>; ++n) store(to + n * width<R>, widen<R>(from + n * width<R>));
+    for (int n = 0; n < vectors<R>; ++n) store(to + n * vl<R>, load_as<R>(from + n * vl<R>));
   }
 }
 
@@ -34,8 +34,8 @@ void pack_rows(const View<const T, 2>& x, Index at, Index room, Accum<T>* to) {
     for (Index r = 0; r < x.extent[0]; ++r, row += length) {
       const T* from = x.data + r * x.stride[0] + begin * x.stride[1];
       Index d = 0;
-      for (; x.stride[1] == 1 && d + width<R> <= length; d += width<R>) {
-        store(row + d, widen<R>(from + d));
+      for (; x.stride[1] == 1 && d + vl<R> <= length; d += vl<R>) {
+        store(row + d, load_as<R>(from + d));
       }
       for (; d < length; ++d) row[d] = static_cast<R>(from[d * x.stride[1]]);
     }
@@ -48,8 +48,8 @@ template <int Rows, class R>
 HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w, R* sums,
                                bool more) {
   constexpr Index least = Rows > 1 ? Rows - Rows / 3 : 1;
-  for (; count >= least; count -= Rows, x += Rows * depth, sums += Rows * panel<R>) {
-    dots_cell<R, Rows>(x, depth, w, sums, more);
+  for (; count >= least; count -= Rows, x += Rows * depth, sums += Rows * nr<R>) {
+    qk_tile<R, Rows>(x, depth, w, sums, more);
   }
   if constexpr (Rows > 1) {
     if (count > 0) multiply_rows<Rows / 2>(x, count, depth, w, sums, more);
@@ -57,49 +57,49 @@ HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w,
 }
 
 // sums = x Wᵀ for one panel of W. In ascending order of the features: blocks of them only keep the
-// panel in the first cache, and change no bit.
-//   x     [depth / depth_block, room, depth_block]   room for a group more than `count` rows
+// panel in L1, and change no bit.
+//   x     [depth / depth_block, room, depth_block]   room for a row tile more than `count` rows
 //   w     [depth, panel]
 //   sums  [count, panel]                               the same room
 template <class R>
 void multiply(const R* x, Index count, Index room, Index depth, const R* w, R* sums) {
   for (Index begin = 0; begin < depth; begin += depth_block<R>) {
     const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
-    multiply_rows<rows<R>>(x + begin * room, count, length, w + begin * panel<R>, sums, begin > 0);
+    multiply_rows<mr<R>>(x + begin * room, count, length, w + begin * nr<R>, sums, begin > 0);
   }
-  for (Index n = 0; depth == 0 && n < count * panel<R>; ++n) sums[n] = 0;
+  for (Index n = 0; depth == 0 && n < count * nr<R>; ++n) sums[n] = 0;
 }
 
 // Sums become outputs: y = curve(sums + bias), rounded once.
 template <class T>
-void finish(const Accum<T>* sums, Index count, const Outputs<T>& to) {
+void finish(const Accum<T>* sums, Index count, const EpilogueArgs<T>& to) {
   using R = Accum<T>;
-  constexpr int registers = vectors<R>, lanes = width<R>;
-  const bool whole = to.step == 1 && to.columns == panel<R>;
+  constexpr int registers = vectors<R>, lanes = vl<R>;
+  const bool whole = to.step == 1 && to.columns == nr<R>;
   Array<Vec<R>, registers> bias = {};
   for (int n = 0; n < registers; ++n) {
     if (to.bias == nullptr || to.columns <= n * lanes) break;
-    bias[n] = widen_some<R>(to.bias + n * lanes, 1, to.columns - n * lanes);
+    bias[n] = load_some_as<R>(to.bias + n * lanes, 1, to.columns - n * lanes);
   }
-  for (Index r = 0; r < count; ++r, sums += panel<R>) {
+  for (Index r = 0; r < count; ++r, sums += nr<R>) {
     Array<Vec<R>, registers> x;
 #pragma GCC unroll 16
     for (int n = 0; n < registers; ++n) x[n] = load(sums + n * lanes) + bias[n];
-    bend<R, registers>(to.curve, x);
-    Array<T, panel<R>> some;
+    activate<R, registers>(to.curve, x);
+    Array<T, nr<R>> some;
     T* y = to.rows[r] + to.first * to.step;
     T* at = whole ? y : some;
 #pragma GCC unroll 16
-    for (int n = 0; n < registers; ++n) narrow<R>(x[n], at + n * lanes);
+    for (int n = 0; n < registers; ++n) store_as<R>(x[n], at + n * lanes);
     for (Index c = 0; !whole && c < to.columns; ++c) y[c * to.step] = some[c];
   }
 }
 
-// Registers of width<double> numbers, and how many of them the sums of normalise_row stand in:
+// Registers of vl<double> numbers, and how many of them the sums of normalise_row stand in:
 // eight lanes on every instruction set.
 template <class R>
-using Part = Register<R, width<double>>;
-inline constexpr int parts = 8 / width<double>;
+using Part = Register<R, vl<double>>;
+inline constexpr int parts = 8 / vl<double>;
 
 // A row's numbers as doubles, from index j.
 template <class T>
@@ -109,7 +109,7 @@ HEED_INLINE Vec<double> doubles(const T* row, Index j) {
     return __builtin_convertvector(part, Vec<double>);
   } else {
     Vec<double> part{};
-    for (int n = 0; n < width<double>; ++n) part[n] = static_cast<double>(row[j + n]);
+    for (int n = 0; n < vl<double>; ++n) part[n] = static_cast<double>(row[j + n]);
     return part;
   }
 }
@@ -122,17 +122,17 @@ HEED_INLINE double row_sum(const T* row, Index size, double from) {
   for (; j + 8 <= size; j += 8) {
 #pragma GCC unroll 4
     for (int n = 0; n < parts; ++n) {
-      const Vec<double> x = doubles(row, j + n * width<double>) - from;
+      const Vec<double> x = doubles(row, j + n * vl<double>) - from;
       sums[n] += Squared ? x * x : x;
     }
   }
   for (Index lane = 0; j < size; ++j, ++lane) {
     const double x = static_cast<double>(row[j]) - from;
-    sums[lane / width<double>][lane % width<double>] += Squared ? x * x : x;
+    sums[lane / vl<double>][lane % vl<double>] += Squared ? x * x : x;
   }
 #pragma GCC unroll 4
   for (int n = 1; n < parts; ++n) sums[0] += sums[n];
-  return total<double>(sums[0])[0];
+  return reduce_add<double>(sums[0])[0];
 }
 
 // row = (row − mean) / sqrt(variance + eps) · weight + bias; mean and biased variance in double.
@@ -145,7 +145,7 @@ void normalise_row(T* row, Index size, const T* weight, const T* bias, double ep
   Index j = 0;
   if constexpr (std::is_same_v<T, R>) {
     using Unaligned = typename Part<R>::unaligned;
-    for (; j + width<double> <= size; j += width<double>) {
+    for (; j + vl<double> <= size; j += vl<double>) {
       const auto x =
           __builtin_convertvector((doubles(row, j) - mean) * factor, typename Part<R>::type);
       *reinterpret_cast<Unaligned*>(row + j) = x * *reinterpret_cast<const Unaligned*>(weight + j) +

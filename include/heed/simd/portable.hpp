@@ -8,20 +8,20 @@ inline namespace HEED_ABI {
 namespace portable {
 
 template <class R>
-inline constexpr int width = 16 / sizeof(R);
+inline constexpr int vl = 16 / sizeof(R);
 template <class R>
-using Vec = typename Register<R, width<R>>::type;
+using Vec = typename Register<R, vl<R>>::type;
 
 #if defined(__aarch64__)
 // 24 sums, 4 registers of keys and 1 of queries out of 32.
 template <class R>
-inline constexpr int rows = 6;
+inline constexpr int mr = 6;
 template <class R>
 inline constexpr int vectors = 4;
 #else
 // 8 sums, 2 registers of keys, 1 of queries and 1 of a product out of 16.
 template <class R>
-inline constexpr int rows = 4;
+inline constexpr int mr = 4;
 template <class R>
 inline constexpr int vectors = 2;
 #endif

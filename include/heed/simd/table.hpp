@@ -4,7 +4,7 @@
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
 #include "heed/simd/layer.hpp"
-#include "heed/simd/strip.hpp"
+#include "heed/simd/tile_shape.hpp"
 #include "heed/simd/vector.hpp"
 
 namespace heed::simd {
@@ -16,20 +16,20 @@ template <class T>
 struct Kernels {
   using R = Accum<T>;
 
-  Geometry geometry;
+  TileShape tile_shape;
   // These return false where dots might make NaN of what is infinite (tiles.inl).
-  bool (*load_rows)(const View<const T, 2>& x, int count, R scale, R* to);
-  bool (*pack_keys)(const View<const T, 2>& x, int keys, R* to);
-  bool (*pack_values)(const View<const T, 2>& x, int keys, Index capacity, R* to);
+  bool (*pack_a)(const View<const T, 2>& x, int count, R scale, R* to);
+  bool (*pack_b_transposed)(const View<const T, 2>& x, int keys, R* to);
+  bool (*pack_b)(const View<const T, 2>& x, int keys, Index capacity, R* to);
   bool (*all_finite)(const View<const T, 2>& x, int count);
-  void (*dots)(const Strip<R>& strip);
-  void (*dots_direct)(const Strip<R>& strip, const View<const T, 2>& k);
-  bool (*all_seen)(const Strip<R>& strip);
-  void (*softmax)(const Strip<R>& strip);
-  void (*accumulate)(const Strip<R>& strip);
-  void (*accumulate_direct)(const Strip<R>& strip, const View<const T, 2>& v);
-  void (*accumulate_seen)(const Strip<R>& strip, const std::uint8_t* seen);
-  void (*close_rows)(R* max, R* sum, Index count);
+  void (*qk)(const TileArgs<R>& args);
+  void (*qk_unpacked)(const TileArgs<R>& args, const View<const T, 2>& k);
+  bool (*all_unmasked)(const TileArgs<R>& args);
+  void (*softmax)(const TileArgs<R>& args);
+  void (*pv)(const TileArgs<R>& args);
+  void (*pv_unpacked)(const TileArgs<R>& args, const View<const T, 2>& v);
+  void (*pv_masked)(const TileArgs<R>& args, const std::uint8_t* unmasked);
+  void (*finalize_rows)(R* max, R* sum, Index count);
   bool (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
                      const View<T, 2>& x);
 };

@@ -1,4 +1,4 @@
-// What is kept of a row whose keys come in pieces: a maximum and a sum of natural logits.
+// Softmax state of a row: running maximum m and sum l of natural logits.
 // Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018).
 #pragma once
 
@@ -18,10 +18,10 @@ struct Row {
   R sum = 0;                                 // of exp(score − max)
 
   // A row that has seen a key has a sum of at least 1, or NaN.
-  constexpr bool blind() const { return sum == R(0); }
+  constexpr bool fully_masked() const { return sum == R(0); }
 
-  // Natural log of the sum of exp(score); −inf for a blind row.
-  R lse() const { return mask_if(blind(), max + std::log(sum)); }
+  // Natural log of the sum of exp(score); −inf for a fully masked row.
+  R lse() const { return mask_if(fully_masked(), max + std::log(sum)); }
 };
 
 template <class R>

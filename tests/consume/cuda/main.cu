@@ -10,7 +10,7 @@ int run(heed::Backend backend, bool available) {
   heed::CallReport report;
   const heed::Options options{.backend = backend, .report = &report};
   try {
-    const auto result = heed::anywhere::attention(x, x, x, heed::mask::causal(), {}, options);
+    const auto result = heed::dispatch::attention(x, x, x, heed::mask::causal(), {}, options);
     const bool right = std::abs(result.out(0, 1, 7, 3) - 0.5f) < 1e-6f;
     return available && right && report.backend == std::string(heed::name_of(backend)) ? 0 : 1;
   } catch (const heed::Error& error) {
@@ -22,7 +22,7 @@ int run(heed::Backend backend, bool available) {
 
 int main() {
   int failures = 0;
-  for (const heed::BackendOffer& offer : heed::backends()) {
+  for (const heed::BackendInfo& offer : heed::backends()) {
     std::cout << heed::name_of(offer.backend) << ": " << offer.why << '\n';
     failures += run(offer.backend, offer.available());
   }

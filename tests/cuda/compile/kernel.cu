@@ -7,12 +7,12 @@ namespace heed::cuda {
 
 #if HEED_FLASH
 using Sum = float;
-using ThisCut = Cut<HEED_WIDTH, HEED_EXACT, sizeof(HEED_ELEMENT)>;
+using ThisCut = KernelTraits<HEED_WIDTH, HEED_EXACT, sizeof(HEED_ELEMENT)>;
 template <class M, class S>
 using Kernel = FlashForward<ThisCut, HEED_ELEMENT, M, S>;
 #else
 using Sum = HEED_ELEMENT;
-using ThisCut = PlainCut<HEED_ELEMENT, HEED_WIDTH>;
+using ThisCut = SimtTraits<HEED_ELEMENT, HEED_WIDTH>;
 template <class M, class S>
 using Kernel = PlainForward<ThisCut, HEED_ELEMENT, M, S>;
 #endif

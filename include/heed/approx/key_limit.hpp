@@ -1,0 +1,73 @@
+// Masks under which a query sees a prefix of the keys: none, causal, padding, or both. They are all
+// that sums over prefixes can serve.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "heed/mask/causal.hpp"
+#include "heed/mask/combine.hpp"
+#include "heed/mask/padding.hpp"
+
+namespace heed::approx {
+inline namespace HEED_ABI {
+
+// Query i of a batch sees the keys [0, keys(i)).
+struct KeyLimit {
+  Index length;  // keys that are no padding
+  Index offset;  // position of query 0 among the keys
+  bool causal;
+
+  constexpr Index keys(Index i) const {
+    return causal ? std::clamp<Index>(i + offset + 1, 0, length) : length;
+  }
+};
+
+constexpr KeyLimit key_limit(const mask::None&, const Shape& shape, Index) {
+  return {shape.Lk, 0, false};
+}
+constexpr KeyLimit key_limit(const mask::Causal& causal, const Shape& shape, Index) {
+  return {shape.Lk, mask::query_0_position(causal.alignment, shape), true};
+}
+template <class Lengths>
+constexpr KeyLimit key_limit(const mask::BasicPadding<Lengths>& padding, const Shape&, Index b) {
+  return {padding.lengths[b], 0, false};
+}
+
+template <class A, class B>
+constexpr KeyLimit key_limit(const mask::And<A, B>& both, const Shape& shape, Index b) {
+  const KeyLimit first = key_limit(both.a, shape, b);
+  const KeyLimit second = key_limit(both.b, shape, b);
+  return {std::min(first.length, second.length), first.offset + second.offset,
+          first.causal || second.causal};
+}
+
+// The key limit of each batch entry, [B].
+template <class M>
+std::vector<KeyLimit> key_limits_of(const M& mask, const Shape& shape) {
+  std::vector<KeyLimit> all(static_cast<std::size_t>(shape.B));
+  for (Index b = 0; b < shape.B; ++b) {
+    all[static_cast<std::size_t>(b)] = key_limit(mask, shape, b);
+  }
+  return all;
+}
+
+// Masks of padding alone.
+template <class M>
+inline constexpr bool is_padding_only = false;
+template <>
+inline constexpr bool is_padding_only<mask::None> = true;
+template <class Lengths>
+inline constexpr bool is_padding_only<mask::BasicPadding<Lengths>> = true;
+
+template <class M>
+inline constexpr bool is_prefix_mask = is_padding_only<M>;
+template <>
+inline constexpr bool is_prefix_mask<mask::Causal> = true;
+template <class Lengths>
+inline constexpr bool is_prefix_mask<mask::And<mask::Causal, mask::BasicPadding<Lengths>>> = true;
+template <class Lengths>
+inline constexpr bool is_prefix_mask<mask::And<mask::BasicPadding<Lengths>, mask::Causal>> = true;
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

@@ -1,0 +1,247 @@
+// Part of kernels.inl: q·kᵀ and p·v for a few queries, as in decoding. Keys and values are read
+// once and not packed: packing would cost as much as the products.
+
+// Prefetch distance in rows, into L2: L1 has too few outstanding misses. Zen 4, 64 MiB of keys and
+// values: 16 rows ahead into L1 9.5 GB/s, 32 ahead into L2 13.5, with every line of wide values
+// 19.5.
+inline constexpr int prefetched_rows = 32;
+
+template <class T>
+HEED_INLINE void prefetch(const T* row, Index stride) {
+  __builtin_prefetch(row + prefetched_rows * stride, 0, 2);
+}
+
+// True where register n of a run that starts on a cache line starts another line.
+template <class T>
+constexpr bool begins_line(int n) {
+  constexpr int line = 64;
+  return n * vl<Accum<T>> * static_cast<int>(sizeof(T)) % line == 0;
+}
+
+// The real rows and the keys [begin, end) of a tile at the edge.
+struct RaggedTile {
+  int rows, begin, end;
+};
+
+// s[r][c] = Σ_d q[r][d]·k(c, d) for Rows queries and Keys keys, as far as d fills whole registers;
+// sums of lanes, then of the register.
+template <int Rows, int Keys, class T>
+HEED_INLINE void qk_block(const View<const T, 2>& k, int first, const Accum<T>* q, Accum<T>* s) {
+  using R = Accum<T>;
+  const Index D = k.extent[1];
+  Array<Array<Vec<R>, Keys>, Rows> acc = {};
+  for (Index d = 0; d + vl<R> <= D; d += vl<R>) {
+    Array<Vec<R>, Keys> key;
+#pragma GCC unroll 16
+    for (int c = 0; c < Keys; ++c) {
+      const T* from = k.data + (first + c) * k.stride[0] + d;
+      prefetch(from, k.stride[0]);
+      key[c] = load_as<R>(from);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const Vec<R> query = load(q + r * D + d);
+#pragma GCC unroll 16
+      for (int c = 0; c < Keys; ++c) acc[r][c] = fma(query, key[c], acc[r][c]);
+    }
+  }
+  constexpr int count = Rows * Keys;
+  Array<Vec<R>, count> lanes;
+#pragma GCC unroll 16
+  for (int n = 0; n < count; ++n) lanes[n] = acc[n / Keys][n % Keys];
+  reduce_add_n<R, count>(lanes);
+  Array<R, (count > vl<R> ? count : vl<R>)> sums;
+#pragma GCC unroll 16
+  for (int n = 0; n * vl<R> < count; ++n) store(sums + n * vl<R>, lanes[n]);
+#pragma GCC unroll 16
+  for (int n = 0; n < count; ++n) s[n / Keys * nr<R> + n % Keys] = sums[sum_of<R, count>(n)];
+}
+
+// Adds the last D mod VL elements, which qk_block leaves out.
+template <class T>
+void add_tails(const View<const T, 2>& k, RaggedTile tile, const Accum<T>* q, Accum<T>* s) {
+  using R = Accum<T>;
+  const Index D = k.extent[1];
+  const Index tail = D % vl<R>;
+  for (int r = 0; tail != 0 && r < tile.rows; ++r, s += nr<R>) {
+    const Vec<R> query = load_some_as<R>(q + (r + 1) * D - tail, 1, tail);
+    for (int c = tile.begin; c < tile.end; ++c) {
+      const T* key = k.data + c * k.stride[0] + D - tail;
+      s[c - tile.begin] += reduce_add<R>(query * load_some_as<R>(key, 1, tail))[0];
+    }
+  }
+}
+
+// acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on; only a
+// single one may be cut off by the last column.
+//   place(r, d)  where column d of query r lies among the weighted values
+template <int Rows, int N, class T, class Place>
+HEED_INLINE void pv_block(const View<const T, 2>& v, RaggedTile tile, Index column,
+                          const Accum<T>* p, const Place& place) {
+  using R = Accum<T>;
+  Array<Array<Vec<R>, N>, Rows> sum;
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) sum[r][n] = load(place(r, column + n * vl<R>));
+  }
+  for (int c = tile.begin; c < tile.end; ++c) {
+    const T* from = v.data + c * v.stride[0] + column;
+    Array<Vec<R>, N> value;
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) {
+      if (begins_line<T>(n)) prefetch(from + n * vl<R>, v.stride[0]);
+      value[n] =
+          N == 1 ? load_some_as<R>(from, 1, v.extent[1] - column) : load_as<R>(from + n * vl<R>);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const Vec<R> weight = broadcast(p[r * nr<R> + c - tile.begin]);
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) sum[r][n] = fma(weight, value[n], sum[r][n]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) store(place(r, column + n * vl<R>), sum[r][n]);
+  }
+}
+
+// job.run<Rows>(row) for 4, 2 or 1 rows at a time.
+template <class Job>
+HEED_INLINE void run_rows(const Job& job) {
+  int row = 0;
+  for (; row + 4 <= job.tile.rows; row += 4) job.template run<4>(row);
+  if (row + 2 <= job.tile.rows) {
+    job.template run<2>(row);
+    row += 2;
+  }
+  if (row < job.tile.rows) job.template run<1>(row);
+}
+
+template <class T>
+struct QkUnpacked {
+  using R = Accum<T>;
+  const View<const T, 2>& k;
+  RaggedTile tile;
+  const R* q;
+  R* scores;
+
+  template <int Rows>
+  HEED_INLINE void run(int row) const {
+    constexpr int interleaved_keys = 8 / Rows;
+    const R* query = q + row * k.extent[1];
+    R* s = scores + row * nr<R>;
+    int c = tile.begin;
+    for (; c + interleaved_keys <= tile.end; c += interleaved_keys, s += interleaved_keys) {
+      qk_block<Rows, interleaved_keys>(k, c, query, s);
+    }
+    for (; c < tile.end; ++c, ++s) qk_block<Rows, 1>(k, c, query, s);
+  }
+};
+
+template <class T>
+struct PvUnpacked {
+  using R = Accum<T>;
+  const View<const T, 2>& v;
+  RaggedTile tile;
+  const R* weights;
+  Index columns;
+  R* acc;
+
+  // Eight sums wait for each other least.
+  template <int Rows>
+  HEED_INLINE void run(int row) const {
+    constexpr int interleaved_registers = 8 / Rows;
+    const R* p = weights + row * nr<R>;
+    const auto place = [&](int r, Index d) {
+      return acc + tile_shape<R>.offset(row + r, d, columns);
+    };
+    Index d = 0;
+    for (; d + interleaved_registers * vl<R> <= v.extent[1]; d += interleaved_registers * vl<R>) {
+      pv_block<Rows, interleaved_registers>(v, tile, d, p, place);
+    }
+    for (; d < v.extent[1]; d += vl<R>) pv_block<Rows, 1>(v, tile, d, p, place);
+  }
+};
+
+template <class R>
+HEED_INLINE RaggedTile ragged_tile(const TileArgs<R>& args, int m_tile, int at) {
+  const int left = args.queries - m_tile * mr<R>;
+  const int begin = at * nr<R>;
+  const int end = begin + nr<R>;
+  return {left < mr<R> ? left : mr<R>, begin, end < args.keys ? end : args.keys};
+}
+
+// q·kᵀ of unpacked keys, k(c, d) contiguous in d; args.queries rows are real.
+template <class T>
+void qk_unpacked(const TileArgs<Accum<T>>& args, const View<const T, 2>& k) {
+  using R = Accum<T>;
+  for (int g = 0; g < args.m_tiles; ++g) {
+    const R* q = args.q + g * mr<R> * args.D;
+    for (int p = 0; p < args.panels; ++p) {
+      const Index at = Index{g} * args.panels + p;
+      if (args.coverage[at] == 0) continue;
+      R* scores = args.scores + at * mr<R> * nr<R>;
+      const RaggedTile here = ragged_tile(args, g, p);
+      run_rows(QkUnpacked<T>{k, here, q, scores});
+      add_tails(k, here, q, scores);
+    }
+  }
+}
+
+// True where no score of a live tile is −inf, over real rows and existing keys.
+template <class R>
+bool all_unmasked(const TileArgs<R>& args) {
+  using Bits = typename Register<BitsOf<R>, vl<R>>::type;
+  Bits hidden{};
+  bool some = false;
+  for (int g = 0; g < args.m_tiles; ++g) {
+    for (int p = 0; p < args.panels; ++p) {
+      const Index at = Index{g} * args.panels + p;
+      if (args.coverage[at] == 0) continue;
+      const RaggedTile here = ragged_tile(args, g, p);
+      const int keys = here.end - here.begin;
+      const R* s = args.scores + at * mr<R> * nr<R>;
+      for (int r = 0; r < here.rows; ++r, s += nr<R>) {
+        int c = 0;
+        for (; c + vl<R> <= keys; c += vl<R>) {
+          hidden |= (Bits)((Bits)load(s + c) == masked_bits<R>);
+        }
+        for (; c < keys; ++c) some |= is_masked(s[c]);
+      }
+    }
+  }
+  for (int n = 0; n < vl<R>; ++n) some |= hidden[n] != 0;
+  return !some;
+}
+
+// o += p·v of unpacked values, v(c, d) contiguous in d.
+template <class T>
+void pv_unpacked(const TileArgs<Accum<T>>& args, const View<const T, 2>& v) {
+  using R = Accum<T>;
+  for (int g = 0; g < args.m_tiles; ++g) {
+    R* acc = args.acc + g * args.columns * mr<R>;
+    for (int p = 0; p < args.panels; ++p) {
+      const Index at = Index{g} * args.panels + p;
+      if (args.coverage[at] == 0) continue;
+      const R* weights = args.scores + at * mr<R> * nr<R>;
+      run_rows(PvUnpacked<T>{v, ragged_tile(args, g, p), weights, args.columns, acc});
+    }
+  }
+}
+
+// True where the first `count` rows of x, contiguous in their columns, are finite.
+template <class T>
+bool all_finite(const View<const T, 2>& x, int count) {
+  using R = Accum<T>;
+  Exponents<R> worst{};
+  for (int c = 0; c < count; ++c) {
+    const T* from = x.data + c * x.stride[0];
+    Index d = 0;
+    for (; d + vl<R> <= x.extent[1]; d += vl<R>) worst.add(load_as<R>(from + d));
+    if (d < x.extent[1]) worst.add(load_some_as<R>(from + d, 1, x.extent[1] - d));
+  }
+  return worst.finite();
+}

@@ -1,0 +1,127 @@
+// Part of pairs.inl and of tiles.inl: rows, keys and values of bfloat16 in pairs.
+
+using Halves = Register<std::uint16_t, 2 * vl<float>>;
+
+template <int Unit>
+constexpr Index whole_pairs(Index elements) {
+  return TileShape{mr<float>, nr<float>, vl<float>, 2, Unit}.packed_k(elements);
+}
+
+// vl<float> pairs of one row, from element `from` on; beyond `count` elements they are 0.
+template <class T>
+HEED_INLINE Vec<float> pairs_of_row(const T* from, Index step, Index count) {
+  constexpr int most = 2 * vl<float>;
+  if (step == 1 && count >= most) {
+    return (Vec<float>)*reinterpret_cast<const typename Halves::unaligned*>(from);
+  }
+  Array<T, most> some = {};
+  for (Index n = 0; n < count && n < most; ++n) some[n] = from[n * step];
+  return (Vec<float>)*reinterpret_cast<const typename Halves::unaligned*>(some);
+}
+
+// vl<float> elements of one row in the low halves.
+template <class T>
+HEED_INLINE Words low_halves(const T* from, Index step, Index count) {
+  using Short = Register<std::uint16_t, vl<float>>;
+  Array<T, vl<float>> some = {};
+  const T* at = from;
+  if (step != 1 || count < vl<float>) {
+    for (Index n = 0; n < count && n < vl<float>; ++n) some[n] = from[n * step];
+    at = some;
+  }
+  const auto halves = *reinterpret_cast<const typename Short::unaligned*>(at);
+  return __builtin_convertvector(halves, Words);
+}
+
+// to[r] = x(r, ·) in pairs, `count` rows; the scale is for the sums. Rows come in multiples of Unit
+// pairs, the last ones 0.
+template <class T, int Unit>
+bool pack_a_pairs(const View<const T, 2>& x, int count, float /*scale*/, float* to) {
+  const Index D = x.extent[1];
+  const Index pairs = whole_pairs<Unit>(D);
+  for (int r = 0; r < count; ++r, to += pairs) {
+    const T* from = x.data + r * x.stride[0];
+    Index p = 0;
+    for (; p + vl<float> <= pairs; p += vl<float>) {
+      store(to + p, pairs_of_row(from + 2 * p * x.stride[1], x.stride[1], D - 2 * p));
+    }
+    if (p == pairs) continue;
+    const auto rest = pairs_of_row(from + 2 * p * x.stride[1], x.stride[1], D - 2 * p);
+    for (Index n = 0; p + n < pairs; ++n) to[p + n] = rest[n];
+  }
+  return true;
+}
+
+// to[p][d][c] = the pair d of x(p · panel + c, ·), 0 beyond the last key.
+template <class T, int Unit>
+bool pack_b_transposed_pairs(const View<const T, 2>& x, int keys, float* to) {
+  constexpr int lanes = vl<float>;
+  const Index D = x.extent[1];
+  const Index pairs = whole_pairs<Unit>(D);
+  const int packed = (keys + nr<float> - 1) / nr<float> * nr<float>;
+  for (int first = 0; first < packed; first += lanes) {
+    float* at = to + (first / nr<float>)*pairs * nr<float> + first % nr<float>;
+    for (Index p = 0; p < pairs; p += lanes) {
+      Array<Vec<float>, lanes> square = {};
+      const T* from = x.data + 2 * p * x.stride[1];
+#pragma GCC unroll 16
+      for (int c = 0; c < lanes; ++c) {
+        if (first + c < keys) {
+          square[c] = pairs_of_row(from + (first + c) * x.stride[0], x.stride[1], D - 2 * p);
+        }
+      }
+      transpose<float>(square);
+#pragma GCC unroll 16
+      for (int n = 0; n < lanes; ++n) {
+        if (p + n < pairs) store(at + (p + n) * nr<float>, square[n]);
+      }
+    }
+  }
+  return true;
+}
+
+// to[p][c][d] = keys 2c and 2c + 1 of column p · panel + d, 0 beyond the last of either, in
+// multiples of Unit pairs of keys. Returns whether all of them are finite.
+template <class T, int Unit>
+bool pack_b_pairs(const View<const T, 2>& x, int keys, Index capacity, float* to) {
+  constexpr int lanes = vl<float>;
+  Exponents<float> worst{};
+  for (Index c = 0; c < 2 * whole_pairs<Unit>(keys); c += 2) {
+    const T* even = c < keys ? x.data + c * x.stride[0] : x.data;
+    const T* odd = c + 1 < keys ? even + x.stride[0] : even;
+    for (Index d = 0; d < x.extent[1]; d += nr<float>) {
+      const Index left = x.extent[1] - d;
+      const Index registers = left >= nr<float> ? vectors<float> : (left + lanes - 1) / lanes;
+      float* row = to + d * (capacity / 2) + c / 2 * registers * lanes;
+      for (Index n = 0; n < registers; ++n) {
+        const Index at = d + n * lanes;
+        const auto low = low_halves(even + at * x.stride[1], x.stride[1],
+                                    c < keys ? x.extent[1] - at : Index{0});
+        const auto high = low_halves(odd + at * x.stride[1], x.stride[1],
+                                     c + 1 < keys ? x.extent[1] - at : Index{0});
+        worst.add((Vec<float>)(low << 16));
+        worst.add((Vec<float>)(high << 16));
+        store(row + n * lanes, (Vec<float>)(low | (high << 16)));
+      }
+    }
+  }
+  return worst.finite();
+}
+
+// Values of both keys of each pair: the finite ones, those of the first and of the second key that
+// are not; 0 elsewhere.
+struct Sorted {
+  Vec<float> finite, first, second;
+};
+
+HEED_INLINE Sorted sort_pairs(Vec<float> v) {
+  const Words exponent = Words{} + 0x7f800000u;
+  const Words first = (Words)v << 16;
+  const Words second = (Words)v & 0xffff0000u;
+  const auto first_is_finite = (first & exponent) != exponent;
+  const auto second_is_finite = (second & exponent) != exponent;
+  return {(Vec<float>)((first_is_finite ? first >> 16 : Words{}) |
+                       (second_is_finite ? second : Words{})),
+          (Vec<float>)(first_is_finite ? Words{} : first),
+          (Vec<float>)(second_is_finite ? Words{} : second)};
+}

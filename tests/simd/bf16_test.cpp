@@ -1,0 +1,390 @@
+// The kernels that multiply pairs of bfloat16, as the tensors hold them or as parts of wider
+// numbers, against sums in double: packed from every layout into guarded memory of exact size, over
+// lengths and head sizes, even and odd.
+#include "heed/core/eigen.hpp"
+#include "simd/strided.hpp"
+#include "simd/tables.hpp"
+#include "simd/tile_problem.hpp"
+#include "support/catch.hpp"
+
+namespace heed::test {
+namespace {
+
+constexpr float scale = 0.125F;
+
+// Three row tiles of queries against `keys` keys, packed as flash packs them.
+template <class T>
+struct PairProblem {
+  static constexpr int m_tiles = 3;  // a pair and a single one
+  simd::TileShape tile_shape;
+  const simd::Kernels<T>& kernels;
+  int keys, panels, queries;
+  Index D, columns, capacity;
+  Strided<T> x, k, v;
+  Guarded<float> q, kt, values, scores, acc, max, sum, weights;
+  Guarded<std::uint8_t> live, unmasked;
+
+  PairProblem(const simd::Kernels<T>& table, int key_count, int dimension, Layout layout, Side side)
+      : tile_shape(table.tile_shape),
+        kernels(table),
+        keys(key_count),
+        panels(static_cast<int>(tile_shape.panels(keys))),
+        queries(m_tiles * tile_shape.mr),
+        D(dimension),
+        columns(tile_shape.columns(D)),
+        capacity(Index{panels} * tile_shape.nr),
+        x(queries, D, layout, side),
+        k(keys, D, layout, side),
+        v(keys, D, layout, side),
+        q(queries * tile_shape.packed_k(D), side, poison<float>),
+        kt(tile_shape.packed_k(D) * capacity, side, poison<float>),
+        values(columns * tile_shape.packed_k(capacity), side, poison<float>),
+        scores(queries * capacity, side, poison<float>),
+        acc(queries * columns, side, poison<float>),
+        max(queries, side, 0),
+        sum(queries, side, 0),
+        weights(tile_shape.k_multiple > 1 ? simd::packed_p_per_pass : 0, side, poison<float>),
+        live(Index{m_tiles} * panels, side, 1),
+        unmasked(queries * capacity, side, 1) {
+    x.fill(1), k.fill(2), v.fill(3);
+  }
+
+  simd::TileArgs<float> args() const {
+    return {queries,
+            m_tiles,
+            panels,
+            keys,
+            D,
+            columns,
+            capacity,
+            q.data(),
+            kt.data(),
+            values.data(),
+            live.data(),
+            scores.data(),
+            acc.data(),
+            max.data(),
+            sum.data(),
+            tile_shape.lossless() ? 1 : scale,
+            weights.data()};
+  }
+  bool pack_rows_and_keys() const {
+    const bool sure =
+        kernels.pack_a(x.cview(), queries, tile_shape.lossless() ? scale : 1, q.data());
+    return kernels.pack_b_transposed(k.cview(), keys, kt.data()) && sure;
+  }
+  bool pack_b() const { return kernels.pack_b(v.cview(), keys, capacity, values.data()); }
+  Index score_at(int query, int key) const {
+    const Index at = Index{query / tile_shape.mr} * panels + key / tile_shape.nr;
+    return (at * tile_shape.mr + query % tile_shape.mr) * tile_shape.nr + key % tile_shape.nr;
+  }
+  bool is_live(int query, int key) const {
+    return live[Index{query / tile_shape.mr} * panels + key / tile_shape.nr] != 0;
+  }
+  float& acc_at(int query, Index column) const {
+    return acc[tile_shape.offset(query, column, columns)];
+  }
+
+  // Weights of live tiles and what was summed before; dead tiles stay poisoned.
+  void fill_weights() {
+    Numbers numbers(4);
+    for (int query = 0; query < queries; ++query) {
+      for (int key = 0; key < panels * tile_shape.nr; ++key) {
+        if (!is_live(query, key)) continue;
+        const auto weight = static_cast<float>(numbers.next() + 1);
+        scores[score_at(query, key)] = key < keys ? weight : 0;
+      }
+      for (Index d = 0; d < columns; ++d) acc_at(query, d) = static_cast<float>(numbers.next());
+    }
+  }
+};
+
+std::vector<float> copy_of(const Guarded<float>& memory) { return {memory.begin(), memory.end()}; }
+
+void restore(const std::vector<float>& from, const Guarded<float>& to) {
+  std::copy(from.begin(), from.end(), to.begin());
+}
+
+// Sizes that end within a register, a pair, a step of the sums; more keys than weights are split at
+// once.
+std::vector<int> pair_sizes(const simd::TileShape& tile_shape) {
+  std::vector<int> all = sizes(tile_shape);
+  if (tile_shape.k_multiple > 1) all.push_back(9 * tile_shape.nr + 5);
+  return all;
+}
+
+// f(problem) over lengths × dimensions; layouts, sides and dead tiles take turns.
+template <class T, class F>
+void for_each_problem(F&& f) {
+  for (const Table<T>& table : packed_tables<T>()) {
+    std::size_t turn = 0;
+    for (const int keys : pair_sizes(table.kernels->tile_shape)) {
+      for (const int D : sizes(table.kernels->tile_shape)) {
+        const Layout layout = readable[turn % std::size(readable)];
+        const Side side = both_sides[turn % 2];
+        CAPTURE(table.name, keys, D, static_cast<int>(layout));
+        PairProblem<T> problem(*table.kernels, keys, D, layout, side);
+        if (turn % 3 == 2) problem.live[problem.panels - 1] = 0;
+        if (turn++ % 4 == 3) problem.live[problem.panels] = 0;
+        f(problem);
+      }
+    }
+  }
+}
+
+template <class T>
+bool dots_are_right(const PairProblem<T>& problem) {
+  for (int query = 0; query < problem.queries; ++query) {
+    for (int key = 0; key < problem.panels * problem.tile_shape.nr; ++key) {
+      const float found = problem.scores[problem.score_at(query, key)];
+      double exact = 0;
+      double magnitude = 0;
+      if (key >= problem.keys && problem.is_live(query, key)) continue;
+      for (Index d = 0; d < problem.D && key < problem.keys; ++d) {
+        const double term = double{scale} * static_cast<double>(problem.x.view()(query, d)) *
+                            static_cast<double>(problem.k.view()(key, d));
+        exact += term;
+        magnitude += std::abs(term);
+      }
+      const bool right = problem.is_live(query, key)
+                             ? std::abs(double{found} - exact) <=
+                                   static_cast<double>(problem.D + 2) * roundoff<float> * magnitude
+                             : same_bits(found, poison<float>);
+      if (!right) return false;
+    }
+  }
+  return true;
+}
+
+// As the products take a weight.
+template <class T>
+double taken(const PairProblem<T>& problem, float weight) {
+  return problem.tile_shape.lossless() ? double{weight}
+                                       : static_cast<double>(static_cast<BFloat16>(weight));
+}
+
+template <class T>
+bool sums_are_right(const PairProblem<T>& problem, const std::vector<float>& weights,
+                    const std::vector<float>& before) {
+  for (int query = 0; query < problem.queries; ++query) {
+    for (Index d = 0; d < problem.columns; ++d) {
+      const float& found = problem.acc_at(query, d);
+      double exact = double{before[static_cast<std::size_t>(&found - problem.acc.data())]};
+      double magnitude = std::abs(exact);
+      for (int key = 0; key < problem.keys && d < problem.D; ++key) {
+        if (!problem.is_live(query, key)) continue;
+        const float weight = weights[static_cast<std::size_t>(problem.score_at(query, key))];
+        const double term = taken(problem, weight) * static_cast<double>(problem.v.view()(key, d));
+        exact += term;
+        magnitude += std::abs(term);
+      }
+      const double allowed = static_cast<double>(problem.keys + 3) * roundoff<float> * magnitude;
+      if (!(std::abs(double{found} - exact) <= allowed)) return false;
+    }
+  }
+  return true;
+}
+
+// acc · sum is the softmax's average of the values.
+template <class T>
+bool results_are_right(const PairProblem<T>& problem) {
+  const double rounding = problem.tile_shape.lossless() ? roundoff<float> : 0x1p-8;  // of weights
+  for (int query = 0; query < problem.queries; ++query) {
+    std::vector<double> weights;
+    double sum = 0;
+    double largest = 1;  // score
+    for (int key = 0; key < problem.keys; ++key) {
+      double score = 0;
+      for (Index d = 0; d < problem.D; ++d) {
+        score += double{scale} * static_cast<double>(problem.x.view()(query, d)) *
+                 static_cast<double>(problem.k.view()(key, d));
+      }
+      largest = std::max(largest, std::abs(score));
+      weights.push_back(std::exp(score));
+      sum += weights.back();
+    }
+    for (Index d = 0; d < problem.D; ++d) {
+      double exact = 0;
+      double magnitude = 0;
+      for (int key = 0; key < problem.keys; ++key) {
+        const double value = static_cast<double>(problem.v.view()(key, d));
+        exact += weights[static_cast<std::size_t>(key)] / sum * value;
+        magnitude += weights[static_cast<std::size_t>(key)] / sum * std::abs(value);
+      }
+      const auto at = problem.tile_shape.offset(query, d, problem.columns);
+      const double found = double{problem.acc[at]} * double{problem.sum[query]};
+      const double terms = static_cast<double>(problem.D) * largest + problem.keys + 8;
+      const double allowed = (terms * roundoff<float> + rounding) * magnitude;
+      if (!(std::abs(found - exact) <= 2 * allowed)) return false;
+    }
+  }
+  return true;
+}
+
+// A NaN whose every bit counts, or -inf.
+template <class T>
+T not_finite(bool nan) {
+  if constexpr (Element<T>::format == Format::bfloat16) {
+    return Eigen::bfloat16_impl::raw_uint16_to_bfloat16(nan ? 0xffff : 0xff80);
+  } else if constexpr (Element<T>::format == Format::binary16) {
+    return Eigen::half_impl::raw_uint16_to_half(nan ? 0xffff : 0xfc00);
+  } else {
+    return std::bit_cast<float>(nan ? 0xffffffffu : 0xff800000u);
+  }
+}
+
+// The score of one query with one key, of a single element each: q·k·scale.
+struct Score {
+  float value;
+  bool sure;
+};
+
+template <class T>
+Score score_of(const Table<T>& table, T q, T k) {
+  PairProblem<T> problem(*table.kernels, 1, 1, Layout::packed, Side::behind);
+  problem.x.view()(0, 0) = q;
+  problem.k.view()(0, 0) = k;
+  const bool sure = problem.pack_rows_and_keys();
+  problem.kernels.qk(problem.args());
+  return {problem.scores[problem.score_at(0, 0)], sure};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("pairs: scores of packed rows and keys", "", BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    problem.pack_rows_and_keys();
+    problem.kernels.qk(problem.args());
+    REQUIRE(dots_are_right(problem));
+  });
+}
+
+TEMPLATE_TEST_CASE("pairs: weighted values, the weights rounded to bfloat16", "", BFloat16, Half,
+                   float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    REQUIRE(problem.pack_b());
+    problem.fill_weights();
+    const auto weights = copy_of(problem.scores);
+    const auto before = copy_of(problem.acc);
+    problem.kernels.pv(problem.args());
+    REQUIRE(sums_are_right(problem, weights, before));
+  });
+}
+
+TEMPLATE_TEST_CASE("pairs: pv_masked has the bits of accumulate", "", BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    problem.pack_b();
+    problem.fill_weights();
+    const auto weights = copy_of(problem.scores);
+    const auto before = copy_of(problem.acc);
+    problem.kernels.pv(problem.args());
+    const auto expected = copy_of(problem.acc);
+    restore(before, problem.acc);
+    restore(weights, problem.scores);
+    problem.kernels.pv_masked(problem.args(), problem.unmasked.data());
+    REQUIRE(all_same_bits(problem.acc.data(), expected.data(), problem.acc.size()));
+  });
+}
+
+// One value is NaN or infinite, and every second query sees its key.
+TEMPLATE_TEST_CASE("pairs: what is not finite reaches those who see it, and nobody else", "",
+                   BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    const int key = problem.keys / 2;
+    const Index column = problem.D / 2;
+    const auto weigh = [&](TestType value) {
+      problem.v.view()(key, column) = value;
+      const bool finite = problem.pack_b();
+      problem.fill_weights();
+      for (int query = 0; query < problem.queries; query += 2) {
+        const Index at = problem.score_at(query, key);
+        if (problem.is_live(query, key)) problem.scores[at] = 0;
+        problem.unmasked[at] = 0;
+      }
+      return finite;
+    };
+    REQUIRE(weigh(static_cast<TestType>(0.5F)));
+    problem.kernels.pv(problem.args());
+    const auto expected = copy_of(problem.acc);
+    REQUIRE_FALSE(weigh(not_finite<TestType>(problem.D % 2 == 0)));
+    problem.kernels.pv_masked(problem.args(), problem.unmasked.data());
+    for (int query = 0; query < problem.queries; ++query) {
+      for (Index d = 0; d < problem.columns; ++d) {
+        const Index at = problem.tile_shape.offset(query, d, problem.columns);
+        // With a stride of 0 other keys or columns have the bad value too.
+        bool reached = false;
+        for (int j = 0; j < problem.keys && d < problem.D; ++j) {
+          const bool sees =
+              problem.is_live(query, j) && problem.unmasked[problem.score_at(query, j)] != 0;
+          reached |= sees && !is_finite(static_cast<float>(problem.v.view()(j, d)));
+        }
+        if (reached) {
+          REQUIRE(!is_finite(problem.acc[at]));
+        } else {
+          REQUIRE(same_bits(problem.acc[at], expected[static_cast<std::size_t>(at)]));
+        }
+      }
+    }
+  });
+}
+
+// Parts of what is infinite are 0, and 0·inf is NaN: then packing says so.
+TEMPLATE_TEST_CASE("pairs: a score is not finite where a query or a key is not", "", BFloat16, Half,
+                   float) {
+  for (const Table<TestType>& table : packed_tables<TestType>()) {
+    CAPTURE(table.name);
+    const auto one = static_cast<TestType>(1);
+    for (const bool nan : {true, false}) {
+      const auto bad = not_finite<TestType>(nan);
+      const Score of_query = score_of(table, bad, one);
+      const Score of_key = score_of(table, one, bad);
+      REQUIRE(!is_finite(of_query.value));
+      REQUIRE(!is_finite(of_key.value));
+      REQUIRE(of_query.sure == !table.kernels->tile_shape.lossless());
+      REQUIRE(of_key.sure == !table.kernels->tile_shape.lossless());
+      if (of_key.sure) REQUIRE(is_nan(of_key.value) == nan);
+    }
+    REQUIRE(score_of(table, one, one).sure);
+  }
+}
+
+// The largest floats would be infinite if their first part were rounded up; the last part of small
+// ones is below what is normal.
+TEST_CASE("parts: floats of every size keep their bits") {
+  for (const Table<float>& table : packed_tables<float>()) {
+    for (const float q : {3.4028235e38F, 3.3961775e38F, 1e30F, 1.0F + 0x1p-23F, 0x1.fffffep-101F}) {
+      for (const float factor : {1.0F, 0x1.555556p-1F, 0x1.234568p-3F}) {
+        const float k = factor * std::max(1 / q, 0x1p-100F);  // parts below 2⁻¹²⁶ count as 0
+        CAPTURE(table.name, q, k);
+        const double exact = double{scale} * double{q} * double{k};
+        REQUIRE(std::abs(double{score_of(table, q, k).value} - exact) <=
+                2 * roundoff<float> * exact);
+        REQUIRE(std::abs(double{score_of(table, -k, q).value} + exact) <=
+                2 * roundoff<float> * exact);
+      }
+    }
+  }
+}
+
+// From rows to results, as flash calls the kernels.
+TEMPLATE_TEST_CASE("pairs: a whole strip", "", BFloat16, Half, float) {
+  for_each_problem<TestType>([](PairProblem<TestType>& problem) {
+    std::fill(problem.live.begin(), problem.live.end(), std::uint8_t{1});
+    std::fill(problem.acc.begin(), problem.acc.end(), 0.0F);
+    std::fill(problem.max.begin(), problem.max.end(), -std::numeric_limits<float>::max());
+    problem.pack_rows_and_keys();
+    problem.pack_b();
+    problem.kernels.qk(problem.args());
+    for (int query = 0; query < problem.queries; ++query) {
+      for (int key = problem.keys; key < problem.panels * problem.tile_shape.nr; ++key) {
+        problem.scores[problem.score_at(query, key)] = mask_if(true, 0.0F);
+      }
+    }
+    problem.kernels.softmax(problem.args());
+    problem.kernels.pv(problem.args());
+    problem.kernels.finalize_rows(problem.max.data(), problem.sum.data(), problem.queries);
+    REQUIRE(results_are_right(problem));
+  });
+}
+
+}  // namespace heed::test

@@ -1,0 +1,215 @@
+// qk_unpacked, all_unmasked, pv_unpacked and all_finite of every table: the products of a few
+// queries with keys and values where they lie, in guarded memory of exact size.
+#include "heed/core/eigen.hpp"
+#include "simd/strided.hpp"
+#include "simd/tables.hpp"
+#include "simd/tile_problem.hpp"
+#include "support/catch.hpp"
+
+namespace heed::test {
+namespace {
+
+constexpr Layout in_rows[] = {Layout::packed, Layout::row_gaps, Layout::rows_reversed,
+                              Layout::same_rows};
+
+// f(table, problem, x): x [keys, D] of T in every layout whose rows are contiguous.
+template <class T, class F>
+void for_each_problem(F&& f) {
+  for (const Table<T>& table : tables<T>()) {
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    int turn = 0;
+    for (const int keys : sizes(tile_shape)) {
+      for (const int D : sizes(tile_shape)) {
+        for (const Side side : both_sides) {
+          const TileSizes size{1 + turn % 2, keys, D, D, 0, turn % tile_shape.mr};
+          const Layout layout = in_rows[turn / 2 % 4];
+          CAPTURE(table.name, keys, D, size.m_tiles, size.missing, static_cast<int>(layout));
+          TileProblem<Accum<T>> problem(tile_shape, size, side);
+          problem.kill(every_pattern[turn % 6]);
+          Strided<T> x(keys, D, layout, side);
+          f(*table.kernels, problem, x.fill(1));
+          ++turn;
+        }
+      }
+    }
+  }
+}
+
+// Whether every score that the kernel owes is right and every other untouched.
+template <class T, class R>
+bool scores_right(const TileProblem<R>& problem, const View<const T, 2>& k) {
+  const Index D = problem.size.D;
+  for (int query = 0; query < problem.queries; ++query) {
+    for (int key = 0; key < problem.panels * problem.tile_shape.nr; ++key) {
+      const R found = problem.score(query, key);
+      if (query >= problem.queries - problem.size.missing || key >= problem.size.keys ||
+          !problem.is_live(query, key)) {
+        if (!same_bits(found, poison<R>)) return false;
+        continue;
+      }
+      double exact = 0;
+      double magnitude = 0;
+      for (Index d = 0; d < D; ++d) {
+        const double term = double{problem.q_at(query, d)} * static_cast<double>(k(key, d));
+        exact += term;
+        magnitude += std::abs(term);
+      }
+      const double allowed = static_cast<double>(D + 2) * roundoff<R> * magnitude;
+      if (!(std::abs(double{found} - exact) <= allowed)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("qk_unpacked: every live score of a query, no other", "", float, double, Half,
+                   BFloat16) {
+  for_each_problem<TestType>([](const auto& kernels, auto& problem, const auto& k) {
+    problem.fill_operands(Numbers(11));
+    const Index real = (problem.queries - problem.size.missing) * problem.size.D;
+    std::fill(problem.q.begin() + real, problem.q.end(), poison<Accum<TestType>>);
+    kernels.qk_unpacked(problem.args(), k.cview());
+    REQUIRE(scores_right(problem, k.cview()));
+  });
+}
+
+TEMPLATE_TEST_CASE("qk_unpacked: a score has the same bits for any number of queries and keys", "",
+                   float, double, Half, BFloat16) {
+  for (const Table<TestType>& table : tables<TestType>()) {
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    const int D = 3 * tile_shape.vl + 2;
+    Accum<TestType> first{};
+    for (int missing = 0; missing < tile_shape.mr; ++missing) {
+      for (int keys = 1; keys <= tile_shape.nr; ++keys) {
+        CAPTURE(table.name, missing, keys);
+        TileProblem<Accum<TestType>> problem(tile_shape, {1, keys, D, 1, 0, missing}, Side::behind);
+        for (Index d = 0; d < D; ++d) {
+          for (int query = 0; query < tile_shape.mr; ++query) {
+            problem.q_at(query, d) = static_cast<Accum<TestType>>(1.0 / static_cast<double>(d + 1));
+          }
+        }
+        const Strided<TestType> k(keys, D, Layout::same_rows, Side::behind);
+        for (Index d = 0; d < D; ++d)
+          k.view()(0, d) = static_cast<TestType>(0.3F * static_cast<float>(d % 5 - 2));
+        table.kernels->qk_unpacked(problem.args(), k.cview());
+        if (missing == 0 && keys == 1) first = problem.score(0, 0);
+        for (int query = 0; query < tile_shape.mr - missing; ++query) {
+          for (int key = 0; key < keys; ++key) {
+            REQUIRE(same_bits(problem.score(query, key), first));
+          }
+        }
+      }
+    }
+  }
+}
+
+// So the bits of a row do not depend on whether its values were packed.
+TEMPLATE_TEST_CASE("pv_unpacked: the bits of accumulate", "", float, double, Half, BFloat16) {
+  using R = Accum<TestType>;
+  for_each_problem<TestType>([](const auto& kernels, auto& problem, const auto& v) {
+    problem.fill_weights(Numbers(13));
+    const std::vector<R> before(problem.acc.begin(), problem.acc.end());
+    kernels.pack_b(v.cview(), problem.size.keys, problem.size.keys, problem.v.data());
+    kernels.pv(problem.args());
+    std::vector<R> expected(problem.acc.begin(), problem.acc.end());
+
+    // What is no query, and values that no row sees, are neither read nor written.
+    for (int query = problem.queries - problem.size.missing; query < problem.queries; ++query) {
+      for (int key = 0; key < problem.size.keys; ++key) problem.score(query, key) = poison<R>;
+      for (Index d = 0; d < problem.columns; ++d) {
+        const auto at = static_cast<std::size_t>(&problem.acc_at(query, d) - problem.acc.data());
+        expected[at] = before[at];
+      }
+    }
+    if (v.view().stride[0] != 0) {
+      for (int key = 0; key < problem.size.keys; ++key) {
+        for (Index d = 0; d < problem.size.Dv && !problem.seen_by_any(key); ++d) {
+          v.view()(key, d) = std::numeric_limits<TestType>::quiet_NaN();
+        }
+      }
+    }
+    std::copy(before.begin(), before.end(), problem.acc.begin());
+    kernels.pv_unpacked(problem.args(), v.cview());
+    REQUIRE(all_same_bits(problem.acc.data(), expected.data(), problem.acc.size()));
+  });
+}
+
+TEMPLATE_TEST_CASE("all_unmasked: finds one score of −inf at any place that counts", "", float,
+                   double) {
+  constexpr TestType minus_inf = -std::numeric_limits<TestType>::infinity();
+  for (const Table<TestType>& table : tables<TestType>()) {
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    for (const int keys :
+         {1, tile_shape.vl, tile_shape.nr + tile_shape.vl + 1, 2 * tile_shape.nr}) {
+      for (const Cells pattern : {Cells::all, Cells::even, Cells::none}) {
+        TileProblem<TestType> problem(tile_shape, {2, keys, 1, 1, 0, 1}, Side::behind);
+        problem.kill(pattern);
+        for (TestType& s : problem.scores) s = std::numeric_limits<TestType>::lowest();
+        problem.score(0, 0) = poison<TestType>;  // hides nothing
+        REQUIRE(table.kernels->all_unmasked(problem.args()));
+        for (int query = 0; query < problem.queries; ++query) {
+          for (int key = 0; key < problem.panels * tile_shape.nr; ++key) {
+            CAPTURE(table.name, keys, query, key);
+            const TestType before = problem.score(query, key);
+            problem.score(query, key) = minus_inf;
+            const bool counts =
+                problem.is_live(query, key) && key < keys && query < problem.queries - 1;
+            REQUIRE(table.kernels->all_unmasked(problem.args()) == !counts);
+            problem.score(query, key) = before;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("all_finite: finds one NaN or infinity at any place", "", float, double, Half,
+                   BFloat16) {
+  for (const Table<TestType>& table : tables<TestType>()) {
+    const int lanes = table.kernels->tile_shape.vl;
+    for (const int columns : {1, lanes - 1, lanes, lanes + 1, 3 * lanes + 1}) {
+      for (const Layout layout : in_rows) {
+        for (const Side side : both_sides) {
+          Strided<TestType> x(3, columns, layout, side);
+          x.fill(14);
+          REQUIRE(table.kernels->all_finite(x.cview(), 3));
+          for (Index at = 0; at < 3 * columns; ++at) {
+            TestType& place = x.view()(at / columns, at % columns);
+            const TestType before = place;
+            for (const float bad : {std::numeric_limits<float>::infinity(), poison<float>}) {
+              CAPTURE(table.name, columns, at, bad);
+              place = static_cast<TestType>(bad);
+              REQUIRE_FALSE(table.kernels->all_finite(x.cview(), 3));
+              place = static_cast<TestType>(-bad);
+              REQUIRE_FALSE(table.kernels->all_finite(x.cview(), 3));
+            }
+            place = std::numeric_limits<TestType>::max();
+            REQUIRE(table.kernels->all_finite(x.cview(), 3));
+            place = before;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("the direct products do not care where memory starts", "", float, double, Half,
+                   BFloat16) {
+  for (const Table<TestType>& table : tables<TestType>()) {
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    for (Index shift = 0; shift < 64; ++shift) {
+      for (const Side side : both_sides) {
+        CAPTURE(table.name, shift);
+        TileProblem<Accum<TestType>> problem(
+            tile_shape, {1, tile_shape.nr + 3, 2 * tile_shape.vl + 1}, side, shift);
+        problem.fill_operands(Numbers(15));
+        Strided<TestType> k(problem.size.keys, problem.size.D, Layout::packed, side, 64 - shift);
+        table.kernels->qk_unpacked(problem.args(), k.fill(16).cview());
+        REQUIRE(scores_right(problem, k.cview()));
+      }
+    }
+  }
+}
+
+}  // namespace heed::test
