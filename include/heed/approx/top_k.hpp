@@ -7,7 +7,7 @@
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/top_k_task.hpp"
-#include "heed/attention/attention.hpp"
+#include "heed/attention/run.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {

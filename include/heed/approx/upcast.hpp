@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "heed/approx/products.hpp"
-#include "heed/attention/attention.hpp"
+#include "heed/attention/run.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
