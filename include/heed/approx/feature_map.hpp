@@ -92,7 +92,7 @@ struct Elementwise {
 
  private:
   void map(R* x, Index panels) const {
-    simd::for_isa<R, MapNumbers<R, F>, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
+    simd::for_isa<R, MapNumbers<R, F>, R*, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
   }
 };
 

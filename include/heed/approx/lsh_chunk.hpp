@@ -188,7 +188,7 @@ class LshChunk {
   }
 
   void mask_row(const simd::TileArgs<R>& args, Index r, int token) const {
-    const auto mask = simd::for_isa<R, LshEpilogue<R>, typename LshEpilogue<R>::Row>(isa());
+    const auto mask = simd::for_isa<R, LshEpilogue<R>, R*, typename LshEpilogue<R>::Row>(isa());
     const auto visible = static_cast<int>(token < 0 ? 0 : head_.visible.keys(token));
     const typename LshEpilogue<R>::Row row{std::max(token, 0), visible, round_, head_.queries,
                                            head_.shared};
@@ -200,7 +200,7 @@ class LshChunk {
     }
   }
 
-  // Rows of the head in and out of the order of a args.
+  // Rows of the head in and out of the layout of packed row tiles.
   template <bool In>
   void exchange_states(const int* tokens, Index count) const {
     const Index columns = tile_shape_.columns(head_.v.extent[1]);

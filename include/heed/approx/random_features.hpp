@@ -110,7 +110,7 @@ class RandomFeatures {
     kernels().qk(args);
     const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * log2_e / 2, log2_root_m_,
                                   exponents};
-    simd::for_isa<R, KeyFeatures<R>, Index>(isa())(features, panel, m_);
+    simd::for_isa<R, KeyFeatures<R>, R*, Index>(isa())(features, panel, m_);
   }
 
   // tiles [m_tiles, panels of m, rows, panel], the features of at most a chunk of queries, and

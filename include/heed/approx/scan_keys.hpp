@@ -154,7 +154,7 @@ class ScanKeys {
       if (scratch_.key_exponents[j] > top) top = scratch_.key_exponents[j];
     }
     rescale(plan_, state, top);
-    const auto scale = simd::for_isa<R, ScaleColumns<R>, Index>(isa());
+    const auto scale = simd::for_isa<R, ScaleColumns<R>, R*, Index>(isa());
     for (Index p = 0; p < panels(); ++p) {
       scale({scratch_.key_exponents + p * plan_.tile_shape.nr, top}, features(p), plan_.features);
     }

@@ -165,7 +165,7 @@ class ScanQueries {
   }
 
   // scores = φ(q) φ(k)ᵀ of the rows from `first` on and one panel of keys, which stands as values
-  // do in a args.
+  // do in row tiles.
   void multiply_features(const R* keys, Index first) {
     simd::TileArgs<R> args = features_from(first);
     args.columns = plan_.tile_shape.nr;
@@ -179,7 +179,7 @@ class ScanQueries {
     const Index panels = plan_.tile_shape.panels(plan_.features), rows = plan_.tile_shape.mr;
     for (Index at = 0; at < plan_.tile_shape.m_tiles(end_ - begin_) * panels; ++at) {
       const ScaleRows<R> scale{exponent, scratch_.running_max + at / panels * rows};
-      simd::for_isa<R, ScaleRows<R>, Panels>(isa())(
+      simd::for_isa<R, ScaleRows<R>, R*, Panels>(isa())(
           scale, scratch_.query_cells + at * rows * plan_.tile_shape.nr, Panels{rows});
     }
   }
@@ -196,18 +196,18 @@ class ScanQueries {
   }
 
   void mask(const ScanKeys<T, Map>& keys, Index p, Index first) {
-    using Cell = ScanEpilogue<R, Map::weighted>;
-    const auto rewrite = simd::for_isa<R, Cell, typename Cell::Part>(isa());
+    using Epilogue = ScanEpilogue<R, Map::weighted>;
+    const auto keep_visible = simd::for_isa<R, Epilogue, R*, typename Epilogue::Part>(isa());
     const Index panel = plan_.tile_shape.nr;
     for (Index row = first; row < padded(); row += plan_.tile_shape.mr) {
-      typename Cell::Part part{plan_.tile_shape.mr, {}};
+      typename Epilogue::Part part{plan_.tile_shape.mr, {}};
       for (int r = 0; r < part.rows; ++r) {
         const Index i = begin_ + row + r;
         part.visible[r] = i < end_ ? visible_.keys(i) - keys.begin() - p * panel : 0;
       }
-      rewrite({scratch_.key_exponents + p * panel, scratch_.running_max + row,
-               scratch_.unmasked + row * panel},
-              scratch_.scores + row * panel, part);
+      keep_visible({scratch_.key_exponents + p * panel, scratch_.running_max + row,
+                    scratch_.unmasked + row * panel},
+                   scratch_.scores + row * panel, part);
     }
   }
 

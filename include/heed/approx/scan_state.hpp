@@ -35,7 +35,7 @@ struct KvStates {
   }
 };
 
-// shown = before + own under the larger of their exponents, in the order of values of a args.
+// shown = before + own under the larger of their exponents, in the order of an accumulator.
 template <class R>
 struct PublishState {
   const KvState<R>& before;
@@ -99,7 +99,7 @@ class RunningState {
       if (end_ % span == 0) close_span();
     }
     shown_end_ = end;
-    simd::for_isa<R, PublishState<R>, ScanPlan>(isa())({before_, own_}, shown_, plan_);
+    simd::for_isa<R, PublishState<R>, R*, ScanPlan>(isa())({before_, own_}, shown_, plan_);
   }
 
  private:

@@ -52,7 +52,7 @@ struct TopKSelector {
     return (keep + std::clamp<Index>(keep, 64, 1 << 16) + 127) / 64 * 64;
   }
 
-  // All but the best go, of equal ones the first remain.
+  // Keeps the `keep` largest; ties keep the lowest index.
   template <int Panel>
   [[gnu::always_inline]] inline void drop() {
     if (count <= keep) return;
@@ -165,11 +165,11 @@ struct PushScores {
   }
 };
 
-// Leaves a row its best; compiled for each instruction set, as a tile that is not read.
+// Keeps the largest of a row; compiled for each instruction set.
 template <class R>
 struct Compact {
   template <int Panel>
-  [[gnu::always_inline]] inline void operator()(R*, TopKSelector<R>* const& row) const {
+  [[gnu::always_inline]] inline void operator()(TopKSelector<R>* row) const {
     row->template drop<Panel>();
   }
 };

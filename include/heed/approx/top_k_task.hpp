@@ -92,7 +92,7 @@ void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
     apply_epilogue(flash, args, row / tile_shape.mr, begin, scale);
   }
   using Part = typename PushScores<R>::Part;
-  const auto offer = simd::for_isa<R, PushScores<R>, Part>(flash.isa);
+  const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.isa);
   for (int g = 0; g < args.m_tiles; ++g) {
     const PushScores<R> rows{task.scratch.rows + row + g * tile_shape.mr};
     for (int p = 0; p < args.panels; ++p) {
@@ -138,8 +138,7 @@ simd::TileArgs<Accum<T>> attend_best(const TopKTask<T, M, S>& task, TopKSelector
   const Index Dv = task.problem.shape.Dv;
   const auto v = task.problem.v.matrix(task.flash.rows.b, task.flash.kv_head());
   const R factor = folds_scale<S> ? static_cast<R>(std::abs(task.problem.scale)) : R(1);
-  TopKSelector<R>* const row = &best;
-  simd::for_isa<R, Compact<R>, TopKSelector<R>*>(task.flash.isa)({}, nullptr, row);
+  simd::for_isa<R, Compact<R>, TopKSelector<R>*>(task.flash.isa)({}, &best);
   const Index padded = tile_shape.panels(best.count) * tile_shape.nr;
   for (Index n = 0; n < padded; ++n) {
     R& weight =

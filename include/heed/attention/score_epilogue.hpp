@@ -85,13 +85,13 @@ auto epilogue_of(const FlashTask<T, M, S>& task, Index head, Accum<T> scale) {
   const Shape& shape = task.problem.shape;
   const auto mask = mask::bind(task.mask, shape, task.rows.b, head);
   const auto score = score::bind(task.score, shape, task.rows.b, head);
-  using Cell = Rewrite<R, decltype(mask), decltype(score)>;
+  using Epilogue = TileEpilogue<R, decltype(mask), decltype(score)>;
   return [mask, score, scale, panel = task.plan.tile_shape.nr,
-          rewrite = simd::for_isa<R, Cell, mask::Tile>(task.isa)](R* scores, const mask::Tile& tile,
-                                                                  mask::Coverage coverage) {
+          epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.isa)](
+             R* scores, const mask::Tile& tile, mask::Coverage coverage) {
     const bool masked = coverage != mask::Coverage::Full;
     if (folds_scale<S> && scale == R(1) && !masked && tile.k_end - tile.k_begin == panel) return;
-    rewrite(Cell{mask, score, scale, masked}, scores, tile);
+    epilogue(Epilogue{mask, score, scale, masked}, scores, tile);
   };
 }
 

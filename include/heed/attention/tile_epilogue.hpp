@@ -20,7 +20,7 @@ inline namespace HEED_ABI {
 // Rewrites tiles of [rows, Panel] scores in place; M and S are bound to a head. Compiled once per
 // instruction set (simd::for_isa), so the mask and the score, a user's own too, are vectorised.
 template <class R, class M, class S>
-struct Rewrite {
+struct TileEpilogue {
   const M& mask;
   const S& score;
   R scale;

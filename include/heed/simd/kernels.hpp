@@ -63,13 +63,14 @@ const LayerKernels<T>& layer_kernels(Isa isa) {
   return portable::layer_table<T>;
 }
 
-// F as it is compiled for `isa`: rewrites a tile of scores.
-template <class R, class F, class Tile>
+// f.operator()<NR>(args…) compiled for `isa`, as a pointer to a function (const F& f, Args… args).
+// F is a template on NR alone; its loops over NR numbers are vectorised.
+template <class R, class F, class... Args>
 auto for_isa(Isa isa) {
-  void (*chosen)(const F&, R*, const Tile&) = &portable::rewrite<R, F, Tile>;
+  void (*chosen)(const F&, Args...) = &portable::call<R, F, Args...>;
 #if HEED_X86
-  if (isa >= Isa::avx512) chosen = &avx512::rewrite<R, F, Tile>;
-  if (isa == Isa::avx2) chosen = &avx2::rewrite<R, F, Tile>;
+  if (isa >= Isa::avx512) chosen = &avx512::call<R, F, Args...>;
+  if (isa == Isa::avx2) chosen = &avx2::call<R, F, Args...>;
 #endif
   return chosen;
 }

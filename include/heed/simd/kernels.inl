@@ -46,11 +46,10 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/decode.inl"
 #include "heed/simd/layers.inl"
 
-// Lets a caller's functor rewrite a tile: compiled here, so that it is vectorised for this
-// instruction set.
-template <class R, class F, class Tile>
-void rewrite(const F& f, R* scores, const Tile& tile) {
-  f.template operator()<nr<R>>(scores, tile);
+// Calls a functor that is compiled here, and so vectorised for this instruction set.
+template <class R, class F, class... Args>
+void call(const F& f, Args... args) {
+  f.template operator()<nr<R>>(args...);
 }
 
 template <class T>
