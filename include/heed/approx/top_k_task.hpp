@@ -88,8 +88,7 @@ void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
   if (seen == mask::Coverage::Empty) return;
   flash.kernels().qk(args);
   if (!folds_scale<S> || keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
-    const R scale = folds_scale<S> ? R(1) : static_cast<R>(flash.problem.scale);
-    apply_epilogue(flash, args, row / tile_shape.mr, begin, scale);
+    apply_epilogue(flash, args, row / tile_shape.mr, begin);
   }
   using Part = typename PushScores<R>::Part;
   const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.isa);

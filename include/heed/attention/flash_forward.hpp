@@ -109,9 +109,9 @@ void attend_tiles(const FlashTask<T, M, S>& task, int row, KvBlock<T> block, con
     kernels.qk(args);
     if (!block.inf_safe) recompute_nan_scores(task, args, group, block.begin, block.k);
   }
-  if (late != R(1) || !folds_scale<S> || block.keys % tile_shape.nr != 0 ||
-      seen != mask::Coverage::Full) {
-    apply_epilogue(task, args, group, block.begin, late);
+  if (late != R(1)) scale_scores(task, args, late);
+  if (!folds_scale<S> || block.keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
+    apply_epilogue(task, args, group, block.begin);
   }
   if (task.plan.unpacked) {  // values are read once more only where a score of −inf may hide some
     block.finite = kernels.all_unmasked(args) || kernels.all_finite(block.v, block.keys);

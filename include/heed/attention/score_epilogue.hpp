@@ -46,7 +46,7 @@ template <class T, class M, class S>
 ScaleSteps<Accum<T>> scale_steps(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const auto scale = static_cast<R>(task.problem.scale);
-  if (!folds_scale<S>) return {R(1), scale};
+  if (!folds_scale<S>) return {R(1), R(1)};  // a score's epilogue applies it
   const bool fits = !task.plan.tile_shape.lossless() || (scale >= R(-1) && scale <= R(1));
   return fits ? ScaleSteps<R>{scale, R(1)} : ScaleSteps<R>{R(1), scale};
 }
@@ -78,28 +78,40 @@ void recompute_nan_scores(const FlashTask<T, M, S>& task, const simd::TileArgs<A
   });
 }
 
-// The scores of one head's part of a tile: times `scale`, modified, masked.
+// The scores of one head's part of a tile: scaled, modified, masked.
 template <class T, class M, class S>
-auto epilogue_of(const FlashTask<T, M, S>& task, Index head, Accum<T> scale) {
+auto epilogue_of(const FlashTask<T, M, S>& task, Index head) {
   using R = Accum<T>;
   const Shape& shape = task.problem.shape;
   const auto mask = mask::bind(task.mask, shape, task.rows.b, head);
   const auto score = score::bind(task.score, shape, task.rows.b, head);
   using Epilogue = TileEpilogue<R, decltype(mask), decltype(score)>;
-  return [mask, score, scale, panel = task.plan.tile_shape.nr,
+  return [mask, score, scale = static_cast<R>(task.problem.scale), panel = task.plan.tile_shape.nr,
           epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.isa)](
              R* scores, const mask::Tile& tile, mask::Coverage coverage) {
     const bool masked = coverage != mask::Coverage::Full;
-    if (folds_scale<S> && scale == R(1) && !masked && tile.k_end - tile.k_begin == panel) return;
+    if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == panel) return;
     epilogue(Epilogue{mask, score, scale, masked}, scores, tile);
   };
 }
 
 template <class T, class M, class S>
 void apply_epilogue(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
-                    int first_m_tile, int k_begin, Accum<T> scale) {
+                    int first_m_tile, int k_begin) {
   for_each_tile_segment(task, args, first_m_tile, k_begin,
-                        [&](Index head) { return epilogue_of(task, head, scale); });
+                        [&](Index head) { return epilogue_of(task, head); });
+}
+
+template <class T, class M, class S>
+void scale_scores(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+                  Accum<T> scale) {
+  using R = Accum<T>;
+  const simd::TileShape& tile_shape = task.plan.tile_shape;
+  const auto multiply = simd::for_isa<R, ScaleTile<R>, R*, int>(task.isa);
+  for (Index at = 0; at < Index{args.m_tiles} * args.panels; ++at) {
+    if (args.coverage[at] == 0) continue;
+    multiply(ScaleTile<R>{scale}, args.scores + at * tile_shape.mr * tile_shape.nr, tile_shape.mr);
+  }
 }
 
 template <class T, class M, class S>

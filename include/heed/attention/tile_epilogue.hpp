@@ -29,11 +29,7 @@ struct TileEpilogue {
   template <int Panel>
   [[gnu::always_inline]] inline void operator()(R* scores, const mask::Tile& tile) const {
     const int keys = tile.k_end - tile.k_begin;
-    if constexpr (folds_scale<S>) {
-      for (int r = 0; scale != R(1) && r < tile.q_end - tile.q_begin; ++r) {
-        for (int c = 0; c < Panel; ++c) scores[r * Panel + c] *= scale;
-      }
-    } else {
+    if constexpr (!folds_scale<S>) {
       for (int i = tile.q_begin; i < tile.q_end; ++i) {
         modify_row<Panel>(scores + (i - tile.q_begin) * Panel, i, tile.k_begin, keys);
       }
@@ -92,6 +88,19 @@ struct TileEpilogue {
       if (keys > Panel) __builtin_unreachable();
       mask::fill(mask, {i, i + 1, j, j + keys}, allowed, Panel);
       for (int c = 0; c < keys; ++c) s[c] = mask_if(allowed[c] == 0, s[c]);
+    }
+  }
+};
+
+// Multiplies a tile of `rows` rows by a scale that is not folded into q.
+template <class R>
+struct ScaleTile {
+  R scale;
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* scores, int rows) const {
+    for (int r = 0; r < rows; ++r, scores += Panel) {
+      for (int c = 0; c < Panel; ++c) scores[c] *= scale;
     }
   }
 };

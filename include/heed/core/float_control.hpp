@@ -47,8 +47,8 @@ inline void set_float_control(FloatControl control) { std::fesetround(control); 
 // Sets this thread's settings for a scope. Costs a comparison where they are the same already.
 class FloatControlScope {
  public:
-  explicit FloatControlScope(FloatControl control) : before_(float_control()) {
-    changed_ = control != before_;
+  explicit FloatControlScope(FloatControl control)
+      : before_(float_control()), changed_(control != before_) {
     if (changed_) set_float_control(control);
   }
   FloatControlScope(const FloatControlScope&) = delete;
@@ -59,7 +59,7 @@ class FloatControlScope {
 
  private:
   FloatControl before_;
-  bool changed_ = false;
+  bool changed_;
 };
 
 }  // namespace HEED_ABI
