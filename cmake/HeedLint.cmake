@@ -1,10 +1,12 @@
-# One unit a folder that includes all its headers: what clang-tidy reads. Never built.
-file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
-  "${PROJECT_SOURCE_DIR}/include/heed/*/*.hpp")
+# One unit a folder that includes all its headers, those of folders inside too: what clang-tidy reads. Never built.
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
+  "${PROJECT_SOURCE_DIR}/include/heed/*.hpp")
 set(folders "")
 foreach(header IN LISTS headers)
-  cmake_path(GET header PARENT_PATH folder)
-  cmake_path(GET folder FILENAME folder)
+  if(NOT header MATCHES "^heed/([^/]*)/")
+    continue()  # an umbrella header
+  endif()
+  set(folder "${CMAKE_MATCH_1}")
   list(APPEND folders ${folder})
   string(APPEND ${folder}_text "#include \"${header}\"\n")
 endforeach()

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/core/eigen.hpp"
 #include "heed/core/error.hpp"
 #include "heed/mask/padding.hpp"

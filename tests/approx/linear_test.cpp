@@ -1,8 +1,8 @@
 // Linear attention against the double sum that it is, and against its own recurrent form.
-#include "heed/approx/linear.hpp"
+#include "heed/approx/linear/linear.hpp"
 
 #include "approx/naive.hpp"
-#include "heed/approx/linear_state.hpp"
+#include "heed/approx/linear/linear_state.hpp"
 
 namespace heed {
 namespace {

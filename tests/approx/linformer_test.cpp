@@ -1,5 +1,5 @@
 // Linformer against its two products written out, and against exact attention.
-#include "heed/approx/linformer.hpp"
+#include "heed/approx/low_rank/linformer.hpp"
 
 #include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"

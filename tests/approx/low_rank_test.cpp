@@ -1,5 +1,5 @@
 // Low-rank attention against the truncated SVD of the whole matrix of scores.
-#include "heed/approx/low_rank.hpp"
+#include "heed/approx/low_rank/low_rank.hpp"
 
 #include <Eigen/SVD>
 

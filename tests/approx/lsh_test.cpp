@@ -1,5 +1,5 @@
 // LSH attention against its definition: buckets, chunks and their union written out for each pair.
-#include "heed/approx/lsh.hpp"
+#include "heed/approx/lsh/lsh.hpp"
 
 #include <set>
 

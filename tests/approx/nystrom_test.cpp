@@ -1,6 +1,6 @@
 // Nyström attention against the three matrices written out in double, and against what they stand
 // for.
-#include "heed/approx/nystrom.hpp"
+#include "heed/approx/low_rank/nystrom.hpp"
 
 #include <Eigen/LU>
 

@@ -1,5 +1,5 @@
 // Performers against the double sum over the same random features, and against what those estimate.
-#include "heed/approx/performer.hpp"
+#include "heed/approx/linear/performer.hpp"
 
 #include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"

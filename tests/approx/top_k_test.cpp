@@ -1,5 +1,5 @@
 // Top-k attention against a naive that sorts all scores of a row, and against exact attention.
-#include "heed/approx/top_k.hpp"
+#include "heed/approx/top_k/top_k.hpp"
 
 #include <numeric>
 

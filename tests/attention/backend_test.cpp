@@ -1,6 +1,6 @@
-// heed/backend.hpp as a file without CUDA has it: what is offered, what runs where it is asked for,
-// what is refused. What nvcc makes of it is tests/consume/cuda.
-#include "heed/backend.hpp"
+// heed/dispatch/backends.hpp as a file without CUDA has it: what is offered, what runs where it is
+// asked for, what is refused. What nvcc makes of it is tests/consume/cuda.
+#include "heed/dispatch/backends.hpp"
 
 #include "support/contract.hpp"
 

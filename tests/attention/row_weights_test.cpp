@@ -1,7 +1,7 @@
 // The weights of a few queries are rows of the reference's.
 #include "heed/attention/row_weights.hpp"
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/mask/any.hpp"
 #include "heed/mask/causal.hpp"
 #include "heed/mask/padding.hpp"

@@ -4,7 +4,7 @@
 
 #include "cuda/emulated.hpp"
 #include "cuda/simt/runtime.hpp"
-#include "heed/cuda/devices.cuh"
+#include "heed/cuda/device/devices.cuh"
 #include "support/error.hpp"
 
 namespace heed {

@@ -1,7 +1,7 @@
 #include "cuda/emulated.hpp"
 
-#include "heed/cuda/flash_forward.cuh"
-#include "heed/cuda/plain_forward.cuh"
+#include "heed/cuda/kernel/flash_forward.cuh"
+#include "heed/cuda/kernel/plain_forward.cuh"
 
 namespace heed::test {
 namespace {

@@ -2,7 +2,7 @@
 #include "cuda/operations.cuh"
 #include "cuda/small_integers.hpp"
 #include "heed/core/eigen.hpp"
-#include "heed/cuda/ptx.cuh"
+#include "heed/cuda/arch/ptx.cuh"
 #include "support/catch.hpp"
 
 namespace heed {

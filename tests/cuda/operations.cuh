@@ -2,7 +2,7 @@
 // both run. Of small integers every sum is exact, so their results are the same bits.
 #pragma once
 
-#include "heed/cuda/ptx.cuh"
+#include "heed/cuda/arch/ptx.cuh"
 
 namespace heed::test {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/inspect/attends.hpp"
 #include "support/catch.hpp"
 

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/mask/causal.hpp"

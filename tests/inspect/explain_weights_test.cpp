@@ -3,7 +3,7 @@
 #include <limits>
 #include <string>
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/inspect/explain_weights.hpp"
 #include "heed/mask/causal.hpp"
 #include "heed/mask/combine.hpp"

@@ -19,10 +19,10 @@ TIERS = [
     {"attention"},
     {"decode", "approx", "nn", "cuda", "distributed"},
     {"inspect"},
+    {"dispatch"},
 ]
 TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders}
 UMBRELLAS = {"heed.hpp", "inspect.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
-ABOVE = {"backend.hpp"}  # above attention and cuda: umbrellas include it, no folder does
 EVERYWHERE = {"version.hpp"}
 
 # What only some places may contain: (what, pattern, paths below include/heed that may).
@@ -97,8 +97,8 @@ def check_arrows(headers):
     for name, code in headers.items():
         folder = name.split("/")[0]
         if "/" not in name:
-            if name not in UMBRELLAS | ABOVE:
-                yield (f"{name}: only {', '.join(sorted(UMBRELLAS | ABOVE))} stand directly in "
+            if name not in UMBRELLAS:
+                yield (f"{name}: only {', '.join(sorted(UMBRELLAS))} stand directly in "
                        "include/heed")
             continue
         if folder not in TIER:
@@ -201,15 +201,15 @@ def check_headers_alone(root, compiler, flags):
 
 
 GOOD_TREE = {
-    "include/heed/heed.hpp": '#pragma once\n#include "heed/backend.hpp"\n',
-    "include/heed/backend.hpp": '#pragma once\n#include "heed/attention/attention.hpp"\n',
+    "include/heed/heed.hpp": '#pragma once\n#include "heed/dispatch/backends.hpp"\n',
+    "include/heed/dispatch/backends.hpp": '#pragma once\n#include "heed/attention/attention.hpp"\n',
     "include/heed/version.hpp": "#pragma once\n",
     "include/heed/core/error.hpp": "#pragma once\n",
     "include/heed/mask/causal.hpp": '#pragma once\n#include "heed/core/error.hpp"\n',
     "include/heed/attention/attention.hpp": '#pragma once\n#include "heed/mask/strided.hpp"\n',
     "include/heed/mask/strided.hpp": '#pragma once\n#include "heed/mask/causal.hpp"\n'
                                      'inline const char* text = "Eigen::half";\n',
-    "CONTRIBUTING.md": "Includes point one way:\n\ncore → mask → attention\n",
+    "CONTRIBUTING.md": "Includes point one way:\n\ncore → mask → attention → dispatch\n",
     "README.md": "see https://example.org/home/page and ./work/x; // #pragma omp in a comment\n",
 }
 
@@ -218,7 +218,8 @@ BAD_EDITS = [
     ("include/heed/core/error.hpp", '#include "heed/mask/causal.hpp"\n', "the arrow runs back"),
     ("include/heed/mask/causal.hpp", '#include "heed/score/score.hpp"\n', "does not have"),
     ("include/heed/attention/attention.hpp", '#include "heed/heed.hpp"\n', "the arrow runs back"),
-    ("include/heed/attention/attention.hpp", '#include "heed/backend.hpp"\n', "the arrow runs back"),
+    ("include/heed/attention/attention.hpp", '#include "heed/dispatch/backends.hpp"\n',
+     "the arrow runs back"),
     ("include/heed/utils/text.hpp", "#pragma once\n", "has no place"),
     ("include/heed/extra.hpp", "#pragma once\n", "stand directly"),
     ("include/heed/mask/causal.hpp", "#include <Eigen/Core>\n", "Eigen belongs"),

@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "heed/simd/tile_shape.hpp"
+#include "heed/simd/gemm/tile_shape.hpp"
 
 namespace heed::test {
 

@@ -19,8 +19,8 @@ inline constexpr int mr = 8;
 template <class R>
 inline constexpr int vectors = 2;
 
-#include "heed/simd/gnu_operations.inl"
-#include "heed/simd/kernels.inl"
+#include "heed/simd/target/gnu_operations.inl"
+#include "heed/simd/target/kernels.inl"
 
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   const auto first = [](Vec<float> v) { return (Vec<float>)((Words)v << 16); };
@@ -30,7 +30,7 @@ HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
 
 #include "simd/gnu_pairs.inl"
 
-#include "heed/simd/bf16_pairs.inl"
+#include "heed/simd/gemm/bf16_pairs.inl"
 
 }  // namespace wide_pairs
 

@@ -1,14 +1,14 @@
-# heed/simd/avx512.hpp made executable on any machine: SIMDe gives its intrinsics other bodies
+# heed/simd/target/avx512.hpp made executable on any machine: SIMDe gives its intrinsics other bodies
 # (simde.cpp), and here it loses the region that names the instructions and the register constraint
 # that only AVX-512 has.
 #   heed_write_emulated_avx512(output)
 function(heed_write_emulated_avx512 output)
-  set(header "${PROJECT_SOURCE_DIR}/include/heed/simd/avx512.hpp")
-  set(operations "${PROJECT_SOURCE_DIR}/include/heed/simd/avx512_operations.inl")
+  set(header "${PROJECT_SOURCE_DIR}/include/heed/simd/target/avx512.hpp")
+  set(operations "${PROJECT_SOURCE_DIR}/include/heed/simd/target/avx512_operations.inl")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}" "${operations}")
   file(READ "${header}" text)
   file(READ "${operations}" body)
-  string(REPLACE "#include \"heed/simd/avx512_operations.inl\"" "${body}" text "${text}")
+  string(REPLACE "#include \"heed/simd/target/avx512_operations.inl\"" "${body}" text "${text}")
   string(REGEX REPLACE
     "#if defined\\(__clang__\\)\n#pragma clang attribute [^#]*#else\n#pragma GCC [^#]*(#pragma GCC [^#]*)?#endif"
     "" emulated "${text}")

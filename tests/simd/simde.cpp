@@ -1,4 +1,4 @@
-// heed/simd/avx512.hpp itself, its intrinsics executed through SIMDe.
+// heed/simd/target/avx512.hpp itself, its intrinsics executed through SIMDe.
 #include <immintrin.h>  // before SIMDe's aliases, which are macros
 
 #define SIMDE_ENABLE_NATIVE_ALIASES

@@ -19,8 +19,8 @@ inline constexpr int mr = 16;
 template <class R>
 inline constexpr int vectors = 2;
 
-#include "heed/simd/gnu_operations.inl"
-#include "heed/simd/kernels.inl"
+#include "heed/simd/target/gnu_operations.inl"
+#include "heed/simd/target/kernels.inl"
 
 bool any_at_least(Words words, std::uint32_t x) {
   bool any = false;
@@ -79,7 +79,7 @@ void tile_multiply() {
   }
 }
 
-#include "heed/simd/amx_tiles.inl"
+#include "heed/simd/gemm/amx_tiles.inl"
 
 }  // namespace wide_tiles
 

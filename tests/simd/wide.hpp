@@ -20,8 +20,8 @@ inline constexpr int mr = 6;
 template <class R>
 inline constexpr int vectors = 4;
 
-#include "heed/simd/gnu_operations.inl"
-#include "heed/simd/kernels.inl"
+#include "heed/simd/target/gnu_operations.inl"
+#include "heed/simd/target/kernels.inl"
 
 }  // namespace wide
 
@@ -37,8 +37,8 @@ inline constexpr int mr = 6;
 template <class R>
 inline constexpr int vectors = 4;
 
-#include "heed/simd/gnu_operations.inl"
-#include "heed/simd/kernels.inl"
+#include "heed/simd/target/gnu_operations.inl"
+#include "heed/simd/target/kernels.inl"
 
 }  // namespace tall
 

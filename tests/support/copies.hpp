@@ -1,4 +1,4 @@
-// An arena like that of a device (cuda/arena.cuh), in ordinary memory.
+// An arena like that of a device (cuda/device/arena.cuh), in ordinary memory.
 #pragma once
 
 #include <cstdint>

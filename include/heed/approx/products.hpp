@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "heed/approx/memory.hpp"
-#include "heed/attention/flash_task.hpp"
+#include "heed/attention/flash/task.hpp"
 #include "heed/core/view.hpp"
 #include "heed/simd/kernels.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "heed/attention/flash_forward.hpp"
+#include "heed/attention/flash/forward.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
 #include "heed/core/eigen.hpp"

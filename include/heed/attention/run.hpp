@@ -4,9 +4,9 @@
 #include <string>
 
 #include "heed/attention/chunked.hpp"
-#include "heed/attention/flash_forward.hpp"
+#include "heed/attention/flash/forward.hpp"
 #include "heed/attention/operands.hpp"
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/attention/strided_keys.hpp"
 
 namespace heed {
@@ -32,7 +32,7 @@ inline void check_on_cpu(const char* call, Backend backend) {
   if (backend == Backend::cuda) {
     throw Error(std::string(call) +
                 ": options.backend is cuda, but this call computes on the CPU; in a .cu file, "
-                "compiled by nvcc, call heed::dispatch::attention of <heed/backend.hpp>");
+                "compiled by nvcc, call heed::dispatch::attention of <heed/dispatch/backends.hpp>");
   }
   if (backend < Backend::automatic || backend > Backend::cuda) {
     throw Error(std::string(call) + ": options.backend is " +

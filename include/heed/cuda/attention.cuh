@@ -5,10 +5,10 @@
 
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
-#include "heed/cuda/arena.cuh"
-#include "heed/cuda/checks.cuh"
-#include "heed/cuda/device_tensor.cuh"
-#include "heed/cuda/launch.cuh"
+#include "heed/cuda/device/arena.cuh"
+#include "heed/cuda/device/checks.cuh"
+#include "heed/cuda/device/device_tensor.cuh"
+#include "heed/cuda/kernel/launch.cuh"
 #include "heed/mask/to_device.hpp"
 #include "heed/score/to_device.hpp"
 

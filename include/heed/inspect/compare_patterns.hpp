@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/core/abi.hpp"
 #include "heed/core/eigen.hpp"
 #include "heed/core/error.hpp"

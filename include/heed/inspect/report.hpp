@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "heed/attention/reference.hpp"
+#include "heed/attention/reference/forward.hpp"
 #include "heed/core/abi.hpp"
 #include "heed/inspect/diagnose.hpp"
 #include "heed/inspect/report_data.hpp"

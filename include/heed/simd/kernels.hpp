@@ -8,10 +8,10 @@
 // (Vec)bits is how the compilers' vector extension reinterprets: not a cast of the old kind.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
-#include "heed/simd/avx2.hpp"
-#include "heed/simd/avx512.hpp"
-#include "heed/simd/avx512_bf16.hpp"
-#include "heed/simd/portable.hpp"
+#include "heed/simd/target/avx2.hpp"
+#include "heed/simd/target/avx512.hpp"
+#include "heed/simd/target/avx512_bf16.hpp"
+#include "heed/simd/target/portable.hpp"
 #pragma GCC diagnostic pop
 #if defined(__CUDACC__)
 #pragma nv_diagnostic pop

@@ -3,8 +3,8 @@
 
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
-#include "heed/simd/layer.hpp"
-#include "heed/simd/tile_shape.hpp"
+#include "heed/simd/gemm/tile_shape.hpp"
+#include "heed/simd/layer/layer.hpp"
 #include "heed/simd/vector.hpp"
 
 namespace heed::simd {

@@ -1,0 +1,100 @@
+// Feature maps φ of linear attention: functions of one number, never negative, that are applied to
+// every number of a query or key. A user's own is any callable R -> R.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+
+#include "heed/approx/linear/scan_plan.hpp"
+#include "heed/attention/flash/task.hpp"
+#include "heed/core/elementary.hpp"
+
+namespace heed::approx {
+
+// x + 1 above 0, e^x below: Katharopoulos et al. (2020), equation 7.
+struct EluPlusOne {
+  template <class R>
+  [[gnu::always_inline]] constexpr R operator()(R x) const {
+    constexpr R log2_e = static_cast<R>(1.442695040888963407359924681L);
+    constexpr R lowest = Exp2<R>::lowest + 1;
+    R power = select(x < R(0), x * log2_e, R(0));
+    power = select(power > lowest, power, lowest);
+    const R above = x + R(1);
+    return select(x < R(0), exp2_of_negative(power), above);  // a NaN comes out of `above`
+  }
+};
+
+// max(x, 0): a query may then see nothing of any key, and its out is 0.
+struct Relu {
+  template <class R>
+  [[gnu::always_inline]] constexpr R operator()(R x) const {
+    return select(x < R(0), R(0), x);
+  }
+};
+
+inline namespace HEED_ABI {
+
+// F maps numbers of R to such.
+template <class F, class R>
+concept FeatureMap = std::is_invocable_r_v<R, const F&, R>;
+
+// f of every number; compiled for each instruction set, with f inlined.
+template <class R, class F>
+struct MapNumbers {
+  const F& f;
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* x, const Panels& panels) const {
+    for (Index p = 0; p < panels.count; ++p, x += Panel) {
+      for (int c = 0; c < Panel; ++c) x[c] = f(x[c]);
+    }
+  }
+};
+
+// The interface of φ that scan_attention calls: packed features of keys and queries, and the
+// exponents of 2 that scale them; here the exponents are always 0.
+template <class T, class F>
+struct Elementwise {
+  using R = Accum<T>;
+  static constexpr bool weighted = false;
+
+  const F& f;
+
+  Index scratch(const ScanPlan& plan) const {
+    return checked_product(ScanPlan::chunk, plan.features);
+  }
+
+  // panel [padded F, panel] = φ(x)ᵀ of at most a panel of rows.
+  void keys(const ScanPlan& plan, const View<const T, 2>& x, R* panel, R*, R*) const {
+    const Index size = plan.features * plan.tile_shape.nr;
+    simd::kernels<T>(isa()).pack_b_transposed(x, static_cast<int>(x.extent[0]), panel);
+    map(panel, plan.features);
+    std::fill(panel + size, panel + plan.padded() * plan.tile_shape.nr, R(0));
+  }
+
+  // tiles [m_tiles, panels of F, rows, panel] = φ(x) of at most a chunk of rows.
+  void queries(const ScanPlan& plan, const View<const T, 2>& x, R* cells, R*, R* rows) const {
+    const simd::TileShape& tile_shape = plan.tile_shape;
+    const Index count = x.extent[0], size = plan.features, panels = tile_shape.panels(size);
+    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(count), R(1), rows);
+    const Index padded = tile_shape.m_tiles(count) * tile_shape.mr;
+    for (Index r = 0; r < padded; ++r) {
+      for (Index p = 0; p < panels; ++p) {
+        R* to = cells + ((r / tile_shape.mr * panels + p) * tile_shape.mr + r % tile_shape.mr) *
+                            tile_shape.nr;
+        const Index real = r < count ? std::min<Index>(tile_shape.nr, size - p * tile_shape.nr) : 0;
+        std::copy_n(rows + r * size + p * tile_shape.nr, real, to);
+        std::fill(to + real, to + tile_shape.nr, R(0));
+      }
+    }
+    map(cells, padded * panels);
+  }
+
+ private:
+  void map(R* x, Index panels) const {
+    simd::for_isa<R, MapNumbers<R, F>, R*, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
+  }
+};
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

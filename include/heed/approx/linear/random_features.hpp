@@ -1,0 +1,176 @@
+// Positive random features, e^(x·y) = E[φ(x)·φ(y)]: what Performers put in place of the softmax.
+// Choromanski et al., "Rethinking Attention with Performers" (2021), Lemma 1.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+#include "heed/approx/gaussian.hpp"
+#include "heed/approx/linear/scan_plan.hpp"
+#include "heed/attention/flash/task.hpp"
+
+namespace heed::approx {
+inline namespace HEED_ABI {
+
+// A panel of keys: logarithms [m, panel] become features in (0, 1], the largest of each key above
+// 1/2, and the whole exponent of 2 that its features are to be multiplied by.
+template <class R>
+struct KeyFeatures {
+  const R* keys;  // [D, panel]
+  Index D;
+  R half;        // times the squares of a key: log2 of e^(|x|²/2)
+  R common;      // what all logarithms are too large by besides
+  R* exponents;  // [panel], written
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* logarithms, const Index& m) const {
+    constexpr R huge = std::numeric_limits<R>::max() / 4;
+    simd::Array<R, Panel> top, shift;
+    for (int c = 0; c < Panel; ++c) shift[c] = 0;
+    for (Index d = 0; d < D; ++d) {
+      for (int c = 0; c < Panel; ++c) shift[c] += keys[d * Panel + c] * keys[d * Panel + c];
+    }
+    for (int c = 0; c < Panel; ++c) top[c] = std::numeric_limits<R>::lowest();
+    for (Index n = 0; n < m; ++n) {
+      for (int c = 0; c < Panel; ++c) {
+        const R x = logarithms[n * Panel + c];
+        top[c] = select(x > top[c], x, top[c]);
+      }
+    }
+    for (int c = 0; c < Panel; ++c) {
+      const R norm = shift[c] * half + common;
+      shift[c] = select(norm < huge, norm, huge);  // the features of so long a key are 0
+      exponents[c] = std::ceil(top[c] - shift[c]);
+      shift[c] += exponents[c];
+    }
+    for (Index n = 0; n < m; ++n, logarithms += Panel) {
+      for (int c = 0; c < Panel; ++c) {
+        constexpr R lowest = Exp2<R>::lowest + 1;
+        const R x = logarithms[c] - shift[c];
+        R power = select(x < R(0), x, R(0));
+        power = select(power > lowest, power, lowest);
+        logarithms[c] = select(std::isnan(x), x, exp2_of_negative(power));
+      }
+    }
+  }
+};
+
+// φ_n(x) = e^(ω_n·x − |x|²/2) / √m, n in [0, m), for x = √scale · q or k. A row's features are
+// divided by the largest of them, or a power of 2 near it, and lie in [0, 1]; that is the row's
+// exponent, so nothing overflows, and a feature that underflows is negligible beside it.
+template <class T>
+class RandomFeatures {
+ public:
+  using R = Accum<T>;
+  static constexpr bool weighted = true;
+
+  RandomFeatures(Index m, Index D, double scale, std::uint64_t seed)
+      : m_(m),
+        D_(D),
+        factor_(static_cast<R>(std::sqrt(std::abs(scale)))),
+        query_sign_(scale < 0 ? R(-1) : R(1)),
+        log2_root_m_(static_cast<R>(std::log2(static_cast<double>(m)) / 2)) {
+    const simd::TileShape& tile_shape = kernels().tile_shape;
+    rows_ = zeros<R>(checked_product(tile_shape.m_tiles(m) * tile_shape.mr, D));
+    const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
+    std::transform(directions.begin(), directions.end(), rows_.begin(),
+                   [](double x) { return static_cast<R>(x); });
+    panels_ = zeros<R>(checked_product(tile_shape.panels(m) * tile_shape.nr, D));
+    kernels().pack_b_transposed({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m),
+                                panels_.data());
+    const double factor = std::sqrt(std::abs(scale)) * std::numbers::log2e;
+    std::transform(directions.begin(), directions.end(), rows_.begin(),
+                   [&](double x) { return static_cast<R>(x * factor); });
+    coverage_.assign(
+        static_cast<std::size_t>(std::max(
+            tile_shape.m_tiles(ScanPlan::chunk) * tile_shape.panels(m), tile_shape.m_tiles(m))),
+        1);
+  }
+
+  // Numbers of scratch that a chunk of rows needs.
+  Index scratch(const ScanPlan& plan) const {
+    const Index rows = plan.tile_shape.m_tiles(ScanPlan::chunk) * plan.tile_shape.mr;
+    return checked_product(rows, D_ + 2);
+  }
+
+  // panel [padded m, panel], the features of at most a panel of keys, and their exponents, base 2.
+  void keys(const ScanPlan& plan, const View<const T, 2>& x, R* panel, R* exponents,
+            R* scratch) const {
+    simd::kernels<T>(isa()).pack_b_transposed(x, static_cast<int>(x.extent[0]), scratch);
+    simd::TileArgs<R> args = this->args(m_);
+    args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(m_));
+    args.panels = 1;
+    args.keys = plan.tile_shape.nr;
+    args.q = rows_.data();
+    args.kt = scratch;
+    args.scores = panel;
+    kernels().qk(args);
+    const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * log2_e / 2, log2_root_m_,
+                                  exponents};
+    simd::for_isa<R, KeyFeatures<R>, R*, Index>(isa())(features, panel, m_);
+  }
+
+  // tiles [m_tiles, panels of m, rows, panel], the features of at most a chunk of queries, and
+  // their exponents.
+  void queries(const ScanPlan& plan, const View<const T, 2>& x, R* cells, R* exponents,
+               R* scratch) const {
+    const Index count = x.extent[0];
+    simd::TileArgs<R> args = this->args(count);
+    args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(count));
+    args.panels = static_cast<int>(plan.tile_shape.panels(m_));
+    args.keys = args.panels * plan.tile_shape.nr;
+    const Index rows = Index{args.m_tiles} * plan.tile_shape.mr;
+    args.q = scratch;
+    args.kt = panels_.data();
+    args.scores = cells;
+    args.max = scratch + rows * D_;
+    args.sum = args.max + rows;
+    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(count), factor_ * query_sign_, scratch);
+    std::fill(scratch + count * D_, scratch + rows * D_, R(0));
+    std::fill_n(args.max, rows, std::numeric_limits<R>::lowest());
+    std::fill_n(args.sum, rows, R(0));
+    kernels().qk(args);
+    hide_padding(args, plan.tile_shape);
+    kernels().softmax(args);  // features e^(ω·x − max), and the maxima
+    for (Index r = 0; r < count; ++r) {
+      const R* row = scratch + r * D_;
+      exponents[r] = (args.max[r] - dot(row, row, D_) / 2) * log2_e - log2_root_m_;
+    }
+  }
+
+ private:
+  static constexpr R log2_e = std::numbers::log2e_v<R>;
+
+  static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
+
+  simd::TileArgs<R> args(Index rows) const {
+    simd::TileArgs<R> args;
+    args.queries = static_cast<int>(rows);
+    args.D = D_;
+    args.coverage = coverage_.data();
+    return args;
+  }
+
+  // Columns behind the last direction count for nothing.
+  void hide_padding(const simd::TileArgs<R>& args, const simd::TileShape& tile_shape) const {
+    const Index real = m_ - Index{args.panels - 1} * tile_shape.nr;
+    if (real == tile_shape.nr) return;
+    for (Index row = 0; row < Index{args.m_tiles} * tile_shape.mr; ++row) {
+      const Index at = (row / tile_shape.mr + 1) * args.panels - 1;
+      R* last = args.scores + (at * tile_shape.mr + row % tile_shape.mr) * tile_shape.nr;
+      std::fill(last + real, last + tile_shape.nr, mask_if(true, R(0)));
+    }
+  }
+
+  Index m_, D_;
+  R factor_, query_sign_, log2_root_m_;
+  std::vector<R> panels_;  // ω, [panels of m, D, panel]
+  std::vector<R> rows_;    // ω, [padded m, D], times √|scale|·log2 e
+  std::vector<std::uint8_t> coverage_;
+};
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

@@ -1,0 +1,172 @@
+// The keys' side of sums over prefixes: a chunk of keys, packed, and the sums that it goes into.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "heed/approx/linear/scan_plan.hpp"
+#include "heed/attention/flash/task.hpp"
+#include "heed/core/elementary.hpp"
+
+namespace heed::approx {
+inline namespace HEED_ABI {
+
+// The exponent of what no key has gone into.
+template <class R>
+constexpr R no_exponent = std::numeric_limits<R>::lowest();
+
+// 2^x for whole x ≤ 0; next to nothing where that is below what R can hold.
+template <class R>
+[[gnu::always_inline]] constexpr R whole_power_of_2(R x) {
+  using E = Exp2<R>;
+  constexpr R lowest = E::lowest + 1;
+  x = select(x > lowest, x, lowest);
+  const auto whole = static_cast<std::int32_t>(select(x < R(0), x, R(0)));
+  return __builtin_bit_cast(R, static_cast<BitsOf<R>>(whole + E::bias) << E::mantissa);
+}
+
+// The same state under another exponent, not smaller.
+template <class R>
+void rescale(const ScanPlan& plan, KvState<R>& state, R exponent) {
+  if (exponent == state.exponent) return;
+  const R factor = whole_power_of_2(state.exponent - exponent);
+  const Index size = plan.state();
+  for (Index n = 0; n < size; ++n) state.sum[n] *= factor;
+  state.exponent = exponent;
+}
+
+// to += from.
+template <class R>
+void merge_into(const ScanPlan& plan, KvState<R>& to, const KvState<R>& from) {
+  const R top = std::max(to.exponent, from.exponent);
+  rescale(plan, to, top);
+  const R factor = whole_power_of_2(from.exponent - top);
+  const Index size = plan.state();
+  for (Index n = 0; n < size; ++n) to.sum[n] += factor * from.sum[n];
+}
+
+// Column c of a panel of features is multiplied by 2^(exponents[c] − top).
+template <class R>
+struct ScaleColumns {
+  const R* exponents;
+  R top;
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* panel, const Index& features) const {
+    simd::Array<R, Panel> factor;
+    for (int c = 0; c < Panel; ++c) factor[c] = whole_power_of_2(exponents[c] - top);
+    for (Index d = 0; d < features; ++d, panel += Panel) {
+      for (int c = 0; c < Panel; ++c) panel[c] *= factor[c];
+    }
+  }
+};
+
+// The keys of one head, a chunk at a time.
+template <class T, class Map>
+class ScanKeys {
+ public:
+  using R = Accum<T>;
+
+  // `scratch` has been cleared.
+  ScanKeys(const ScanPlan& plan, const Map& map, const View<const T, 2>& k,
+           const View<const T, 2>& v, const ScanScratch<R>& scratch)
+      : plan_(plan), map_(map), k_(k), v_(v), scratch_(scratch) {}
+
+  // The packed chunk becomes keys [begin, end), at most `chunk` of them.
+  void load(Index begin, Index end) {
+    begin_ = begin;
+    end_ = end;
+    std::fill_n(scratch_.key_exponents, ScanPlan::chunk, no_exponent<R>);
+    const Index panel = plan_.tile_shape.nr;
+    finite_ = true;
+    for (Index p = 0; p < panels(); ++p) {
+      const Index first = begin + p * panel;
+      map_.keys(plan_, slice(k_, first, std::min(panel, end - first)), features(p),
+                scratch_.key_exponents + p * panel, scratch_.map);
+      finite_ &= pack_b(p);
+    }
+  }
+
+  bool holds(Index begin, Index end) const { return begin == begin_ && end == end_; }
+  Index begin() const { return begin_; }
+  Index panels() const { return plan_.tile_shape.panels(end_ - begin_); }
+  bool finite() const { return finite_; }  // whether all values of the chunk are
+
+  // Features of panel p of the chunk, [padded F, panel].
+  R* features(Index p) const { return scratch_.keys + p * plan_.padded() * plan_.tile_shape.nr; }
+
+  // A query sub-block whose keys and values are panel p of the chunk.
+  simd::TileArgs<R> args(Index p) const {
+    const Index panel = plan_.tile_shape.nr;
+    simd::TileArgs<R> args;
+    args.panels = 1;
+    args.keys = static_cast<int>(std::min(panel, end_ - begin_ - p * panel));
+    args.columns = plan_.columns;
+    args.capacity = panel;
+    args.v = scratch_.values + p * plan_.columns * panel;
+    args.coverage = scratch_.coverage;
+    return args;
+  }
+
+  // state += Σ φ(k) [v, 1] of the chunk. Its packed keys are of no other use afterwards.
+  void absorb_into(KvState<R>& state) {
+    if constexpr (Map::weighted) raise_to_chunk(state);
+    for (Index p = 0; p < panels(); ++p) {
+      simd::TileArgs<R> args = this->args(p);
+      args.m_tiles = static_cast<int>(plan_.tile_shape.m_tiles(plan_.features));
+      args.scores = features(p);
+      args.acc = state.sum;
+      kernels().pv(args);
+    }
+    end_ = begin_;
+  }
+
+ private:
+  static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
+
+  // Values of panel p, each with a 1 behind it. Returns whether they are finite. Whole panels of
+  // columns are packed from the tensor, the last one and the 1 from a copy.
+  bool pack_b(Index p) {
+    const Index panel = plan_.tile_shape.nr, whole = v_.extent[1] / panel * panel;
+    const Index first = begin_ + p * panel;
+    const auto count = static_cast<int>(std::min(panel, end_ - first));
+    R* const to = scratch_.values + p * plan_.columns * panel;
+    View<const T, 2> v = slice(v_, first, count);
+    v.extent[1] = whole;
+    const bool finite = simd::kernels<T>(isa()).pack_b(v, count, panel, to);
+    const Index rest = v_.extent[1] - whole;
+    v.data += whole * v.stride[1];
+    v.extent[1] = rest;
+    for (Index c = 0; c < count; ++c) {
+      R* row = scratch_.value_rows + c * (rest + 1);
+      simd::kernels<T>(isa()).pack_a(slice(v, c, 1), 1, R(1), row);
+      row[rest] = 1;
+    }
+    return kernels().pack_b({scratch_.value_rows, {count, rest + 1}, {rest + 1, 1}}, count, panel,
+                            to + whole * panel) &&
+           finite;
+  }
+
+  // Brings the state and the chunk to the larger of their exponents. NaN is not larger.
+  void raise_to_chunk(KvState<R>& state) {
+    R top = state.exponent;
+    for (Index j = 0; j < end_ - begin_; ++j) {
+      if (scratch_.key_exponents[j] > top) top = scratch_.key_exponents[j];
+    }
+    rescale(plan_, state, top);
+    const auto scale = simd::for_isa<R, ScaleColumns<R>, R*, Index>(isa());
+    for (Index p = 0; p < panels(); ++p) {
+      scale({scratch_.key_exponents + p * plan_.tile_shape.nr, top}, features(p), plan_.features);
+    }
+  }
+
+  const ScanPlan& plan_;
+  const Map& map_;
+  View<const T, 2> k_, v_;
+  ScanScratch<R> scratch_;
+  Index begin_ = 0, end_ = 0;
+  bool finite_ = true;
+};
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx

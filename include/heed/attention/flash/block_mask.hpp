@@ -1,0 +1,92 @@
+// The block mask: the coverage of a task's tiles, asked for a whole mask window of keys at once.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/attention/flash/task.hpp"
+
+namespace heed {
+
+// Coverage of several tiles together: Full or Empty where all are.
+class CoverageSum {
+ public:
+  void add(const std::uint8_t* found, Index count) {
+    for (Index n = 0; n < count; ++n) {
+      most_ = std::max(most_, found[n]);
+      least_ = std::min(least_, found[n]);
+    }
+  }
+  mask::Coverage value() const {
+    return most_ == least_ ? static_cast<mask::Coverage>(most_) : mask::Coverage::Partial;
+  }
+
+ private:
+  std::uint8_t most_ = 0, least_ = 2;
+};
+
+// The tiles of all row tiles of a task and of a mask window of keys, asked for at once.
+struct BlockMask {
+  const std::uint8_t* found;  // [row tiles, panels], mask::Coverage
+  int panels;
+
+  // Copies the tiles of some row tiles and panels to live [row tiles, count].
+  mask::Coverage copy(int first_m_tile, int m_tiles, int first_panel, int count,
+                      std::uint8_t* coverage) const {
+    CoverageSum sum;
+    for (int g = 0; g < m_tiles; ++g, coverage += count) {
+      const std::uint8_t* from = found + Index{first_m_tile + g} * panels + first_panel;
+      std::copy_n(from, count, coverage);
+      sum.add(from, count);
+    }
+    return sum.value();
+  }
+  // True where no row tile sees any of these panels.
+  bool empty(int m_tiles, int first_panel, int count) const {
+    for (int g = 0; g < m_tiles; ++g) {
+      const std::uint8_t* from = found + Index{g} * panels + first_panel;
+      if (std::any_of(from, from + count, [](std::uint8_t c) { return c != 0; })) return false;
+    }
+    return true;
+  }
+};
+
+inline namespace HEED_ABI {
+
+// coverage[m][p] of row tiles [first_m_tile, first_m_tile + m_tiles) and the panels of keys
+// [k_begin, k_end). Returns the coverage of all of them together.
+template <class T, class M, class S>
+mask::Coverage block_coverage(const FlashTask<T, M, S>& task, int first_m_tile, int m_tiles,
+                              int k_begin, int k_end, std::uint8_t* coverage) {
+  const simd::TileShape& tile_shape = task.plan.tile_shape;
+  const int first = first_m_tile * tile_shape.mr, last = first + m_tiles * tile_shape.mr;
+  cover_query_block(task.mask, task.problem.shape, task.rows, first, last, tile_shape.mr, k_begin,
+                    k_end, tile_shape.nr, coverage);
+  CoverageSum all;
+  all.add(coverage, m_tiles * tile_shape.panels(k_end - k_begin));
+  return all.value();
+}
+
+// f(begin, keys, map, panel) for each block of the keys [first, last) that any row of the task
+// sees; the block's tiles start at panel `panel` of the map.
+template <class T, class M, class S, class F>
+void for_each_live_block(const FlashTask<T, M, S>& task, Index first, Index last, F&& f) {
+  const simd::TileShape& tile_shape = task.plan.tile_shape;
+  const auto m_tiles = static_cast<int>(tile_shape.m_tiles(task.rows.count()));
+  std::uint8_t* cells = task.scratch.block_mask;
+  for (Index from = first, to = first; from < last; from = to) {
+    to = std::min(from + task.plan.mask_window(), last);
+    const BlockMask map{cells, static_cast<int>(tile_shape.panels(to - from))};
+    const mask::Coverage seen =
+        block_coverage(task, 0, m_tiles, static_cast<int>(from), static_cast<int>(to), cells);
+    if (seen == mask::Coverage::Empty) continue;
+    for (Index begin = from; begin < to; begin += task.plan.block) {
+      const auto keys = static_cast<int>(std::min(task.plan.block, to - begin));
+      const auto panel = static_cast<int>((begin - from) / tile_shape.nr);
+      if (map.empty(m_tiles, panel, static_cast<int>(tile_shape.panels(keys)))) continue;
+      f(static_cast<int>(begin), keys, map, panel);
+    }
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,34 @@
+// The pieces of rows whose keys were cut into spans, put together.
+#pragma once
+
+#include "heed/attention/flash/plan.hpp"
+#include "heed/softmax/online.hpp"
+
+namespace heed {
+
+inline namespace HEED_ABI {
+
+// The rows of the first span become those of all spans, in ascending order.
+template <class R>
+void combine_splits(const SplitState<R>& partials, const simd::TileShape& tile_shape,
+                    Index first_task, Index splits) {
+  for (Index task = first_task + 1; task < first_task + splits; ++task) {
+    for (Index row = 0; row < partials.rows; ++row) {
+      const Index at = first_task * partials.rows + row;
+      const Index from = task * partials.rows + row;
+      const softmax::Row<R> a{partials.max[at], partials.sum[at]};
+      const softmax::Row<R> b{partials.max[from], partials.sum[from]};
+      const auto [both, of_a, of_b] = merge(a, b);
+      partials.max[at] = both.max;
+      partials.sum[at] = both.sum;
+      for (Index d = 0; d < partials.columns; ++d) {
+        const Index place = tile_shape.offset(row, d, partials.columns);
+        R& x = partials.acc[first_task * partials.rows * partials.columns + place];
+        x = x * of_a + partials.acc[task * partials.rows * partials.columns + place] * of_b;
+      }
+    }
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,213 @@
+// Exact attention in tiles; scores are never stored whole.
+// Dao, "FlashAttention-2" (2023), Algorithm 1.
+//
+// A task holds a q block of up to 1024 queries. It packs a KV block, runs its row tiles over it,
+// `q_inner` of them together, and goes on to the next KV block. Tiles that the mask calls Empty are
+// skipped; KV blocks of such tiles are not packed.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/attention/flash/block_mask.hpp"
+#include "heed/attention/flash/combine_splits.hpp"
+#include "heed/attention/flash/score_epilogue.hpp"
+#include "heed/attention/flash/store_output.hpp"
+#include "heed/core/parallel.hpp"
+
+namespace heed {
+
+inline namespace HEED_ABI {
+
+// Packs the queries of a task. False if the split products could turn an infinity in q into NaN.
+template <class T, class M, class S>
+bool load_queries(const FlashTask<T, M, S>& task) {
+  using R = Accum<T>;
+  const Problem<T>& problem = task.problem;
+  const FlashScratch<R>& scratch = task.scratch;
+  const R scale = task.plan.tile_shape.lossless() ? scale_steps(task).early : R(1);
+  const Index numbers = task.plan.tile_shape.packed_k(problem.shape.D);
+  bool inf_safe = true;
+  for_each_head_segment(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
+    inf_safe &= task.kernels().pack_a(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
+                                      end - begin, scale, scratch.q + row * numbers);
+  });
+  std::fill(scratch.q + task.rows.count() * numbers, scratch.q + task.plan.rows() * numbers, R(0));
+  std::fill_n(scratch.acc, task.plan.rows() * task.plan.tile_shape.columns(problem.shape.Dv), R(0));
+  std::fill_n(scratch.max, task.plan.rows(), softmax::Row<R>{}.max);
+  std::fill_n(scratch.sum, task.plan.rows(), R(0));
+  return inf_safe;
+}
+
+// A block of keys and values: packed in scratch, or read from the tensors.
+template <class T>
+struct KvBlock {
+  int begin, keys;
+  View<const T, 2> k, v;
+  bool inf_safe;  // q·k of an infinite operand comes out right
+  bool finite;    // all values are finite, or every row sees every key
+};
+
+template <class R>
+simd::TileArgs<R> make_tile_args(const FlashScratch<R>& scratch, const FlashPlan& plan,
+                                 const Shape& shape, int row, int queries, int keys) {
+  simd::TileArgs<R> args;
+  args.queries = queries;
+  args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(queries));
+  args.panels = static_cast<int>(plan.tile_shape.panels(keys));
+  args.keys = keys;
+  args.D = shape.D;
+  args.columns = plan.tile_shape.columns(shape.Dv);
+  args.capacity = plan.block;
+  args.q = scratch.q + row * plan.tile_shape.packed_k(shape.D);
+  args.kt = scratch.kt;
+  args.v = scratch.v;
+  args.coverage = scratch.coverage;
+  args.scores = scratch.scores;
+  args.acc = scratch.acc + row * args.columns;
+  args.max = scratch.max + row;
+  args.sum = scratch.sum + row;
+  args.weights = scratch.weights;
+  return args;
+}
+
+// o += p·v. NaN and infinity do not reach rows that do not see their key.
+template <class T, class M, class S>
+void accumulate_output(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+                       const KvBlock<T>& block) {
+  const simd::Kernels<T>& kernels = task.kernels();
+  if (!block.finite) {
+    if (task.plan.unpacked) {
+      kernels.pack_b(block.v, block.keys, task.plan.block, task.scratch.v);
+    }
+    kernels.pv_masked(args, task.scratch.unmasked);
+  } else if (task.plan.unpacked) {
+    kernels.pv_unpacked(args, block.v);
+  } else {
+    kernels.pv(args);
+  }
+}
+
+// The row tiles from row `row` on, at most q_inner of them, against a KV block; its tiles start at
+// panel `panel` of the block mask.
+template <class T, class M, class S>
+void attend_tiles(const FlashTask<T, M, S>& task, int row, KvBlock<T> block, const BlockMask& map,
+                  int panel) {
+  using R = Accum<T>;
+  const simd::TileShape& tile_shape = task.plan.tile_shape;
+  const FlashScratch<R>& scratch = task.scratch;
+  const int group = row / tile_shape.mr;
+  const int queries = std::min(task.plan.q_inner * tile_shape.mr, task.rows.count() - row);
+  auto args = make_tile_args(scratch, task.plan, task.problem.shape, row, queries, block.keys);
+  const auto [early, late] = scale_steps(task);
+  if (!tile_shape.lossless()) args.scale = early;
+  const mask::Coverage seen = map.copy(group, args.m_tiles, panel, args.panels, scratch.coverage);
+  if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
+  const simd::Kernels<T>& kernels = task.kernels();
+  if (task.plan.unpacked) {
+    kernels.qk_unpacked(args, block.k);
+  } else {
+    kernels.qk(args);
+    if (!block.inf_safe) recompute_nan_scores(task, args, group, block.begin, block.k);
+  }
+  if (late != R(1)) scale_scores(task, args, late);
+  if (!folds_scale<S> || block.keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
+    apply_epilogue(task, args, group, block.begin);
+  }
+  if (task.plan.unpacked) {  // values are read once more only where a score of −inf may hide some
+    block.finite = kernels.all_unmasked(args) || kernels.all_finite(block.v, block.keys);
+  }
+  if (!block.finite) {
+    const Index count = Index{args.m_tiles} * args.panels * tile_shape.mr * tile_shape.nr;
+    for (Index n = 0; n < count; ++n) scratch.unmasked[n] = !is_masked(scratch.scores[n]);
+  }
+  kernels.softmax(args);
+  if (task.shrink != R(1)) shrink_weights(args, Index{tile_shape.mr} * tile_shape.nr, task.shrink);
+  if (task.problem.weights.data != nullptr) store_weights(task, args, group);
+  if (task.problem.dropout.active()) drop_weights(task, args, group, block.begin);
+  accumulate_output(task, args, block);
+}
+
+// All rows of a task against the keys [begin, begin + keys).
+template <class T, class M, class S>
+void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const BlockMask& map,
+                  int panel, bool inf_safe) {
+  const Problem<T>& problem = task.problem;
+  const simd::Kernels<T>& kernels = task.kernels();
+  const auto k = problem.k.matrix(task.rows.b, task.kv_head());
+  const auto v = problem.v.matrix(task.rows.b, task.kv_head());
+  KvBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), inf_safe, true};
+  if (!task.plan.unpacked) {
+    block.inf_safe &= kernels.pack_b_transposed(block.k, keys, task.scratch.kt);
+    block.finite = kernels.pack_b(block.v, keys, task.plan.block, task.scratch.v);
+  }
+  for (int row = 0; row < task.rows.count(); row += task.plan.q_inner * task.plan.tile_shape.mr) {
+    attend_tiles(task, row, block, map, panel);
+  }
+}
+
+// The rows of a task against the keys [first, last).
+template <class T, class M, class S>
+void attend_split(const FlashTask<T, M, S>& task, Index first, Index last) {
+  const bool inf_safe = load_queries(task);
+  for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
+    attend_block(task, begin, keys, map, panel, inf_safe);
+  });
+}
+
+// Sums of values near the largest number overflow where their mean does not: such rows once more,
+// under smaller weights. Values that are NaN or infinite take this way too.
+template <class T, class M, class S>
+[[gnu::noinline, gnu::cold]] void attend_again(const FlashTask<T, M, S>& task) {
+  Problem<T> problem = task.problem;
+  problem.weights.data = nullptr;
+  const FlashTask<T, M, S> again{
+      problem,  task.mask, task.score,   task.plan,
+      task.isa, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
+  attend_split(again, 0, problem.shape.Lk);
+  rewrite_rows(again);
+}
+
+template <class T, class M, class S>
+void finish_task(const FlashTask<T, M, S>& task) {
+  if (!store_output(task)) attend_again(task);
+}
+
+// Every task, on `plan.workers` workers that share nothing. The keys of a row come in ascending
+// order whoever computes it, so its bits depend on neither threads nor batch.
+//
+// Time O(B·Hq·Lq·Lk·(D + Dv)) over the tiles that are not Empty;
+// scratch O(workers · (queries of a task + keys of a block) · (D + Dv)).
+template <class T, class M, class S>
+void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
+                   Isa isa, Executor* executor, std::byte* memory) {
+  using R = Accum<T>;
+  const Shape& shape = problem.shape;
+  const Index bytes = flash_scratch_bytes<R>(shape, plan);
+  Carver carver(memory);
+  const SplitState<R> partials(carver, shape, plan);
+  std::byte* scratch = memory + carver.used();
+  const auto task_of = [&](Index task, int worker) {
+    Carver own(scratch + worker * bytes);
+    return FlashTask<T, M, S>{problem,
+                              mask,
+                              score,
+                              plan,
+                              isa,
+                              query_block_of(plan, shape, task),
+                              partials.of(task, FlashScratch<R>(own, shape, plan))};
+  };
+  parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
+    const auto task = task_of(index, worker);
+    const Index first = index % plan.splits * plan.split_keys;
+    attend_split(task, first, std::min(first + plan.split_keys, shape.Lk));
+    if (plan.splits == 1) finish_task(task);
+  });
+  if (plan.splits == 1) return;
+  parallel_for(plan.tasks / plan.splits, plan.workers, executor, [&](Index set, int worker) {
+    combine_splits(partials, plan.tile_shape, set * plan.splits, plan.splits);
+    finish_task(task_of(set * plan.splits, worker));
+  });
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,36 @@
+// The kernels of nn's layers, as a table of functions: one row block against one panel of weights.
+#pragma once
+
+#include "heed/core/types.hpp"
+#include "heed/core/view.hpp"
+#include "heed/simd/gemm/tile_shape.hpp"
+#include "heed/simd/layer/activation.hpp"
+
+namespace heed::simd {
+
+// Where a panel's outputs go.
+template <class T>
+struct EpilogueArgs {
+  T* const* rows;  // [count], where each row begins
+  Index step;      // from an output to the next
+  Index first;     // output of the panel's first column
+  Index columns;   // ≤ panel
+  const T* bias;   // [columns] or null
+  Activation curve;
+};
+
+// Kernels for tensors of T, summed in R. What each does is said in layers.inl and curves.inl.
+template <class T>
+struct LayerKernels {
+  using R = Accum<T>;
+
+  TileShape tile_shape;
+  void (*pack_weight)(const View<const T, 2>& w, R* to);
+  void (*pack_rows)(const View<const T, 2>& x, Index at, Index room, R* to);
+  void (*multiply)(const R* x, Index count, Index room, Index depth, const R* w, R* sums);
+  void (*finish)(const R* sums, Index count, const EpilogueArgs<T>& to);
+  void (*activate)(Activation curve, T* x, Index size);
+  void (*normalise)(T* row, Index size, const T* weight, const T* bias, double eps);
+};
+
+}  // namespace heed::simd

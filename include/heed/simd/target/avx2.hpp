@@ -1,0 +1,67 @@
+// Kernels in AVX2, FMA and F16C.
+#pragma once
+
+#include "heed/simd/isa.hpp"
+#include "heed/simd/table.hpp"
+
+#if HEED_X86
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+namespace heed::simd {
+inline namespace HEED_ABI {
+namespace avx2 {
+
+template <class R>
+inline constexpr int vl = 32 / sizeof(R);
+template <class R>
+using Vec = typename Register<R, vl<R>>::type;
+
+// 12 sums, 2 registers of keys and 1 of queries out of 16.
+template <class R>
+inline constexpr int mr = 6;
+template <class R>
+inline constexpr int vectors = 2;
+
+HEED_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+HEED_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+HEED_INLINE Vec<float> maximum(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a, b); }
+HEED_INLINE Vec<double> maximum(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
+
+template <class V>
+HEED_INLINE V opaque(V v) {
+  asm("" : "+x"(v));
+  return v;
+}
+
+HEED_INLINE Vec<float> from_half(const void* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
+HEED_INLINE void to_half(Vec<float> v, void* p) {
+  _mm_storeu_si128(static_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+#include "heed/simd/target/kernels.inl"
+
+}  // namespace avx2
+}  // namespace HEED_ABI
+}  // namespace heed::simd
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // HEED_X86

@@ -1,0 +1,73 @@
+// Kernels for AVX-512 with its dot products of pairs of bfloat16 (BF16), and with AMX besides.
+#pragma once
+
+#include "heed/simd/isa.hpp"
+#include "heed/simd/table.hpp"
+
+#if HEED_X86_PAIRS
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                               \
+    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
+#endif
+
+namespace heed::simd {
+inline namespace HEED_ABI {
+namespace avx512_bf16 {
+
+template <class R>
+inline constexpr int mr = 8;
+template <class R>
+inline constexpr int vectors = 2;
+
+#include "heed/simd/target/avx512_operations.inl"
+#include "heed/simd/target/kernels.inl"
+
+HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
+  return (Vec<float>)_mm512_cvtne2ps_pbh(high, low);
+}
+
+#include "heed/simd/gemm/bf16_pairs.inl"
+
+}  // namespace avx512_bf16
+
+#if HEED_X86_TILES
+namespace amx {
+
+// A tile of queries by two of keys.
+template <class R>
+inline constexpr int mr = 16;
+template <class R>
+inline constexpr int vectors = 2;
+
+// NOLINTBEGIN(readability-duplicate-include): once for each shape of a tile
+#include "heed/simd/target/avx512_operations.inl"
+#include "heed/simd/target/kernels.inl"
+// NOLINTEND(readability-duplicate-include)
+
+using avx512_bf16::round_pairs;
+
+#include "heed/simd/target/amx_operations.inl"
+// The products, which use these operations.
+#include "heed/simd/gemm/amx_tiles.inl"
+
+}  // namespace amx
+#endif
+}  // namespace HEED_ABI
+}  // namespace heed::simd
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // HEED_X86_PAIRS

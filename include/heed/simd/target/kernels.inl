@@ -1,0 +1,65 @@
+// The body of every kernel, included once per instruction set, inside a namespace and a region that
+// names its instructions. The includer provides, for R float and double:
+//
+//   Vec<R>, vl<R>                          a register and how many R it holds
+//   fma(a, b, c)                              a·b + c, rounded once where the machine can
+//   maximum(a, b)                             the larger one, b where either is NaN
+//   opaque(v)                                  v, opaque to the optimiser (-ffast-math folds x+m−m)
+//   from_half(p), to_half(v, p)               vl<float> half-precision elements, in and out
+//   mr<R>, vectors<R>                       the shape of a tile: rows × vectors registers
+//
+// Sums run in ascending order of their index in every kernel: a number does not depend on which
+// row tile or tile it is computed in.
+
+template <class R>
+inline constexpr int nr = vectors<R>* vl<R>;
+
+template <class R>
+inline constexpr TileShape tile_shape{mr<R>, nr<R>, vl<R>};
+static_assert(mr<float> <= max_mr && mr<double> <= max_mr);
+
+using Words = typename Register<std::uint32_t, vl<float>>::type;
+
+template <class R>
+HEED_INLINE Vec<R> load(const R* p) {
+  return *reinterpret_cast<const typename Register<R, vl<R>>::unaligned*>(p);
+}
+
+template <class R>
+HEED_INLINE void store(R* p, Vec<R> v) {
+  *reinterpret_cast<typename Register<R, vl<R>>::unaligned*>(p) = v;
+}
+
+template <class R>
+HEED_INLINE Vec<R> broadcast(R x) {
+  return x - Vec<R>{};
+}
+
+#include "heed/simd/conversion.inl"
+#include "heed/simd/lanes.inl"
+// These use those above.
+#include "heed/simd/attention/softmax.inl"
+#include "heed/simd/gemm/micro_kernel.inl"
+#include "heed/simd/gemm/pack.inl"
+// And these use all of them.
+#include "heed/simd/attention/decode.inl"
+#include "heed/simd/layer/activation.inl"
+#include "heed/simd/layer/layers.inl"
+
+// Calls a functor that is compiled here, and so vectorised for this instruction set.
+template <class R, class F, class... Args>
+void call(const F& f, Args... args) {
+  f.template operator()<nr<R>>(args...);
+}
+
+template <class T>
+inline constexpr Kernels<T> table{
+    tile_shape<Accum<T>>,     &pack_a<T>,    &pack_b_transposed<T>, &pack_b<T>,
+    &all_finite<T>,           &qk<Accum<T>>, &qk_unpacked<T>,       &all_unmasked<Accum<T>>,
+    &softmax<Accum<T>>,       &pv<Accum<T>>, &pv_unpacked<T>,       &pv_masked<Accum<T>>,
+    &finalize_rows<Accum<T>>, &store_rows<T>};
+
+template <class T>
+inline constexpr LayerKernels<T> layer_table{
+    tile_shape<Accum<T>>, &pack_weight<T>,  &pack_rows<T>,    &multiply<Accum<T>>,
+    &finish<T>,           &activate_row<T>, &normalise_row<T>};
