@@ -29,7 +29,7 @@ struct BlockMask {
   const std::uint8_t* found;  // [row tiles, panels], mask::Coverage
   int panels;
 
-  // Copies the tiles of some row tiles and panels to live [row tiles, count].
+  // Copies a part of the map to coverage [m_tiles, count]. Returns the coverage of all of it.
   mask::Coverage copy(int first_m_tile, int m_tiles, int first_panel, int count,
                       std::uint8_t* coverage) const {
     CoverageSum sum;

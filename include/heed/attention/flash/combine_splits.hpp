@@ -1,4 +1,4 @@
-// The pieces of rows whose keys were cut into spans, put together.
+// Combines the splits of a row: (m, l, o) of each become (m, l, o) of all keys.
 #pragma once
 
 #include "heed/attention/flash/plan.hpp"
@@ -8,7 +8,7 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// The rows of the first span become those of all spans, in ascending order.
+// The rows of the first split become those of all splits, in ascending order.
 template <class R>
 void combine_splits(const SplitState<R>& partials, const simd::TileShape& tile_shape,
                     Index first_task, Index splits) {

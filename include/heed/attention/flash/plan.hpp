@@ -118,7 +118,7 @@ inline int q_block_queries(const Shape& shape, const simd::TileShape& tile_shape
   return static_cast<int>(std::max<Index>(1, std::min(shape.Lq, even)));
 }
 
-// Few queries, as in decoding: one task has all that share a key head, and keys are cut into spans
+// Few queries, as in decoding: one task has all that share a key head, and keys are cut into splits
 // whatever else there is to do, so that many threads help with one long cache.
 inline FlashPlan decode_plan(const Shape& shape, const simd::TileShape& tile_shape) {
   constexpr Index split_keys = 2048;
@@ -132,8 +132,9 @@ inline FlashPlan decode_plan(const Shape& shape, const simd::TileShape& tile_sha
   return plan;
 }
 
-//   tile, direct  of the kernels that pack keys and of those that read them where they lie
-//   contiguous    whether keys and values are so in their last dimension
+//   tile_shape  of the kernels for packed keys and values
+//   unpacked    of the kernels for decoding
+//   contiguous  true where keys and values are contiguous in their last dimension
 inline FlashPlan flash_plan(const Shape& shape, const simd::TileShape& tile_shape,
                             const simd::TileShape& unpacked, bool contiguous, int threads,
                             const Executor* executor) {

@@ -1,0 +1,109 @@
+// Splits of a row's keys, combined, against one pass over all of them in double.
+#include "heed/attention/flash/combine_splits.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "heed/core/random.hpp"
+#include "support/catch.hpp"
+
+namespace heed {
+namespace {
+
+constexpr simd::TileShape tile_shape{4, 8, 4};
+
+double number(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  return philox(5, {a, b, c, 1})[0] / 2147483648.0 - 1.0;
+}
+
+// Row r sees key j of split s, whose score and value are known numbers.
+double score_of(int r, int s, int j) {
+  return 40 * number(static_cast<std::uint32_t>(r), static_cast<std::uint32_t>(s),
+                     static_cast<std::uint32_t>(j));
+}
+double value_of(int s, int j, Index d) {
+  return number(static_cast<std::uint32_t>(100 + s), static_cast<std::uint32_t>(j),
+                static_cast<std::uint32_t>(d));
+}
+// Row 0 sees all, row 1 nothing, row 2 the last split alone, row 3 all but the first.
+bool sees(int r, int s, int splits) {
+  return r == 0 || (r == 2 && s == splits - 1) || (r == 3 && s > 0);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("splits combine to one pass; rows that see nothing in some or all stay right",
+                   "", float, double) {
+  using R = TestType;
+  for (const int splits : {2, 3, 7}) {
+    Shape shape{1, 1, 1, 4, 100, 4, 10};
+    FlashPlan plan{tile_shape, 16};
+    plan.q_block = 4;
+    plan.splits = splits;
+    plan.tasks = 2 * splits;  // of two rows blocks; the first one keeps its poison
+    const auto bytes = static_cast<std::size_t>(split_state_bytes<R>(shape, plan));
+    std::vector<std::byte> memory(Scratch::with_slack(bytes));
+    const Scratch scratch(bytes, memory);
+    Carver carver(scratch.begin());
+    const SplitState<R> state(carver, shape, plan);
+    std::fill_n(state.max, plan.tasks * state.rows, R(-7));
+    std::fill_n(state.acc, plan.tasks * state.rows * state.columns, R(-7));
+    for (int s = 0; s < splits; ++s) {
+      const Index task = splits + s;
+      for (int r = 0; r < 4; ++r) {
+        softmax::Row<R> row;
+        for (int j = 0; j < 5 && sees(r, s, splits); ++j) {
+          row.max = std::max(row.max, static_cast<R>(score_of(r, s, j)));
+        }
+        std::vector<R> sum(static_cast<std::size_t>(state.columns), R(0));
+        for (int j = 0; j < 5 && sees(r, s, splits); ++j) {
+          const R p = std::exp(static_cast<R>(score_of(r, s, j)) - row.max);
+          row.sum += p;
+          for (Index d = 0; d < 10; ++d)
+            sum[static_cast<std::size_t>(d)] += p * static_cast<R>(value_of(s, j, d));
+        }
+        state.max[task * state.rows + r] = row.max;
+        state.sum[task * state.rows + r] = row.sum;
+        for (Index d = 0; d < state.columns; ++d) {
+          state.acc[task * state.rows * state.columns + tile_shape.offset(r, d, state.columns)] =
+              sum[static_cast<std::size_t>(d)];
+        }
+      }
+    }
+    combine_splits(state, tile_shape, splits, splits);
+    for (int r = 0; r < 4; ++r) {
+      CAPTURE(splits, r);
+      double max = -1e300, sum = 0;
+      std::vector<double> out(10, 0.0);
+      for (int s = 0; s < splits; ++s) {
+        for (int j = 0; j < 5 && sees(r, s, splits); ++j) max = std::max(max, score_of(r, s, j));
+      }
+      for (int s = 0; s < splits; ++s) {
+        for (int j = 0; j < 5 && sees(r, s, splits); ++j) {
+          const double p = std::exp(score_of(r, s, j) - max);
+          sum += p;
+          for (Index d = 0; d < 10; ++d) out[static_cast<std::size_t>(d)] += p * value_of(s, j, d);
+        }
+      }
+      const Index at = splits * state.rows + r;
+      const softmax::Row<R> row{state.max[at], state.sum[at]};
+      REQUIRE(row.fully_masked() == (sum == 0));
+      const double tolerance = sizeof(R) == 4 ? 2e-5 : 1e-13;
+      if (sum > 0)
+        CHECK(std::abs(static_cast<double>(row.lse()) - (max + std::log(sum))) < tolerance);
+      for (Index d = 0; d < 10; ++d) {
+        const R x =
+            state.acc[splits * state.rows * state.columns + tile_shape.offset(r, d, state.columns)];
+        if (sum == 0) {
+          CHECK(x == R(0));
+        } else {
+          CHECK(std::abs(static_cast<double>(x / row.sum) -
+                         out[static_cast<std::size_t>(d)] / sum) < tolerance);
+        }
+      }
+    }
+    CHECK(state.acc[0] == R(-7));
+  }
+}
+
+}  // namespace heed

@@ -1,0 +1,107 @@
+// The cut of a flash call: every query of every head is computed once over every key, and what bits
+// depend on follows from the lengths, the head sizes and the kernels alone.
+#include "heed/attention/flash/plan.hpp"
+
+#include <vector>
+
+#include "support/catch.hpp"
+
+namespace heed {
+namespace {
+
+constexpr simd::TileShape avx512{8, 32, 16}, avx2{6, 16, 8}, amx{16, 32, 16, 2, 16, 3};
+
+FlashPlan plan_of(const Shape& shape, const simd::TileShape& tile_shape, int threads) {
+  return flash_plan(shape, tile_shape, avx512, true, threads, nullptr);
+}
+
+// How often each query of each head is computed, [B, Hq, Lq], counted over all tasks.
+std::vector<Index> times_computed(const FlashPlan& plan, const Shape& shape) {
+  std::vector<Index> times(static_cast<std::size_t>(shape.B * shape.Hq * shape.Lq), 0);
+  for (Index task = 0; task < plan.tasks; ++task) {
+    const QueryBlock block = query_block_of(plan, shape, task);
+    for (int head = 0; head < block.heads; ++head) {
+      for (int i = 0; i < block.queries; ++i) {
+        const Index row = (block.b * shape.Hq + block.first_head + head) * shape.Lq;
+        ++times[static_cast<std::size_t>(row + block.q_begin + i)];
+      }
+    }
+  }
+  return times;
+}
+
+}  // namespace
+
+TEST_CASE("plan: every query of every head is computed once over every split of the keys") {
+  for (const simd::TileShape& tile_shape : {avx512, avx2, amx}) {
+    for (const Index Lq : {1, 2, 7, 16, 17, 48, 300, 1025, 2100}) {
+      for (const Index Lk : {1, 63, 64, 2048, 2049, 5000}) {
+        for (const Index group : {1, 3, 4}) {
+          for (const int threads : {1, 2, 7}) {
+            const Shape shape{2, 2 * group, 2, Lq, Lk, 64, 48};
+            CAPTURE(Lq, Lk, group, threads, tile_shape.mr);
+            const FlashPlan plan = plan_of(shape, tile_shape, threads);
+            const auto times = times_computed(plan, shape);
+            REQUIRE(std::all_of(times.begin(), times.end(),
+                                [&](Index count) { return count == plan.splits; }));
+            REQUIRE(plan.splits * plan.split_keys >= Lk);
+            REQUIRE((plan.splits - 1) * plan.split_keys < Lk);
+            REQUIRE(plan.block % plan.tile_shape.nr == 0);
+            REQUIRE(plan.mask_window() % plan.block == 0);
+            REQUIRE(shape.group() % plan.heads_per_task == 0);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("plan: bits depend on neither threads nor batch nor the number of key heads") {
+  for (const Index Lq : {1, 5, 40, 900}) {
+    for (const Index Lk : {40, 64, 3000}) {
+      const FlashPlan alone = plan_of({1, 4, 1, Lq, Lk, 64, 64}, avx512, 1);
+      for (const int threads : {1, 2, 3, 8}) {
+        for (const Index B : {1, 5}) {
+          for (const Index Hkv : {1, 2, 3}) {
+            CAPTURE(Lq, Lk, threads, B, Hkv);
+            const FlashPlan plan = plan_of({B, 4 * Hkv, Hkv, Lq, Lk, 64, 64}, avx512, threads);
+            CHECK(plan.block == alone.block);
+            CHECK(plan.splits == alone.splits);
+            CHECK(plan.split_keys == alone.split_keys);
+            CHECK(plan.unpacked == alone.unpacked);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("plan: a few queries over a long cache are decoded without packing, in splits of 2048") {
+  const FlashPlan decode = plan_of({1, 8, 2, 1, 5000, 64, 64}, amx, 1);
+  CHECK(decode.unpacked);
+  CHECK(decode.tile_shape.mr == avx512.mr);
+  CHECK(decode.heads_per_task == 4);
+  CHECK(decode.splits == 3);
+  CHECK(decode.tasks == 6);
+  CHECK_FALSE(plan_of({1, 8, 2, 5, 5000, 64, 64}, avx512, 1).unpacked);  // 20 rows a key head
+  CHECK_FALSE(plan_of({1, 8, 2, 1, 63, 64, 64}, avx512, 1).unpacked);    // a short text
+  CHECK_FALSE(flash_plan({1, 8, 2, 1, 5000, 64, 64}, avx512, avx512, false, 1, nullptr).unpacked);
+}
+
+TEST_CASE("scheduler: late queries, which see most under a causal mask, come first") {
+  const Shape shape{1, 1, 1, 5000, 5000, 64, 64};
+  const FlashPlan plan = plan_of(shape, avx512, 1);
+  REQUIRE(plan.q_blocks > 1);
+  for (Index task = 1; task < plan.tasks; ++task) {
+    CHECK(query_block_of(plan, shape, task).q_begin <
+          query_block_of(plan, shape, task - 1).q_begin);
+  }
+  CHECK(query_block_of(plan, shape, plan.tasks - 1).q_begin == 0);
+}
+
+TEST_CASE("scratch: sizes that do not fit 64 bits are refused") {
+  const Shape shape{1, 1, 1, 1000, Index{1} << 31, Index{1} << 60, Index{1} << 60};
+  CHECK_THROWS_AS(flash_workspace_bytes<float>(shape, plan_of(shape, avx512, 1)), Error);
+}
+
+}  // namespace heed
