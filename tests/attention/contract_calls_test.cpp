@@ -64,8 +64,8 @@ TEST_CASE("what the contract refuses, with both shapes, and nothing written") {
   refuse(good, t(2, 2, 6, 64), {}, {"v has length 6 but k has length 7", "v [2,2,6,64]"});
   refuse(good, t(2, 4, 7, 64), {}, {"v has heads 4 but k has heads 2"});
   refuse(good, t(3, 2, 7, 64), {}, {"v has batch 3 but q has batch 2"});
-  refuse(t(2, 3, 7, 64), t(2, 3, 7, 64), {}, {"no multiple", "q [2,8,5,64]", "k [2,3,7,64]"});
-  refuse(t(2, 0, 7, 64), t(2, 0, 7, 64), {}, {"no multiple", "k [2,0,7,64]"});
+  refuse(t(2, 3, 7, 64), t(2, 3, 7, 64), {}, {"not a multiple", "q [2,8,5,64]", "k [2,3,7,64]"});
+  refuse(t(2, 0, 7, 64), t(2, 0, 7, 64), {}, {"not a multiple", "k [2,0,7,64]"});
   refuse(good, good, {.scale = std::numeric_limits<double>::infinity()}, {"scale is not finite"});
   refuse(good, good, {.scale = std::numeric_limits<double>::quiet_NaN()}, {"scale is not finite"});
   for (const double scale : {3.5e38, -1e39, 1e300}) {

@@ -64,9 +64,9 @@ TEST_CASE("shapes that disagree are refused: the call, the numbers, every shape"
   CHECK_THAT(complaint(q, k, tensor(2, 3, 5, 4)),
              ContainsSubstring("v has length 5 but k has length 7"));
   CHECK_THAT(complaint(q, tensor(2, 4, 7, 8), tensor(2, 4, 7, 4)),
-             ContainsSubstring("no multiple"));
+             ContainsSubstring("not a multiple"));
   CHECK_THAT(complaint(q, tensor(2, 0, 7, 8), tensor(2, 0, 7, 4)),
-             ContainsSubstring("no multiple"));
+             ContainsSubstring("not a multiple"));
   CHECK_THAT(complaint(tensor(2, 6, 5, 0), tensor(2, 3, 7, 0), v), ContainsSubstring("is 0"));
 }
 
