@@ -1,4 +1,4 @@
-"""The pages for readers: README.md, CONTRIBUTING.md and docs/*.md. Every block of them runs.
+"""The pages for readers: README.md, CONTRIBUTING.md and those below docs/. Every block of them runs.
 
   pages.py check ROOT                        links, anchors, paths, languages, marks, excerpts
   pages.py program PAGE OUT                  the C++ blocks of a page as one program, OUT
