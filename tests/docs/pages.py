@@ -1,4 +1,4 @@
-"""The pages for readers: README.md, CONTRIBUTING.md and docs/*.md. Every block of them runs.
+"""The pages for readers: README.md, CONTRIBUTING.md and those below docs/. Every block of them runs.
 
   pages.py check ROOT                        links, anchors, paths, languages, marks, excerpts
   pages.py program PAGE OUT                  the C++ blocks of a page as one program, OUT
@@ -104,7 +104,9 @@ def check_links(root, page, text):
                 yield number, f"{path or page.name} has no heading {anchor!r}"
 
 
-def check_paths(root, _, text):
+def check_paths(root, page, text):
+    if page.name == "CHANGELOG.md":  # which names what is gone
+        return
     bases = [root, root / "include/heed"]
     ending = r"\.(?:hpp|cpp|cuh|cu|inl|py|sh|md|txt)"
     for number, line in prose_of(text):
@@ -266,11 +268,13 @@ BAD_EDITS = [
 ]
 
 
-def complaints_about(page):
+def complaints_about(page, others=()):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files = {"README.md": page, "docs/other.md": "# Part\n", "run": "  test) ;;\n",
-                 "include/heed/version.hpp": "#pragma once\n  int version = 1;\n"}
+                 "include/heed/version.hpp": "#pragma once\n  int version = 1;\n",
+                 "CHANGELOG.md": "`mask/gone.hpp` is gone.\n",
+                 "docs/folder/page.md": "[a page above](../other.md#part)\n", **dict(others)}
         for name, text in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text, encoding="utf-8")
@@ -283,6 +287,10 @@ def self_test():
     for old, new, expected in BAD_EDITS:
         if not any(expected in complaint for complaint in complaints_about(GOOD_PAGE.replace(old, new))):
             yield f"{old!r} → {new!r}: nothing says {expected!r}"
+    deep = {"docs/folder/page.md": "[nothing](other.md)\n"}
+    if not any("docs/folder/page.md:1: the link" in complaint
+               for complaint in complaints_about(GOOD_PAGE, deep)):
+        yield "a broken link of a page in a folder of docs is not found"
     blocks = list(blocks_of(GOOD_PAGE))
     if [(block.language, block.line, block.mark) for block in blocks] != [
             ("cpp", 5, ""), ("cpp", 13, "part of"), ("sh", 17, "")]:
