@@ -62,7 +62,8 @@ class PlainForward {
 
  private:
   static constexpr int per = KernelTraits::per_thread;
-  static constexpr int values = KernelTraits::width / 16;  // columns of a thread
+  static constexpr int values = KernelTraits::width / 16;            // columns of a thread
+  static constexpr R largest_value = std::numeric_limits<R>::max();  // nvcc refuses it in a kernel
   using BoundMask = decltype(mask::bind(std::declval<const M&>(), Shape{}, 0, 0));
   using BoundScore = decltype(score::bind(std::declval<const S&>(), Shape{}, 0, 0));
 
@@ -353,7 +354,7 @@ class PlainForward {
   HEED_GPU R mean(R weighted, R sum) const {
     const R x = weighted / sum / shrink_;
     const bool rounded = shrink_ != R(1) && !is_finite(x) && is_finite(weighted) && !is_nan(x);
-    return rounded ? std::copysign(std::numeric_limits<R>::max(), weighted) : x;
+    return rounded ? std::copysign(largest_value, weighted) : x;
   }
 
   HEED_GPU static int smaller(int a, int b) { return a < b ? a : b; }
