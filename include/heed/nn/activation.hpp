@@ -16,7 +16,7 @@ inline constexpr Index chunk_size = 16;  // features; the widest vector of float
 template <class T>
 using Chunk = Eigen::Array<T, static_cast<int>(chunk_size), 1>;
 
-// One of simd's curves: computed where the sums are, in registers.
+// One of simd's activations: computed on the sums while they are in registers.
 template <simd::Activation Which>
 struct CurveActivation final {
   template <class T>

@@ -9,15 +9,15 @@
 
 namespace heed::simd {
 
-// Kernels for tensors of T, summed in R. What each does is said where it is defined:
-// packing.inl, products.inl, direct.inl, softmax.inl. Those of direct.inl are null where numbers
-// are pairs: what is read where it lies is not (kernels() in kernels.hpp).
+// Kernels for tensors of T, summed in R; each is documented at its definition: gemm/pack.inl,
+// gemm/micro_kernel.inl, attention/decode.inl, attention/softmax.inl. Those of decode.inl are null
+// in the tables of bf16 pairs and AMX (kernels() in kernels.hpp has them).
 template <class T>
 struct Kernels {
   using R = Accum<T>;
 
   TileShape tile_shape;
-  // These return false where dots might make NaN of what is infinite (tiles.inl).
+  // These return false where qk could turn an infinity into NaN (gemm/amx_tiles.inl).
   bool (*pack_a)(const View<const T, 2>& x, int count, R scale, R* to);
   bool (*pack_b_transposed)(const View<const T, 2>& x, int keys, R* to);
   bool (*pack_b)(const View<const T, 2>& x, int keys, Index capacity, R* to);

@@ -38,10 +38,10 @@ HEED_INLINE void exp2(Array<Vec<R>, N>& x) {
 }
 
 // x = e^x. The reduction of its range absorbs the factor log2 e: two sums become multiply-adds. The
-// softmax takes 8 to 12 % longer so on Zen 4, which has pipes of its own for sums, 5 % on AVX2:
-// less than 1 % of attention; a product before exp2 would take 17 to 26 %. The factor is rounded:
-// beside the polynomial's error stands |x|·1.3e-8 for float, |x|·1.4e-17 for double, a fifth or
-// less of what rounding x itself is worth.
+// softmax takes up to 13 % longer so on Zen 4, which has pipes of its own for sums, 6 % on AVX2; a
+// product before exp2 would take 17 to 26 %. The factor is rounded: beside the polynomial's error
+// stands |x|·1.3e-8 for float, |x|·1.4e-17 for double, a fifth or less of what rounding x itself is
+// worth.
 template <class R, int N>
 HEED_INLINE void exp(Array<Vec<R>, N>& x) {
   power_of_2<R, N>(x, Exp2<R>::log2_e, Exp2<R>::lowest_natural);

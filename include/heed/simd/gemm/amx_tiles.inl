@@ -11,7 +11,8 @@
 //   tile_multiply<C, A, B>()             C[r][c] += Σ_n A[r][n]·B[n][c], each n a pair of bfloat16
 //
 // A number of packed rows, keys, weights and values is a pair of bfloat16 along the dimension that
-// is summed over, as in pairs.inl; 16 of them are a step of the sums, the last one filled with 0.
+// is summed over, as in bf16_pairs.inl; 16 of them are a step of the sums, the last one filled with
+// 0.
 //
 // A float is the sum of three bfloat16 with no bit lost: 8 + 8 + 8 of 24. Six of the nine products
 // of such parts make its product: the three left out are at most 2⁻²⁴ of it for q·k, as much as

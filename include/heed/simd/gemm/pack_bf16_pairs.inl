@@ -1,4 +1,4 @@
-// Part of pairs.inl and of tiles.inl: rows, keys and values of bfloat16 in pairs.
+// Part of bf16_pairs.inl and of amx_tiles.inl: packs bfloat16 in pairs along K.
 
 using Halves = Register<std::uint16_t, 2 * vl<float>>;
 

@@ -1,4 +1,4 @@
-// Part of tiles.inl: rows, keys and values as three parts in bfloat16.
+// Part of amx_tiles.inl: packs floats as three bfloat16 splits.
 //
 // The numbers of a step of the sums, 32 of them, stand as two registers; a pair is a lane of both,
 // so that parts are packed without moving one.

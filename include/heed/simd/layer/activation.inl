@@ -1,4 +1,4 @@
-// Part of kernels.inl: erf, tanh and the curves made of them, several registers side by side.
+// Part of kernels.inl: erf, tanh and the activations made of them, several registers side by side.
 
 // y = polynomial(x), highest power first.
 template <class R, int N, std::size_t Terms>

@@ -19,7 +19,7 @@ struct EpilogueArgs {
   Activation curve;
 };
 
-// Kernels for tensors of T, summed in R. What each does is said in layers.inl and curves.inl.
+// Kernels for tensors of T, summed in R. Each is documented in layers.inl and activation.inl.
 template <class T>
 struct LayerKernels {
   using R = Accum<T>;
