@@ -20,9 +20,11 @@ int main() {
   heed::Tensor2<bool> seen(5, 7);
   seen.setConstant(true);
   const auto dense = heed::attention(q, k, v, mask::dense(seen));
+  const auto both = heed::attention(q, k, v, mask::dense(seen) & mask::causal());
   std::cout << "heed " << HEED_VERSION_MAJOR << '.' << HEED_VERSION_MINOR << ": "
             << result.out(0, 1, 4, 2) << '\n';
   const bool averages = std::abs(result.out(0, 1, 4, 2) - 2.0F) < 1e-6F &&
-                        std::abs(dense.out(0, 1, 4, 2) - 2.0F) < 1e-6F;
+                        std::abs(dense.out(0, 1, 4, 2) - 2.0F) < 1e-6F &&
+                        std::abs(both.out(0, 1, 4, 2) - 2.0F) < 1e-6F;
   return averages && report.error.empty() && std::abs(half.out(3, 3) - 1.0) < 1e-12 ? 0 : 1;
 }

@@ -8,10 +8,10 @@
 // -ffinite-math-only.
 //
 // heed's types stay directly in heed, so views, masks, scores, options and reports pass between
-// such units. What owns Eigen's memory does not: an Eigen tensor or matrix, and with it a Result
-// and the modules of heed::nn, must be destroyed and resized by units of the same alignment in
-// Eigen, which goes by -m flags (16 bytes, 32 from AVX on, 64 from AVX-512 on). Between others,
-// pass views, or define EIGEN_MAX_ALIGN_BYTES for all of them.
+// such units. Eigen's functions and the members of heed::nn's modules have one name in all of them:
+// EIGEN_MAX_ALIGN_BYTES must be the same for all, as by itself it goes by -m flags (16 bytes, 32
+// from AVX on, 64 from AVX-512 on), and a tensor that one body allocates and another frees is
+// a double free. A unit for a newer machine than the program's should have views only.
 #pragma once
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
