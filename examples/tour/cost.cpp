@@ -10,7 +10,7 @@
 
 void tour::cost() {
   namespace inspect = heed::inspect;
-  for (const std::uint64_t heads : {8, 12}) {
+  for (const std::uint64_t heads : {std::uint64_t{8}, std::uint64_t{12}}) {
     headline("What a call costs: " + std::to_string(heads) + " heads of 64, float");
     const auto rows =
         inspect::complexity({128, 256, 512, 1024, 2048, 4096}, {.heads = heads, .head_size = 64});
