@@ -118,7 +118,7 @@ TEST_CASE("rope_2d: what does not fit is refused and nothing written") {
   const auto before = x;
   const auto places = position::grid(2, 3);
   CHECK_THAT(error_of([&] { position::rope_2d(x, places, {.dim = 6}); }),
-             ContainsSubstring("heed::position::rope_2d: the number of features to rotate is no "
+             ContainsSubstring("heed::position::rope_2d: the number of features to rotate is not a "
                                "multiple of 4 (dim 6, x [1,1,6,8])"));
   CHECK_THAT(error_of([&] {
                position::rope_2d_into(x, x, {places.row, {0, 1}});
