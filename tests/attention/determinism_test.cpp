@@ -112,8 +112,8 @@ TEST_CASE("the bits do not depend on whose rounding mode and flush-to-zero it is
   const auto cut_off = check();
   std::fesetround(FE_TONEAREST);
   REQUIRE_FALSE(test::same_bits(usual, cut_off));
-#if defined(__SSE2__)
-  set_float_control(before | 0x8040);  // flush-to-zero, denormals are zeros
+#if defined(__SSE2__) && !defined(__FAST_MATH__)  // which starts programs with flush-to-zero
+  set_float_control(before | 0x8040);             // flush-to-zero, denormals are zeros
   const auto flushed = check();
   REQUIRE(usual(1, 0, 199, 0) > 2e-39F);
   REQUIRE(flushed(1, 0, 199, 0) == 0);
