@@ -18,7 +18,7 @@ using Measure = std::function<void(benchmark::State&, const Row&)>;
 // and Dv.
 std::string shape_name(const Row& row);
 
-// What a measurement of `row` is called: the row's name, or, where `measured` is shrunk, the shape
+// The name of a measurement of `row`: the row's name, or, where `measured` is shrunk, the shape
 // that runs in its place.
 std::string name_of(const Row& row, const Row& measured);
 

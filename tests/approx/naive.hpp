@@ -1,4 +1,4 @@
-// What tests of approximations share: masks as naive versions see them, results in double, threads.
+// Shared by tests of approximations: masks as naive versions see them, results in double, threads.
 #pragma once
 
 #include <thread>

@@ -15,7 +15,7 @@ FlashPlan plan_of(const Shape& shape, const simd::TileShape& tile_shape, int thr
   return flash_plan(shape, tile_shape, avx512, true, threads, nullptr);
 }
 
-// How often each query of each head is computed, [B, Hq, Lq], counted over all tasks.
+// Tasks that compute each query of each head, [B, Hq, Lq].
 std::vector<Index> times_computed(const FlashPlan& plan, const Shape& shape) {
   std::vector<Index> times(static_cast<std::size_t>(shape.B * shape.Hq * shape.Lq), 0);
   for (Index task = 0; task < plan.tasks; ++task) {

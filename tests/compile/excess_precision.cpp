@@ -1,6 +1,6 @@
 // expect: heed needs FLT_EVAL_METHOD 0.*-mfpmath=sse
 // expect: heed needs FLT_EVAL_METHOD 0.*-mfpmath=sse
-// What g++ -m32 and -mfpmath=387 define; neither has headers everywhere.
+// The macros of g++ -m32 and -mfpmath=387; neither has headers everywhere.
 #if HEED_WRONG == 1
 #undef __FLT_EVAL_METHOD__
 #define __FLT_EVAL_METHOD__ 2

@@ -1,4 +1,4 @@
-// What a fragment on a page may use without saying where it comes from: heed, the standard
+// Names that a fragment on a page uses without declaring them: heed, the standard
 // library's usual headers, these namespaces, and q, k, v, a sequence of 100 tokens in a batch of 2
 // whose 8 query heads share 2 key heads. pages.py makes a function of each fragment.
 #pragma once

@@ -15,7 +15,7 @@ struct TileSizes {
   int missing = 0;  // rows that the last row tile has room for, but are no queries
 };
 
-// Which tiles are computed. Each leaves another kind of hole.
+// Patterns of computed tiles. Each leaves another kind of hole.
 enum class Cells { all, none, even, odd, first_dead, last_dead };
 
 inline constexpr Cells every_pattern[] = {Cells::all, Cells::none,       Cells::even,

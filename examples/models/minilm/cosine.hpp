@@ -1,4 +1,4 @@
-// How alike two vectors are.
+// The cosine of two vectors.
 #pragma once
 
 #include <cmath>

@@ -52,7 +52,8 @@ inline namespace HEED_ABI {
 
 // A type that differs from unit to unit as their flags do: as a default template argument it keeps
 // apart what a type outside the inline namespace holds but cannot inline, like virtual functions.
-// Other members that compilers leave out of line are [[gnu::always_inline]].
+// Other members that compilers leave out of line are [[gnu::always_inline]], but not all: those of
+// nn's modules and coverage of mask::dense and mask::random share one name.
 struct UnitFlags {};
 
 }  // namespace HEED_ABI

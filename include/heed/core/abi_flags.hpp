@@ -231,7 +231,7 @@
 #define HEED_ABI_SCALAR
 #endif
 
-// What a user lets Eigen align to; without it, Eigen goes by the instructions.
+// The alignment that a user sets for Eigen; without it, Eigen goes by the instructions.
 #if defined(EIGEN_DONT_ALIGN)
 #define HEED_ABI_ALIGN a0
 #elif !defined(EIGEN_MAX_ALIGN_BYTES)

@@ -29,7 +29,7 @@ struct PerBatch {
   HEED_DEVICE constexpr Index operator[](Index b) const { return static_cast<Index>(values(b)); }
   constexpr Index size() const { return values.extent[0]; }
 
-  // Whether least <= value b <= most; as text, value b.
+  // True where least <= value b <= most; as text, value b.
   constexpr bool within(Index b, Index least, Index most) const {
     return std::in_range<Index>(+values(b)) && (*this)[b] >= least && (*this)[b] <= most;
   }
@@ -136,7 +136,7 @@ void require_batch(const char* what, const char* noun, const Numbers& numbers, I
 
 }  // namespace HEED_ABI
 
-// What per_batch makes of X.
+// The type that per_batch makes of X.
 template <class X>
 using PerBatchOf = decltype(per_batch("", std::declval<X>()));
 

@@ -60,7 +60,8 @@ inline std::vector<std::string> matches(const std::vector<Trial>& trials, double
   return found;
 }
 
-// What explains `given`: nothing where it is right, one mistake, two, or the size of the riddle.
+// The explanation of `given`: nothing where it is right, one mistake, two, or the size of the
+// riddle.
 template <class G, class T, class M, class S, class RowsOf>
 std::vector<std::string> explain(const char* what, const View<const G, 4>& given,
                                  const Problem<T>& p, const M& mask, const S& score,

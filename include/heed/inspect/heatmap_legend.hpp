@@ -30,7 +30,7 @@ inline double legend_width(const LegendEntry& entry) {
   return 36 + text_width(entry.text, axis::label_cap);
 }
 
-// What the colour bar does not say: how many numbers are not finite, how many cells are outside
+// Counts beside the colour bar: numbers that are not finite, cells outside
 // `range`.
 inline std::vector<LegendEntry> legend_of(const Cells& cells, const Range& range,
                                           const Colormap& colors) {

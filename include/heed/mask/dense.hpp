@@ -53,7 +53,7 @@ struct BoundDense {
 
   HEED_DEVICE static constexpr Index length(Index stride) { return stride < 0 ? -stride : stride; }
 
-  // Whether `lines` lines of `count` elements are all nonzero, or all zero.
+  // True where `lines` lines of `count` elements are all nonzero, or all zero.
   HEED_DEVICE static bool all_are(bool expected, const T* x, int lines, Index line_stride,
                                   int count, Index step) {
     for (int n = 0; n < lines; ++n, x += line_stride) {

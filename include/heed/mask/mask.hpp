@@ -139,7 +139,7 @@ template <BoundMask M>
   }
 }
 
-// Whether a tile is best filled at once, not row by row.
+// True where a tile is filled faster at once than row by row.
 template <BoundMask M>
 [[gnu::always_inline]] inline bool whole_tiles(const M& mask) {
   if constexpr (requires { mask.whole_tiles(); })

@@ -20,7 +20,7 @@ struct ScanEpilogue {
   const R* running_max;
   std::uint8_t* unmasked;
 
-  // What a tile is: rows [0, rows), of which row r sees keys [0, visible[r]).
+  // Rows [0, rows) of a tile; row r sees keys [0, visible[r]).
   struct Part {
     int rows;
     Index visible[simd::max_mr];

@@ -72,12 +72,12 @@ template <class T, class M, class S, class F>
 void for_each_live_block(const FlashTask<T, M, S>& task, Index first, Index last, F&& f) {
   const simd::TileShape& tile_shape = task.plan.tile_shape;
   const auto m_tiles = static_cast<int>(tile_shape.m_tiles(task.rows.count()));
-  std::uint8_t* cells = task.scratch.block_mask;
+  std::uint8_t* found = task.scratch.block_mask;
   for (Index from = first, to = first; from < last; from = to) {
     to = std::min(from + task.plan.mask_window(), last);
-    const BlockMask map{cells, static_cast<int>(tile_shape.panels(to - from))};
+    const BlockMask map{found, static_cast<int>(tile_shape.panels(to - from))};
     const mask::Coverage seen =
-        block_coverage(task, 0, m_tiles, static_cast<int>(from), static_cast<int>(to), cells);
+        block_coverage(task, 0, m_tiles, static_cast<int>(from), static_cast<int>(to), found);
     if (seen == mask::Coverage::Empty) continue;
     for (Index begin = from; begin < to; begin += task.plan.block) {
       const auto keys = static_cast<int>(std::min(task.plan.block, to - begin));

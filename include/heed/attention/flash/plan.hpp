@@ -16,7 +16,7 @@ struct FlashPlan {
   int q_inner = 8;         // row tiles of queries that sweep a block together
   int q_block = 1;         // of one head in a task
   int heads_per_task = 1;  // in a task
-  Index q_blocks = 1;      // tasks of a head, or of `heads` heads, over each span
+  Index q_blocks = 1;      // tasks of `heads_per_task` heads, over each split
   Index splits = 1;        // pieces that the keys are cut into; their results are merged in order
   Index split_keys = 0;    // keys of a piece
   bool unpacked = false;   // decoding: keys and values are not packed

@@ -40,23 +40,23 @@ template <class M>
 void cover_query_block(const M& mask, const Shape& shape, const QueryBlock& rows, int first,
                        int last, int height, int k_begin, int k_end, int width,
                        std::uint8_t* found) {
-  const auto cells_of = [&](int q_begin, int q_end) {
+  const auto grid_of = [&](int q_begin, int q_end) {
     return mask::CoverageGrid{q_begin, q_end, height, k_begin, k_end, width};
   };
-  const int columns = cells_of(0, 1).columns();
+  const int columns = grid_of(0, 1).columns();
   if (rows.heads == 1) {
     const auto bound = mask::bind(mask, shape, rows.b, rows.first_head);
     const int end = std::min(last, rows.count());
-    return mask::cover(bound, cells_of(rows.q_begin + first, rows.q_begin + end), found, columns);
+    return mask::cover(bound, grid_of(rows.q_begin + first, rows.q_begin + end), found, columns);
   }
   for (int row = first; row < last; row += height, found += columns) {
     for_each_head_segment(rows, row, row + height, [&](Index head, int at, int q_begin, int q_end) {
       const auto bound = mask::bind(mask, shape, rows.b, head);
-      if (at == row) return mask::cover(bound, cells_of(q_begin, q_end), found, columns);
+      if (at == row) return mask::cover(bound, grid_of(q_begin, q_end), found, columns);
       const auto both = [](std::uint8_t one, std::uint8_t other) {
         return one == other ? one : static_cast<std::uint8_t>(mask::Coverage::Partial);
       };
-      mask::combine_coverage(bound, cells_of(q_begin, q_end), found, columns, both);
+      mask::combine_coverage(bound, grid_of(q_begin, q_end), found, columns, both);
     });
   }
 }

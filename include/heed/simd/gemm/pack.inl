@@ -50,7 +50,7 @@ HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>
   }
 }
 
-// Packs keys for dots: to[p][d][c] = x(p · panel + c, d), 0 beyond the last key.
+// Packs keys for qk: to[p][d][c] = x(p · panel + c, d), 0 beyond the last key.
 template <class T>
 bool pack_b_transposed(const View<const T, 2>& x, int keys, Accum<T>* to) {
   using R = Accum<T>;
