@@ -19,5 +19,14 @@ if(HEED_OPENMP)
   endif()
 endif()
 
+# The kernels are compiled once for all programs.
+file(CONFIGURE OUTPUT kernels.cpp
+  CONTENT "#define HEED_DEFINE_KERNELS\n#include <heed/simd/extern_kernels.hpp>\n")
+add_library(heed_kernels STATIC EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/kernels.cpp")
+target_link_libraries(heed_kernels PRIVATE heed_develop)
+add_library(heed_programs INTERFACE)
+target_compile_definitions(heed_programs INTERFACE HEED_EXTERN_KERNELS)
+target_link_libraries(heed_programs INTERFACE heed_develop heed_kernels)
+
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 enable_testing()

@@ -57,5 +57,5 @@ if(heed_models_cuda)
 endif()
 target_include_directories(heed_models PUBLIC "${PROJECT_SOURCE_DIR}/examples")
 target_link_libraries(heed_models
-  PUBLIC heed_develop
+  PUBLIC heed_programs
   PRIVATE nlohmann_json::nlohmann_json utf8proc::utf8proc)

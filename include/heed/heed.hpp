@@ -15,6 +15,7 @@
 #include "heed/approx/lsh/lsh.hpp"
 #include "heed/approx/top_k/top_k.hpp"
 #include "heed/attention/attention.hpp"
+#include "heed/attention/reference/backward.hpp"
 #include "heed/attention/row_weights.hpp"
 #include "heed/dispatch/backends.hpp"
 #include "heed/inspect/attends.hpp"
@@ -22,6 +23,7 @@
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/explain_output.hpp"
 #include "heed/inspect/explain_weights.hpp"
+#include "heed/inspect/gradcheck.hpp"
 #include "heed/inspect/highlight.hpp"
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/inspect/report.hpp"
@@ -63,6 +65,7 @@
 #include "heed/score/relative.hpp"
 #include "heed/score/soft_cap.hpp"
 #include "heed/score/t5.hpp"
+#include "heed/score/with_derivative.hpp"
 #include "heed/softmax/merge.hpp"
 #include "heed/version.hpp"
 

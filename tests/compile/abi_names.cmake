@@ -29,6 +29,13 @@ foreach(flags "" -fopenmp -DNDEBUG -ffast-math -ffinite-math-only -DEIGEN_MAX_AL
   list(APPEND seen "${name}")
 endforeach()
 
+# Eigen defines by itself what a user may define: the name is the same before and after Eigen.
+run(before -std=c++20)
+run(after -std=c++20 -DEIGEN_MAX_ALIGN_BYTES=16)
+if(NOT before STREQUAL after)
+  message(FATAL_ERROR "${before} before Eigen, ${after} after it")
+endif()
+
 foreach(flags "-std=c++17;needs C..20" "-std=c++20;-fno-exceptions;heed throws heed::Error")
   list(POP_BACK flags expected)
   run(text ${flags})

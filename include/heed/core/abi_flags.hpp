@@ -231,10 +231,18 @@
 #define HEED_ABI_SCALAR
 #endif
 
-// The alignment that a user sets for Eigen; without it, Eigen goes by the instructions.
+// The alignment that a user sets for Eigen; nothing where it is the one that Eigen takes by itself,
+// which is a macro before or after heed, as headers are included.
+#if defined(__AVX512F__)
+#define HEED_ABI_EIGEN_ALIGN 64
+#elif defined(__AVX__)
+#define HEED_ABI_EIGEN_ALIGN 32
+#else
+#define HEED_ABI_EIGEN_ALIGN 16
+#endif
 #if defined(EIGEN_DONT_ALIGN)
 #define HEED_ABI_ALIGN a0
-#elif !defined(EIGEN_MAX_ALIGN_BYTES)
+#elif !defined(EIGEN_MAX_ALIGN_BYTES) || EIGEN_MAX_ALIGN_BYTES == HEED_ABI_EIGEN_ALIGN
 #define HEED_ABI_ALIGN
 #elif EIGEN_MAX_ALIGN_BYTES >= 64
 #define HEED_ABI_ALIGN a64
@@ -245,3 +253,4 @@
 #else
 #define HEED_ABI_ALIGN a0
 #endif
+#undef HEED_ABI_EIGEN_ALIGN

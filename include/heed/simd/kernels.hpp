@@ -77,3 +77,7 @@ auto for_isa(Isa isa) {
 
 }  // namespace HEED_ABI
 }  // namespace heed::simd
+
+#if defined(HEED_EXTERN_KERNELS)
+#include "heed/simd/extern_kernels.hpp"
+#endif

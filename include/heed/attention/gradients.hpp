@@ -1,0 +1,70 @@
+// The gradients that a backward call returns, and its check of d_out.
+#pragma once
+
+#include <string>
+
+#include "heed/attention/operands.hpp"
+#include "heed/attention/result.hpp"
+
+namespace heed {
+
+// Of a loss: d_q [B, Hq, Lq, D], d_k [B, Hkv, Lk, D], d_v [B, Hkv, Lk, Dv], each in the layout and
+// rank of its input.
+template <class Q, class K, class V>
+struct Gradients {
+  Q d_q;
+  K d_k;
+  V d_v;
+};
+
+inline namespace HEED_ABI {
+
+// True where d_out is a tensor like q; else a compile error that says what is wrong.
+template <class DOut, class Q>
+consteval bool check_d_out_type() {
+  if constexpr (!TensorLike<DOut>) {
+    static_assert(TensorLike<DOut>,
+                  "heed: d_out must be a tensor, [B, Hq, Lq, Dv]: it comes before q");
+    return false;
+  } else {
+    constexpr bool one_type = std::is_same_v<ScalarOf<DOut>, ScalarOf<Q>>;
+    constexpr bool one_rank = rank_of<DOut> == rank_of<Q>;
+    static_assert(one_type, "heed: d_out must have the element type of q");
+    static_assert(one_rank || !one_type, "heed: d_out must have the rank of q");
+    return one_type && one_rank;
+  }
+}
+
+// True where the score S, bound to a head, has a derivative; else a compile error.
+template <class S>
+consteval bool check_derivative() {
+  using Bound = decltype(score::bind(as_score(std::declval<const S&>()), Shape{}, 0, 0));
+  static_assert(score::DifferentiableScore<Bound>,
+                "heed: this score has no derivative, so there is no backward call: give it a "
+                "member derivative(s, i, j), or pass score::with_derivative(value, derivative)");
+  return score::DifferentiableScore<Bound>;
+}
+
+template <class DOut, class Q, class S>
+concept RightGradientTypes = check_d_out_type<DOut, Q>() && check_derivative<S>();
+
+// Throws heed::Error where d_out is not [B, Hq, Lq, Dv].
+template <class T>
+void check_d_out(const char* call, const View<const T, 4>& d_out, const Shape& shape) {
+  require(d_out.extent[0] == shape.B && d_out.extent[1] == shape.Hq &&
+              d_out.extent[2] == shape.Lq && d_out.extent[3] == shape.Dv,
+          call, "d_out must be [B, Hq, Lq, Dv], the shape of out", [&] {
+            return "d_out " + to_string(d_out) + ", out [" + std::to_string(shape.B) + "," +
+                   std::to_string(shape.Hq) + "," + std::to_string(shape.Lq) + "," +
+                   std::to_string(shape.Dv) + "]";
+          });
+}
+
+// A tensor of the shape and layout of x with elements of S.
+template <class S, TensorLike X>
+auto make_as(const X& x) {
+  return TraitsOf<X>::template make<S>(view_of(x).extent);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

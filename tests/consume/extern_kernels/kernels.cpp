@@ -1,0 +1,2 @@
+#define HEED_DEFINE_KERNELS
+#include <heed/heed.hpp>
