@@ -23,7 +23,7 @@ int bucket_of(const View<const T, 2>& x, Index row, Index buckets, std::uint64_t
     double sum = 0;
     for (Index d = 0; d < D; ++d) {
       sum += static_cast<double>(x(row, d)) *
-             static_cast<double>(static_cast<float>(approx::gaussian(
+             static_cast<double>(static_cast<float>(gaussian(
                  seed, n % (buckets / 2) * D + d, static_cast<std::uint32_t>(16 + round))));
     }
     if (n >= buckets / 2) sum = -sum;

@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "heed/approx/key_limit.hpp"
+#include "heed/mask/key_limit.hpp"
 #include "support/contract.hpp"
 
 namespace heed::test {

@@ -158,6 +158,14 @@ View<T, static_cast<int>(Rank)> view(T* data, const AnyInteger (&extent)[Rank],
   return result;
 }
 
+// Rows [begin, begin + count) of a matrix.
+template <class T>
+View<T, 2> slice(const View<T, 2>& x, Index begin, Index count) {
+  return {x.data == nullptr ? nullptr : x.data + begin * x.stride[0],
+          {count, x.extent[1]},
+          {x.stride[0], x.stride[1]}};
+}
+
 // Rank 4 of any attention tensor: [B, L, D] is one head, [L, D] one head of one batch.
 template <class T>
 constexpr View<T, 4> lift(const View<T, 4>& x) {

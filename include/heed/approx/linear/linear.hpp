@@ -32,7 +32,7 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
   static_assert(FeatureMap<F, Accum<T>>,
                 "heed::approx::linear: the map must be callable as R -> R, R the type of sums "
                 "(float, double for double): EluPlusOne, Relu or your own");
-  static_assert(is_prefix_mask<M>,
+  static_assert(mask::is_prefix_mask<M>,
                 "heed::approx::linear: the mask can be mask::causal(), mask::padding(lengths) or "
                 "both with &: sums over other sets of keys would take Lq sums of their own");
   const Shape shape =
@@ -40,7 +40,7 @@ auto linear(const Q& q, const K& k, const V& v, const F& map = {}, const M& mask
   auto problem = make_problem(q, k, v, shape, options.common());
   auto result = output_for(q, problem);
   if (result.out.size() == 0) return result;
-  scan_attention(problem, Elementwise<T, F>{map}, shape.D, key_limits_of(mask, shape).data(),
+  scan_attention(problem, Elementwise<T, F>{map}, shape.D, mask::key_limits_of(mask, shape).data(),
                  options.threads, options.executor);
   return result;
 }

@@ -43,7 +43,7 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
   constexpr const char* call = "heed::approx::performer";
   using T = ScalarOf<Q>;
   static_assert(
-      is_prefix_mask<M>,
+      mask::is_prefix_mask<M>,
       "heed::approx::performer: the mask can be mask::causal(), mask::padding(lengths) or "
       "both with &: sums over other sets of keys would take Lq sums of their own");
   const heed::Options common = options.common();
@@ -56,7 +56,7 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
   const RandomFeatures<T> map(features, shape.D, problem.scale, options.seed);
-  scan_attention(problem, map, features, key_limits_of(mask, shape).data(), options.threads,
+  scan_attention(problem, map, features, mask::key_limits_of(mask, shape).data(), options.threads,
                  options.executor);
   return result;
 }

@@ -8,8 +8,8 @@
 #include <numbers>
 #include <vector>
 
-#include "heed/approx/gaussian.hpp"
 #include "heed/approx/linear/scan_plan.hpp"
+#include "heed/approx/orthogonal.hpp"
 #include "heed/attention/flash/task.hpp"
 
 namespace heed::approx {

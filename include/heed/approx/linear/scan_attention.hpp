@@ -24,7 +24,7 @@ struct ScanWork {
 
   const Problem<T>& problem;
   const Map& map;
-  const KeyLimit* visible;  // [B]
+  const mask::KeyLimit* visible;  // [B]
   const ScanPlan& plan;
   const KvStates<R>* states;  // none where heads are not divided
   ScanScratch<R> scratch;
@@ -33,7 +33,7 @@ struct ScanWork {
     const Index b = head / problem.shape.Hkv, h = head % problem.shape.Hkv;
     return {plan, map, problem.k.matrix(b, h), problem.v.matrix(b, h), scratch};
   }
-  const KeyLimit& key_limit_of(Index head) const { return visible[head / problem.shape.Hkv]; }
+  const mask::KeyLimit& key_limit_of(Index head) const { return visible[head / problem.shape.Hkv]; }
 };
 
 // Pass 1: the sum of one span's keys, by itself.
@@ -91,7 +91,7 @@ void attend_queries(const ScanWork<T, Map>& work, Index head, Index i, Index end
 template <class T, class Map>
 void attend_block(const ScanWork<T, Map>& work, Index head, const QueryRange& block) {
   constexpr Index chunk = ScanPlan::chunk;
-  const KeyLimit visible = work.key_limit_of(head);
+  const mask::KeyLimit visible = work.key_limit_of(head);
   auto keys = work.keys_of(head);
   RunningState<T, Map> state(work.plan, work.scratch, work.states, head);
   for (Index i = block.begin, end = i; i < block.end; i = end) {
@@ -109,7 +109,7 @@ void attend_block(const ScanWork<T, Map>& work, Index head, const QueryRange& bl
 // The three passes over heads that are divided into spans of keys and blocks of queries.
 // work_of(worker) is a ScanWork.
 template <class T, class WorkOf>
-void attend_divided(const Problem<T>& problem, const ScanPlan& plan, const KeyLimit* visible,
+void attend_divided(const Problem<T>& problem, const ScanPlan& plan, const mask::KeyLimit* visible,
                     const KvStates<Accum<T>>& states, int workers, Executor* executor,
                     const WorkOf& work_of) {
   const Shape& shape = problem.shape;
@@ -135,7 +135,7 @@ void attend_divided(const Problem<T>& problem, const ScanPlan& plan, const KeyLi
 // where heads are divided.
 template <class T, class Map>
 void scan_attention(const Problem<T>& problem, const Map& map, Index features,
-                    const KeyLimit* visible, int threads, Executor* executor) {
+                    const mask::KeyLimit* visible, int threads, Executor* executor) {
   using R = Accum<T>;
   const Shape& shape = problem.shape;
   const Index heads = shape.Hq == 0 ? 0 : checked_product(shape.B, shape.Hkv);

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "heed/approx/key_limit.hpp"
 #include "heed/core/assert.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
+#include "heed/mask/key_limit.hpp"
 #include "heed/simd/gemm/tile_shape.hpp"
 
 namespace heed::approx {
@@ -120,7 +120,7 @@ struct QueryRange {
   Index begin, end;
 };
 
-constexpr QueryRange query_range(const KeyLimit& visible, Index Lq, Index n) {
+constexpr QueryRange query_range(const mask::KeyLimit& visible, Index Lq, Index n) {
   constexpr Index span = ScanPlan::span;
   const Index offset = visible.causal ? visible.offset : 0;
   const Index shift = (offset % span + span) % span;

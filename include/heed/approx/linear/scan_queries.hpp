@@ -67,7 +67,7 @@ class ScanQueries {
       : plan_(plan), map_(map), scratch_(scratch) {}
 
   // Rows [begin, end) of q, at most `chunk`, under a mask.
-  void load(const View<const T, 2>& q, const KeyLimit& visible, Index begin, Index end) {
+  void load(const View<const T, 2>& q, const mask::KeyLimit& visible, Index begin, Index end) {
     visible_ = visible;
     begin_ = begin;
     end_ = end;
@@ -221,7 +221,7 @@ class ScanQueries {
   const ScanPlan& plan_;
   const Map& map_;
   ScanScratch<R> scratch_;
-  KeyLimit visible_{};
+  mask::KeyLimit visible_{};
   Index begin_ = 0, end_ = 0;
 };
 

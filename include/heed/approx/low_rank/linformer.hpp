@@ -6,11 +6,11 @@
 #include <cmath>
 #include <string>
 
-#include "heed/approx/gaussian.hpp"
-#include "heed/approx/key_limit.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/upcast.hpp"
+#include "heed/core/normal.hpp"
+#include "heed/mask/key_limit.hpp"
 
 namespace heed::approx {
 
@@ -77,7 +77,7 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
       "heed::approx::linformer: e and f must have the element type of q");
   static_assert((rank_of<E> == 2 || rank_of<E> == 3) && (rank_of<F> == 2 || rank_of<F> == 3),
                 "heed::approx::linformer: e and f are [Lk, rank] or [Hkv, Lk, rank]");
-  static_assert(is_padding_only<M>,
+  static_assert(mask::is_padding_only<M>,
                 "heed::approx::linformer: the mask can only be mask::padding(lengths): a projected "
                 "key is a sum of many, early and late ones, and no other mask can tell them apart");
   using T = ScalarOf<Q>;
@@ -102,7 +102,7 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
   parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
                [&](Index head, int) {
                  const Index b = head / shape.Hkv, h = head % shape.Hkv;
-                 const Index length = key_limit(mask, shape, b).length;
+                 const Index length = mask::key_limit(mask, shape, b).length;
                  multiply_columns<R>(slice(of_keys.matrix(h), 0, length),
                                      slice(problem.k.matrix(b, h), 0, length),
                                      keys.view().matrix(b, h).data);

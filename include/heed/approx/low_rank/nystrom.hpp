@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "heed/approx/key_limit.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/upcast.hpp"
+#include "heed/mask/key_limit.hpp"
 
 namespace heed::approx {
 
@@ -138,20 +138,21 @@ inline void check_counts(const char* call, Index landmarks, int iterations) {
 
 // Throws heed::Error where there are fewer tokens than landmarks; none at all are fine.
 inline void check_landmarks(const char* call, const Shape& shape,
-                            const std::vector<KeyLimit>& visible, Index landmarks) {
+                            const std::vector<mask::KeyLimit>& visible, Index landmarks) {
   const auto refuse = [&](Index tokens, const char* what) {
     if (tokens == 0 || tokens >= landmarks) return;
     throw Error(std::string(call) + ": landmarks " + std::to_string(landmarks) +
                 " are more than the " + std::to_string(tokens) + " " + what);
   };
   refuse(shape.Lq, "queries");
-  for (const KeyLimit& of_batch : visible) refuse(of_batch.length, "keys of a text");
+  for (const mask::KeyLimit& of_batch : visible) refuse(of_batch.length, "keys of a text");
 }
 
 // Everything after the checks: problem.out is written.
 template <class T>
-void run_nystrom(const Problem<T>& problem, Index landmarks, const std::vector<KeyLimit>& visible,
-                 std::span<const int> lengths, const NystromOptions& options) {
+void run_nystrom(const Problem<T>& problem, Index landmarks,
+                 const std::vector<mask::KeyLimit>& visible, std::span<const int> lengths,
+                 const NystromOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
   const heed::Options common = options.common();
@@ -211,7 +212,7 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
              const NystromOptions& options = {}) {
   constexpr const char* call = "heed::approx::nystrom";
   using T = ScalarOf<Q>;
-  static_assert(is_padding_only<M>,
+  static_assert(mask::is_padding_only<M>,
                 "heed::approx::nystrom: the mask can only be mask::padding(lengths): a landmark is "
                 "the mean of many tokens, and no other mask says what it sees");
   const heed::Options common = options.common();
@@ -220,11 +221,12 @@ auto nystrom(const Q& q, const K& k, const V& v, Index landmarks, const M& mask 
   auto problem = make_problem(q, k, v, shape, common);
   auto result = output_for(q, problem);
   if (result.out.size() == 0) return result;
-  const std::vector<KeyLimit> visible = key_limits_of(mask, shape);
+  const std::vector<mask::KeyLimit> visible = mask::key_limits_of(mask, shape);
   check_landmarks(call, shape, visible, landmarks);
   std::vector<int> lengths;
   lengths.reserve(visible.size());
-  for (const KeyLimit& of_batch : visible) lengths.push_back(static_cast<int>(of_batch.length));
+  for (const mask::KeyLimit& of_batch : visible)
+    lengths.push_back(static_cast<int>(of_batch.length));
   std::fill_n(result.out.data(), result.out.size(), T(0));
   if (shape.Lq > 0 && shape.Lk > 0) run_nystrom(problem, landmarks, visible, lengths, options);
   return result;

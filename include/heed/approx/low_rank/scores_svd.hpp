@@ -5,7 +5,7 @@
 #include <Eigen/Eigenvalues>
 #include <limits>
 
-#include "heed/approx/gaussian.hpp"
+#include "heed/approx/orthogonal.hpp"
 #include "heed/approx/products.hpp"
 
 namespace heed::approx {

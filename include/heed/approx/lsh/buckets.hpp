@@ -8,10 +8,10 @@
 #include <numeric>
 #include <vector>
 
-#include "heed/approx/gaussian.hpp"
-#include "heed/approx/key_limit.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/approx/products.hpp"
+#include "heed/core/normal.hpp"
+#include "heed/mask/key_limit.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -89,7 +89,7 @@ inline SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index
 // A query aims at the last key of its bucket that is not behind it, or the first; it sees those of
 // its bucket in that key's chunk and the chunk before.
 inline BucketedQueries assign_to_chunks(const std::vector<int>& buckets, const SortedKeys& keys,
-                                        const KeyLimit& visible, Index Lk, Index chunk) {
+                                        const mask::KeyLimit& visible, Index Lk, Index chunk) {
   const std::size_t Lq = buckets.size();
   const auto chunks =
       (keys.order.size() + static_cast<std::size_t>(chunk) - 1) / static_cast<std::size_t>(chunk);

@@ -19,7 +19,7 @@ struct LshHead {
   View<const T, 2> q, k, v;
   bool shared;  // k is q, and keys are to have length 1
   R scale;
-  KeyLimit visible;
+  mask::KeyLimit visible;
   const SortedKeys* keys;          // [rounds]
   const BucketedQueries* queries;  // [rounds]
   R* acc;                          // [Lq, columns]

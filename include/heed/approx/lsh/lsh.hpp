@@ -66,7 +66,7 @@ inline int workers_of(Index tasks, const RunOptions& options) {
 // Every head's keys sorted by bucket, and which of them each query is to meet; round after round.
 template <class T>
 LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
-                         const std::vector<KeyLimit>& visible, const RunOptions& options) {
+                         const std::vector<mask::KeyLimit>& visible, const RunOptions& options) {
   const Shape& s = problem.shape;
   const Index rounds = hashing.rounds;
   const Index key_tasks = tasks_of(s.B, s.Hkv, rounds), query_tasks = tasks_of(s.B, s.Hq, rounds);
@@ -96,7 +96,7 @@ LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
 // All rounds of all heads of a checked problem whose out and lse are set.
 template <class T>
 void run_lsh(const Problem<T>& problem, const Hashing& hashing,
-             const std::vector<KeyLimit>& visible, bool shared, const RunOptions& options) {
+             const std::vector<mask::KeyLimit>& visible, bool shared, const RunOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
   const simd::TileShape& tile_shape = simd::kernels<R>(isa()).tile_shape;
@@ -144,7 +144,7 @@ template <class Q, class K, class V, class M>
 requires RightTypes<Q, K, V, M>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
-  static_assert(is_prefix_mask<M>,
+  static_assert(mask::is_prefix_mask<M>,
                 "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
                 "with &");
   const heed::Options common = options.common();
@@ -153,7 +153,7 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
-  run_lsh(problem, hashing, key_limits_of(mask, shape), shared,
+  run_lsh(problem, hashing, mask::key_limits_of(mask, shape), shared,
           {options.threads, options.executor});
   return result;
 }

@@ -40,13 +40,5 @@ simd::TileShape packed_tile_shape(const Shape& shape, Isa isa) {
   return pays ? packed : simd::kernels<T>(isa).tile_shape;
 }
 
-// Rows of a tensor: as many queries of a head as the matrix has rows.
-template <class T>
-View<T, 2> slice(const View<T, 2>& x, Index begin, Index count) {
-  return {x.data == nullptr ? nullptr : x.data + begin * x.stride[0],
-          {count, x.extent[1]},
-          {x.stride[0], x.stride[1]}};
-}
-
 }  // namespace HEED_ABI
 }  // namespace heed

@@ -9,7 +9,7 @@
 #include "heed/mask/combine.hpp"
 #include "heed/mask/padding.hpp"
 
-namespace heed::approx {
+namespace heed::mask {
 inline namespace HEED_ABI {
 
 // Query i of a batch sees the keys [0, keys(i)).
@@ -23,19 +23,19 @@ struct KeyLimit {
   }
 };
 
-constexpr KeyLimit key_limit(const mask::None&, const Shape& shape, Index) {
+constexpr KeyLimit key_limit(const None&, const Shape& shape, Index) {
   return {shape.Lk, 0, false};
 }
-constexpr KeyLimit key_limit(const mask::Causal& causal, const Shape& shape, Index) {
-  return {shape.Lk, mask::query_0_position(causal.alignment, shape), true};
+constexpr KeyLimit key_limit(const Causal& causal, const Shape& shape, Index) {
+  return {shape.Lk, query_0_position(causal.alignment, shape), true};
 }
 template <class Lengths>
-constexpr KeyLimit key_limit(const mask::BasicPadding<Lengths>& padding, const Shape&, Index b) {
+constexpr KeyLimit key_limit(const BasicPadding<Lengths>& padding, const Shape&, Index b) {
   return {padding.lengths[b], 0, false};
 }
 
 template <class A, class B>
-constexpr KeyLimit key_limit(const mask::And<A, B>& both, const Shape& shape, Index b) {
+constexpr KeyLimit key_limit(const And<A, B>& both, const Shape& shape, Index b) {
   const KeyLimit first = key_limit(both.a, shape, b);
   const KeyLimit second = key_limit(both.b, shape, b);
   return {std::min(first.length, second.length), first.offset + second.offset,
@@ -56,18 +56,18 @@ std::vector<KeyLimit> key_limits_of(const M& mask, const Shape& shape) {
 template <class M>
 inline constexpr bool is_padding_only = false;
 template <>
-inline constexpr bool is_padding_only<mask::None> = true;
+inline constexpr bool is_padding_only<None> = true;
 template <class Lengths>
-inline constexpr bool is_padding_only<mask::BasicPadding<Lengths>> = true;
+inline constexpr bool is_padding_only<BasicPadding<Lengths>> = true;
 
 template <class M>
 inline constexpr bool is_prefix_mask = is_padding_only<M>;
 template <>
-inline constexpr bool is_prefix_mask<mask::Causal> = true;
+inline constexpr bool is_prefix_mask<Causal> = true;
 template <class Lengths>
-inline constexpr bool is_prefix_mask<mask::And<mask::Causal, mask::BasicPadding<Lengths>>> = true;
+inline constexpr bool is_prefix_mask<And<Causal, BasicPadding<Lengths>>> = true;
 template <class Lengths>
-inline constexpr bool is_prefix_mask<mask::And<mask::BasicPadding<Lengths>, mask::Causal>> = true;
+inline constexpr bool is_prefix_mask<And<BasicPadding<Lengths>, Causal>> = true;
 
 }  // namespace HEED_ABI
-}  // namespace heed::approx
+}  // namespace heed::mask

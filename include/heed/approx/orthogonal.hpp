@@ -1,32 +1,21 @@
-// Normal random numbers from a counter, and rows of them that are orthogonal block by block.
+// Orthonormal rows, and random directions that are orthogonal block by block.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <vector>
 
 #include "heed/approx/memory.hpp"
 #include "heed/core/assert.hpp"
-#include "heed/core/random.hpp"
+#include "heed/core/normal.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
 
 namespace heed::approx {
 
-inline namespace HEED_ABI {
+using heed::gaussian;  // a public name of approx
 
-// Number `index` of stream `stream`, standard normal: philox(seed, (index, stream)), whose words 0
-// and 1 go through Box and Muller's transform. "A note on the generation of random normal deviates"
-// (1958).
-inline double gaussian(std::uint64_t seed, Index index, std::uint32_t stream) {
-  constexpr double unit = 1.0 / 4294967296.0;
-  const auto at = static_cast<std::uint64_t>(index);
-  const Words4 words = philox(
-      seed, {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(at >> 32), stream, 0x61u});
-  const double radius = std::sqrt(-2 * std::log((words[0] + 0.5) * unit));
-  return radius * std::cos(2 * std::numbers::pi * (words[1] + 0.5) * unit);
-}
+inline namespace HEED_ABI {
 
 // In four sums, since one alone would wait for each of its own additions.
 template <class R>
