@@ -42,6 +42,7 @@
 #define B 2
 
 #include <heed/heed.hpp>
+#include <heed/plot.hpp>
 #include <heed/inspect.hpp>
 
 #if !defined(I) || None != 0L || !defined(near) || Error != 1 || Tile != 2 || Full != 3 || \

@@ -15,14 +15,14 @@ from pathlib import Path
 # Includes go from a later tier to an earlier one, or stay inside a folder.
 TIERS = [
     {"core"},
-    {"mask", "score", "softmax", "simd", "position"},
+    {"mask", "score", "softmax", "simd", "position", "plot"},
     {"attention"},
     {"decode", "approx", "nn", "cuda", "distributed"},
     {"inspect"},
     {"dispatch"},
 ]
 TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders}
-UMBRELLAS = {"heed.hpp", "inspect.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
+UMBRELLAS = {"heed.hpp", "inspect.hpp", "plot.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
 EVERYWHERE = {"version.hpp"}
 
 # What only some places may contain: (what, pattern, paths below include/heed that may).

@@ -2,11 +2,11 @@
 #include <cctype>
 #include <string>
 
-#include "heed/inspect/animation.hpp"
 #include "heed/inspect/attends.hpp"
 #include "heed/inspect/describe.hpp"
-#include "heed/inspect/heatmap_grid.hpp"
-#include "heed/inspect/png.hpp"
+#include "heed/plot/animation.hpp"
+#include "heed/plot/heatmap_grid.hpp"
+#include "heed/plot/png.hpp"
 #include "models/minilm/commands.hpp"
 #include "models/minilm/lines.hpp"
 #include "models/minilm/look.hpp"

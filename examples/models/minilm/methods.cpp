@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "heed/inspect/png.hpp"
-#include "heed/inspect/scatter.hpp"
+#include "heed/plot/png.hpp"
+#include "heed/plot/scatter.hpp"
 #include "models/minilm/commands.hpp"
 #include "models/minilm/compare_methods.hpp"
 #include "models/minilm/lines.hpp"

@@ -9,9 +9,10 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
-#include "heed/inspect/cells.hpp"
-#include "heed/inspect/format.hpp"
-#include "heed/inspect/utf8.hpp"
+#include "heed/inspect/names.hpp"
+#include "heed/plot/cells.hpp"
+#include "heed/plot/format.hpp"
+#include "heed/plot/utf8.hpp"
 
 namespace heed::inspect {
 

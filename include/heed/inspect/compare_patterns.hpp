@@ -11,10 +11,11 @@
 #include "heed/core/abi.hpp"
 #include "heed/core/eigen.hpp"
 #include "heed/core/error.hpp"
-#include "heed/inspect/format.hpp"
-#include "heed/inspect/heatmap_grid.hpp"
 #include "heed/inspect/matrix_of.hpp"
+#include "heed/inspect/names.hpp"
 #include "heed/mask/any.hpp"
+#include "heed/plot/format.hpp"
+#include "heed/plot/heatmap_grid.hpp"
 
 namespace heed::inspect {
 

@@ -14,7 +14,8 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
-#include "heed/inspect/format.hpp"
+#include "heed/inspect/names.hpp"
+#include "heed/plot/format.hpp"
 
 namespace heed::inspect {
 

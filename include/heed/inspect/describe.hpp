@@ -12,7 +12,8 @@
 #include <vector>
 
 #include "heed/core/abi.hpp"
-#include "heed/inspect/cells.hpp"
+#include "heed/inspect/names.hpp"
+#include "heed/plot/cells.hpp"
 
 namespace heed::inspect {
 

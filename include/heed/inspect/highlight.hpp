@@ -17,10 +17,11 @@
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
 #include "heed/core/types.hpp"
-#include "heed/inspect/colormap.hpp"
-#include "heed/inspect/format.hpp"
-#include "heed/inspect/image.hpp"
-#include "heed/inspect/utf8.hpp"
+#include "heed/inspect/names.hpp"
+#include "heed/plot/colormap.hpp"
+#include "heed/plot/format.hpp"
+#include "heed/plot/image.hpp"
+#include "heed/plot/utf8.hpp"
 
 namespace heed::inspect {
 

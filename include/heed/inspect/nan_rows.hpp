@@ -10,8 +10,9 @@
 #include "heed/attention/operands.hpp"
 #include "heed/core/abi.hpp"
 #include "heed/core/types.hpp"
-#include "heed/inspect/summary.hpp"
+#include "heed/inspect/names.hpp"
 #include "heed/inspect/suspect_head.hpp"
+#include "heed/plot/summary.hpp"
 
 namespace heed::inspect {
 inline namespace HEED_ABI {

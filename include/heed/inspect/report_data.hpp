@@ -7,7 +7,8 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/shape.hpp"
-#include "heed/inspect/summary.hpp"
+#include "heed/inspect/names.hpp"
+#include "heed/plot/summary.hpp"
 
 namespace heed::inspect {
 
