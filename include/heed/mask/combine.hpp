@@ -20,11 +20,11 @@ concept FillsTiles = BoundMask<M> && requires(const M& mask, Tile tile, std::uin
 
 inline namespace HEED_ABI {
 
-// allowed[…] = combine(a, b) over a tile; b is filled a few rows and some keys at a time.
-template <BoundMask A, BoundMask B, class Combine>
+// allowed[…] = merged(a, b) over a tile; b is filled a few rows and some keys at a time.
+template <BoundMask A, BoundMask B, class Merge>
 [[gnu::always_inline]] inline void fill_combined(const A& a, const B& b, Tile tile,
                                                  std::uint8_t* allowed, Index stride,
-                                                 const Combine& combine) {
+                                                 const Merge& merged) {
   constexpr int run = 64, max_mr = 8;
   std::uint8_t other[max_mr * run];
   for (int i = tile.q_begin, rows = 0; i < tile.q_end; i += rows, allowed += rows * stride) {
@@ -35,7 +35,7 @@ template <BoundMask A, BoundMask B, class Combine>
       mask::fill(a, {i, i + rows, j, j + keys}, row, stride);
       mask::fill(b, {i, i + rows, j, j + keys}, other, run);
       for (int r = 0; r < rows; ++r, row += stride) {
-        for (int c = 0; c < keys; ++c) row[c] = combine(row[c], other[r * run + c]);
+        for (int c = 0; c < keys; ++c) row[c] = merged(row[c], other[r * run + c]);
       }
     }
   }
@@ -43,26 +43,58 @@ template <BoundMask A, BoundMask B, class Combine>
 
 }  // namespace HEED_ABI
 
-template <Mask A, Mask B>
-struct And {
+// a & b: a pair that one of them hides is hidden. Coverage counts Empty < Partial < Full.
+struct Intersection {
+  static constexpr bool decisive = false;  // an answer that needs no other
+  static constexpr Coverage decisive_tile = Coverage::Empty, neutral_tile = Coverage::Full;
+
+  template <class X>
+  static constexpr X of_coverage(X one, X other) {
+    return std::min(one, other);
+  }
+  static constexpr unsigned of_bytes(unsigned one, unsigned other) { return one & other; }
+  static constexpr int of_strides(int one, int other) { return std::max(one, other); }
+
+  template <class A, class B>
+  static constexpr bool has_key_stride = HasKeyStride<A> || HasKeyStride<B>;
+};
+
+// a | b: a pair that one of them allows is allowed.
+struct Union {
+  static constexpr bool decisive = true;
+  static constexpr Coverage decisive_tile = Coverage::Full, neutral_tile = Coverage::Empty;
+
+  template <class X>
+  static constexpr X of_coverage(X one, X other) {
+    return std::max(one, other);
+  }
+  static constexpr unsigned of_bytes(unsigned one, unsigned other) { return one | other; }
+  static constexpr int of_strides(int one, int other) { return std::gcd(one, other); }
+
+  template <class A, class B>
+  static constexpr bool has_key_stride = HasKeyStride<A>&& HasKeyStride<B>;
+};
+
+template <class Op, Mask A, Mask B>
+struct Combine {
   A a;
   B b;
 
   HEED_DEVICE constexpr bool allows(int i, int j) const requires BoundMask<A> && BoundMask<B> {
-    return a.allows(i, j) && b.allows(i, j);
+    return a.allows(i, j) == Op::decisive ? Op::decisive : b.allows(i, j);
   }
   [[gnu::always_inline]] HEED_DEVICE constexpr Coverage coverage(
       Tile tile) const requires BoundMask<A> && BoundMask<B> {
     const Coverage left = a.coverage(tile);
-    if (left == Coverage::Empty) return left;
+    if (left == Op::decisive_tile) return left;
     const Coverage right = b.coverage(tile);
-    if (right == Coverage::Empty || left == Coverage::Full) return right;
+    if (right == Op::decisive_tile || left == Op::neutral_tile) return right;
     return Coverage::Partial;
   }
   [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed,
                                    Index stride) const requires FillsTiles<A> || FillsTiles<B> {
     fill_combined(a, b, tile, allowed, stride, [](unsigned one, unsigned other) {
-      return static_cast<std::uint8_t>(one & other);
+      return static_cast<std::uint8_t>(Op::of_bytes(one, other));
     });
   }
   bool whole_tiles() const requires BoundMask<A> && BoundMask<B> {
@@ -70,28 +102,29 @@ struct And {
   }
   constexpr Coverage coverage_of_every(int step,
                                        Tile tile) const requires BoundMask<A> && BoundMask<B> {
-    return std::min(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
+    return Op::of_coverage(mask::coverage_of_every(step, a, tile),
+                           mask::coverage_of_every(step, b, tile));
   }
-  constexpr int key_stride() const requires HasKeyStride<A> || HasKeyStride<B> {
-    return std::max(mask::key_stride(a), mask::key_stride(b));
+  constexpr int key_stride() const requires(Op::template has_key_stride<A, B>) {
+    return Op::of_strides(mask::key_stride(a), mask::key_stride(b));
   }
   void cover(const CoverageGrid& grid, std::uint8_t* found,
              Index stride) const requires CoversGrid<A> || CoversGrid<B> {
     mask::cover(a, grid, found, stride);
     combine_coverage(b, grid, found, stride, [](std::uint8_t one, std::uint8_t other) {
-      return std::min(one, other);  // Empty < Partial < Full
+      return Op::of_coverage(one, other);
     });
   }
   HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
     auto left = mask::bind(a, shape, batch, head);
     auto right = mask::bind(b, shape, batch, head);
-    return And<decltype(left), decltype(right)>{left, right};
+    return Combine<Op, decltype(left), decltype(right)>{left, right};
   }
   template <class Arena>
   auto to_device(Arena& arena) const {
     auto left = mask::to_device(a, arena);
     auto right = mask::to_device(b, arena);
-    return And<decltype(left), decltype(right)>{left, right};
+    return Combine<Op, decltype(left), decltype(right)>{left, right};
   }
   void check(const Shape& shape) const {
     mask::check(a, shape);
@@ -99,61 +132,10 @@ struct And {
   }
 };
 
-template <Mask A, Mask B>
-struct Or {
-  A a;
-  B b;
-
-  HEED_DEVICE constexpr bool allows(int i, int j) const requires BoundMask<A> && BoundMask<B> {
-    return a.allows(i, j) || b.allows(i, j);
-  }
-  [[gnu::always_inline]] HEED_DEVICE constexpr Coverage coverage(
-      Tile tile) const requires BoundMask<A> && BoundMask<B> {
-    const Coverage left = a.coverage(tile);
-    if (left == Coverage::Full) return left;
-    const Coverage right = b.coverage(tile);
-    if (right == Coverage::Full || left == Coverage::Empty) return right;
-    return Coverage::Partial;
-  }
-  [[gnu::always_inline]] void fill(Tile tile, std::uint8_t* allowed,
-                                   Index stride) const requires FillsTiles<A> || FillsTiles<B> {
-    fill_combined(a, b, tile, allowed, stride, [](unsigned one, unsigned other) {
-      return static_cast<std::uint8_t>(one | other);
-    });
-  }
-  bool whole_tiles() const requires BoundMask<A> && BoundMask<B> {
-    return mask::whole_tiles(a) || mask::whole_tiles(b);
-  }
-  constexpr Coverage coverage_of_every(int step,
-                                       Tile tile) const requires BoundMask<A> && BoundMask<B> {
-    return std::max(mask::coverage_of_every(step, a, tile), mask::coverage_of_every(step, b, tile));
-  }
-  constexpr int key_stride() const requires HasKeyStride<A> && HasKeyStride<B> {
-    return std::gcd(a.key_stride(), b.key_stride());
-  }
-  void cover(const CoverageGrid& grid, std::uint8_t* found,
-             Index stride) const requires CoversGrid<A> || CoversGrid<B> {
-    mask::cover(a, grid, found, stride);
-    combine_coverage(b, grid, found, stride, [](std::uint8_t one, std::uint8_t other) {
-      return std::max(one, other);  // Empty < Partial < Full
-    });
-  }
-  HEED_DEVICE auto bind(const Shape& shape, Index batch, Index head) const {
-    auto left = mask::bind(a, shape, batch, head);
-    auto right = mask::bind(b, shape, batch, head);
-    return Or<decltype(left), decltype(right)>{left, right};
-  }
-  template <class Arena>
-  auto to_device(Arena& arena) const {
-    auto left = mask::to_device(a, arena);
-    auto right = mask::to_device(b, arena);
-    return Or<decltype(left), decltype(right)>{left, right};
-  }
-  void check(const Shape& shape) const {
-    mask::check(a, shape);
-    mask::check(b, shape);
-  }
-};
+template <class A, class B>
+using And = Combine<Intersection, A, B>;
+template <class A, class B>
+using Or = Combine<Union, A, B>;
 
 template <Mask A>
 struct Not {

@@ -10,19 +10,23 @@
 // a callable (i, j) or (b, h, i, j) -> bool is one too.
 //
 // A mask may know more: `fill` a tile at once (below), and whether that pays for several rows
-// together, `whole_tiles`; `cover` many tiles at once (grid.hpp); or that it steps over keys,
-// `key_stride` and `coverage_of_every` (spaced.hpp).
+// together, `whole_tiles`; `cover` many tiles at once (coverage_grid.hpp); or that it steps over
+// keys, `key_stride` and `coverage_of_every` (key_stride.hpp).
 #pragma once
 
 #include <concepts>
 #include <cstdint>
 #include <type_traits>
 
+#include "heed/core/bindable.hpp"
 #include "heed/core/device.hpp"
 #include "heed/core/shape.hpp"
 #include "heed/core/tensor.hpp"
 
 namespace heed::mask {
+
+using bindable::bind;
+using bindable::check;
 
 // Half-open rectangle of scores: queries [q_begin, q_end) by keys [k_begin, k_end). Never empty.
 struct Tile {
@@ -109,20 +113,6 @@ constexpr const M& as_mask(const M& mask) {
 template <class F>
 requires MaskOfPair<F> || MaskOfPlace<F>
 constexpr Predicate<std::decay_t<F>> as_mask(const F& function) { return {function}; }
-
-template <Mask M>
-HEED_DEVICE auto bind(const M& mask, const Shape& shape, Index b, Index h) {
-  if constexpr (BoundMask<M>)
-    return mask;
-  else
-    return mask.bind(shape, b, h);
-}
-
-// Throws heed::Error where the mask does not fit the shape.
-template <Mask M>
-void check(const M& mask, const Shape& shape) {
-  if constexpr (requires { mask.check(shape); }) mask.check(shape);
-}
 
 // allowed[r · stride + c] = 1 where query q_begin + r sees key k_begin + c, else 0.
 template <BoundMask M>

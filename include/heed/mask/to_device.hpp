@@ -8,6 +8,8 @@
 
 namespace heed::mask {
 
+using bindable::to_device;
+
 // A callable bound inside a kernel. Kernels alone may call it, so that nvcc refuses an unmarked
 // one.
 template <class F>
@@ -38,14 +40,6 @@ inline namespace HEED_ABI {
 template <class F, class Arena>
 DevicePredicate<F> to_device(const Predicate<F>& predicate, Arena&) {
   return {predicate.function};
-}
-
-template <Mask M, class Arena>
-auto to_device(const M& mask, Arena& arena) {
-  if constexpr (requires { mask.to_device(arena); })
-    return mask.to_device(arena);
-  else
-    return mask;
 }
 
 }  // namespace HEED_ABI

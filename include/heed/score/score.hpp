@@ -14,11 +14,15 @@
 #include <concepts>
 #include <type_traits>
 
+#include "heed/core/bindable.hpp"
 #include "heed/core/device.hpp"
 #include "heed/core/shape.hpp"
 #include "heed/core/tensor.hpp"
 
 namespace heed::score {
+
+using bindable::bind;
+using bindable::check;
 
 template <class S>
 concept BoundScore = requires(const S& score, float s, int i, int j) {
@@ -111,14 +115,6 @@ template <class F>
 requires ScoreOfPair<F> || ScoreOfPlace<F>
 constexpr Function<std::decay_t<F>> as_score(const F& function) { return {function}; }
 
-template <Score S>
-HEED_DEVICE auto bind(const S& score, const Shape& shape, Index b, Index h) {
-  if constexpr (BoundScore<S>)
-    return score;
-  else
-    return score.bind(shape, b, h);
-}
-
 // s[c] becomes the modified score of query i and key j + c. A score may
 // define `modify(s, i, j, keys)` to process a whole row.
 template <BoundScore S, class R>
@@ -128,12 +124,6 @@ template <BoundScore S, class R>
   } else {
     for (int c = 0; c < keys; ++c) s[c] = static_cast<R>(score.value(s[c], i, j + c));
   }
-}
-
-// Throws heed::Error where the score does not fit the shape.
-template <Score S>
-void check(const S& score, const Shape& shape) {
-  if constexpr (requires { score.check(shape); }) score.check(shape);
 }
 
 }  // namespace HEED_ABI

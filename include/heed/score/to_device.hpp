@@ -5,6 +5,8 @@
 
 namespace heed::score {
 
+using bindable::to_device;
+
 // A callable bound inside a kernel. Kernels alone may call it, so that nvcc refuses an unmarked
 // one.
 #pragma GCC diagnostic push
@@ -40,14 +42,6 @@ inline namespace HEED_ABI {
 template <class F, class Arena>
 DeviceFunction<F> to_device(const Function<F>& function, Arena&) {
   return {function.function};
-}
-
-template <Score S, class Arena>
-auto to_device(const S& score, Arena& arena) {
-  if constexpr (requires { score.to_device(arena); })
-    return score.to_device(arena);
-  else
-    return score;
 }
 
 }  // namespace HEED_ABI
