@@ -4,27 +4,19 @@
 #include <cmath>
 #include <vector>
 
-#include "heed/core/random.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
+#include "support/random.hpp"
 
 using heed::Index;
 using heed::Tensor4;
 using heed::test::ContainsSubstring;
 using heed::test::error_of;
+using heed::test::random4;
 namespace position = heed::position;
 using position::RopePairs;
 
 namespace {
-
-Tensor4<double> random4(Index B, Index H, Index L, Index D, std::uint64_t seed = 5) {
-  Tensor4<double> x(B, H, L, D);
-  for (Index n = 0; n < x.size(); ++n) {
-    x.data()[n] =
-        heed::philox(seed, {static_cast<std::uint32_t>(n), 0, 0, 0})[0] / 2147483648.0 - 1;
-  }
-  return x;
-}
 
 // Of the first tokens of q and k.
 double dot(const Tensor4<double>& q, const Tensor4<double>& k) {
@@ -37,7 +29,7 @@ double dot(const Tensor4<double>& q, const Tensor4<double>& k) {
 
 TEST_CASE("rope_2d: rows turn the first half of the features, columns the second") {
   const Index height = 5, width = 8, L = height * width;
-  const auto x = random4(2, 3, L, 14);
+  const auto x = random4<double>(2, 3, L, 14);
   const auto places = position::grid(height, width);
   for (const auto pairs : {RopePairs::half_split, RopePairs::interleaved}) {
     for (const Index dim : {4, 8, 12}) {
@@ -75,7 +67,7 @@ TEST_CASE("rope_2d: rows turn the first half of the features, columns the second
 }
 
 TEST_CASE("rope_2d: a dot product depends on both distances alone") {
-  const auto q = random4(1, 1, 1, 16, 1), k = random4(1, 1, 1, 16, 2);
+  const auto q = random4<double>(1, 1, 1, 16, 1), k = random4<double>(1, 1, 1, 16, 2);
   const auto at = [&](Index row, Index column, Index down, Index right) {
     const auto here = position::rope_2d(k, {{row}, {column}});
     const auto there = position::rope_2d(q, {{row + down}, {column + right}});
@@ -90,7 +82,7 @@ TEST_CASE("rope_2d: a dot product depends on both distances alone") {
 }
 
 TEST_CASE("rope_2d: in place, and each batch with places of its own") {
-  const auto x = random4(2, 2, 6, 8);
+  const auto x = random4<double>(2, 2, 6, 8);
   auto y = x;
   const auto places = position::grid(2, 3);
   position::rope_2d_into(y, y, places);
@@ -114,7 +106,7 @@ TEST_CASE("rope_2d: in place, and each batch with places of its own") {
 }
 
 TEST_CASE("rope_2d: what does not fit is refused and nothing written") {
-  auto x = random4(1, 1, 6, 8);
+  auto x = random4<double>(1, 1, 6, 8);
   const auto before = x;
   const auto places = position::grid(2, 3);
   CHECK_THAT(error_of([&] { position::rope_2d(x, places, {.dim = 6}); }),

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
-#include "heed/core/random.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
+#include "support/random.hpp"
 
 using heed::Index;
 using heed::Tensor2;
@@ -14,20 +14,11 @@ using heed::Tensor3;
 using heed::Tensor4;
 using heed::test::ContainsSubstring;
 using heed::test::error_of;
+using heed::test::random4;
 namespace position = heed::position;
 using position::RopePairs;
 
 namespace {
-
-template <class T>
-Tensor4<T> random4(Index B, Index H, Index L, Index D) {
-  Tensor4<T> x(B, H, L, D);
-  for (Index n = 0; n < x.size(); ++n) {
-    const auto word = heed::philox(3, {static_cast<std::uint32_t>(n), 0, 0, 0})[0];
-    x.data()[n] = static_cast<T>(word / 2147483648.0 - 1);
-  }
-  return x;
-}
 
 // Cosines and sines of `count` positions, [count, pairs].
 struct Tables {

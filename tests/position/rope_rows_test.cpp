@@ -3,30 +3,21 @@
 
 #include <vector>
 
-#include "heed/core/random.hpp"
 #include "heed/position/rope.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
+#include "support/random.hpp"
 
 using heed::Index;
 using heed::Tensor4;
 using heed::test::ContainsSubstring;
 using heed::test::error_of;
+using heed::test::random4;
 namespace position = heed::position;
 using position::RopePairs;
 using position::RopeTable;
 
 namespace {
-
-template <class T>
-Tensor4<T> random4(Index B, Index H, Index L, Index D) {
-  Tensor4<T> x(B, H, L, D);
-  for (Index n = 0; n < x.size(); ++n) {
-    const auto word = heed::philox(3, {static_cast<std::uint32_t>(n), 0, 0, 0})[0];
-    x.data()[n] = static_cast<T>(word / 2147483648.0 - 1);
-  }
-  return x;
-}
 
 // Token i of batch b of x, turned alone at `place`.
 template <class T>

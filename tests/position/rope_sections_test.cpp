@@ -4,27 +4,20 @@
 #include <cmath>
 #include <vector>
 
-#include "heed/core/random.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
+#include "support/random.hpp"
 
 using heed::Index;
 using heed::Tensor4;
 using heed::test::ContainsSubstring;
 using heed::test::error_of;
+using heed::test::random4;
 namespace position = heed::position;
 using position::RopePairs;
 using position::SectionPlaces;
 
 namespace {
-
-Tensor4<double> random4(Index B, Index H, Index L, Index D) {
-  Tensor4<double> x(B, H, L, D);
-  for (Index n = 0; n < x.size(); ++n) {
-    x.data()[n] = heed::philox(5, {static_cast<std::uint32_t>(n), 0, 0, 0})[0] / 2147483648.0 - 1;
-  }
-  return x;
-}
 
 // A text of 3 tokens, then a picture of 2 × 3 patches, as Qwen2-VL counts them: text goes on all
 // axes at once, patches stay at one time.
@@ -57,7 +50,7 @@ TEST_CASE("sections: Qwen2-VL's beside each other, Qwen3-VL's taking turns") {
 
 TEST_CASE("rope_sections: each pair turns at the position of its axis") {
   const Index B = 2, H = 2, L = 9, D = 36, dim = 32;
-  const auto x = random4(B, H, L, D);
+  const auto x = random4<double>(B, H, L, D);
   SectionPlaces places{text_and_picture(), position::sections({4, 6, 6})};
   for (auto& ids : places.ids) {  // the second batch stands elsewhere
     for (std::size_t i = 0; i < 9; ++i) ids.push_back(ids[i] * 3 + 1);
@@ -93,7 +86,7 @@ TEST_CASE("rope_sections: each pair turns at the position of its axis") {
 }
 
 TEST_CASE("rope_sections: text, at the same position on every axis, has rope's bits") {
-  const auto x = random4(2, 2, 40, 16);
+  const auto x = random4<double>(2, 2, 40, 16);
   std::vector<Index> ids;
   for (Index i = 0; i < 40; ++i) ids.push_back(i * i % 91);
   const auto scaling = position::yarn(4, 64);
@@ -105,7 +98,7 @@ TEST_CASE("rope_sections: text, at the same position on every axis, has rope's b
 }
 
 TEST_CASE("rope_sections: what does not fit is refused and nothing written") {
-  auto x = random4(1, 1, 9, 8);
+  auto x = random4<double>(1, 1, 9, 8);
   const auto before = x;
   const auto ids = text_and_picture();
   const auto refused = [&](const SectionPlaces& places, const position::RopeOptions& options = {}) {

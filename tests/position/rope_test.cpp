@@ -3,34 +3,21 @@
 
 #include <cmath>
 
-#include "heed/core/random.hpp"
 #include "support/catch.hpp"
 #include "support/error.hpp"
+#include "support/random.hpp"
 
 using heed::Index;
 using heed::Tensor2;
 using heed::Tensor4;
 using heed::test::error_of;
+using heed::test::random4;
+using heed::test::randomise;
 namespace position = heed::position;
 using position::RopeOptions;
 using position::RopePairs;
 
 namespace {
-
-template <class X>
-X& randomise(X& x, std::uint64_t seed) {
-  for (Index n = 0; n < x.size(); ++n) {
-    const auto word = heed::philox(seed, {static_cast<std::uint32_t>(n), 0, 0, 0})[0];
-    x.data()[n] = static_cast<typename X::Scalar>(word / 2147483648.0 - 1);
-  }
-  return x;
-}
-
-template <class T>
-Tensor4<T> random4(Index B, Index H, Index L, Index D, std::uint64_t seed) {
-  Tensor4<T> x(B, H, L, D);
-  return randomise(x, seed);
-}
 
 // The largest difference between y and the rotation of x by the formula, in long double.
 template <class T>

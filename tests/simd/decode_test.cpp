@@ -9,7 +9,7 @@
 namespace heed::test {
 namespace {
 
-constexpr Layout in_rows[] = {Layout::packed, Layout::row_gaps, Layout::rows_reversed,
+constexpr Layout in_rows[] = {Layout::packed, Layout::gaps, Layout::rows_reversed,
                               Layout::same_rows};
 
 // f(table, problem, x): x [keys, D] of T in every layout whose rows are contiguous.

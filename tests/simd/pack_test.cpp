@@ -184,7 +184,7 @@ TEMPLATE_TEST_CASE("pack_b: finds one NaN or infinity at any place", "", float, 
     const simd::TileShape& tile_shape = table.kernels->tile_shape;
     for (const Index Dv :
          {1, tile_shape.vl - 1, tile_shape.vl, tile_shape.vl + 1, tile_shape.nr + 1}) {
-      for (const Layout layout : {Layout::packed, Layout::row_gaps, Layout::transposed_gaps}) {
+      for (const Layout layout : {Layout::packed, Layout::gaps, Layout::transposed_gaps}) {
         Strided<TestType> x(3, Dv, layout, Side::behind);
         const Guarded<R> to(tile_shape.columns(Dv) * 3, Side::behind, poison<R>);
         x.fill(4);

@@ -4,62 +4,9 @@
 #include "heed/core/view.hpp"
 #include "simd/guarded.hpp"
 #include "simd/numbers.hpp"
+#include "support/layout.hpp"
 
 namespace heed::test {
-
-enum class Layout {
-  packed,
-  row_gaps,
-  column_gaps,
-  transposed,
-  transposed_gaps,
-  rows_reversed,
-  columns_reversed,
-  transposed_reversed,
-  same_rows,    // the stride of rows is 0: inputs only
-  same_columns  // that of columns is
-};
-
-inline constexpr Layout readable[] = {Layout::packed,           Layout::row_gaps,
-                                      Layout::column_gaps,      Layout::transposed,
-                                      Layout::transposed_gaps,  Layout::rows_reversed,
-                                      Layout::columns_reversed, Layout::transposed_reversed,
-                                      Layout::same_rows,        Layout::same_columns};
-
-inline constexpr Layout writable[] = {Layout::packed,           Layout::row_gaps,
-                                      Layout::column_gaps,      Layout::transposed,
-                                      Layout::transposed_gaps,  Layout::rows_reversed,
-                                      Layout::columns_reversed, Layout::transposed_reversed};
-
-struct Strides {
-  Index row, column;
-};
-
-inline Strides strides_of(Layout layout, Index rows, Index columns) {
-  switch (layout) {
-    case Layout::packed:
-      return {columns, 1};
-    case Layout::row_gaps:
-      return {columns + 3, 1};
-    case Layout::column_gaps:
-      return {2 * columns + 1, 2};
-    case Layout::transposed:
-      return {1, rows};
-    case Layout::transposed_gaps:
-      return {1, rows + 5};
-    case Layout::rows_reversed:
-      return {-columns, 1};
-    case Layout::columns_reversed:
-      return {columns, -1};
-    case Layout::transposed_reversed:
-      return {-1, rows};
-    case Layout::same_rows:
-      return {0, 1};
-    case Layout::same_columns:
-      return {1, 0};
-  }
-  return {};
-}
 
 template <class T>
 class Strided {

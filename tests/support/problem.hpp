@@ -10,27 +10,17 @@
 
 #include "heed/heed.hpp"
 #include "support/catch.hpp"
+#include "support/layout.hpp"
+#include "support/random.hpp"
 
 namespace heed::test {
-
-// How the rows of a tensor lie in memory.
-enum class Layout { packed, gaps, blhd };
-
-// Uniform numbers in [−1, 1) from a counter: the same for every type and platform.
-inline double uniform(std::uint64_t seed, Index n) {
-  const auto counter = static_cast<std::uint64_t>(n);
-  const Words4 words = philox(
-      seed, {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 7});
-  return words[0] / 2147483648.0 - 1.0;
-}
 
 // A [B, H, L, D] tensor whose memory is NaN wherever no element lies: gaps and margins.
 template <class T>
 class Buffer {
  public:
   Buffer(Index B, Index H, Index L, Index D, Layout layout = Layout::packed) {
-    const Index gap = layout == Layout::gaps ? 3 : 0;
-    const Index row = D + gap;
+    const Index row = strides_of(layout, L, D).row;
     const Index rows = L + (layout == Layout::gaps ? 2 : 0);
     view_ = {nullptr, {B, H, L, D}, {H * rows * row, rows * row, row, 1}};
     if (layout == Layout::blhd) {
