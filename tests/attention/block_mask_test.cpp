@@ -103,8 +103,9 @@ TEST_CASE("block mask: the walk meets every KV block that a row sees, and none t
       alignas(scratch_alignment) static std::byte memory[1 << 16];
       REQUIRE(flash_scratch_bytes<float>(problem.shape, plan) <= static_cast<Index>(sizeof memory));
       Carver carver(memory);
+      const FlashKernels<float> kernels = flash_kernels<float>(plan, problem.shape, Isa::portable);
       const FlashTask<float, mask::any, score::None> task{
-          problem, one.mask, none, plan, Isa::portable, rows, {carver, problem.shape, plan}};
+          problem, one.mask, none, plan, kernels, rows, {carver, problem.shape, plan}};
       std::set<int> visited;
       for_each_live_block(task, 0, problem.shape.Lk,
                           [&](int begin, int keys, const BlockMask&, int) {

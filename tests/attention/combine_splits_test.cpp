@@ -16,6 +16,11 @@ double number(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
   return philox(5, {a, b, c, 1})[0] / 2147483648.0 - 1.0;
 }
 
+template <class R>
+simd::Accumulator<R> acc_of(const SplitState<R>& state, Index task) {
+  return {state.acc + task * state.rows * state.columns, state.columns, tile_shape};
+}
+
 // Row r sees key j of split s, whose score and value are known numbers.
 double score_of(int r, int s, int j) {
   return 40 * number(static_cast<std::uint32_t>(r), static_cast<std::uint32_t>(s),
@@ -64,8 +69,7 @@ TEMPLATE_TEST_CASE("splits combine to one pass; rows that see nothing in some or
         state.max[task * state.rows + r] = row.max;
         state.sum[task * state.rows + r] = row.sum;
         for (Index d = 0; d < state.columns; ++d) {
-          state.acc[task * state.rows * state.columns + tile_shape.offset(r, d, state.columns)] =
-              sum[static_cast<std::size_t>(d)];
+          acc_of(state, task).at(r, d) = sum[static_cast<std::size_t>(d)];
         }
       }
     }
@@ -91,8 +95,7 @@ TEMPLATE_TEST_CASE("splits combine to one pass; rows that see nothing in some or
       if (sum > 0)
         CHECK(std::abs(static_cast<double>(row.lse()) - (max + std::log(sum))) < tolerance);
       for (Index d = 0; d < 10; ++d) {
-        const R x =
-            state.acc[splits * state.rows * state.columns + tile_shape.offset(r, d, state.columns)];
+        const R x = acc_of(state, splits).at(r, d);
         if (sum == 0) {
           CHECK(x == R(0));
         } else {

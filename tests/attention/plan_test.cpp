@@ -9,7 +9,7 @@
 namespace heed {
 namespace {
 
-constexpr simd::TileShape avx512{8, 32, 16}, avx2{6, 16, 8}, amx{16, 32, 16, 2, 16, 3};
+constexpr simd::TileShape avx512{8, 32, 16}, avx2{6, 16, 8}, amx{16, 32, 16, 2, 16, 3, 65536, 6144};
 
 FlashPlan plan_of(const Shape& shape, const simd::TileShape& tile_shape, int threads) {
   return flash_plan(shape, tile_shape, avx512, true, threads, nullptr);

@@ -17,14 +17,15 @@ template <class T>
 struct PairProblem {
   static constexpr int m_tiles = 3;  // a pair and a single one
   simd::TileShape tile_shape;
-  const simd::Kernels<T>& kernels;
+  const simd::PackedKernels<T>& kernels;
   int keys, panels, queries;
   Index D, columns, capacity;
   Strided<T> x, k, v;
   Guarded<float> q, kt, values, scores, acc, max, sum, weights;
   Guarded<std::uint8_t> live, unmasked;
 
-  PairProblem(const simd::Kernels<T>& table, int key_count, int dimension, Layout layout, Side side)
+  PairProblem(const simd::PackedKernels<T>& table, int key_count, int dimension, Layout layout,
+              Side side)
       : tile_shape(table.tile_shape),
         kernels(table),
         keys(key_count),
@@ -43,37 +44,35 @@ struct PairProblem {
         acc(queries * columns, side, poison<float>),
         max(queries, side, 0),
         sum(queries, side, 0),
-        weights(tile_shape.k_multiple > 1 ? simd::packed_p_per_pass : 0, side, poison<float>),
+        weights(tile_shape.packed_p, side, poison<float>),
         live(Index{m_tiles} * panels, side, 1),
         unmasked(queries * capacity, side, 1) {
     x.fill(1), k.fill(2), v.fill(3);
   }
 
-  simd::TileArgs<float> args() const {
-    return {queries,
-            m_tiles,
-            panels,
-            keys,
-            D,
-            columns,
-            capacity,
-            q.data(),
-            kt.data(),
-            values.data(),
-            live.data(),
-            scores.data(),
-            acc.data(),
-            max.data(),
-            sum.data(),
-            tile_shape.lossless() ? 1 : scale,
-            weights.data()};
+  simd::PackedA<float> packed_q() const {
+    return {q.data(), D, tile_shape, kernels.folds_scale ? 1 : scale};
+  }
+  simd::PackedB<float> packed_kt() const { return {kt.data(), D, capacity, tile_shape}; }
+  simd::PackedB<float> packed_v() const { return {values.data(), capacity, columns, tile_shape}; }
+  simd::ScoreTiles<float> tiles() const {
+    auto tiles = simd::ScoreTiles<float>::of(tile_shape, scores.data(), live.data(), queries, keys);
+    tiles.packed_p = weights.data();
+    return tiles;
+  }
+  simd::RowState<float> state() const {
+    return {max.data(), sum.data(), {acc.data(), columns, tile_shape}};
   }
   bool pack_rows_and_keys() const {
-    const bool sure =
-        kernels.pack_a(x.cview(), queries, tile_shape.lossless() ? scale : 1, q.data());
-    return kernels.pack_b_transposed(k.cview(), keys, kt.data()) && sure;
+    const bool sure = kernels.pack_a(x.cview(), kernels.folds_scale ? scale : 1, packed_q());
+    return kernels.pack_b_transposed(k.cview(), packed_kt()) && sure;
   }
-  bool pack_b() const { return kernels.pack_b(v.cview(), keys, capacity, values.data()); }
+  bool pack_b() const { return kernels.pack_b(v.cview(), packed_v()); }
+  void qk() const { kernels.gemm.qk(packed_q(), packed_kt(), tiles()); }
+  void pv() const { kernels.gemm.pv(tiles(), packed_v(), state().acc); }
+  void pv_masked() const {
+    kernels.gemm.pv_masked(tiles(), packed_v(), unmasked.data(), state().acc);
+  }
   Index score_at(int query, int key) const {
     const Index at = Index{query / tile_shape.mr} * panels + key / tile_shape.nr;
     return (at * tile_shape.mr + query % tile_shape.mr) * tile_shape.nr + key % tile_shape.nr;
@@ -81,9 +80,7 @@ struct PairProblem {
   bool is_live(int query, int key) const {
     return live[Index{query / tile_shape.mr} * panels + key / tile_shape.nr] != 0;
   }
-  float& acc_at(int query, Index column) const {
-    return acc[tile_shape.offset(query, column, columns)];
-  }
+  float& acc_at(int query, Index column) const { return state().acc.at(query, column); }
 
   // Weights of live tiles and what was summed before; dead tiles stay poisoned.
   void fill_weights() {
@@ -159,8 +156,8 @@ bool dots_are_right(const PairProblem<T>& problem) {
 // As the products take a weight.
 template <class T>
 double taken(const PairProblem<T>& problem, float weight) {
-  return problem.tile_shape.lossless() ? double{weight}
-                                       : static_cast<double>(static_cast<BFloat16>(weight));
+  return problem.kernels.folds_scale ? double{weight}
+                                     : static_cast<double>(static_cast<BFloat16>(weight));
 }
 
 template <class T>
@@ -188,7 +185,7 @@ bool sums_are_right(const PairProblem<T>& problem, const std::vector<float>& wei
 // acc · sum is the softmax's average of the values.
 template <class T>
 bool results_are_right(const PairProblem<T>& problem) {
-  const double rounding = problem.tile_shape.lossless() ? roundoff<float> : 0x1p-8;  // of weights
+  const double rounding = problem.kernels.folds_scale ? roundoff<float> : 0x1p-8;  // of weights
   for (int query = 0; query < problem.queries; ++query) {
     std::vector<double> weights;
     double sum = 0;
@@ -211,8 +208,7 @@ bool results_are_right(const PairProblem<T>& problem) {
         exact += weights[static_cast<std::size_t>(key)] / sum * value;
         magnitude += weights[static_cast<std::size_t>(key)] / sum * std::abs(value);
       }
-      const auto at = problem.tile_shape.offset(query, d, problem.columns);
-      const double found = double{problem.acc[at]} * double{problem.sum[query]};
+      const double found = double{problem.acc_at(query, d)} * double{problem.sum[query]};
       const double terms = static_cast<double>(problem.D) * largest + problem.keys + 8;
       const double allowed = (terms * roundoff<float> + rounding) * magnitude;
       if (!(std::abs(found - exact) <= 2 * allowed)) return false;
@@ -245,7 +241,7 @@ Score score_of(const Table<T>& table, T q, T k) {
   problem.x.view()(0, 0) = q;
   problem.k.view()(0, 0) = k;
   const bool sure = problem.pack_rows_and_keys();
-  problem.kernels.qk(problem.args());
+  problem.qk();
   return {problem.scores[problem.score_at(0, 0)], sure};
 }
 
@@ -254,7 +250,7 @@ Score score_of(const Table<T>& table, T q, T k) {
 TEMPLATE_TEST_CASE("pairs: scores of packed rows and keys", "", BFloat16, Half, float) {
   for_each_problem<TestType>([](PairProblem<TestType>& problem) {
     problem.pack_rows_and_keys();
-    problem.kernels.qk(problem.args());
+    problem.qk();
     REQUIRE(dots_are_right(problem));
   });
 }
@@ -266,7 +262,7 @@ TEMPLATE_TEST_CASE("pairs: weighted values, the weights rounded to bfloat16", ""
     problem.fill_weights();
     const auto weights = copy_of(problem.scores);
     const auto before = copy_of(problem.acc);
-    problem.kernels.pv(problem.args());
+    problem.pv();
     REQUIRE(sums_are_right(problem, weights, before));
   });
 }
@@ -277,11 +273,11 @@ TEMPLATE_TEST_CASE("pairs: pv_masked has the bits of accumulate", "", BFloat16, 
     problem.fill_weights();
     const auto weights = copy_of(problem.scores);
     const auto before = copy_of(problem.acc);
-    problem.kernels.pv(problem.args());
+    problem.pv();
     const auto expected = copy_of(problem.acc);
     restore(before, problem.acc);
     restore(weights, problem.scores);
-    problem.kernels.pv_masked(problem.args(), problem.unmasked.data());
+    problem.pv_masked();
     REQUIRE(all_same_bits(problem.acc.data(), expected.data(), problem.acc.size()));
   });
 }
@@ -304,13 +300,13 @@ TEMPLATE_TEST_CASE("pairs: what is not finite reaches those who see it, and nobo
       return finite;
     };
     REQUIRE(weigh(static_cast<TestType>(0.5F)));
-    problem.kernels.pv(problem.args());
+    problem.pv();
     const auto expected = copy_of(problem.acc);
     REQUIRE_FALSE(weigh(not_finite<TestType>(problem.D % 2 == 0)));
-    problem.kernels.pv_masked(problem.args(), problem.unmasked.data());
+    problem.pv_masked();
     for (int query = 0; query < problem.queries; ++query) {
       for (Index d = 0; d < problem.columns; ++d) {
-        const Index at = problem.tile_shape.offset(query, d, problem.columns);
+        const Index at = &problem.acc_at(query, d) - problem.acc.data();
         // With a stride of 0 other keys or columns have the bad value too.
         bool reached = false;
         for (int j = 0; j < problem.keys && d < problem.D; ++j) {
@@ -340,8 +336,8 @@ TEMPLATE_TEST_CASE("pairs: a score is not finite where a query or a key is not",
       const Score of_key = score_of(table, one, bad);
       REQUIRE(!is_finite(of_query.value));
       REQUIRE(!is_finite(of_key.value));
-      REQUIRE(of_query.sure == !table.kernels->tile_shape.lossless());
-      REQUIRE(of_key.sure == !table.kernels->tile_shape.lossless());
+      REQUIRE(of_query.sure == !table.kernels->folds_scale);
+      REQUIRE(of_key.sure == !table.kernels->folds_scale);
       if (of_key.sure) REQUIRE(is_nan(of_key.value) == nan);
     }
     REQUIRE(score_of(table, one, one).sure);
@@ -374,14 +370,14 @@ TEMPLATE_TEST_CASE("pairs: a whole strip", "", BFloat16, Half, float) {
     std::fill(problem.max.begin(), problem.max.end(), -std::numeric_limits<float>::max());
     problem.pack_rows_and_keys();
     problem.pack_b();
-    problem.kernels.qk(problem.args());
+    problem.qk();
     for (int query = 0; query < problem.queries; ++query) {
       for (int key = problem.keys; key < problem.panels * problem.tile_shape.nr; ++key) {
         problem.scores[problem.score_at(query, key)] = mask_if(true, 0.0F);
       }
     }
-    problem.kernels.softmax(problem.args());
-    problem.kernels.pv(problem.args());
+    problem.kernels.softmax(problem.tiles(), problem.state());
+    problem.pv();
     problem.kernels.finalize_rows(problem.max.data(), problem.sum.data(), problem.queries);
     REQUIRE(results_are_right(problem));
   });

@@ -27,7 +27,7 @@ void for_each_problem(F&& f) {
           TileProblem<Accum<T>> problem(tile_shape, size, side);
           problem.kill(every_pattern[turn % 6]);
           Strided<T> x(keys, D, layout, side);
-          f(*table.kernels, problem, x.fill(1));
+          f(table, problem, x.fill(1));
           ++turn;
         }
       }
@@ -65,11 +65,11 @@ bool scores_right(const TileProblem<R>& problem, const View<const T, 2>& k) {
 
 TEMPLATE_TEST_CASE("qk_unpacked: every live score of a query, no other", "", float, double, Half,
                    BFloat16) {
-  for_each_problem<TestType>([](const auto& kernels, auto& problem, const auto& k) {
+  for_each_problem<TestType>([](const auto& table, auto& problem, const auto& k) {
     problem.fill_operands(Numbers(11));
     const Index real = (problem.queries - problem.size.missing) * problem.size.D;
     std::fill(problem.q.begin() + real, problem.q.end(), poison<Accum<TestType>>);
-    kernels.qk_unpacked(problem.args(), k.cview());
+    table.unpacked->qk(problem.packed_q(), k.cview(), problem.tiles());
     REQUIRE(scores_right(problem, k.cview()));
   });
 }
@@ -92,7 +92,7 @@ TEMPLATE_TEST_CASE("qk_unpacked: a score has the same bits for any number of que
         const Strided<TestType> k(keys, D, Layout::same_rows, Side::behind);
         for (Index d = 0; d < D; ++d)
           k.view()(0, d) = static_cast<TestType>(0.3F * static_cast<float>(d % 5 - 2));
-        table.kernels->qk_unpacked(problem.args(), k.cview());
+        table.unpacked->qk(problem.packed_q(), k.cview(), problem.tiles());
         if (missing == 0 && keys == 1) first = problem.score(0, 0);
         for (int query = 0; query < tile_shape.mr - missing; ++query) {
           for (int key = 0; key < keys; ++key) {
@@ -107,11 +107,11 @@ TEMPLATE_TEST_CASE("qk_unpacked: a score has the same bits for any number of que
 // So the bits of a row do not depend on whether its values were packed.
 TEMPLATE_TEST_CASE("pv_unpacked: the bits of accumulate", "", float, double, Half, BFloat16) {
   using R = Accum<TestType>;
-  for_each_problem<TestType>([](const auto& kernels, auto& problem, const auto& v) {
+  for_each_problem<TestType>([](const auto& table, auto& problem, const auto& v) {
     problem.fill_weights(Numbers(13));
     const std::vector<R> before(problem.acc.begin(), problem.acc.end());
-    kernels.pack_b(v.cview(), problem.size.keys, problem.size.keys, problem.v.data());
-    kernels.pv(problem.args());
+    table.kernels->pack_b(v.cview(), problem.packed_v());
+    problem.pv(table.kernels->gemm);
     std::vector<R> expected(problem.acc.begin(), problem.acc.end());
 
     // What is no query, and values that no row sees, are neither read nor written.
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("pv_unpacked: the bits of accumulate", "", float, double, Hal
       }
     }
     std::copy(before.begin(), before.end(), problem.acc.begin());
-    kernels.pv_unpacked(problem.args(), v.cview());
+    table.unpacked->pv(problem.tiles(), v.cview(), problem.state().acc);
     REQUIRE(all_same_bits(problem.acc.data(), expected.data(), problem.acc.size()));
   });
 }
@@ -147,7 +147,7 @@ TEMPLATE_TEST_CASE("all_unmasked: finds one score of −inf at any place that co
         problem.kill(pattern);
         for (TestType& s : problem.scores) s = std::numeric_limits<TestType>::lowest();
         problem.score(0, 0) = poison<TestType>;  // hides nothing
-        REQUIRE(table.kernels->all_unmasked(problem.args()));
+        REQUIRE(table.unpacked->all_unmasked(problem.tiles()));
         for (int query = 0; query < problem.queries; ++query) {
           for (int key = 0; key < problem.panels * tile_shape.nr; ++key) {
             CAPTURE(table.name, keys, query, key);
@@ -155,7 +155,7 @@ TEMPLATE_TEST_CASE("all_unmasked: finds one score of −inf at any place that co
             problem.score(query, key) = minus_inf;
             const bool counts =
                 problem.is_live(query, key) && key < keys && query < problem.queries - 1;
-            REQUIRE(table.kernels->all_unmasked(problem.args()) == !counts);
+            REQUIRE(table.unpacked->all_unmasked(problem.tiles()) == !counts);
             problem.score(query, key) = before;
           }
         }
@@ -173,19 +173,19 @@ TEMPLATE_TEST_CASE("all_finite: finds one NaN or infinity at any place", "", flo
         for (const Side side : both_sides) {
           Strided<TestType> x(3, columns, layout, side);
           x.fill(14);
-          REQUIRE(table.kernels->all_finite(x.cview(), 3));
+          REQUIRE(table.unpacked->all_finite(x.cview()));
           for (Index at = 0; at < 3 * columns; ++at) {
             TestType& place = x.view()(at / columns, at % columns);
             const TestType before = place;
             for (const float bad : {std::numeric_limits<float>::infinity(), poison<float>}) {
               CAPTURE(table.name, columns, at, bad);
               place = static_cast<TestType>(bad);
-              REQUIRE_FALSE(table.kernels->all_finite(x.cview(), 3));
+              REQUIRE_FALSE(table.unpacked->all_finite(x.cview()));
               place = static_cast<TestType>(-bad);
-              REQUIRE_FALSE(table.kernels->all_finite(x.cview(), 3));
+              REQUIRE_FALSE(table.unpacked->all_finite(x.cview()));
             }
             place = std::numeric_limits<TestType>::max();
-            REQUIRE(table.kernels->all_finite(x.cview(), 3));
+            REQUIRE(table.unpacked->all_finite(x.cview()));
             place = before;
           }
         }
@@ -205,7 +205,7 @@ TEMPLATE_TEST_CASE("the direct products do not care where memory starts", "", fl
             tile_shape, {1, tile_shape.nr + 3, 2 * tile_shape.vl + 1}, side, shift);
         problem.fill_operands(Numbers(15));
         Strided<TestType> k(problem.size.keys, problem.size.D, Layout::packed, side, 64 - shift);
-        table.kernels->qk_unpacked(problem.args(), k.fill(16).cview());
+        table.unpacked->qk(problem.packed_q(), k.fill(16).cview(), problem.tiles());
         REQUIRE(scores_right(problem, k.cview()));
       }
     }

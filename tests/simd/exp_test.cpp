@@ -26,7 +26,7 @@ double ulps_per_unit(const std::string& table) {
 
 // e^x by a table's kernel, for x ≤ 0.
 template <class R>
-std::vector<R> exp_by(const simd::Kernels<R>& kernels, const std::vector<R>& x) {
+std::vector<R> exp_by(const simd::PackedKernels<R>& kernels, const std::vector<R>& x) {
   const int rows = kernels.tile_shape.mr;
   const auto count = static_cast<int>(x.size());
   const int keys = 1 + (count + rows - 1) / rows;  // a 0 leads each row, so that it is the maximum
@@ -36,7 +36,7 @@ std::vector<R> exp_by(const simd::Kernels<R>& kernels, const std::vector<R>& x) 
   std::fill(problem.sum.begin(), problem.sum.end(), R(0));
   const auto slot = [&](int n) -> R& { return problem.score(n % rows, 1 + n / rows); };
   for (int n = 0; n < count; ++n) slot(n) = x[static_cast<std::size_t>(n)];
-  kernels.softmax(problem.args());
+  kernels.softmax(problem.tiles(), problem.state());
   std::vector<R> y;
   for (int n = 0; n < count; ++n) y.push_back(slot(n));
   return y;

@@ -29,11 +29,13 @@ Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const 
   Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, options);
   problem.out = outcome.out.view();
   problem.lse = rows_view(outcome.lse);
-  const FlashPlan plan =
-      flash_plan(shape, simd::packed_kernels<T>(isa).tile_shape, simd::kernels<T>(isa).tile_shape,
-                 contiguous(problem.k, problem.v), options.threads, nullptr);
+  const simd::PackedKernels<T>& packed = simd::packed_kernels<T>(isa);
+  const simd::PackedKernels<T>& elements = simd::element_kernels<T>(isa);
+  const FlashPlan plan = flash_plan(shape, packed.tile_shape, elements.tile_shape,
+                                    contiguous(problem.k, problem.v), options.threads, nullptr);
+  const FlashKernels<T> kernels{plan.unpacked ? elements : packed, simd::unpacked_kernels<T>(isa)};
   const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
-  flash_forward(problem, mask, score, plan, isa, nullptr, scratch.begin());
+  flash_forward(problem, mask, score, plan, kernels, nullptr, scratch.begin());
   return outcome;
 }
 

@@ -43,20 +43,19 @@ std::vector<T> product(const simd::LayerKernels<T>& kernels, Index M, Index K, I
   const Index panel = kernels.tile_shape.nr;
   const Index room = kernels.tile_shape.m_tiles(M) * kernels.tile_shape.mr;
   auto packed_x = poisoned<Accum<T>>(room * K + 1);
-  auto packed_w = poisoned<Accum<T>>(kernels.tile_shape.panels(N) * panel * K + 1);
+  const Index width = kernels.tile_shape.panels(N) * panel;
+  auto packed_w = poisoned<Accum<T>>(width * K + 1);
   auto sums = poisoned<Accum<T>>(room * panel + 1);
+  const simd::BlockedA<Accum<T>> a{packed_x.data(), room, K};
+  const simd::PackedB<Accum<T>> b{packed_w.data(), K, width, kernels.tile_shape};
   std::vector<T> y(static_cast<std::size_t>(M * N * step), T(7));
   std::vector<T*> rows;
-  kernels.pack_rows({x.data(), {M, K}, {K, 1}}, 0, room, packed_x.data());
+  kernels.pack_rows({x.data(), {M, K}, {K, 1}}, 0, a);
   for (Index m = 0; m < M; ++m) rows.push_back(y.data() + m * N * step);
-  for (Index first = 0; first < N; first += panel) {
-    const Index columns = std::min(panel, N - first);
-    Accum<T>* at = packed_w.data() + first * K;
-    kernels.pack_weight(
-        heed::View<const T, 2>{
-            w.data + first * w.stride[0], {columns, K}, {w.stride[0], w.stride[1]}},
-        at);
-    kernels.multiply(packed_x.data(), M, room, K, at, sums.data());
+  for (Index p = 0; p < b.panels(); ++p) {
+    const Index first = p * panel, columns = std::min(panel, N - first);
+    kernels.pack_weight(heed::slice(w, first, columns), b.from_panel(p));
+    kernels.multiply(a, M, b.from_panel(p), sums.data());
     const T* shift = bias == nullptr ? nullptr : bias + first;
     kernels.finish(sums.data(), M, {rows.data(), step, first, columns, shift, Activation::none});
   }

@@ -93,7 +93,7 @@ void for_each_problem(F&& f) {
 TEMPLATE_TEST_CASE("dots: every live score, no other", "", float, double) {
   for_each_problem<TestType>([](const auto& kernels, auto& problem) {
     problem.fill_operands(Numbers(1));
-    kernels.qk(problem.args());
+    problem.qk(kernels.gemm);
     REQUIRE(worst_of_dots(problem) == 0);
   });
 }
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("accumulate: adds what live weights say, reads nothing else",
   for_each_problem<TestType>([](const auto& kernels, auto& problem) {
     problem.fill_weights(Numbers(2));
     const auto before = copy_of(problem.acc);
-    kernels.pv(problem.args());
+    problem.pv(kernels.gemm);
     REQUIRE(worst_of_accumulate(problem, before) == 0);
   });
 }
@@ -113,11 +113,11 @@ TEMPLATE_TEST_CASE("pv_masked: the bits of accumulate", "", float, double) {
   for_each_problem<TestType>([](const auto& kernels, auto& problem) {
     problem.fill_weights(Numbers(3));
     const auto before = copy_of(problem.acc);
-    kernels.pv(problem.args());
+    problem.pv(kernels.gemm);
     const auto expected = copy_of(problem.acc);
     std::copy(before.begin(), before.end(), problem.acc.begin());
     const Guarded<std::uint8_t> unmasked(problem.scores.size(), Side::behind, 1);
-    kernels.pv_masked(problem.args(), unmasked.data());
+    problem.pv_masked(kernels.gemm, unmasked.data());
     REQUIRE(all_same_bits(problem.acc.data(), expected.data(), problem.acc.size()));
   });
 }
@@ -142,7 +142,7 @@ TEMPLATE_TEST_CASE("pv_masked: what a row does not see is not read", "", float, 
     };
     const auto before = copy_of(problem.acc);
     unseen(poison<TestType>);
-    kernels.pv_masked(problem.args(), unmasked.data());
+    problem.pv_masked(kernels.gemm, unmasked.data());
     unseen(TestType(0));
     REQUIRE(worst_of_accumulate(problem, before) == 0);
   });
@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE("a score has the same bits in every tile_shape and m_tile", "
           problem.kt_at(d, key) = b;
         }
       }
-      table.kernels->qk(problem.args());
+      problem.qk(table.kernels->gemm);
       for (int query = 0; query < problem.queries; ++query) {
         for (int key = 0; key < problem.size.keys; ++key) {
           REQUIRE(same_bits(problem.score(query, key), problem.scores[0]));
@@ -196,7 +196,7 @@ TEMPLATE_TEST_CASE("a sum has the same bits in every row, m_tile and column", ""
           }
           for (Index d = 0; d < problem.columns; ++d) problem.v_at(key, d) = value;
         }
-        table.kernels->pv(problem.args());
+        problem.pv(table.kernels->gemm);
         if (Dv == 1 && !holes) first = problem.acc[0];
         for (const TestType sum : problem.acc) REQUIRE(same_bits(sum, first));
       }
@@ -213,11 +213,11 @@ TEMPLATE_TEST_CASE("the products do not care where their memory starts", "", flo
         TileProblem<TestType> problem(tile_shape, {2, tile_shape.nr + 3, 5, tile_shape.nr + 1},
                                       side, shift);
         problem.fill_operands(Numbers(7));
-        table.kernels->qk(problem.args());
+        problem.qk(table.kernels->gemm);
         REQUIRE(worst_of_dots(problem) == 0);
         problem.fill_weights(Numbers(8));
         const auto before = copy_of(problem.acc);
-        table.kernels->pv(problem.args());
+        problem.pv(table.kernels->gemm);
         REQUIRE(worst_of_accumulate(problem, before) == 0);
       }
     }

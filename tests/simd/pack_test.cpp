@@ -109,6 +109,7 @@ struct Stored {
     for (Accum<T>& x : factor) x = static_cast<Accum<T>>(numbers.next() * 2);
   }
 
+  simd::Accumulator<const Accum<T>> tiles() const { return {acc.data(), columns, tile_shape}; }
   Accum<T>& acc_at(Index row, Index d) const {
     const Index begin = d / tile_shape.nr * tile_shape.nr;
     const Index width = std::min<Index>(tile_shape.nr, columns - begin);
@@ -136,7 +137,7 @@ TEMPLATE_TEST_CASE("pack_a: scaled rows, one after the other", "", float, double
         x.fill(1);
         const Guarded<R> to(Index{rows} * D, side, poison<R>);
         const R scale = R(0.18);
-        kernels.pack_a(x.cview(), rows, scale, to.data());
+        kernels.pack_a(x.cview(), scale, {to.data(), D, kernels.tile_shape});
         bool right = true;
         for (Index at = 0; at < to.size(); ++at) {
           const R expected = scale * static_cast<R>(x.cview()(at / D, at % D));
@@ -155,7 +156,8 @@ TEMPLATE_TEST_CASE("pack_b_transposed: panels of keys, 0 beyond the last", "", f
         x.fill(2);
         const simd::TileShape& tile_shape = kernels.tile_shape;
         const Guarded<R> to(tile_shape.panels(keys) * D * tile_shape.nr, side, poison<R>);
-        kernels.pack_b_transposed(x.cview(), keys, to.data());
+        kernels.pack_b_transposed(
+            x.cview(), {to.data(), D, tile_shape.panels(keys) * tile_shape.nr, tile_shape});
         REQUIRE(keys_packed(x.cview(), tile_shape.nr, to));
       });
 }
@@ -163,16 +165,16 @@ TEMPLATE_TEST_CASE("pack_b_transposed: panels of keys, 0 beyond the last", "", f
 TEMPLATE_TEST_CASE("pack_b: panels of columns, 0 beyond the last, room left alone", "", float,
                    double, Half, BFloat16) {
   using R = Accum<TestType>;
-  for_each_matrix<TestType>(
-      readable, [](const auto& kernels, int keys, int Dv, Layout layout, Side side) {
-        Strided<TestType> x(keys, Dv, layout, side);
-        x.fill(3);
-        const simd::TileShape& tile_shape = kernels.tile_shape;
-        const Index capacity = keys + Dv % 3 * 7;
-        const Guarded<R> to(tile_shape.columns(Dv) * capacity, side, poison<R>);
-        REQUIRE(kernels.pack_b(x.cview(), keys, capacity, to.data()));
-        REQUIRE(values_packed(x.cview(), tile_shape, capacity, to));
-      });
+  for_each_matrix<TestType>(readable, [](const auto& kernels, int keys, int Dv, Layout layout,
+                                         Side side) {
+    Strided<TestType> x(keys, Dv, layout, side);
+    x.fill(3);
+    const simd::TileShape& tile_shape = kernels.tile_shape;
+    const Index capacity = keys + Dv % 3 * 7;
+    const Guarded<R> to(tile_shape.columns(Dv) * capacity, side, poison<R>);
+    REQUIRE(kernels.pack_b(x.cview(), {to.data(), capacity, tile_shape.columns(Dv), tile_shape}));
+    REQUIRE(values_packed(x.cview(), tile_shape, capacity, to));
+  });
 }
 
 TEMPLATE_TEST_CASE("pack_b: finds one NaN or infinity at any place", "", float, double, Half,
@@ -186,7 +188,8 @@ TEMPLATE_TEST_CASE("pack_b: finds one NaN or infinity at any place", "", float, 
          {1, tile_shape.vl - 1, tile_shape.vl, tile_shape.vl + 1, tile_shape.nr + 1}) {
       for (const Layout layout : {Layout::packed, Layout::gaps, Layout::transposed_gaps}) {
         Strided<TestType> x(3, Dv, layout, Side::behind);
-        const Guarded<R> to(tile_shape.columns(Dv) * 3, Side::behind, poison<R>);
+        const Guarded<R> memory(tile_shape.columns(Dv) * 3, Side::behind, poison<R>);
+        const simd::PackedB<R> to{memory.data(), 3, tile_shape.columns(Dv), tile_shape};
         x.fill(4);
         for (Index at = 0; at < 3 * Dv; ++at) {
           TestType& place = x.view()(at / Dv, at % Dv);
@@ -194,12 +197,12 @@ TEMPLATE_TEST_CASE("pack_b: finds one NaN or infinity at any place", "", float, 
           for (const double bad : {infinity, -infinity, poison<double>}) {
             place = as<TestType>(bad);
             CAPTURE(table.name, Dv, at, bad);
-            REQUIRE_FALSE(table.kernels->pack_b(x.cview(), 3, 3, to.data()));
+            REQUIRE_FALSE(table.kernels->pack_b(x.cview(), to));
           }
           for (const double good : {most, -most, 0.0}) {
             place = as<TestType>(good);
             CAPTURE(table.name, Dv, at, good);
-            REQUIRE(table.kernels->pack_b(x.cview(), 3, 3, to.data()));
+            REQUIRE(table.kernels->pack_b(x.cview(), to));
           }
           place = before;
         }
@@ -210,18 +213,17 @@ TEMPLATE_TEST_CASE("pack_b: finds one NaN or infinity at any place", "", float, 
 
 TEMPLATE_TEST_CASE("store_rows: some rows of a m_tile, nothing beside them", "", float, double,
                    Half, BFloat16) {
-  for_each_matrix<TestType>(writable,
-                            [](const auto& kernels, int rows, int Dv, Layout layout, Side side) {
-                              const simd::TileShape& tile_shape = kernels.tile_shape;
-                              const int count = 1 + rows % tile_shape.mr;
-                              const int first = rows % (tile_shape.mr - count + 1);
-                              const Stored<TestType> given(tile_shape, Dv, count, side);
-                              const Strided<TestType> x(count, Dv, layout, side);
-                              kernels.store_rows(given.acc.data(), given.columns, first,
-                                                 given.factor.data(), count, x.view());
-                              REQUIRE(given.is_in(x.view(), first));
-                              REQUIRE(x.written() == Index{count} * Dv);
-                            });
+  for_each_matrix<TestType>(
+      writable, [](const auto& kernels, int rows, int Dv, Layout layout, Side side) {
+        const simd::TileShape& tile_shape = kernels.tile_shape;
+        const int count = 1 + rows % tile_shape.mr;
+        const int first = rows % (tile_shape.mr - count + 1);
+        const Stored<TestType> given(tile_shape, Dv, count, side);
+        const Strided<TestType> x(count, Dv, layout, side);
+        kernels.store_rows(given.tiles(), first, given.factor.data(), x.view());
+        REQUIRE(given.is_in(x.view(), first));
+        REQUIRE(x.written() == Index{count} * Dv);
+      });
 }
 
 #if !defined(__FAST_MATH__)  // which may take the smallest numbers for zeros and promises no NaN
@@ -253,8 +255,7 @@ TEMPLATE_TEST_CASE("store_rows: rounds once, at both ends of the range too", "",
     given.factor[0] = R(1);
     for (const Layout layout : {Layout::packed, Layout::column_gaps}) {
       const Strided<TestType> x(1, Dv, layout, Side::behind);
-      table.kernels->store_rows(given.acc.data(), given.columns, 0, given.factor.data(), 1,
-                                x.view());
+      table.kernels->store_rows(given.tiles(), 0, given.factor.data(), x.view());
       for (Index d = 0; d < Dv; ++d) {
         const R value = all[static_cast<std::size_t>(d)];
         CAPTURE(table.name, value, static_cast<double>(x.view()(0, d)));
@@ -268,7 +269,7 @@ TEMPLATE_TEST_CASE("store_rows: rounds once, at both ends of the range too", "",
 TEMPLATE_TEST_CASE("packing does not care where memory starts", "", float, double, Half, BFloat16) {
   using R = Accum<TestType>;
   for (const Table<TestType>& table : tables<TestType>()) {
-    const simd::Kernels<TestType>& kernels = *table.kernels;
+    const simd::PackedKernels<TestType>& kernels = *table.kernels;
     const simd::TileShape& tile_shape = kernels.tile_shape;
     const int keys = tile_shape.nr + 3;
     const int D = tile_shape.vl + 1;
@@ -280,16 +281,15 @@ TEMPLATE_TEST_CASE("packing does not care where memory starts", "", float, doubl
         const Guarded<R> kt(2 * D * tile_shape.nr, side, poison<R>, 64 - shift);
         const Guarded<R> v(keys * tile_shape.columns(D), side, poison<R>, 64 - shift);
         const Guarded<R> q(Index{keys} * D, side, poison<R>, 64 - shift);
-        kernels.pack_b_transposed(x.cview(), keys, kt.data());
+        kernels.pack_b_transposed(x.cview(), {kt.data(), D, 2 * tile_shape.nr, tile_shape});
         REQUIRE(keys_packed(x.cview(), tile_shape.nr, kt));
-        REQUIRE(kernels.pack_b(x.cview(), keys, keys, v.data()));
+        REQUIRE(kernels.pack_b(x.cview(), {v.data(), keys, tile_shape.columns(D), tile_shape}));
         REQUIRE(values_packed(x.cview(), tile_shape, keys, v));
-        kernels.pack_a(x.cview(), keys, R(1), q.data());
+        kernels.pack_a(x.cview(), R(1), {q.data(), D, tile_shape});
         REQUIRE(same_number(q[q.size() - 1], static_cast<double>(x.cview()(keys - 1, D - 1))));
         const Stored<TestType> given(tile_shape, D, tile_shape.mr, side, shift);
         const Strided<TestType> out(tile_shape.mr, D, Layout::packed, side, 64 - shift);
-        kernels.store_rows(given.acc.data(), given.columns, 0, given.factor.data(), tile_shape.mr,
-                           out.view());
+        kernels.store_rows(given.tiles(), 0, given.factor.data(), out.view());
         REQUIRE(given.is_in(out.view(), 0));
       }
     }
@@ -303,11 +303,11 @@ TEST_CASE("half types share the kernels of float") {
   REQUIRE(of_half.size() == of_float.size());
   for (std::size_t n = 0; n < of_float.size(); ++n) {
     const auto& kernels = *of_float[n].kernels;
-    REQUIRE(of_half[n].kernels->qk == kernels.qk);
+    REQUIRE(of_half[n].kernels->gemm.qk == kernels.gemm.qk);
     REQUIRE(of_half[n].kernels->softmax == kernels.softmax);
-    REQUIRE(of_half[n].kernels->pv == kernels.pv);
-    REQUIRE(of_bfloat16[n].kernels->qk == kernels.qk);
-    REQUIRE(of_bfloat16[n].kernels->pv_masked == kernels.pv_masked);
+    REQUIRE(of_half[n].kernels->gemm.pv == kernels.gemm.pv);
+    REQUIRE(of_bfloat16[n].kernels->gemm.qk == kernels.gemm.qk);
+    REQUIRE(of_bfloat16[n].kernels->gemm.pv_masked == kernels.gemm.pv_masked);
   }
 }
 

@@ -62,7 +62,7 @@ class RunningSoftmax {
       }
     });
     const std::vector<R> given(problem_.scores.begin(), problem_.scores.end());
-    kernels_.softmax(problem_.args());
+    kernels_.softmax(problem_.tiles(), problem_.state());
     for (int query = 0; query < problem_.queries; ++query) check_row(query, given);
     for (int query = 0; query < problem_.queries; ++query) {
       if (problem_.sum[query] == R(0)) continue;
@@ -142,7 +142,7 @@ class RunningSoftmax {
     REQUIRE(untouched);
   }
 
-  const simd::Kernels<R>& kernels_;
+  const simd::PackedKernels<R>& kernels_;
   TileProblem<R> problem_;
   std::vector<Row<R>> rows_;
 };
@@ -278,7 +278,7 @@ TEMPLATE_TEST_CASE("a maximum that does not rise leaves every bit of the sums be
     std::fill(problem.max.begin(), problem.max.end(), TestType(2));
     std::fill(problem.sum.begin(), problem.sum.end(), TestType(1));
     std::fill(problem.scores.begin(), problem.scores.end(), TestType(2));
-    table.kernels->softmax(problem.args());
+    table.kernels->softmax(problem.tiles(), problem.state());
     REQUIRE(all_same_bits(problem.acc.data(), before.data(), problem.acc.size()));
     for (const TestType sum : problem.sum) REQUIRE(sum == TestType(1 + tile_shape.nr));
   }
@@ -297,7 +297,7 @@ TEMPLATE_TEST_CASE("softmax: rows that are no queries keep their state", "", flo
         problem.max[query] = -5, problem.sum[query] = 2;
         problem.acc_at(query, 0) = 3;
       }
-      table.kernels->softmax(problem.args());
+      table.kernels->softmax(problem.tiles(), problem.state());
       for (int query = 0; query < problem.queries; ++query) {
         const bool real = query < problem.queries - missing;
         REQUIRE((problem.max[query] > -1) == real);

@@ -12,7 +12,8 @@ namespace heed::test {
 template <class T>
 struct Table {
   const char* name;
-  const simd::Kernels<T>* kernels;
+  const simd::PackedKernels<T>* kernels;
+  const simd::UnpackedKernels<T>* unpacked;
   const simd::LayerKernels<T>* layers;
 };
 
@@ -23,7 +24,7 @@ using Tables = std::vector<Table<T>>;
 template <class T>
 Tables<T> tables();
 
-// Those that multiply pairs, for BFloat16, Half and float; they have no layers.
+// Those that multiply pairs, for BFloat16, Half and float; they have packed kernels alone.
 template <class T>
 Tables<T> packed_tables();
 

@@ -1,6 +1,7 @@
 // A query sub-block of known numbers in guarded memory, its elements by query, key and column.
 #pragma once
 
+#include "heed/simd/table.hpp"
 #include "simd/guarded.hpp"
 #include "simd/numbers.hpp"
 
@@ -47,22 +48,29 @@ class TileProblem {
         sum(queries, side, poison<R>, shift),
         live(Index{size.m_tiles} * panels, side, 1, shift) {}
 
-  simd::TileArgs<R> args() const {
-    return {queries - size.missing,
-            size.m_tiles,
-            panels,
-            size.keys,
-            size.D,
-            columns,
-            size.keys + size.spare,
-            q.data(),
-            kt.data(),
-            v.data(),
-            live.data(),
-            scores.data(),
-            acc.data(),
-            max.data(),
-            sum.data()};
+  simd::PackedA<R> packed_q() const { return {q.data(), size.D, tile_shape}; }
+  simd::PackedB<R> packed_kt() const {
+    return {kt.data(), size.D, Index{panels} * tile_shape.nr, tile_shape};
+  }
+  simd::PackedB<R> packed_v() const {
+    return {v.data(), size.keys + size.spare, columns, tile_shape};
+  }
+  simd::ScoreTiles<R> tiles() const {
+    return simd::ScoreTiles<R>::of(tile_shape, scores.data(), live.data(), queries - size.missing,
+                                   size.keys);
+  }
+  simd::RowState<R> state() const {
+    return {max.data(), sum.data(), {acc.data(), columns, tile_shape}};
+  }
+
+  void qk(const simd::GemmKernels<R>& kernels) const {
+    kernels.qk(packed_q(), packed_kt(), tiles());
+  }
+  void pv(const simd::GemmKernels<R>& kernels) const {
+    kernels.pv(tiles(), packed_v(), state().acc);
+  }
+  void pv_masked(const simd::GemmKernels<R>& kernels, const std::uint8_t* unmasked) const {
+    kernels.pv_masked(tiles(), packed_v(), unmasked, state().acc);
   }
 
   void kill(Cells pattern) {

@@ -10,6 +10,8 @@ using namespace simd;
 
 namespace wide_tiles {
 
+inline constexpr Isa target_isa = Isa::amx;
+
 template <class R>
 inline constexpr int vl = 64 / sizeof(R);
 template <class R>
@@ -85,9 +87,9 @@ void tile_multiply() {
 
 template <class T>
 Tables<T> tiled_tables() {
-  Tables<T> all{{"tiles in memory", &wide_tiles::amx_table<T>, nullptr}};
+  Tables<T> all{{"tiles in memory", &wide_tiles::amx_table<T>(), nullptr, nullptr}};
   if (machine_isa() == Isa::amx && tiles_are_granted()) {
-    all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr});
+    all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr, nullptr});
   }
   return all;
 }

@@ -11,6 +11,7 @@ using namespace simd;
 // 16 float or 8 double lanes; 24 sums.
 namespace wide {
 
+inline constexpr Isa target_isa = Isa::portable;
 template <class R>
 inline constexpr int vl = 64 / sizeof(R);
 template <class R>
@@ -28,6 +29,7 @@ inline constexpr int vectors = 4;
 // 4 float or 2 double lanes; 24 sums, which only 32 registers can hold.
 namespace tall {
 
+inline constexpr Isa target_isa = Isa::portable;
 template <class R>
 inline constexpr int vl = 16 / sizeof(R);
 template <class R>

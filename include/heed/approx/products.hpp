@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "heed/approx/kernels.hpp"
 #include "heed/approx/memory.hpp"
-#include "heed/attention/flash/task.hpp"
 #include "heed/core/view.hpp"
-#include "heed/simd/kernels.hpp"
 
 namespace heed::approx {
 
@@ -38,22 +37,24 @@ void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R
   const Index n = x.extent[0], m = w.extent[0], depth = x.extent[1];
   const Index room = 16 * tile_shape.mr, panel = tile_shape.nr;
   const auto numbers = [](Index count) { return static_cast<std::size_t>(count); };
-  auto packed_w = zeros<R>(checked_product(tile_shape.panels(m) * panel, depth));
+  const Index columns = tile_shape.panels(m) * panel;
+  auto packed_w = zeros<R>(simd::PackedB<R>::size(tile_shape, depth, columns));
   auto packed_x = zeros<R>(checked_product(room, depth)), sums = zeros<R>(room * panel);
+  const simd::PackedB<R> b{packed_w.data(), depth, columns, tile_shape};
+  const simd::BlockedA<R> a{packed_x.data(), room, depth};
   std::vector<R*> rows(numbers(room));
-  for (Index p = 0; p < m; p += panel) {
-    kernels.pack_weight(slice(w, p, std::min(panel, m - p)), packed_w.data() + p * depth);
+  for (Index p = 0; p < b.panels(); ++p) {
+    kernels.pack_weight(slice(w, p * panel, std::min(panel, m - p * panel)), b.from_panel(p));
   }
   for (Index first = 0; first < n; first += room) {
     const Index count = std::min(room, n - first);
-    kernels.pack_rows(slice(x, first, count), 0, room, packed_x.data());
+    kernels.pack_rows(slice(x, first, count), 0, a);
     for (Index r = 0; r < count; ++r) rows[numbers(r)] = y.data + (first + r) * y.stride[0];
-    for (Index p = 0; p < m; p += panel) {
-      kernels.multiply(packed_x.data(), count, room, depth, packed_w.data() + p * depth,
-                       sums.data());
-      kernels.finish(
-          sums.data(), count,
-          {rows.data(), y.stride[1], p, std::min(panel, m - p), nullptr, simd::Activation::none});
+    for (Index p = 0; p < b.panels(); ++p) {
+      const Index width = std::min(panel, m - p * panel);
+      kernels.multiply(a, count, b.from_panel(p), sums.data());
+      kernels.finish(sums.data(), count,
+                     {rows.data(), y.stride[1], p * panel, width, nullptr, simd::Activation::none});
     }
   }
 }
@@ -63,7 +64,7 @@ template <class R, class T>
 std::vector<R> rows_as(const View<const T, 2>& x) {
   auto rows = zeros<R>(checked_product(x.extent[0], x.extent[1]));
   if constexpr (std::is_same_v<R, Accum<T>>) {
-    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(x.extent[0]), R(1), rows.data());
+    call_kernels<T>(isa()).copy_rows(x, R(1), rows.data());
   } else {
     R* to = rows.data();
     for (Index r = 0; r < x.extent[0]; ++r) {

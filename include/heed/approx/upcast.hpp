@@ -22,9 +22,9 @@ class Upcast {
     const Index heads = checked_product(x.extent[1], copies), L = x.extent[2], D = x.extent[3];
     copy_ = zeros<R>(checked_product(checked_product(x.extent[0], heads), checked_product(L, D)));
     view_ = heed::view(static_cast<const R*>(copy_.data()), {x.extent[0], heads, L, D});
+    const CallKernels<T> kernels = call_kernels<T>(isa());
     for (Index n = 0; n < x.extent[0] * heads; ++n) {
-      simd::kernels<T>(isa()).pack_a(x.matrix(n / heads, n % heads / copies), static_cast<int>(L),
-                                     R(1), copy_.data() + n * L * D);
+      kernels.copy_rows(x.matrix(n / heads, n % heads / copies), R(1), copy_.data() + n * L * D);
     }
   }
   Upcast(const Upcast&) = delete;

@@ -70,8 +70,9 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   using Traits = TraitsOf<Q>;
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options.common());
   if (options.chunk < 1) throw Error(std::string(call) + ": the chunk is below 1");
-  const FlashPlan cut = plan(shape, packed_tile_shape<T>(shape, isa()), options.chunk,
-                             options.threads, options.executor);
+  const FlashKernels<T> kernels = packed_flash_kernels<T>(shape, isa());
+  const FlashPlan cut =
+      plan(shape, kernels.packed.tile_shape, options.chunk, options.threads, options.executor);
   const auto scratch = static_cast<std::size_t>(flash_workspace_bytes<R>(shape, cut));
 
   Shape none = shape;
@@ -88,7 +89,7 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
     problem.weights = lift(mutable_view_of(result.weights));
   }
   const Scratch memory(scratch, {});
-  flash_forward(problem, as_mask(mask), as_score(score), cut, isa(), options.executor,
+  flash_forward(problem, as_mask(mask), as_score(score), cut, kernels, options.executor,
                 memory.begin());
   return result;
 }

@@ -16,6 +16,7 @@ struct Plan {
   Backend backend;
   const char* why;
   FlashPlan cut;        // of flash and of chunked
+  Isa isa;              // that the report names
   Index scratch_bytes;  // of all workers together
 };
 
@@ -46,24 +47,26 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: the tensors are the host's" : "options.backend asked for it",
             {},
+            Isa::portable,
             0};
   if (plan.backend == Backend::reference) return plan;
-  const simd::TileShape tile_shape = packed_tile_shape<T>(shape, isa());
+  const Isa best = isa();
+  const simd::TileShape& tile_shape = packed_flash_kernels<T>(shape, best).packed.tile_shape;
   plan.cut = plan.backend == Backend::flash
-                 ? flash_plan(shape, tile_shape, simd::kernels<T>(isa()).tile_shape, contiguous,
-                              options.threads, options.executor)
+                 ? flash_plan(shape, tile_shape, simd::element_kernels<T>(best).tile_shape,
+                              contiguous, options.threads, options.executor)
                  : chunked::plan(shape, tile_shape, chunked::Options{}.chunk, options.threads,
                                  options.executor);
+  // Calls that do without AMX are AVX-512's; BF16 is named for every type of a machine that has it.
+  plan.isa = best == Isa::amx ? flash_kernels<T>(plan.cut, shape, best).packed.isa : best;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
 
 inline CallReport describe(const Plan& plan, const Options& options) {
-  const bool without_tiles = isa() == Isa::amx && plan.cut.tile_shape.k_multiple == 1;
   CallReport report;
   report.backend = name_of(plan.backend);
-  report.isa = plan.backend == Backend::reference ? "plain C++"
-                                                  : name_of(without_tiles ? Isa::avx512 : isa());
+  report.isa = plan.backend == Backend::reference ? "plain C++" : name_of(plan.isa);
   report.why = plan.why;
   report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
                                                        : parallel_name(options.executor);
@@ -104,7 +107,8 @@ void run_planned(const Problem<T>& problem, const M& mask, const S& score, const
   if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);
   } else {
-    flash_forward(problem, mask, score, plan.cut, isa(), options.executor, scratch.begin());
+    flash_forward(problem, mask, score, plan.cut, flash_kernels<T>(plan.cut, problem.shape, isa()),
+                  options.executor, scratch.begin());
   }
   if (options.report != nullptr) *options.report = describe(plan, options);
 }

@@ -97,6 +97,14 @@ inline Index checked_sum(Index a, Index b) {
   return sum;
 }
 
+// Rows [begin, begin + count) of a matrix.
+template <class T>
+View<T, 2> slice(const View<T, 2>& x, Index begin, Index count) {
+  return {x.data == nullptr ? nullptr : x.data + begin * x.stride[0],
+          {count, x.extent[1]},
+          {x.stride[0], x.stride[1]}};
+}
+
 // Number of elements; heed::Error where it, or its bytes, do not fit 64 bits.
 template <class T, int Rank>
 Index checked_size(const View<T, Rank>& view) {
@@ -156,14 +164,6 @@ View<T, static_cast<int>(Rank)> view(T* data, const AnyInteger (&extent)[Rank],
     result.stride[d] = stride[d].value;
   }
   return result;
-}
-
-// Rows [begin, begin + count) of a matrix.
-template <class T>
-View<T, 2> slice(const View<T, 2>& x, Index begin, Index count) {
-  return {x.data == nullptr ? nullptr : x.data + begin * x.stride[0],
-          {count, x.extent[1]},
-          {x.stride[0], x.stride[1]}};
 }
 
 // Rank 4 of any attention tensor: [B, L, D] is one head, [L, D] one head of one batch.

@@ -13,25 +13,30 @@ namespace heed::nn {
 
 inline namespace HEED_ABI {
 
-// Numbers that a packed weight [out, in] has.
-template <class T>
-Index packed_size(Index out, Index in) {
-  const simd::TileShape& tile_shape = simd::layer_kernels<T>(isa()).tile_shape;
-  return checked_product(tile_shape.panels(out) * tile_shape.nr, in);
+// A weight [out, in] as the kernels multiply by it, in whole panels of outputs.
+template <class R>
+simd::PackedB<R> packed_weight(R* data, const simd::TileShape& shape, Index out, Index in) {
+  return {data, in, shape.panels(out) * shape.nr, shape};
 }
 
-// to = weight [out, in] of any strides in panels: to[panel][in][columns of a panel].
+// Numbers that it has.
+template <class T>
+Index packed_size(Index out, Index in) {
+  const simd::TileShape& shape = simd::layer_kernels<T>(isa()).tile_shape;
+  return simd::PackedB<Accum<T>>::size(shape, in, shape.panels(out) * shape.nr);
+}
+
+// to = weight [out, in] of any strides in panels.
 template <class T>
 void pack_weights(const View<const T, 2>& weight, Accum<T>* to, const Options& options) {
   const auto& kernels = simd::layer_kernels<T>(isa());
   const Index panel = kernels.tile_shape.nr;
-  const Index panels = kernels.tile_shape.panels(weight.extent[0]);
-  const int workers = worker_count(panels, options.threads, options.executor);
-  parallel_for(panels, workers, options.executor, [&](Index p, int) {
-    View<const T, 2> part = weight;
-    part.data += p * panel * weight.stride[0];
-    part.extent[0] = std::min(panel, weight.extent[0] - p * panel);
-    kernels.pack_weight(part, to + p * panel * weight.extent[1]);
+  const auto packed = packed_weight(to, kernels.tile_shape, weight.extent[0], weight.extent[1]);
+  const int workers = worker_count(packed.panels(), options.threads, options.executor);
+  parallel_for(packed.panels(), workers, options.executor, [&](Index p, int) {
+    const Index first = p * panel;
+    kernels.pack_weight(slice(weight, first, std::min(panel, weight.extent[0] - first)),
+                        packed.from_panel(p));
   });
 }
 
@@ -53,8 +58,9 @@ class PackedWeight {
 
   // The weight from output `first` on; null unless a panel begins there.
   const Accum<T>* rows(Index first) const {
-    const Index panel = simd::layer_kernels<T>(isa()).tile_shape.nr;
-    return first % panel == 0 ? data() + first * in_ : nullptr;
+    const simd::TileShape& shape = simd::layer_kernels<T>(isa()).tile_shape;
+    if (first % shape.nr != 0) return nullptr;
+    return packed_weight(data(), shape, first + shape.nr, in_).panel(first / shape.nr);
   }
 
  private:

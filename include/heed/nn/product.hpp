@@ -87,8 +87,8 @@ Index read_rows(const AffineWorker<T>& worker, const AffinePlan& plan, Index blo
   if (*worker.block == block) return count;
   for (Index r = 0; r < count; ++r) {
     worker.rows[r] = token(y, first + r);
-    kernels.pack_rows({token(x, first + r), {1, x.extent[2]}, {0, x.stride[2]}}, r, plan.rows,
-                      worker.x);
+    kernels.pack_rows({token(x, first + r), {1, x.extent[2]}, {0, x.stride[2]}}, r,
+                      {worker.x, plan.rows, x.extent[2]});
   }
   *worker.block = block;
   return count;
@@ -117,8 +117,8 @@ void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index 
   const Index columns = std::min(panel, affine.out - first);
   const T* bias = affine.bias == nullptr ? nullptr : affine.bias + first;
   const simd::EpilogueArgs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
-  kernels.multiply(worker.x, count, room, affine.in, affine.packed + first * affine.in,
-                   worker.sums);
+  const auto weight = packed_weight(affine.packed, kernels.tile_shape, affine.out, affine.in);
+  kernels.multiply({worker.x, room, affine.in}, count, weight.from_panel(p), worker.sums);
   if constexpr (is_curve<F>) {
     kernels.finish(worker.sums, count, to);
   } else {

@@ -2,24 +2,23 @@
 //
 // Every file is compiled with -DHEED_EXTERN_KERNELS, and one of them defines HEED_DEFINE_KERNELS
 // before it includes heed: that file holds the kernels of all four element types. All have the same
-// flags (core/abi.hpp); else the linker misses kernels<T>. A file with one call then compiles in
-// 0.7 of the time (g++ 12, -O2), and the one with the kernels in 2.5 times as much.
+// flags (core/abi.hpp); else the linker misses packed_kernels<T>. A file with one call then
+// compiles in 0.7 of the time (g++ 12, -O2), and the one with the kernels in 2.5 times as much.
 #pragma once
 
 #include "heed/core/eigen.hpp"
 #include "heed/simd/kernels.hpp"
 
 #if defined(HEED_DEFINE_KERNELS)
-#define HEED_KERNELS_OF(T)                           \
-  template const Kernels<T>& kernels<T>(Isa);        \
-  template const Kernels<T>& packed_kernels<T>(Isa); \
-  template const LayerKernels<T>& layer_kernels<T>(Isa)
+#define HEED_KERNELS_ARE
 #else
-#define HEED_KERNELS_OF(T)                                  \
-  extern template const Kernels<T>& kernels<T>(Isa);        \
-  extern template const Kernels<T>& packed_kernels<T>(Isa); \
-  extern template const LayerKernels<T>& layer_kernels<T>(Isa)
+#define HEED_KERNELS_ARE extern
 #endif
+#define HEED_KERNELS_OF(T)                                                      \
+  HEED_KERNELS_ARE template const PackedKernels<T>& element_kernels<T>(Isa);    \
+  HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);     \
+  HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa); \
+  HEED_KERNELS_ARE template const LayerKernels<T>& layer_kernels<T>(Isa)
 
 namespace heed::simd {
 inline namespace HEED_ABI {
@@ -33,3 +32,4 @@ HEED_KERNELS_OF(BFloat16);
 }  // namespace heed::simd
 
 #undef HEED_KERNELS_OF
+#undef HEED_KERNELS_ARE

@@ -21,13 +21,24 @@ namespace heed::simd {
 
 inline namespace HEED_ABI {
 
+// Kernels whose packed words are elements.
 template <class T>
-const Kernels<T>& kernels(Isa isa) {
+const PackedKernels<T>& element_kernels(Isa isa) {
 #if HEED_X86
   if (isa >= Isa::avx512) return avx512::table<T>;
   if (isa == Isa::avx2) return avx2::table<T>;
 #endif
   return portable::table<T>;
+}
+
+// Kernels of a few queries with keys and values where they lie.
+template <class T>
+const UnpackedKernels<T>& unpacked_kernels(Isa isa) {
+#if HEED_X86
+  if (isa >= Isa::avx512) return avx512::unpacked_table<T>;
+  if (isa == Isa::avx2) return avx2::unpacked_table<T>;
+#endif
+  return portable::unpacked_table<T>;
 }
 
 // The instruction set of packed_kernels: tiles multiply what sums in float, if they are granted.
@@ -37,12 +48,12 @@ Isa packed_isa(Isa isa) {
   return Isa::avx512;
 }
 
-// Kernels for packed keys and values; unpacked ones take kernels().
+// The fastest kernels for packed operands.
 template <class T>
-const Kernels<T>& packed_kernels(Isa isa) {
+const PackedKernels<T>& packed_kernels(Isa isa) {
 #if HEED_X86_TILES
   if constexpr (sizeof(Accum<T>) == sizeof(float)) {
-    if (packed_isa<T>(isa) == Isa::amx) return amx::amx_table<T>;
+    if (packed_isa<T>(isa) == Isa::amx) return amx::amx_table<T>();
   }
 #endif
 #if HEED_X86_PAIRS
@@ -50,7 +61,7 @@ const Kernels<T>& packed_kernels(Isa isa) {
     if (isa == Isa::avx512_bf16) return avx512_bf16::bf16_pairs_table<T>;
   }
 #endif
-  return kernels<T>(isa);
+  return element_kernels<T>(isa);
 }
 
 // Kernels of nn's layers.

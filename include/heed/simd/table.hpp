@@ -1,37 +1,47 @@
-// The kernels of one instruction set, as a table of functions.
+// The kernels of one instruction set, as tables of functions.
 #pragma once
 
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
-#include "heed/simd/gemm/tile_shape.hpp"
+#include "heed/simd/attention/row_state.hpp"
+#include "heed/simd/gemm/gemm.hpp"
+#include "heed/simd/isa.hpp"
 #include "heed/simd/layer/layer.hpp"
 #include "heed/simd/vector.hpp"
 
 namespace heed::simd {
 
-// Kernels for tensors of T, summed in R; each is documented at its definition: gemm/pack.inl,
-// gemm/micro_kernel.inl, attention/decode.inl, attention/softmax.inl. Those of decode.inl are null
-// in the tables of bf16 pairs and AMX (kernels() in kernels.hpp has them).
+// Kernels for tensors of T that are packed and summed in R. Each is documented at its definition:
+// gemm/pack.inl, attention/softmax.inl.
 template <class T>
-struct Kernels {
+struct PackedKernels {
   using R = Accum<T>;
 
+  Isa isa;  // whose instructions they are
   TileShape tile_shape;
+  bool folds_scale;  // pack_a multiplies by the scale, else PackedA has it: bfloat16 would be
+                     // rounded
+  GemmKernels<R> gemm;
   // These return false where qk could turn an infinity into NaN (gemm/amx_tiles.inl).
-  bool (*pack_a)(const View<const T, 2>& x, int count, R scale, R* to);
-  bool (*pack_b_transposed)(const View<const T, 2>& x, int keys, R* to);
-  bool (*pack_b)(const View<const T, 2>& x, int keys, Index capacity, R* to);
-  bool (*all_finite)(const View<const T, 2>& x, int count);
-  void (*qk)(const TileArgs<R>& args);
-  void (*qk_unpacked)(const TileArgs<R>& args, const View<const T, 2>& k);
-  bool (*all_unmasked)(const TileArgs<R>& args);
-  void (*softmax)(const TileArgs<R>& args);
-  void (*pv)(const TileArgs<R>& args);
-  void (*pv_unpacked)(const TileArgs<R>& args, const View<const T, 2>& v);
-  void (*pv_masked)(const TileArgs<R>& args, const std::uint8_t* unmasked);
+  bool (*pack_a)(const View<const T, 2>& x, R scale, const PackedA<R>& to);
+  bool (*pack_b_transposed)(const View<const T, 2>& x, const PackedB<R>& to);
+  bool (*pack_b)(const View<const T, 2>& x, const PackedB<R>& to);
+  void (*softmax)(const ScoreTiles<R>& scores, const RowState<R>& state);
   void (*finalize_rows)(R* max, R* sum, Index count);
-  bool (*store_rows)(const R* acc, Index columns, int first, const R* factor, int count,
+  bool (*store_rows)(const Accumulator<const R>& acc, Index first, const R* factor,
                      const View<T, 2>& x);
+};
+
+// Products of a few queries with keys and values where they lie, as in decoding; documented in
+// attention/decode.inl. Queries are packed by the elements' kernels.
+template <class T>
+struct UnpackedKernels {
+  using R = Accum<T>;
+
+  void (*qk)(const PackedA<const R>& q, const View<const T, 2>& k, const ScoreTiles<R>& scores);
+  void (*pv)(const ScoreTiles<R>& p, const View<const T, 2>& v, const Accumulator<R>& acc);
+  bool (*all_unmasked)(const ScoreTiles<R>& scores);
+  bool (*all_finite)(const View<const T, 2>& x);
 };
 
 }  // namespace heed::simd

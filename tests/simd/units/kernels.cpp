@@ -3,7 +3,11 @@
 
 namespace heed::test {
 
-const simd::Kernels<float>& kernels_of_float(Isa isa) { return simd::kernels<float>(isa); }
-const simd::Kernels<double>& kernels_of_double(Isa isa) { return simd::kernels<double>(isa); }
+const simd::PackedKernels<float>& kernels_of_float(Isa isa) {
+  return simd::element_kernels<float>(isa);
+}
+const simd::PackedKernels<double>& kernels_of_double(Isa isa) {
+  return simd::element_kernels<double>(isa);
+}
 
 }  // namespace heed::test

@@ -6,7 +6,6 @@
 #include <concepts>
 
 #include "heed/approx/linear/scan_plan.hpp"
-#include "heed/attention/flash/task.hpp"
 #include "heed/core/elementary.hpp"
 
 namespace heed::approx {
@@ -65,34 +64,34 @@ struct Elementwise {
   }
 
   // panel [padded F, panel] = φ(x)ᵀ of at most a panel of rows.
-  void keys(const ScanPlan& plan, const View<const T, 2>& x, R* panel, R*, R*) const {
+  void keys(const ScanCall<T>& plan, const View<const T, 2>& x, R* panel, R*, R*) const {
     const Index size = plan.features * plan.tile_shape.nr;
-    simd::kernels<T>(isa()).pack_b_transposed(x, static_cast<int>(x.extent[0]), panel);
-    map(panel, plan.features);
+    plan.kernels.of_tensors.pack_b_transposed(
+        x, {panel, plan.features, plan.tile_shape.nr, plan.tile_shape});
+    map(plan, panel, plan.features);
     std::fill(panel + size, panel + plan.padded() * plan.tile_shape.nr, R(0));
   }
 
-  // tiles [m_tiles, panels of F, rows, panel] = φ(x) of at most a chunk of rows.
-  void queries(const ScanPlan& plan, const View<const T, 2>& x, R* cells, R*, R* rows) const {
-    const simd::TileShape& tile_shape = plan.tile_shape;
-    const Index count = x.extent[0], size = plan.features, panels = tile_shape.panels(size);
-    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(count), R(1), rows);
-    const Index padded = tile_shape.m_tiles(count) * tile_shape.mr;
+  // ScoreTiles [rows, F] = φ(x) of at most a chunk of rows.
+  void queries(const ScanCall<T>& plan, const View<const T, 2>& x, R* data, R*, R* rows) const {
+    const Index count = x.extent[0], size = plan.features, nr = plan.tile_shape.nr;
+    plan.kernels.copy_rows(x, R(1), rows);
+    const auto tiles = simd::ScoreTiles<R>::of(plan.tile_shape, data, nullptr, count, size);
+    const Index padded = Index{tiles.m_tiles} * plan.tile_shape.mr;
     for (Index r = 0; r < padded; ++r) {
-      for (Index p = 0; p < panels; ++p) {
-        R* to = cells + ((r / tile_shape.mr * panels + p) * tile_shape.mr + r % tile_shape.mr) *
-                            tile_shape.nr;
-        const Index real = r < count ? std::min<Index>(tile_shape.nr, size - p * tile_shape.nr) : 0;
-        std::copy_n(rows + r * size + p * tile_shape.nr, real, to);
-        std::fill(to + real, to + tile_shape.nr, R(0));
+      for (Index p = 0; p < tiles.panels; ++p) {
+        R* to = tiles.row(r, p);
+        const Index real = r < count ? std::min(nr, size - p * nr) : 0;
+        std::copy_n(rows + r * size + p * nr, real, to);
+        std::fill(to + real, to + nr, R(0));
       }
     }
-    map(cells, padded * panels);
+    map(plan, data, padded * tiles.panels);
   }
 
  private:
-  void map(R* x, Index panels) const {
-    simd::for_isa<R, MapNumbers<R, F>, R*, Panels>(isa())(MapNumbers<R, F>{f}, x, Panels{panels});
+  void map(const ScanCall<T>& plan, R* x, Index panels) const {
+    plan.template compiled<MapNumbers<R, F>, R*, Panels>()(MapNumbers<R, F>{f}, x, Panels{panels});
   }
 };
 

@@ -10,7 +10,6 @@
 
 #include "heed/approx/linear/scan_plan.hpp"
 #include "heed/approx/orthogonal.hpp"
-#include "heed/attention/flash/task.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -73,14 +72,16 @@ class RandomFeatures {
         factor_(static_cast<R>(std::sqrt(std::abs(scale)))),
         query_sign_(scale < 0 ? R(-1) : R(1)),
         log2_root_m_(static_cast<R>(std::log2(static_cast<double>(m)) / 2)) {
-    const simd::TileShape& tile_shape = kernels().tile_shape;
-    rows_ = zeros<R>(checked_product(tile_shape.m_tiles(m) * tile_shape.mr, D));
+    const simd::PackedKernels<R>& kernels = simd::element_kernels<R>(isa());
+    const simd::TileShape& tile_shape = kernels.tile_shape;
+    rows_ = zeros<R>(simd::PackedA<R>::size(tile_shape, tile_shape.m_tiles(m) * tile_shape.mr, D));
     const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
     std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [](double x) { return static_cast<R>(x); });
-    panels_ = zeros<R>(checked_product(tile_shape.panels(m) * tile_shape.nr, D));
-    kernels().pack_b_transposed({rows_.data(), {m, D}, {D, 1}}, static_cast<int>(m),
-                                panels_.data());
+    const Index columns = tile_shape.panels(m) * tile_shape.nr;
+    panels_ = zeros<R>(simd::PackedB<R>::size(tile_shape, D, columns));
+    kernels.pack_b_transposed({rows_.data(), {m, D}, {D, 1}},
+                              {panels_.data(), D, columns, tile_shape});
     const double factor = std::sqrt(std::abs(scale)) * std::numbers::log2e;
     std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [&](double x) { return static_cast<R>(x * factor); });
@@ -97,71 +98,50 @@ class RandomFeatures {
   }
 
   // panel [padded m, panel], the features of at most a panel of keys, and their exponents, base 2.
-  void keys(const ScanPlan& plan, const View<const T, 2>& x, R* panel, R* exponents,
+  void keys(const ScanCall<T>& plan, const View<const T, 2>& x, R* panel, R* exponents,
             R* scratch) const {
-    simd::kernels<T>(isa()).pack_b_transposed(x, static_cast<int>(x.extent[0]), scratch);
-    simd::TileArgs<R> args = this->args(m_);
-    args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(m_));
-    args.panels = 1;
-    args.keys = plan.tile_shape.nr;
-    args.q = rows_.data();
-    args.kt = scratch;
-    args.scores = panel;
-    kernels().qk(args);
+    const simd::TileShape& shape = plan.tile_shape;
+    const simd::PackedB<R> packed{scratch, D_, shape.nr, shape};
+    plan.kernels.of_tensors.pack_b_transposed(x, packed);
+    const simd::PackedA<const R> directions{rows_.data(), D_, shape};
+    plan.kernels.of_sums.gemm.qk(
+        directions, packed, simd::ScoreTiles<R>::of(shape, panel, coverage_.data(), m_, shape.nr));
     const KeyFeatures<R> features{scratch, D_, factor_ * factor_ * log2_e / 2, log2_root_m_,
                                   exponents};
-    simd::for_isa<R, KeyFeatures<R>, R*, Index>(isa())(features, panel, m_);
+    plan.template compiled<KeyFeatures<R>, R*, Index>()(features, panel, m_);
   }
 
-  // tiles [m_tiles, panels of m, rows, panel], the features of at most a chunk of queries, and
-  // their exponents.
-  void queries(const ScanPlan& plan, const View<const T, 2>& x, R* cells, R* exponents,
+  // ScoreTiles [rows, m], the features of at most a chunk of queries, and their exponents.
+  void queries(const ScanCall<T>& plan, const View<const T, 2>& x, R* tiles, R* exponents,
                R* scratch) const {
-    const Index count = x.extent[0];
-    simd::TileArgs<R> args = this->args(count);
-    args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(count));
-    args.panels = static_cast<int>(plan.tile_shape.panels(m_));
-    args.keys = args.panels * plan.tile_shape.nr;
-    const Index rows = Index{args.m_tiles} * plan.tile_shape.mr;
-    args.q = scratch;
-    args.kt = panels_.data();
-    args.scores = cells;
-    args.max = scratch + rows * D_;
-    args.sum = args.max + rows;
-    simd::kernels<T>(isa()).pack_a(x, static_cast<int>(count), factor_ * query_sign_, scratch);
-    std::fill(scratch + count * D_, scratch + rows * D_, R(0));
-    std::fill_n(args.max, rows, std::numeric_limits<R>::lowest());
-    std::fill_n(args.sum, rows, R(0));
-    kernels().qk(args);
-    hide_padding(args, plan.tile_shape);
-    kernels().softmax(args);  // features e^(ω·x − max), and the maxima
+    const simd::TileShape& shape = plan.tile_shape;
+    const Index count = x.extent[0], rows = shape.m_tiles(count) * shape.mr;
+    const simd::PackedA<R> q{scratch, D_, shape};
+    plan.kernels.of_tensors.pack_a(x, factor_ * query_sign_, q);
+    std::fill(q.row(count), q.row(rows), R(0));
+    const simd::RowState<R> state{q.row(rows), q.row(rows) + rows, {nullptr, 0, shape}};
+    std::fill_n(state.max, rows, std::numeric_limits<R>::lowest());
+    std::fill_n(state.sum, rows, R(0));
+    const simd::PackedB<const R> directions{panels_.data(), D_, shape.panels(m_) * shape.nr, shape};
+    const auto scores = simd::ScoreTiles<R>::of(shape, tiles, coverage_.data(), count, m_);
+    plan.kernels.of_sums.gemm.qk(q, directions, scores);
+    hide_padding(scores);
+    plan.kernels.of_sums.softmax(scores, state);  // features e^(ω·x − max), and the maxima
     for (Index r = 0; r < count; ++r) {
-      const R* row = scratch + r * D_;
-      exponents[r] = (args.max[r] - dot(row, row, D_) / 2) * log2_e - log2_root_m_;
+      exponents[r] = (state.max[r] - dot(q.row(r), q.row(r), D_) / 2) * log2_e - log2_root_m_;
     }
   }
 
  private:
   static constexpr R log2_e = std::numbers::log2e_v<R>;
 
-  static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
-
-  simd::TileArgs<R> args(Index rows) const {
-    simd::TileArgs<R> args;
-    args.queries = static_cast<int>(rows);
-    args.D = D_;
-    args.coverage = coverage_.data();
-    return args;
-  }
-
   // Columns behind the last direction count for nothing.
-  void hide_padding(const simd::TileArgs<R>& args, const simd::TileShape& tile_shape) const {
-    const Index real = m_ - Index{args.panels - 1} * tile_shape.nr;
-    if (real == tile_shape.nr) return;
-    for (Index row = 0; row < Index{args.m_tiles} * tile_shape.mr; ++row) {
-      const Index at = (row / tile_shape.mr + 1) * args.panels - 1;
-      R* last = args.scores + (at * tile_shape.mr + row % tile_shape.mr) * tile_shape.nr;
-      std::fill(last + real, last + tile_shape.nr, mask_if(true, R(0)));
+  void hide_padding(const simd::ScoreTiles<R>& scores) const {
+    const Index last = scores.panels - 1, real = m_ - last * scores.shape.nr;
+    if (real == scores.shape.nr) return;
+    for (Index row = 0; row < Index{scores.m_tiles} * scores.shape.mr; ++row) {
+      R* part = scores.row(row, last);
+      std::fill(part + real, part + scores.shape.nr, mask_if(true, R(0)));
     }
   }
 

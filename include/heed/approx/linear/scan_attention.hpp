@@ -25,7 +25,7 @@ struct ScanWork {
   const Problem<T>& problem;
   const Map& map;
   const mask::KeyLimit* visible;  // [B]
-  const ScanPlan& plan;
+  const ScanCall<T>& plan;
   const KvStates<R>* states;  // none where heads are not divided
   ScanScratch<R> scratch;
 
@@ -109,7 +109,7 @@ void attend_block(const ScanWork<T, Map>& work, Index head, const QueryRange& bl
 // The three passes over heads that are divided into spans of keys and blocks of queries.
 // work_of(worker) is a ScanWork.
 template <class T, class WorkOf>
-void attend_divided(const Problem<T>& problem, const ScanPlan& plan, const mask::KeyLimit* visible,
+void attend_divided(const Problem<T>& problem, const ScanCall<T>& plan, const mask::KeyLimit* visible,
                     const KvStates<Accum<T>>& states, int workers, Executor* executor,
                     const WorkOf& work_of) {
   const Shape& shape = problem.shape;
@@ -139,7 +139,8 @@ void scan_attention(const Problem<T>& problem, const Map& map, Index features,
   using R = Accum<T>;
   const Shape& shape = problem.shape;
   const Index heads = shape.Hq == 0 ? 0 : checked_product(shape.B, shape.Hkv);
-  const ScanPlan plan = scan_plan(shape, simd::kernels<R>(isa()).tile_shape, features);
+  const CallKernels<T> kernels = call_kernels<T>(isa());
+  const ScanCall<T> plan{scan_plan(shape, kernels.of_sums.tile_shape, features), kernels};
   int workers = worker_count(heads * std::max(plan.spans, plan.blocks), threads, executor);
   const bool divided = divides_heads(plan, heads, workers);
   if (!divided) workers = worker_count(heads, threads, executor);

@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "heed/approx/linear/scan_plan.hpp"
-#include "heed/attention/flash/task.hpp"
 #include "heed/core/elementary.hpp"
 
 namespace heed::approx {
@@ -68,7 +67,7 @@ class ScanKeys {
   using R = Accum<T>;
 
   // `scratch` has been cleared.
-  ScanKeys(const ScanPlan& plan, const Map& map, const View<const T, 2>& k,
+  ScanKeys(const ScanCall<T>& plan, const Map& map, const View<const T, 2>& k,
            const View<const T, 2>& v, const ScanScratch<R>& scratch)
       : plan_(plan), map_(map), k_(k), v_(v), scratch_(scratch) {}
 
@@ -81,7 +80,7 @@ class ScanKeys {
     finite_ = true;
     for (Index p = 0; p < panels(); ++p) {
       const Index first = begin + p * panel;
-      map_.keys(plan_, slice(k_, first, std::min(panel, end - first)), features(p),
+      map_.keys(plan_, slice(k_, first, std::min(panel, end - first)), features(p).data,
                 scratch_.key_exponents + p * panel, scratch_.map);
       finite_ &= pack_b(p);
     }
@@ -92,58 +91,51 @@ class ScanKeys {
   Index panels() const { return plan_.tile_shape.panels(end_ - begin_); }
   bool finite() const { return finite_; }  // whether all values of the chunk are
 
-  // Features of panel p of the chunk, [padded F, panel].
-  R* features(Index p) const { return scratch_.keys + p * plan_.padded() * plan_.tile_shape.nr; }
-
-  // A query sub-block whose keys and values are panel p of the chunk.
-  simd::TileArgs<R> args(Index p) const {
-    const Index panel = plan_.tile_shape.nr;
-    simd::TileArgs<R> args;
-    args.panels = 1;
-    args.keys = static_cast<int>(std::min(panel, end_ - begin_ - p * panel));
-    args.columns = plan_.columns;
-    args.capacity = panel;
-    args.v = scratch_.values + p * plan_.columns * panel;
-    args.coverage = scratch_.coverage;
-    return args;
+  // Features of panel p of the chunk: a panel of a PackedB [padded F, chunk].
+  simd::PackedB<R> features(Index p) const {
+    const simd::PackedB<R> all{scratch_.keys, plan_.padded(), ScanPlan::chunk, plan_.tile_shape};
+    return all.only_panel(p);
+  }
+  // Values of panel p, each with a 1 behind it.
+  simd::PackedB<R> values(Index p) const {
+    const Index size = simd::PackedB<R>::size(plan_.tile_shape, plan_.tile_shape.nr, plan_.columns);
+    return {scratch_.values + p * size, plan_.tile_shape.nr, plan_.columns, plan_.tile_shape};
+  }
+  // Keys of panel p.
+  Index count(Index p) const {
+    return std::min<Index>(plan_.tile_shape.nr, end_ - begin_ - p * plan_.tile_shape.nr);
   }
 
   // state += Σ φ(k) [v, 1] of the chunk. Its packed keys are of no other use afterwards.
   void absorb_into(KvState<R>& state) {
     if constexpr (Map::weighted) raise_to_chunk(state);
     for (Index p = 0; p < panels(); ++p) {
-      simd::TileArgs<R> args = this->args(p);
-      args.m_tiles = static_cast<int>(plan_.tile_shape.m_tiles(plan_.features));
-      args.scores = features(p);
-      args.acc = state.sum;
-      kernels().pv(args);
+      const auto keys = simd::ScoreTiles<R>::of(plan_.tile_shape, features(p).data,
+                                                scratch_.coverage, plan_.features, count(p));
+      plan_.kernels.of_sums.gemm.pv(keys, values(p), plan_.accumulator(state.sum));
     }
     end_ = begin_;
   }
 
  private:
-  static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
-
-  // Values of panel p, each with a 1 behind it. Returns whether they are finite. Whole panels of
-  // columns are packed from the tensor, the last one and the 1 from a copy.
+  // Packs the values of panel p. Returns whether they are finite. Whole panels of columns are
+  // packed from the tensor, the last one and the 1 from a copy.
   bool pack_b(Index p) {
     const Index panel = plan_.tile_shape.nr, whole = v_.extent[1] / panel * panel;
-    const Index first = begin_ + p * panel;
-    const auto count = static_cast<int>(std::min(panel, end_ - first));
-    R* const to = scratch_.values + p * plan_.columns * panel;
-    View<const T, 2> v = slice(v_, first, count);
+    const simd::PackedB<R> to = values(p);
+    View<const T, 2> v = slice(v_, begin_ + p * panel, count(p));
     v.extent[1] = whole;
-    const bool finite = simd::kernels<T>(isa()).pack_b(v, count, panel, to);
+    const bool finite = plan_.kernels.of_tensors.pack_b(v, to);
     const Index rest = v_.extent[1] - whole;
     v.data += whole * v.stride[1];
     v.extent[1] = rest;
-    for (Index c = 0; c < count; ++c) {
+    for (Index c = 0; c < count(p); ++c) {
       R* row = scratch_.value_rows + c * (rest + 1);
-      simd::kernels<T>(isa()).pack_a(slice(v, c, 1), 1, R(1), row);
+      plan_.kernels.copy_rows(slice(v, c, 1), R(1), row);
       row[rest] = 1;
     }
-    return kernels().pack_b({scratch_.value_rows, {count, rest + 1}, {rest + 1, 1}}, count, panel,
-                            to + whole * panel) &&
+    return plan_.kernels.of_sums.pack_b({scratch_.value_rows, {count(p), rest + 1}, {rest + 1, 1}},
+                                        to.from_panel(whole / panel)) &&
            finite;
   }
 
@@ -154,13 +146,14 @@ class ScanKeys {
       if (scratch_.key_exponents[j] > top) top = scratch_.key_exponents[j];
     }
     rescale(plan_, state, top);
-    const auto scale = simd::for_isa<R, ScaleColumns<R>, R*, Index>(isa());
+    const auto scale = plan_.template compiled<ScaleColumns<R>, R*, Index>();
     for (Index p = 0; p < panels(); ++p) {
-      scale({scratch_.key_exponents + p * plan_.tile_shape.nr, top}, features(p), plan_.features);
+      scale({scratch_.key_exponents + p * plan_.tile_shape.nr, top}, features(p).data,
+            plan_.features);
     }
   }
 
-  const ScanPlan& plan_;
+  const ScanCall<T>& plan_;
   const Map& map_;
   View<const T, 2> k_, v_;
   ScanScratch<R> scratch_;

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
+#include "heed/approx/kernels.hpp"
 #include "heed/core/assert.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/mask/key_limit.hpp"
-#include "heed/simd/gemm/tile_shape.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -25,7 +25,25 @@ struct ScanPlan {
 
   // Features in whole groups, since in the sums over keys they are the rows.
   Index padded() const { return tile_shape.m_tiles(features) * tile_shape.mr; }
-  Index state() const { return checked_product(padded(), columns); }
+  Index state() const { return simd::Accumulator<float>::size(tile_shape, padded(), columns); }
+  // The sums of a KvState: features are the rows.
+  template <class R>
+  simd::Accumulator<R> accumulator(R* sum) const {
+    return {sum, columns, tile_shape};
+  }
+};
+
+// The cut of a call with its kernels.
+template <class T>
+struct ScanCall : ScanPlan {
+  using R = Accum<T>;
+
+  CallKernels<T> kernels;
+
+  template <class F, class... Args>
+  auto compiled() const {
+    return simd::for_isa<R, F, Args...>(kernels.of_sums.isa);
+  }
 };
 
 // A run of whole panels of numbers.
@@ -37,7 +55,7 @@ struct Panels {
 // keys change over to another without rounding.
 template <class R>
 struct KvState {
-  R* sum;  // [m_tiles of features, columns / panel, rows, panel], as simd::TileArgs::acc
+  R* sum;  // plan.accumulator
   R exponent;
 };
 
@@ -45,17 +63,17 @@ struct KvState {
 template <class R>
 struct ScanScratch {
   R* key_exponents;  // [chunk]
-  R* keys;           // [panels of the chunk, padded F, panel]
+  R* keys;           // PackedB, [padded F, chunk]
   R* value_rows;     // [panel, panel], the last columns and the 1 behind them
-  R* values;         // [panels of the chunk, columns / panel, panel, panel]
+  R* values;         // [panels of the chunk], each a PackedB [panel, columns]
   R* exponents;      // [chunk in groups], of queries
   R* running_max;    // [chunk in groups], the largest exponent that a row sees
-  R* query_cells;    // [m_tiles of the chunk, panels of F, rows, panel]
-  R* shown;          // [columns / panel, F, panel]: a KvState as values
+  R* query_tiles;    // ScoreTiles, [chunk, F]
+  R* shown;          // PackedB, [F, columns]: a KvState as values
   R* before;         // a KvState: of the spans before
   R* own;            // another: of the span's own keys so far
-  R* scores;         // [m_tiles of the chunk, 1, rows, panel]
-  R* acc;            // [m_tiles of the chunk, columns / panel, rows, panel]
+  R* scores;         // ScoreTiles, [chunk, panel]
+  R* acc;            // Accumulator, [chunk, columns]
   R* map;            // what φ needs
   std::uint8_t* coverage;
   std::uint8_t* unmasked;
@@ -66,18 +84,17 @@ struct ScanScratch {
     const Index features = plan.features, chunk = ScanPlan::chunk;
     const Index rows = tile_shape.m_tiles(chunk) * tile_shape.mr;
     s.key_exponents = carver.array<R>(chunk);
-    s.keys = carver.array<R>(checked_product(plan.padded(), chunk));
+    s.keys = carver.array<R>(simd::PackedB<R>::size(tile_shape, plan.padded(), chunk));
     s.value_rows = carver.array<R>(tile_shape.nr * tile_shape.nr);
-    s.values = carver.array<R>(checked_product(plan.columns, chunk));
+    s.values = carver.array<R>(simd::PackedB<R>::size(tile_shape, chunk, plan.columns));
     s.exponents = carver.array<R>(rows);
     s.running_max = carver.array<R>(rows);
-    s.query_cells =
-        carver.array<R>(checked_product(tile_shape.panels(features) * tile_shape.nr, rows));
-    s.shown = carver.array<R>(checked_product(features, plan.columns));
+    s.query_tiles = carver.array<R>(simd::ScoreTiles<R>::size(tile_shape, rows, features));
+    s.shown = carver.array<R>(simd::PackedB<R>::size(tile_shape, features, plan.columns));
     s.before = carver.array<R>(plan.state());
     s.own = carver.array<R>(plan.state());
-    s.scores = carver.array<R>(rows * tile_shape.nr);
-    s.acc = carver.array<R>(checked_product(rows, plan.columns));
+    s.scores = carver.array<R>(simd::ScoreTiles<R>::size(tile_shape, rows, tile_shape.nr));
+    s.acc = carver.array<R>(simd::Accumulator<R>::size(tile_shape, rows, plan.columns));
     s.map = carver.array<R>(map_size);
     s.coverage = carver.array<std::uint8_t>(live_cells(plan));
     s.unmasked = carver.array<std::uint8_t>(rows * tile_shape.nr);

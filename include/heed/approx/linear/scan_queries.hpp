@@ -63,7 +63,7 @@ class ScanQueries {
  public:
   using R = Accum<T>;
 
-  ScanQueries(const ScanPlan& plan, const Map& map, const ScanScratch<R>& scratch)
+  ScanQueries(const ScanCall<T>& plan, const Map& map, const ScanScratch<R>& scratch)
       : plan_(plan), map_(map), scratch_(scratch) {}
 
   // Rows [begin, end) of q, at most `chunk`, under a mask.
@@ -71,9 +71,9 @@ class ScanQueries {
     visible_ = visible;
     begin_ = begin;
     end_ = end;
-    map_.queries(plan_, slice(q, begin, end - begin), scratch_.query_cells, scratch_.exponents,
+    map_.queries(plan_, slice(q, begin, end - begin), scratch_.query_tiles, scratch_.exponents,
                  scratch_.map);
-    std::fill_n(scratch_.acc, padded() * plan_.columns, R(0));
+    std::fill_n(scratch_.acc, acc().size(plan_.tile_shape, padded(), plan_.columns), R(0));
   }
 
   // The largest exponent that each row sees: of the state and of its keys in the chunk.
@@ -94,18 +94,17 @@ class ScanQueries {
   // acc += (φ(q) φ(k)ᵀ, masked) · [v, 1] for the chunk of keys.
   void attend_chunk(const ScanKeys<T, Map>& keys) {
     for (Index p = 0; p < keys.panels(); ++p) {
-      const Index first = first_live(keys.begin() + p * plan_.tile_shape.nr) * plan_.tile_shape.mr;
-      if (first >= padded()) break;
+      const int first = first_live(keys.begin() + p * plan_.tile_shape.nr);
+      if (first == m_tiles()) break;
       multiply_features(keys.features(p), first);
       mask(keys, p, first);
-      simd::TileArgs<R> args = keys.args(p);
-      args.m_tiles = static_cast<int>((padded() - first) / plan_.tile_shape.mr);
-      args.scores = scratch_.scores + first * plan_.tile_shape.nr;
-      args.acc = scratch_.acc + first * plan_.columns;
+      const simd::ScoreTiles<R> weights = scores(keys.count(p)).from_tile(first);
+      const simd::Accumulator<R> to = acc().from_tile(first);
       if (keys.finite()) {
-        kernels().pv(args);
+        gemm().pv(weights, keys.values(p), to);
       } else {
-        kernels().pv_masked(args, scratch_.unmasked + first * plan_.tile_shape.nr);
+        const Index skipped = scores(keys.count(p)).tile(first, 0) - scratch_.scores;
+        gemm().pv_masked(weights, keys.values(p), scratch_.unmasked + skipped, to);
       }
     }
   }
@@ -113,28 +112,23 @@ class ScanQueries {
   // acc += φ(q) · state, which scratch holds as values; every row sees all of it. The features are
   // of no other use afterwards.
   void attend_state(R exponent) {
-    if constexpr (Map::weighted) scale_cells(exponent);
-    simd::TileArgs<R> args = features_from(0);
-    args.columns = plan_.columns;
-    args.v = scratch_.shown;
-    args.acc = scratch_.acc;
-    kernels().pv(args);
+    if constexpr (Map::weighted) scale_tiles(exponent);
+    const simd::PackedB<R> state{scratch_.shown, plan_.features, plan_.columns, plan_.tile_shape};
+    gemm().pv(features(), state, acc());
   }
 
   // out = acc / its last column, 0 where that is 0; lse beside it where it is wanted.
   void write(const View<T, 2>& out, const View<R, 1>& lse) const {
-    const simd::TileShape& tile_shape = plan_.tile_shape;
-    for (Index first = 0; first < end_ - begin_; first += tile_shape.mr) {
-      const Index count = std::min<Index>(tile_shape.mr, end_ - begin_ - first);
+    const Index mr = plan_.tile_shape.mr;
+    for (Index first = 0; first < end_ - begin_; first += mr) {
+      const Index count = std::min(mr, end_ - begin_ - first);
       R factor[simd::max_mr];
       for (Index r = 0; r < count; ++r) {
-        const R sum = scratch_.acc[tile_shape.offset(first + r, out.extent[1], plan_.columns)];
+        const R sum = acc().at(first + r, out.extent[1]);
         factor[r] = sum == R(0) ? R(0) : R(1) / raised_sum(first + r, sum, out.extent[1]);
         if (lse.data != nullptr) lse(begin_ + first + r) = log_of(sum, first + r);
       }
-      simd::kernels<T>(isa()).store_rows(scratch_.acc + first * plan_.columns, plan_.columns, 0,
-                                         factor, static_cast<int>(count),
-                                         slice(out, begin_ + first, count));
+      plan_.kernels.of_tensors.store_rows(acc(), first, factor, slice(out, begin_ + first, count));
     }
   }
 
@@ -143,71 +137,72 @@ class ScanQueries {
   R raised_sum(Index row, R sum, Index Dv) const {
     const R raise = raise_of(sum);
     if (raise == R(1)) return sum;
-    for (Index d = 0; d < Dv; ++d)
-      scratch_.acc[plan_.tile_shape.offset(row, d, plan_.columns)] *= raise;
+    for (Index d = 0; d < Dv; ++d) acc().at(row, d) *= raise;
     return sum * raise;
   }
 
-  static const simd::Kernels<R>& kernels() { return simd::kernels<R>(isa()); }
+  const simd::GemmKernels<R>& gemm() const { return plan_.kernels.of_sums.gemm; }
 
-  Index padded() const { return plan_.tile_shape.m_tiles(end_ - begin_) * plan_.tile_shape.mr; }
+  int m_tiles() const { return static_cast<int>(plan_.tile_shape.m_tiles(end_ - begin_)); }
+  Index padded() const { return Index{m_tiles()} * plan_.tile_shape.mr; }
 
-  // A query sub-block whose weights are the features of the rows from `first` on.
-  simd::TileArgs<R> features_from(Index first) const {
-    simd::TileArgs<R> args;
-    args.m_tiles = static_cast<int>((padded() - first) / plan_.tile_shape.mr);
-    args.panels = static_cast<int>(plan_.tile_shape.panels(plan_.features));
-    args.keys = static_cast<int>(plan_.features);
-    args.capacity = plan_.features;
-    args.coverage = scratch_.coverage;
-    args.scores = scratch_.query_cells + first * args.panels * plan_.tile_shape.nr;
-    return args;
+  // Views of scratch: the features of the rows, their scores with a panel of keys, their sums.
+  simd::ScoreTiles<R> features() const {
+    return simd::ScoreTiles<R>::of(plan_.tile_shape, scratch_.query_tiles, scratch_.coverage,
+                                   padded(), plan_.features);
+  }
+  simd::ScoreTiles<R> scores(Index keys) const {
+    return simd::ScoreTiles<R>::of(plan_.tile_shape, scratch_.scores, scratch_.coverage, padded(),
+                                   keys);
+  }
+  simd::Accumulator<R> acc() const { return plan_.accumulator(scratch_.acc); }
+
+  // scores = φ(q) φ(k)ᵀ of the row tiles from `first` on and one panel of keys: φ(k) stands as
+  // values do, and one panel of scores as sums do.
+  void multiply_features(const simd::PackedB<R>& keys, int first) {
+    const simd::Accumulator<R> all{scratch_.scores, plan_.tile_shape.nr, plan_.tile_shape};
+    const simd::Accumulator<R> to = all.from_tile(first);
+    std::fill(to.data, all.tile(m_tiles(), 0), R(0));
+    gemm().pv(features().from_tile(first), keys, to);
   }
 
-  // scores = φ(q) φ(k)ᵀ of the rows from `first` on and one panel of keys, which stands as values
-  // do in row tiles.
-  void multiply_features(const R* keys, Index first) {
-    simd::TileArgs<R> args = features_from(first);
-    args.columns = plan_.tile_shape.nr;
-    args.v = keys;
-    args.acc = scratch_.scores + first * plan_.tile_shape.nr;
-    std::fill_n(args.acc, (padded() - first) * plan_.tile_shape.nr, R(0));
-    kernels().pv(args);
-  }
-
-  void scale_cells(R exponent) {
-    const Index panels = plan_.tile_shape.panels(plan_.features), rows = plan_.tile_shape.mr;
-    for (Index at = 0; at < plan_.tile_shape.m_tiles(end_ - begin_) * panels; ++at) {
-      const ScaleRows<R> scale{exponent, scratch_.running_max + at / panels * rows};
-      simd::for_isa<R, ScaleRows<R>, R*, Panels>(isa())(
-          scale, scratch_.query_cells + at * rows * plan_.tile_shape.nr, Panels{rows});
+  void scale_tiles(R exponent) {
+    const simd::ScoreTiles<R> tiles = features();
+    const Index rows = plan_.tile_shape.mr;
+    const auto scale_rows = plan_.template compiled<ScaleRows<R>, R*, Panels>();
+    for (Index g = 0; g < tiles.m_tiles; ++g) {
+      for (Index p = 0; p < tiles.panels; ++p) {
+        scale_rows({exponent, scratch_.running_max + g * rows}, tiles.tile(g, p), Panels{rows});
+      }
     }
   }
 
-  // The first group that sees something of the panel that begins with key `first`, as do all behind
-  // it.
-  Index first_live(Index first) const {
-    const Index groups = padded() / plan_.tile_shape.mr;
-    for (Index g = 0; g < groups; ++g) {
+  // The first row tile that sees something of the panel that begins with key `first`, as do all
+  // behind it.
+  int first_live(Index first) const {
+    for (int g = 0; g < m_tiles(); ++g) {
       const Index last = std::min<Index>(begin_ + (g + 1) * plan_.tile_shape.mr, end_) - 1;
       if (visible_.keys(last) > first) return g;
     }
-    return groups;
+    return m_tiles();
   }
 
-  void mask(const ScanKeys<T, Map>& keys, Index p, Index first) {
+  void mask(const ScanKeys<T, Map>& keys, Index p, int first) {
     using Epilogue = ScanEpilogue<R, Map::weighted>;
-    const auto keep_visible = simd::for_isa<R, Epilogue, R*, typename Epilogue::Part>(isa());
+    const auto keep_visible = plan_.template compiled<Epilogue, R*, typename Epilogue::Part>();
+    const simd::ScoreTiles<R> tiles = scores(keys.count(p));
     const Index panel = plan_.tile_shape.nr;
-    for (Index row = first; row < padded(); row += plan_.tile_shape.mr) {
+    for (Index g = first; g < tiles.m_tiles; ++g) {
+      const Index row = g * plan_.tile_shape.mr;
       typename Epilogue::Part part{plan_.tile_shape.mr, {}};
       for (int r = 0; r < part.rows; ++r) {
         const Index i = begin_ + row + r;
         part.visible[r] = i < end_ ? visible_.keys(i) - keys.begin() - p * panel : 0;
       }
+      R* tile = tiles.tile(g, 0);
       keep_visible({scratch_.key_exponents + p * panel, scratch_.running_max + row,
-                    scratch_.unmasked + row * panel},
-                   scratch_.scores + row * panel, part);
+                    scratch_.unmasked + (tile - tiles.data)},
+                   tile, part);
     }
   }
 
@@ -218,7 +213,7 @@ class ScanQueries {
     return mask_if(sum == R(0), (std::log2(sum) + exponent) * std::numbers::ln2_v<R>);
   }
 
-  const ScanPlan& plan_;
+  const ScanCall<T>& plan_;
   const Map& map_;
   ScanScratch<R> scratch_;
   mask::KeyLimit visible_{};

@@ -35,7 +35,7 @@ struct KvStates {
   }
 };
 
-// shown = before + own under the larger of their exponents, in the order of an accumulator.
+// shown = before + own under the larger of their exponents, an accumulator become a PackedB.
 template <class R>
 struct PublishState {
   const KvState<R>& before;
@@ -46,13 +46,12 @@ struct PublishState {
     const R top = std::max(before.exponent, own.exponent);
     const R factor = whole_power_of_2(before.exponent - top);
     const R own_factor = whole_power_of_2(own.exponent - top);
-    const Index rows = plan.tile_shape.mr;
-    for (Index d = 0; d < plan.columns; d += Panel) {
-      const Index stride = std::min<Index>(Panel, plan.columns - d);
+    const auto sums = plan.accumulator(before.sum), more = plan.accumulator(own.sum);
+    for (Index p = 0; p < sums.panels(); ++p) {
+      const Index stride = sums.width(p);
       for (Index f = 0; f < plan.features; ++f, shown += stride) {
-        const Index at = (f / rows * plan.columns + d) * rows + f % rows * stride;
-        const R* a = before.sum + at;
-        const R* b = own.sum + at;
+        const R* a = sums.row(f, p);
+        const R* b = more.row(f, p);
         if (stride == Panel) {  // apart, since only a fixed length is vectorised
           for (int c = 0; c < Panel; ++c) shown[c] = a[c] * factor + b[c] * own_factor;
         } else {
@@ -70,7 +69,7 @@ class RunningState {
   using R = Accum<T>;
 
   // Without `states` every key is absorbed once, without gaps.
-  RunningState(const ScanPlan& plan, const ScanScratch<R>& scratch, const KvStates<R>* states,
+  RunningState(const ScanCall<T>& plan, const ScanScratch<R>& scratch, const KvStates<R>* states,
                Index head)
       : plan_(plan),
         states_(states),
@@ -99,7 +98,7 @@ class RunningState {
       if (end_ % span == 0) close_span();
     }
     shown_end_ = end;
-    simd::for_isa<R, PublishState<R>, R*, ScanPlan>(isa())({before_, own_}, shown_, plan_);
+    plan_.template compiled<PublishState<R>, R*, ScanPlan>()({before_, own_}, shown_, plan_);
   }
 
  private:
@@ -122,7 +121,7 @@ class RunningState {
     clear(own_);
   }
 
-  const ScanPlan& plan_;
+  const ScanCall<T>& plan_;
   const KvStates<R>* states_;
   Index head_;
   R* shown_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "heed/approx/kernels.hpp"
 #include "heed/approx/lsh/epilogue.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/softmax/online.hpp"
@@ -34,11 +35,11 @@ struct LshScratch {
 
   R* q;                    // [rows, D]
   R* key_rows;             // [2·chunk, D]
-  R* kt;                   // [panels, D, panel]
+  R* kt;                   // PackedB of the keys
   R* value_rows;           // [2·chunk, Dv]
-  R* v;                    // [columns / panel, capacity, panel]
-  R* scores;               // [m_tiles, panels, rows, panel]
-  R* acc;                  // [m_tiles, columns / panel, rows, panel]
+  R* v;                    // PackedB of the values
+  R* scores;               // ScoreTiles of rows and capacity
+  R* acc;                  // Accumulator of the rows
   R* max;                  // [rows]
   R* sum;                  // [rows]
   int* tokens;             // [capacity], of the keys; behind the last a token that nobody sees
@@ -52,13 +53,13 @@ struct LshScratch {
     LshScratch s{};
     s.capacity = tile_shape.panels(2 * hashing.chunk) * tile_shape.nr;
     const Index columns = tile_shape.columns(shape.Dv);
-    s.q = carver.array<R>(checked_product(rows, shape.D));
+    s.q = carver.array<R>(simd::PackedA<R>::size(tile_shape, rows, shape.D));
     s.key_rows = carver.array<R>(checked_product(s.capacity, shape.D));
-    s.kt = carver.array<R>(checked_product(s.capacity, shape.D));
+    s.kt = carver.array<R>(simd::PackedB<R>::size(tile_shape, shape.D, s.capacity));
     s.value_rows = carver.array<R>(checked_product(s.capacity, shape.Dv));
-    s.v = carver.array<R>(checked_product(s.capacity, columns));
-    s.scores = carver.array<R>(checked_product(rows, s.capacity));
-    s.acc = carver.array<R>(checked_product(rows, columns));
+    s.v = carver.array<R>(simd::PackedB<R>::size(tile_shape, s.capacity, columns));
+    s.scores = carver.array<R>(simd::ScoreTiles<R>::size(tile_shape, rows, s.capacity));
+    s.acc = carver.array<R>(simd::Accumulator<R>::size(tile_shape, rows, columns));
     s.max = carver.array<R>(rows);
     s.sum = carver.array<R>(rows);
     s.tokens = carver.array<int>(s.capacity);
@@ -75,10 +76,11 @@ class LshChunk {
  public:
   using R = Accum<T>;
 
-  LshChunk(const LshHead<T>& head, const simd::TileShape& tile_shape, const LshScratch<R>& scratch,
+  LshChunk(const LshHead<T>& head, const CallKernels<T>& kernels, const LshScratch<R>& scratch,
            Index chunk_size, int round)
       : head_(head),
-        tile_shape_(tile_shape),
+        kernels_(kernels),
+        tile_shape_(kernels.of_sums.tile_shape),
         scratch_(scratch),
         chunk_size_(chunk_size),
         round_(round) {}
@@ -102,7 +104,6 @@ class LshChunk {
     const auto all = static_cast<Index>(keys.order.size());
     count_ = static_cast<int>(std::min((chunk + 1) * chunk_size_, all) - first);
     const Index D = head_.k.extent[1], Dv = head_.v.extent[1];
-    const auto& kernels = simd::kernels<T>(isa());
     std::fill_n(scratch_.tokens, scratch_.capacity, std::numeric_limits<int>::max());
     for (Index c = 0; c < count_; ++c) {
       const int token = keys.order[static_cast<std::size_t>(first + c)];
@@ -112,18 +113,16 @@ class LshChunk {
             head_.keys[round].place[static_cast<std::size_t>(token)];
       }
       R* key = scratch_.key_rows + c * D;
-      kernels.pack_a(slice(head_.k, token, 1), 1, R(1), key);
+      kernels_.copy_rows(slice(head_.k, token, 1), R(1), key);
       if (head_.shared) normalise(key, D);
-      kernels.pack_a(slice(head_.v, token, 1), 1, R(1), scratch_.value_rows + c * Dv);
+      kernels_.copy_rows(slice(head_.v, token, 1), R(1), scratch_.value_rows + c * Dv);
     }
     for (int round = 0; round <= round_; ++round) {
       std::fill(scratch_.places + round * scratch_.capacity + count_,
                 scratch_.places + (round + 1) * scratch_.capacity, -1);
     }
-    const simd::Kernels<R>& wide = simd::kernels<R>(isa());
-    wide.pack_b_transposed({scratch_.key_rows, {count_, D}, {D, 1}}, count_, scratch_.kt);
-    finite_ = wide.pack_b({scratch_.value_rows, {count_, Dv}, {Dv, 1}}, count_, scratch_.capacity,
-                          scratch_.v);
+    kernels_.of_sums.pack_b_transposed({scratch_.key_rows, {count_, D}, {D, 1}}, keys_t());
+    finite_ = kernels_.of_sums.pack_b({scratch_.value_rows, {count_, Dv}, {Dv, 1}}, values());
   }
 
   // Gives a key length 1, however long or short it is; a key of 0 stays.
@@ -144,69 +143,62 @@ class LshChunk {
     // A scale above 1 multiplies the scores: q times it could overflow where they do not.
     const bool folds = std::abs(head_.scale) <= R(1);
     const R early = folds ? head_.scale : R(1), late = folds ? R(1) : head_.scale;
+    const simd::PackedA<R> q{scratch_.q, D, tile_shape_};
     for (Index r = 0; r < count; ++r) {
-      simd::kernels<T>(isa()).pack_a(slice(head_.q, tokens[r], 1), 1, early, scratch_.q + r * D);
+      kernels_.of_tensors.pack_a(slice(head_.q, tokens[r], 1), early, q.from_row(r));
     }
-    std::fill(scratch_.q + count * D, scratch_.q + rows * D, R(0));
+    std::fill(q.row(count), q.row(rows), R(0));
     exchange_states<true>(tokens, count);
-    const simd::TileArgs<R> args = this->args(count);
-    const simd::Kernels<R>& kernels = simd::kernels<R>(isa());
-    kernels.qk(args);
-    const Index size = rows * args.panels * tile_shape_.nr;
-    for (Index n = 0; late != R(1) && n < size; ++n) scratch_.scores[n] *= late;
-    for (Index r = 0; r < rows; ++r) mask_row(args, r, r < count ? tokens[r] : -1);
+    const auto scores =
+        simd::ScoreTiles<R>::of(tile_shape_, scratch_.scores, scratch_.coverage, count, count_);
+    const simd::PackedKernels<R>& kernels = kernels_.of_sums;
+    kernels.gemm.qk(q, keys_t(), scores);
+    const Index size = scores.tiles() * scores.tile_size();
+    for (Index n = 0; late != R(1) && n < size; ++n) scores.data[n] *= late;
+    for (Index r = 0; r < rows; ++r) mask_row(scores, r, r < count ? tokens[r] : -1);
     if (!finite_) {
-      for (Index n = 0; n < size; ++n) scratch_.unmasked[n] = is_masked(scratch_.scores[n]) ? 0 : 1;
+      for (Index n = 0; n < size; ++n) scratch_.unmasked[n] = is_masked(scores.data[n]) ? 0 : 1;
     }
-    kernels.softmax(args);
+    kernels.softmax(scores, {scratch_.max, scratch_.sum, acc()});
     if (finite_) {
-      kernels.pv(args);
+      kernels.gemm.pv(scores, values(), acc());
     } else {
-      kernels.pv_masked(args, scratch_.unmasked);
+      kernels.gemm.pv_masked(scores, values(), scratch_.unmasked, acc());
     }
     exchange_states<false>(tokens, count);
   }
 
-  simd::TileArgs<R> args(Index count) const {
-    simd::TileArgs<R> args;
-    args.queries = static_cast<int>(count);
-    args.m_tiles = static_cast<int>(tile_shape_.m_tiles(count));
-    args.panels = static_cast<int>(tile_shape_.panels(count_));
-    args.keys = count_;
-    args.D = head_.q.extent[1];
-    args.columns = tile_shape_.columns(head_.v.extent[1]);
-    args.capacity = scratch_.capacity;
-    args.q = scratch_.q;
-    args.kt = scratch_.kt;
-    args.v = scratch_.v;
-    args.coverage = scratch_.coverage;
-    args.scores = scratch_.scores;
-    args.acc = scratch_.acc;
-    args.max = scratch_.max;
-    args.sum = scratch_.sum;
-    return args;
+  simd::PackedB<R> keys_t() const {
+    return {scratch_.kt, head_.k.extent[1], scratch_.capacity, tile_shape_};
+  }
+  simd::PackedB<R> values() const {
+    return {scratch_.v, scratch_.capacity, tile_shape_.columns(head_.v.extent[1]), tile_shape_};
+  }
+  simd::Accumulator<R> acc() const {
+    return {scratch_.acc, tile_shape_.columns(head_.v.extent[1]), tile_shape_};
   }
 
-  void mask_row(const simd::TileArgs<R>& args, Index r, int token) const {
-    const auto mask = simd::for_isa<R, LshEpilogue<R>, R*, typename LshEpilogue<R>::Row>(isa());
+  void mask_row(const simd::ScoreTiles<R>& scores, Index r, int token) const {
+    const auto mask =
+        simd::for_isa<R, LshEpilogue<R>, R*, typename LshEpilogue<R>::Row>(kernels_.of_sums.isa);
     const auto visible = static_cast<int>(token < 0 ? 0 : head_.visible.keys(token));
     const typename LshEpilogue<R>::Row row{std::max(token, 0), visible, round_, head_.queries,
                                            head_.shared};
-    for (Index p = 0; p < args.panels; ++p) {
-      const Index at = (r / tile_shape_.mr * args.panels + p) * tile_shape_.mr + r % tile_shape_.mr;
+    for (Index p = 0; p < scores.panels; ++p) {
       mask({scratch_.tokens + p * tile_shape_.nr, scratch_.places + p * tile_shape_.nr,
             scratch_.capacity},
-           args.scores + at * tile_shape_.nr, row);
+           scores.row(r, p), row);
     }
   }
 
   // Rows of the head in and out of the layout of packed row tiles.
   template <bool In>
   void exchange_states(const int* tokens, Index count) const {
-    const Index columns = tile_shape_.columns(head_.v.extent[1]);
+    const simd::Accumulator<R> acc = this->acc();
+    const Index columns = acc.columns;
     if (In) {
       const Index rows = tile_shape_.m_tiles(count) * tile_shape_.mr;
-      std::fill_n(scratch_.acc, rows * columns, R(0));
+      std::fill_n(acc.data, acc.size(tile_shape_, rows, columns), R(0));
       std::fill_n(scratch_.max, rows, softmax::Row<R>{}.max);
       std::fill_n(scratch_.sum, rows, R(0));
     }
@@ -216,14 +208,15 @@ class LshChunk {
     for (Index r = 0; r < count; ++r) {
       copy(scratch_.max + r, head_.max + tokens[r], 1);
       copy(scratch_.sum + r, head_.sum + tokens[r], 1);
-      for (Index d = 0; d < columns; d += tile_shape_.nr) {
-        copy(scratch_.acc + tile_shape_.offset(r, d, columns), head_.acc + tokens[r] * columns + d,
-             std::min<Index>(tile_shape_.nr, columns - d));
+      R* outside = head_.acc + tokens[r] * columns;
+      for (Index p = 0; p < acc.panels(); ++p, outside += tile_shape_.nr) {
+        copy(acc.row(r, p), outside, acc.width(p));
       }
     }
   }
 
   const LshHead<T>& head_;
+  const CallKernels<T>& kernels_;
   const simd::TileShape& tile_shape_;
   const LshScratch<R>& scratch_;
   Index chunk_size_;

@@ -99,7 +99,8 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing,
              const std::vector<mask::KeyLimit>& visible, bool shared, const RunOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
-  const simd::TileShape& tile_shape = simd::kernels<R>(isa()).tile_shape;
+  const CallKernels<T> kernels = call_kernels<T>(isa());
+  const simd::TileShape& tile_shape = kernels.of_sums.tile_shape;
   const Index columns = tile_shape.columns(s.Dv), rounds = hashing.rounds;
   const Index heads = checked_product(s.B, s.Hq), rows = checked_product(heads, s.Lq);
   const Index chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
@@ -133,7 +134,7 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing,
       std::fill_n(scratch.coverage, LshScratch<R>::rows * scratch.capacity / tile_shape.nr,
                   std::uint8_t{1});
       const LshHead<T> head = head_at(task / chunks);
-      LshChunk<T>(head, tile_shape, scratch, hashing.chunk, round).attend(task % chunks);
+      LshChunk<T>(head, kernels, scratch, hashing.chunk, round).attend(task % chunks);
     });
   }
   write_lsh(problem, columns, acc.data(), max.data(), sum.data());

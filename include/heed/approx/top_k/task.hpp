@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "heed/approx/kernels.hpp"
 #include "heed/approx/top_k/selector.hpp"
 #include "heed/attention/flash/forward.hpp"
 #include "heed/attention/flash/score_epilogue.hpp"
@@ -17,9 +18,9 @@ struct TopKScratch {
   TopKSelector<R>* rows;   // [rows of a task]
   SortKey<R>* ranks;       // [rows of a task, room]
   int* keys;               // [rows of a task, room]
-  R* weights;              // [panels of keep, rows, panel], of one row: number 0
+  R* weights;              // ScoreTiles, [1, keep]
   R* values;               // [keep, Dv]
-  R* acc;                  // [columns / panel, rows, panel], of one row
+  R* acc;                  // Accumulator, [1, Dv]
   R* max;                  // [rows]
   R* sum;                  // [rows]
   std::uint8_t* coverage;  // [panels of keep]
@@ -30,9 +31,9 @@ struct TopKScratch {
         ranks(
             carver.array<SortKey<R>>(checked_product(task_rows, TopKSelector<R>::room_for(keep)))),
         keys(carver.array<int>(checked_product(task_rows, TopKSelector<R>::room_for(keep)))),
-        weights(carver.array<R>(tile_shape.panels(keep) * tile_shape.nr * tile_shape.mr)),
+        weights(carver.array<R>(simd::ScoreTiles<R>::size(tile_shape, 1, keep))),
         values(carver.array<R>(checked_product(keep, Dv))),
-        acc(carver.array<R>(checked_product(tile_shape.columns(Dv), tile_shape.mr))),
+        acc(carver.array<R>(simd::Accumulator<R>::size(tile_shape, 1, tile_shape.columns(Dv)))),
         max(carver.array<R>(tile_shape.mr)),
         sum(carver.array<R>(tile_shape.mr)),
         coverage(carver.array<std::uint8_t>(tile_shape.panels(keep))) {}
@@ -47,6 +48,13 @@ struct TopKTask {
   const Problem<T>& problem;  // with them
   int keep;
   TopKScratch<R> scratch;
+  const CallKernels<T>& kernels;
+  const simd::UnpackedKernels<R>& unpacked;
+
+  simd::RowState<R> state() const {
+    const simd::TileShape& shape = flash.plan.tile_shape;
+    return {scratch.max, scratch.sum, {scratch.acc, shape.columns(problem.shape.Dv), shape}};
+  }
 };
 
 // Without a score, keys are compared by q·k itself, which the scale only turns around or not; the
@@ -57,14 +65,14 @@ void start_rows(const TopKTask<T, M, S>& task) {
   const FlashTask<T, M, S>& flash = task.flash;
   const double scale = task.problem.scale;
   const R sign = !folds_scale<S> || scale > 0 ? R(1) : scale < 0 ? R(-1) : R(0);
-  const Index D = task.problem.shape.D;
-  for_each_head_segment(
-      flash.rows, 0, flash.rows.count(), [&](Index h, int row, int begin, int end) {
-        flash.kernels().pack_a(slice(task.problem.q.matrix(flash.rows.b, h), begin, end - begin),
-                               end - begin, sign, flash.scratch.q + row * D);
-      });
-  std::fill(flash.scratch.q + flash.rows.count() * D, flash.scratch.q + flash.plan.rows() * D,
-            R(0));
+  const simd::PackedA<R> q = packed_queries(flash.scratch, flash.plan, task.problem.shape);
+  for_each_head_segment(flash.rows, 0, flash.rows.count(),
+                        [&](Index h, int row, int begin, int end) {
+                          task.kernels.of_tensors.pack_a(
+                              slice(task.problem.q.matrix(flash.rows.b, h), begin, end - begin),
+                              sign, q.from_row(row));
+                        });
+  std::fill(q.row(flash.rows.count()), q.row(flash.plan.rows()), R(0));
   const Index room = TopKSelector<R>::room_for(task.keep);
   for (Index row = 0; row < flash.plan.rows(); ++row) {
     task.scratch.rows[row] = {
@@ -83,23 +91,23 @@ void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
   const int queries = std::min(flash.plan.q_inner * tile_shape.mr, flash.rows.count() - row);
   const auto args =
       make_tile_args(flash.scratch, flash.plan, flash.problem.shape, row, queries, keys);
+  const simd::ScoreTiles<R>& scores = args.scores;
   const mask::Coverage seen =
-      map.copy(row / tile_shape.mr, args.m_tiles, panel, args.panels, flash.scratch.coverage);
+      map.copy(row / tile_shape.mr, scores.m_tiles, panel, scores.panels, flash.scratch.coverage);
   if (seen == mask::Coverage::Empty) return;
-  flash.kernels().qk(args);
+  task.kernels.of_tensors.gemm.qk(args.q, args.kt, scores);
   if (!folds_scale<S> || keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
-    apply_epilogue(flash, args, row / tile_shape.mr, begin);
+    apply_epilogue(flash, scores, row / tile_shape.mr, begin);
   }
   using Part = typename PushScores<R>::Part;
-  const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.isa);
-  for (int g = 0; g < args.m_tiles; ++g) {
+  const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.kernels.packed.isa);
+  for (int g = 0; g < scores.m_tiles; ++g) {
     const PushScores<R> rows{task.scratch.rows + row + g * tile_shape.mr};
-    for (int p = 0; p < args.panels; ++p) {
-      const Index at = Index{g} * args.panels + p;
-      if (args.coverage[at] == 0) continue;
+    for (int p = 0; p < scores.panels; ++p) {
+      if (!scores.live(g, p)) continue;
       const Part part{std::min(tile_shape.mr, queries - g * tile_shape.mr),
                       begin + p * tile_shape.nr};
-      offer(rows, args.scores + at * tile_shape.mr * tile_shape.nr, part);
+      offer(rows, scores.tile(g, p), part);
     }
   }
 }
@@ -110,7 +118,8 @@ void push_all(const TopKTask<T, M, S>& task) {
   const Index Lk = task.problem.shape.Lk;
   const auto k = task.problem.k.matrix(flash.rows.b, flash.kv_head());
   for_each_live_block(flash, 0, Lk, [&](int begin, int keys, const BlockMask& map, int panel) {
-    flash.kernels().pack_b_transposed(slice(k, begin, keys), keys, flash.scratch.kt);
+    task.kernels.of_tensors.pack_b_transposed(
+        slice(k, begin, keys), packed_keys(flash.scratch, flash.plan, task.problem.shape));
     for (int row = 0; row < flash.rows.count();
          row += flash.plan.q_inner * flash.plan.tile_shape.mr) {
       push_scores(task, row, begin, keys, map, panel);
@@ -120,81 +129,72 @@ void push_all(const TopKTask<T, M, S>& task) {
 
 // acc = weights · values of the best keys of a row.
 template <class T, class M, class S>
-void weigh_best(const TopKTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args) {
+void weigh_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& weights) {
   using R = Accum<T>;
   const Index Dv = task.problem.shape.Dv;
-  std::fill_n(args.acc, args.columns * task.flash.plan.tile_shape.mr, R(0));
-  const View<const R, 2> values{task.scratch.values, {args.keys, Dv}, {Dv, 1}};
-  simd::kernels<R>(task.flash.isa).pv_unpacked(args, values);
+  const simd::Accumulator<R> acc = task.state().acc;
+  std::fill_n(acc.data, acc.size(acc.shape, 1, acc.columns), R(0));
+  const View<const R, 2> values{task.scratch.values, {weights.columns, Dv}, {Dv, 1}};
+  task.unpacked.pv(weights, values, acc);
 }
 
-// Softmax over the best keys of a row, in ascending order, and their values' mean under it.
+// Softmax over the best keys of a row, in ascending order, and their values' mean under it. Returns
+// the weights.
 template <class T, class M, class S>
-simd::TileArgs<Accum<T>> attend_best(const TopKTask<T, M, S>& task, TopKSelector<Accum<T>>& best) {
+simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S>& task,
+                                       TopKSelector<Accum<T>>& best) {
   using R = Accum<T>;
   const TopKScratch<R>& scratch = task.scratch;
   const simd::TileShape& tile_shape = task.flash.plan.tile_shape;
   const Index Dv = task.problem.shape.Dv;
   const auto v = task.problem.v.matrix(task.flash.rows.b, task.flash.kv_head());
   const R factor = folds_scale<S> ? static_cast<R>(std::abs(task.problem.scale)) : R(1);
-  simd::for_isa<R, Compact<R>, TopKSelector<R>*>(task.flash.isa)({}, &best);
-  const Index padded = tile_shape.panels(best.count) * tile_shape.nr;
-  for (Index n = 0; n < padded; ++n) {
-    R& weight =
-        scratch.weights[n / tile_shape.nr * tile_shape.mr * tile_shape.nr + n % tile_shape.nr];
+  simd::for_isa<R, Compact<R>, TopKSelector<R>*>(task.flash.kernels.packed.isa)({}, &best);
+  const auto weights =
+      simd::ScoreTiles<R>::of(tile_shape, scratch.weights, scratch.coverage, 1, best.count);
+  for (Index n = 0; n < Index{weights.panels} * tile_shape.nr; ++n) {
+    R& weight = weights.at(0, n);
     weight = n < best.count ? score_of_sort_key<R>(best.ranks[n]) * factor : mask_if(true, R(0));
     if (n >= best.count) continue;
     R* value = scratch.values + n * Dv;
-    task.flash.kernels().pack_a(slice(v, best.keys[n], 1), 1, R(1), value);
+    task.kernels.copy_rows(slice(v, best.keys[n], 1), R(1), value);
     if (is_masked(weight)) std::fill_n(value, Dv, R(0));  // the factor made it −inf
   }
   std::fill_n(scratch.max, tile_shape.mr, softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, tile_shape.mr, R(0));
-  simd::TileArgs<R> args;
-  args.queries = args.m_tiles = 1;
-  args.panels = static_cast<int>(tile_shape.panels(best.count));
-  args.keys = static_cast<int>(best.count);
-  args.columns = tile_shape.columns(Dv);
-  args.coverage = scratch.coverage;
-  args.scores = scratch.weights;
-  args.acc = scratch.acc;
-  args.max = scratch.max;
-  args.sum = scratch.sum;
-  simd::kernels<R>(task.flash.isa).softmax(args);
-  weigh_best(task, args);
-  return args;
+  task.kernels.of_sums.softmax(weights, task.state());
+  weigh_best(task, weights);
+  return weights;
 }
 
 // out and lse of query i of head h, to which its best keys have been attended.
 template <class T, class M, class S>
-void write_best(const TopKTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args, Index h,
+void write_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& weights, Index h,
                 int i) {
   using R = Accum<T>;
   const Index b = task.flash.rows.b;
-  const softmax::Row<R> state{args.max[0], args.sum[0]};
+  const simd::RowState<R> rows = task.state();
+  const softmax::Row<R> state{rows.max[0], rows.sum[0]};
   const auto out = slice(task.problem.out.matrix(b, h), i, 1);
   R factor = state.fully_masked() ? R(0) : R(1) / state.sum;
   task.problem.lse(b, h, i) = state.lse();
-  const auto& kernels = task.flash.kernels();
-  if (kernels.store_rows(args.acc, args.columns, 0, &factor, 1, out)) return;
+  const simd::PackedKernels<T>& kernels = task.kernels.of_tensors;
+  if (kernels.store_rows(rows.acc, 0, &factor, out)) return;
   // The sum of the values overflows where their mean may not.
-  const simd::TileShape& tile_shape = task.flash.plan.tile_shape;
-  const R shrink = shrink_of<R>(args.keys);
-  shrink_weights(args, Index{tile_shape.mr} * tile_shape.nr, shrink);
-  weigh_best(task, args);
+  const R shrink = shrink_of<R>(weights.columns);
+  shrink_weights(weights, shrink);
+  weigh_best(task, weights);
   factor /= shrink;
-  kernels.store_rows(args.acc, args.columns, 0, &factor, 1, out);
+  kernels.store_rows(rows.acc, 0, &factor, out);
 }
 
 template <class T, class M, class S>
 void top_k_task(const TopKTask<T, M, S>& task) {
   using R = Accum<T>;
   const QueryBlock& rows = task.flash.rows;
-  std::fill_n(task.scratch.coverage, task.flash.plan.tile_shape.panels(task.keep), std::uint8_t{1});
-  std::fill_n(task.scratch.weights,
-              task.flash.plan.tile_shape.panels(task.keep) * task.flash.plan.tile_shape.nr *
-                  task.flash.plan.tile_shape.mr,
-              R(0));
+  const simd::TileShape& shape = task.flash.plan.tile_shape;
+  std::fill_n(task.scratch.coverage, shape.panels(task.keep), std::uint8_t{1});
+  std::fill_n(task.scratch.weights, simd::ScoreTiles<R>::size(shape, 1, task.keep), R(0));
   start_rows(task);
   push_all(task);
   for_each_head_segment(rows, 0, rows.count(), [&](Index h, int row, int begin, int end) {

@@ -38,7 +38,10 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
   using R = Accum<T>;
   Problem<T> scores = problem;
   scores.shape.Dv = 0;
-  const simd::TileShape tile_shape = simd::kernels<T>(isa()).tile_shape;
+  const Isa best = isa();
+  const CallKernels<T> kernels = call_kernels<T>(best);
+  const FlashKernels<T> of_flash{kernels.of_tensors, simd::unpacked_kernels<T>(best)};
+  const simd::TileShape& tile_shape = kernels.of_tensors.tile_shape;
   const FlashPlan plan =
       top_k_plan(scores.shape, tile_shape, keep, options.threads, options.executor);
   Carver counter(nullptr);
@@ -50,10 +53,11 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
     Carver carver(memory.begin() + worker * bytes);
     const FlashScratch<R> scratch(carver, scores.shape, plan);
     const FlashTask<T, M, S> flash{
-        scores, mask, score, plan, isa(), query_block_of(plan, scores.shape, index), scratch};
+        scores, mask, score, plan, of_flash, query_block_of(plan, scores.shape, index), scratch};
     top_k_task(
         TopKTask<T, M, S>{flash, problem, keep,
-                          TopKScratch<R>(carver, tile_shape, plan.rows(), keep, problem.shape.Dv)});
+                          TopKScratch<R>(carver, tile_shape, plan.rows(), keep, problem.shape.Dv),
+                          kernels, simd::unpacked_kernels<R>(best)});
   });
 }
 

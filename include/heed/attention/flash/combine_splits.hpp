@@ -12,7 +12,13 @@ inline namespace HEED_ABI {
 template <class R>
 void combine_splits(const SplitState<R>& partials, const simd::TileShape& tile_shape,
                     Index first_task, Index splits) {
+  const auto acc_of = [&](Index task) {
+    return simd::Accumulator<R>{partials.acc + task * partials.rows * partials.columns,
+                                partials.columns, tile_shape};
+  };
+  const simd::Accumulator<R> o = acc_of(first_task);
   for (Index task = first_task + 1; task < first_task + splits; ++task) {
+    const simd::Accumulator<R> more = acc_of(task);
     for (Index row = 0; row < partials.rows; ++row) {
       const Index at = first_task * partials.rows + row;
       const Index from = task * partials.rows + row;
@@ -22,9 +28,7 @@ void combine_splits(const SplitState<R>& partials, const simd::TileShape& tile_s
       partials.max[at] = both.max;
       partials.sum[at] = both.sum;
       for (Index d = 0; d < partials.columns; ++d) {
-        const Index place = tile_shape.offset(row, d, partials.columns);
-        R& x = partials.acc[first_task * partials.rows * partials.columns + place];
-        x = x * of_a + partials.acc[task * partials.rows * partials.columns + place] * of_b;
+        o.at(row, d) = o.at(row, d) * of_a + more.at(row, d) * of_b;
       }
     }
   }

@@ -12,6 +12,7 @@
 #include "heed/attention/flash/combine_splits.hpp"
 #include "heed/attention/flash/score_epilogue.hpp"
 #include "heed/attention/flash/store_output.hpp"
+#include "heed/attention/flash/tile_args.hpp"
 #include "heed/core/parallel.hpp"
 
 namespace heed {
@@ -24,15 +25,17 @@ bool load_queries(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const FlashScratch<R>& scratch = task.scratch;
-  const R scale = task.plan.tile_shape.lossless() ? scale_steps(task).early : R(1);
-  const Index numbers = task.plan.tile_shape.packed_k(problem.shape.D);
+  const simd::PackedKernels<T>& kernels = task.kernels.packed;
+  const R scale = kernels.folds_scale ? scale_steps(task).early : R(1);
+  const simd::PackedA<R> q = packed_queries(scratch, task.plan, problem.shape);
   bool inf_safe = true;
   for_each_head_segment(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
-    inf_safe &= task.kernels().pack_a(slice(problem.q.matrix(task.rows.b, h), begin, end - begin),
-                                      end - begin, scale, scratch.q + row * numbers);
+    inf_safe &= kernels.pack_a(slice(problem.q.matrix(task.rows.b, h), begin, end - begin), scale,
+                               q.from_row(row));
   });
-  std::fill(scratch.q + task.rows.count() * numbers, scratch.q + task.plan.rows() * numbers, R(0));
-  std::fill_n(scratch.acc, task.plan.rows() * task.plan.tile_shape.columns(problem.shape.Dv), R(0));
+  std::fill(q.row(task.rows.count()), q.row(task.plan.rows()), R(0));
+  const simd::Accumulator<R> acc = row_state(scratch, task.plan, problem.shape).acc;
+  std::fill_n(acc.data, acc.size(task.plan.tile_shape, task.plan.rows(), acc.columns), R(0));
   std::fill_n(scratch.max, task.plan.rows(), softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, task.plan.rows(), R(0));
   return inf_safe;
@@ -47,43 +50,18 @@ struct KvBlock {
   bool finite;    // all values are finite, or every row sees every key
 };
 
-template <class R>
-simd::TileArgs<R> make_tile_args(const FlashScratch<R>& scratch, const FlashPlan& plan,
-                                 const Shape& shape, int row, int queries, int keys) {
-  simd::TileArgs<R> args;
-  args.queries = queries;
-  args.m_tiles = static_cast<int>(plan.tile_shape.m_tiles(queries));
-  args.panels = static_cast<int>(plan.tile_shape.panels(keys));
-  args.keys = keys;
-  args.D = shape.D;
-  args.columns = plan.tile_shape.columns(shape.Dv);
-  args.capacity = plan.block;
-  args.q = scratch.q + row * plan.tile_shape.packed_k(shape.D);
-  args.kt = scratch.kt;
-  args.v = scratch.v;
-  args.coverage = scratch.coverage;
-  args.scores = scratch.scores;
-  args.acc = scratch.acc + row * args.columns;
-  args.max = scratch.max + row;
-  args.sum = scratch.sum + row;
-  args.weights = scratch.weights;
-  return args;
-}
-
 // o += p·v. NaN and infinity do not reach rows that do not see their key.
 template <class T, class M, class S>
-void accumulate_output(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& args,
                        const KvBlock<T>& block) {
-  const simd::Kernels<T>& kernels = task.kernels();
+  const simd::PackedKernels<T>& kernels = task.kernels.packed;
   if (!block.finite) {
-    if (task.plan.unpacked) {
-      kernels.pack_b(block.v, block.keys, task.plan.block, task.scratch.v);
-    }
-    kernels.pv_masked(args, task.scratch.unmasked);
+    if (task.plan.unpacked) kernels.pack_b(block.v, args.v);
+    kernels.gemm.pv_masked(args.scores, args.v, task.scratch.unmasked, args.state.acc);
   } else if (task.plan.unpacked) {
-    kernels.pv_unpacked(args, block.v);
+    task.kernels.unpacked.pv(args.scores, block.v, args.state.acc);
   } else {
-    kernels.pv(args);
+    kernels.gemm.pv(args.scores, args.v, args.state.acc);
   }
 }
 
@@ -99,31 +77,33 @@ void attend_tiles(const FlashTask<T, M, S>& task, int row, KvBlock<T> block, con
   const int queries = std::min(task.plan.q_inner * tile_shape.mr, task.rows.count() - row);
   auto args = make_tile_args(scratch, task.plan, task.problem.shape, row, queries, block.keys);
   const auto [early, late] = scale_steps(task);
-  if (!tile_shape.lossless()) args.scale = early;
-  const mask::Coverage seen = map.copy(group, args.m_tiles, panel, args.panels, scratch.coverage);
+  if (!task.kernels.packed.folds_scale) args.q.scale = early;
+  const simd::ScoreTiles<R>& scores = args.scores;
+  const mask::Coverage seen =
+      map.copy(group, scores.m_tiles, panel, scores.panels, scratch.coverage);
   if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
-  const simd::Kernels<T>& kernels = task.kernels();
   if (task.plan.unpacked) {
-    kernels.qk_unpacked(args, block.k);
+    task.kernels.unpacked.qk(args.q, block.k, scores);
   } else {
-    kernels.qk(args);
-    if (!block.inf_safe) recompute_nan_scores(task, args, group, block.begin, block.k);
+    task.kernels.packed.gemm.qk(args.q, args.kt, scores);
+    if (!block.inf_safe) recompute_nan_scores(task, scores, group, block.begin, block.k);
   }
-  if (late != R(1)) scale_scores(task, args, late);
+  if (late != R(1)) scale_scores(task, scores, late);
   if (!folds_scale<S> || block.keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
-    apply_epilogue(task, args, group, block.begin);
+    apply_epilogue(task, scores, group, block.begin);
   }
   if (task.plan.unpacked) {  // values are read once more only where a score of −inf may hide some
-    block.finite = kernels.all_unmasked(args) || kernels.all_finite(block.v, block.keys);
+    const simd::UnpackedKernels<T>& kernels = task.kernels.unpacked;
+    block.finite = kernels.all_unmasked(scores) || kernels.all_finite(block.v);
   }
   if (!block.finite) {
-    const Index count = Index{args.m_tiles} * args.panels * tile_shape.mr * tile_shape.nr;
-    for (Index n = 0; n < count; ++n) scratch.unmasked[n] = !is_masked(scratch.scores[n]);
+    const Index count = scores.tiles() * scores.tile_size();
+    for (Index n = 0; n < count; ++n) scratch.unmasked[n] = !is_masked(scores.data[n]);
   }
-  kernels.softmax(args);
-  if (task.shrink != R(1)) shrink_weights(args, Index{tile_shape.mr} * tile_shape.nr, task.shrink);
+  task.kernels.packed.softmax(scores, args.state);
+  if (task.shrink != R(1)) shrink_weights(scores, task.shrink);
   if (task.problem.weights.data != nullptr) store_weights(task, args, group);
-  if (task.problem.dropout.active()) drop_weights(task, args, group, block.begin);
+  if (task.problem.dropout.active()) drop_weights(task, scores, group, block.begin);
   accumulate_output(task, args, block);
 }
 
@@ -132,13 +112,14 @@ template <class T, class M, class S>
 void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const BlockMask& map,
                   int panel, bool inf_safe) {
   const Problem<T>& problem = task.problem;
-  const simd::Kernels<T>& kernels = task.kernels();
+  const simd::PackedKernels<T>& kernels = task.kernels.packed;
   const auto k = problem.k.matrix(task.rows.b, task.kv_head());
   const auto v = problem.v.matrix(task.rows.b, task.kv_head());
   KvBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), inf_safe, true};
   if (!task.plan.unpacked) {
-    block.inf_safe &= kernels.pack_b_transposed(block.k, keys, task.scratch.kt);
-    block.finite = kernels.pack_b(block.v, keys, task.plan.block, task.scratch.v);
+    block.inf_safe &=
+        kernels.pack_b_transposed(block.k, packed_keys(task.scratch, task.plan, problem.shape));
+    block.finite = kernels.pack_b(block.v, packed_values(task.scratch, task.plan, problem.shape));
   }
   for (int row = 0; row < task.rows.count(); row += task.plan.q_inner * task.plan.tile_shape.mr) {
     attend_tiles(task, row, block, map, panel);
@@ -161,8 +142,8 @@ template <class T, class M, class S>
   Problem<T> problem = task.problem;
   problem.weights.data = nullptr;
   const FlashTask<T, M, S> again{
-      problem,  task.mask, task.score,   task.plan,
-      task.isa, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
+      problem,      task.mask, task.score,   task.plan,
+      task.kernels, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
   attend_split(again, 0, problem.shape.Lk);
   rewrite_rows(again);
 }
@@ -179,7 +160,7 @@ void finish_task(const FlashTask<T, M, S>& task) {
 // scratch O(workers · (queries of a task + keys of a block) · (D + Dv)).
 template <class T, class M, class S>
 void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
-                   Isa isa, Executor* executor, std::byte* memory) {
+                   const FlashKernels<T>& kernels, Executor* executor, std::byte* memory) {
   using R = Accum<T>;
   const Shape& shape = problem.shape;
   const Index bytes = flash_scratch_bytes<R>(shape, plan);
@@ -192,7 +173,7 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
                               mask,
                               score,
                               plan,
-                              isa,
+                              kernels,
                               query_block_of(plan, shape, task),
                               partials.of(task, FlashScratch<R>(own, shape, plan))};
   };

@@ -6,7 +6,7 @@
 #include "heed/attention/flash/query_block.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
-#include "heed/simd/gemm/tile_shape.hpp"
+#include "heed/simd/gemm/packed.hpp"
 
 namespace heed {
 
@@ -25,6 +25,10 @@ struct FlashPlan {
 
   // Rows of a task, in whole row tiles.
   Index rows() const { return tile_shape.m_tiles(Index{heads_per_task} * q_block) * tile_shape.mr; }
+  // Scores of a query sub-block and a KV block.
+  Index scores() const {
+    return simd::ScoreTiles<float>::size(tile_shape, Index{q_inner} * tile_shape.mr, block);
+  }
   // Keys whose tiles are asked for at once: whole blocks, and a map of tiles that stays in cache.
   Index mask_window() const { return block * std::max<Index>(1, 8192 / std::max<Index>(1, block)); }
 };
@@ -36,7 +40,7 @@ struct FlashScratch {
   R* kt;
   R* v;
   R* scores;
-  R* weights;  // of two row tiles as the products of tiles take them
+  R* packed_p;  // where the products pack p
   R* acc;
   R* max;
   R* sum;
@@ -45,14 +49,14 @@ struct FlashScratch {
   std::uint8_t* unmasked;    // as scores; written only where values are not finite
 
   [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
-      : q(carver.array<R>(checked_product(plan.rows(), plan.tile_shape.packed_k(shape.D)))),
-        kt(carver.array<R>(checked_product(plan.tile_shape.packed_k(shape.D), plan.block))),
-        v(carver.array<R>(checked_product(plan.tile_shape.columns(shape.Dv),
-                                          plan.tile_shape.packed_k(plan.block)))),
-        scores(
-            carver.array<R>(checked_product(Index{plan.q_inner} * plan.tile_shape.mr, plan.block))),
-        weights(carver.array<R>(plan.tile_shape.k_multiple > 1 ? simd::packed_p_per_pass : 0)),
-        acc(carver.array<R>(checked_product(plan.rows(), plan.tile_shape.columns(shape.Dv)))),
+      : q(carver.array<R>(simd::PackedA<R>::size(plan.tile_shape, plan.rows(), shape.D))),
+        kt(carver.array<R>(simd::PackedB<R>::size(plan.tile_shape, shape.D, plan.block))),
+        v(carver.array<R>(simd::PackedB<R>::size(plan.tile_shape, plan.block,
+                                                 plan.tile_shape.columns(shape.Dv)))),
+        scores(carver.array<R>(plan.scores())),
+        packed_p(carver.array<R>(plan.tile_shape.packed_p)),
+        acc(carver.array<R>(simd::Accumulator<R>::size(plan.tile_shape, plan.rows(),
+                                                       plan.tile_shape.columns(shape.Dv)))),
         max(carver.array<R>(plan.rows())),
         sum(carver.array<R>(plan.rows())),
         block_mask(carver.array<std::uint8_t>(
@@ -60,8 +64,7 @@ struct FlashScratch {
                             plan.tile_shape.panels(std::min(plan.mask_window(), shape.Lk))))),
         coverage(carver.array<std::uint8_t>(
             checked_product(plan.q_inner, plan.tile_shape.panels(plan.block)))),
-        unmasked(carver.array<std::uint8_t>(
-            checked_product(Index{plan.q_inner} * plan.tile_shape.mr, plan.block))) {}
+        unmasked(carver.array<std::uint8_t>(plan.scores())) {}
 };
 
 // (m, l, o) of each task's rows where the keys are cut into several splits.
@@ -97,11 +100,9 @@ inline namespace HEED_ABI {
 // Keys whose packed form, and that of their values, stay in L2 while a task sweeps
 // them. It depends on the width alone, as the bits of the result do on it.
 inline Index kv_block_keys(const Shape& shape, const simd::TileShape& tile_shape) {
-  const Index numbers =
-      tile_shape.k_multiple > 1 ? 65536 : 16384;  // machines with tiles have 2 MiB
   const Index widest = std::max<Index>({shape.D, shape.Dv, 1});
-  const Index keys =
-      std::clamp<Index>(numbers * tile_shape.k_pack / (widest * tile_shape.splits), 64, 512);
+  const Index keys = std::clamp<Index>(
+      tile_shape.kv_words * tile_shape.k_pack / (widest * tile_shape.splits), 64, 512);
   return std::min(tile_shape.panels(keys), tile_shape.panels(shape.Lk)) * tile_shape.nr;
 }
 
@@ -149,7 +150,7 @@ inline FlashPlan flash_plan(const Shape& shape, const simd::TileShape& tile_shap
     return plan;
   }
   FlashPlan plan{tile_shape, kv_block_keys(shape, tile_shape)};
-  if (tile_shape.mr > 8) plan.q_inner = 4;
+  plan.q_inner = std::min(8, 64 / tile_shape.mr);
   plan.split_keys = shape.Lk;
   plan.q_block = q_block_queries(shape, tile_shape, available);
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;

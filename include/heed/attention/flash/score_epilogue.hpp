@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "heed/attention/flash/task.hpp"
+#include "heed/attention/flash/tile_args.hpp"
 #include "heed/attention/flash/tile_epilogue.hpp"
 
 namespace heed {
@@ -13,22 +13,21 @@ inline namespace HEED_ABI {
 // f(head)(scores, tile, coverage) for the part of every tile that belongs to one head; f is called
 // once for all tiles of a row tile.
 template <class T, class M, class S, class F>
-void for_each_tile_segment(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void for_each_tile_segment(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                            int first_m_tile, int k_begin, F&& f) {
   const simd::TileShape& tile_shape = task.plan.tile_shape;
-  for (int g = 0; g < args.m_tiles; ++g) {
+  for (int g = 0; g < scores.m_tiles; ++g) {
     const int first = (first_m_tile + g) * tile_shape.mr;
     for_each_head_segment(
         task.rows, first, first + tile_shape.mr, [&](Index h, int row, int begin, int end) {
           const auto piece = f(h);
-          for (int p = 0; p < args.panels; ++p) {
-            const Index at = Index{g} * args.panels + p;
-            if (args.coverage[at] == 0) continue;
+          for (int p = 0; p < scores.panels; ++p) {
+            if (!scores.live(g, p)) continue;
             const int j = k_begin + p * tile_shape.nr;
-            const int keys = std::min(tile_shape.nr, args.keys - p * tile_shape.nr);
+            const int keys = std::min(tile_shape.nr, scores.columns - p * tile_shape.nr);
             const mask::Tile tile{begin, end, j, j + keys};
-            piece(args.scores + (at * tile_shape.mr + row - first) * tile_shape.nr, tile,
-                  static_cast<mask::Coverage>(args.coverage[at]));
+            piece(scores.row(Index{g} * tile_shape.mr + row - first, p), tile,
+                  static_cast<mask::Coverage>(scores.coverage[Index{g} * scores.panels + p]));
           }
         });
   }
@@ -47,14 +46,14 @@ ScaleSteps<Accum<T>> scale_steps(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const auto scale = static_cast<R>(task.problem.scale);
   if (!folds_scale<S>) return {R(1), R(1)};  // a score's epilogue applies it
-  const bool fits = !task.plan.tile_shape.lossless() || (scale >= R(-1) && scale <= R(1));
+  const bool fits = !task.kernels.packed.folds_scale || (scale >= R(-1) && scale <= R(1));
   return fits ? ScaleSteps<R>{scale, R(1)} : ScaleSteps<R>{R(1), scale};
 }
 
 // Recomputes NaN scores with scalar dots: the bf16x3 split turns an infinite operand into 0·inf.
 //   k  of the KV block
 template <class T, class M, class S>
-void recompute_nan_scores(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void recompute_nan_scores(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                           int first_m_tile, int k_begin, const View<const T, 2>& k) {
   using R = Accum<T>;
   const R scale = scale_steps(task).early;
@@ -66,7 +65,7 @@ void recompute_nan_scores(const FlashTask<T, M, S>& task, const simd::TileArgs<A
     }
     return s;
   };
-  for_each_tile_segment(task, args, first_m_tile, k_begin, [&](Index head) {
+  for_each_tile_segment(task, scores, first_m_tile, k_begin, [&](Index head) {
     return [&, q = task.problem.q.matrix(task.rows.b, head)](R* s, const mask::Tile& tile,
                                                              mask::Coverage) {
       for (int i = tile.q_begin; i < tile.q_end; ++i, s += panel) {
@@ -87,7 +86,7 @@ auto epilogue_of(const FlashTask<T, M, S>& task, Index head) {
   const auto score = score::bind(task.score, shape, task.rows.b, head);
   using Epilogue = TileEpilogue<R, decltype(mask), decltype(score)>;
   return [mask, score, scale = static_cast<R>(task.problem.scale), panel = task.plan.tile_shape.nr,
-          epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.isa)](
+          epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.kernels.packed.isa)](
              R* scores, const mask::Tile& tile, mask::Coverage coverage) {
     const bool masked = coverage != mask::Coverage::Full;
     if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == panel) return;
@@ -96,26 +95,22 @@ auto epilogue_of(const FlashTask<T, M, S>& task, Index head) {
 }
 
 template <class T, class M, class S>
-void apply_epilogue(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void apply_epilogue(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                     int first_m_tile, int k_begin) {
-  for_each_tile_segment(task, args, first_m_tile, k_begin,
+  for_each_tile_segment(task, scores, first_m_tile, k_begin,
                         [&](Index head) { return epilogue_of(task, head); });
 }
 
 template <class T, class M, class S>
-void scale_scores(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void scale_scores(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                   Accum<T> scale) {
   using R = Accum<T>;
-  const simd::TileShape& tile_shape = task.plan.tile_shape;
-  const auto multiply = simd::for_isa<R, ScaleTile<R>, R*, int>(task.isa);
-  for (Index at = 0; at < Index{args.m_tiles} * args.panels; ++at) {
-    if (args.coverage[at] == 0) continue;
-    multiply(ScaleTile<R>{scale}, args.scores + at * tile_shape.mr * tile_shape.nr, tile_shape.mr);
-  }
+  const auto multiply = simd::for_isa<R, ScaleTile<R>, R*, int>(task.kernels.packed.isa);
+  scores.for_each_live_tile([&](R* tile) { multiply(ScaleTile<R>{scale}, tile, scores.shape.mr); });
 }
 
 template <class T, class M, class S>
-void drop_weights(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void drop_weights(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                   int first_m_tile, int k_begin) {
   using R = Accum<T>;
   const Dropout& dropout = task.problem.dropout;
@@ -130,7 +125,7 @@ void drop_weights(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>
       }
     }
   };
-  for_each_tile_segment(task, args, first_m_tile, k_begin, [&](Index head) {
+  for_each_tile_segment(task, scores, first_m_tile, k_begin, [&](Index head) {
     return [&drop, h = static_cast<std::uint32_t>(head)](R* p, const mask::Tile& tile,
                                                          mask::Coverage) { drop(h, p, tile); };
   });
@@ -139,25 +134,24 @@ void drop_weights(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>
 // weights = p / sum, 0 where nothing is seen: of a plan with a single block, whose sums are
 // complete.
 template <class T, class M, class S>
-void store_weights(const FlashTask<T, M, S>& task, const simd::TileArgs<Accum<T>>& args,
+void store_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& args,
                    int first_m_tile) {
   using R = Accum<T>;
-  const simd::TileShape& tile_shape = task.plan.tile_shape;
+  const simd::ScoreTiles<R>& scores = args.scores;
+  const simd::TileShape& tile_shape = scores.shape;
   const int first = first_m_tile * tile_shape.mr;
   const auto store = [&](Index h, int row, int begin, int end) {
     for (int i = begin; i < end; ++i, ++row) {
-      const Index group = (row - first) / tile_shape.mr;
-      const Index r = (row - first) % tile_shape.mr;
-      const R sum = args.sum[row - first];
-      for (int j = 0; j < args.keys; ++j) {
-        const Index at = group * args.panels + j / tile_shape.nr;
-        const R p = args.scores[(at * tile_shape.mr + r) * tile_shape.nr + j % tile_shape.nr];
-        const bool seen = args.coverage[at] != 0 && sum != R(0);
+      const R sum = args.state.sum[row - first];
+      for (int j = 0; j < scores.columns; ++j) {
+        const bool live = scores.live((row - first) / tile_shape.mr, j / tile_shape.nr);
+        const R p = scores.at(row - first, j);
+        const bool seen = live && sum != R(0);
         task.problem.weights(task.rows.b, h, i, j) = static_cast<T>(seen ? p / sum : R(0));
       }
     }
   };
-  for_each_head_segment(task.rows, first, first + args.m_tiles * tile_shape.mr, store);
+  for_each_head_segment(task.rows, first, first + scores.m_tiles * tile_shape.mr, store);
 }
 
 }  // namespace HEED_ABI

@@ -7,6 +7,13 @@
 
 namespace heed {
 
+// The kernels of a call, chosen once.
+template <class T>
+struct FlashKernels {
+  const simd::PackedKernels<T>& packed;
+  const simd::UnpackedKernels<T>& unpacked;  // of plans that read keys and values where they are
+};
+
 // Everything a task reads, and the scratch it writes. M and S are as the user gave them, unbound.
 template <class T, class M, class S>
 struct FlashTask {
@@ -16,28 +23,31 @@ struct FlashTask {
   const M& mask;
   const S& score;
   const FlashPlan& plan;
-  Isa isa;
+  const FlashKernels<T>& kernels;
   QueryBlock rows;
   FlashScratch<R> scratch;
   R shrink = 1;  // of weights, before values are added
 
-  const simd::Kernels<T>& kernels() const {
-    return plan.unpacked || plan.tile_shape.k_pack == 1 ? simd::kernels<T>(isa)
-                                                        : simd::packed_kernels<T>(isa);
-  }
   Index kv_head() const { return rows.first_head / problem.shape.group(); }
 };
 
 inline namespace HEED_ABI {
 
-// The tiles of a call that packs its keys. What sums in float is cut into parts for the products of
-// tiles; heads below 48 would mostly be filled up. The number of tokens does not count: a text
-// alone has the bits that it has padded in a batch.
+// Kernels of a call that packs its keys. What sums in float is cut into parts for AMX; heads below
+// 48 would mostly be filled up. The number of tokens does not count: a text alone has the bits that
+// it has padded in a batch.
 template <class T>
-simd::TileShape packed_tile_shape(const Shape& shape, Isa isa) {
-  const simd::TileShape& packed = simd::packed_kernels<T>(isa).tile_shape;
-  const bool pays = packed.splits == 1 || std::max(shape.D, shape.Dv) >= 48;
-  return pays ? packed : simd::kernels<T>(isa).tile_shape;
+FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa) {
+  const simd::PackedKernels<T>& packed = simd::packed_kernels<T>(isa);
+  const bool pays = packed.tile_shape.splits == 1 || std::max(shape.D, shape.Dv) >= 48;
+  return {pays ? packed : simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
+}
+
+// Kernels of a plan.
+template <class T>
+FlashKernels<T> flash_kernels(const FlashPlan& plan, const Shape& shape, Isa isa) {
+  if (!plan.unpacked) return packed_flash_kernels<T>(shape, isa);
+  return {simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
 }
 
 }  // namespace HEED_ABI

@@ -141,23 +141,20 @@ struct QkUnpacked {
   }
 };
 
-template <class T>
+template <class T, class Acc>
 struct PvUnpacked {
   using R = Accum<T>;
   const View<const T, 2>& v;
   RaggedTile tile;
   const R* weights;
-  Index columns;
-  R* acc;
+  const Acc& acc;  // from the tile's row tile on
 
   // Eight sums wait for each other least.
   template <int Rows>
   HEED_INLINE void run(int row) const {
     constexpr int interleaved_registers = 8 / Rows;
     const R* p = weights + row * nr<R>;
-    const auto place = [&](int r, Index d) {
-      return acc + tile_shape<R>.offset(row + r, d, columns);
-    };
+    const auto place = [&](int r, Index d) { return &acc.at(row + r, d); };
     Index d = 0;
     for (; d + interleaved_registers * vl<R> <= v.extent[1]; d += interleaved_registers * vl<R>) {
       pv_block<Rows, interleaved_registers>(v, tile, d, p, place);
@@ -166,78 +163,77 @@ struct PvUnpacked {
   }
 };
 
-template <class R>
-HEED_INLINE RaggedTile ragged_tile(const TileArgs<R>& args, int m_tile, int at) {
-  const int left = args.queries - m_tile * mr<R>;
-  const int begin = at * nr<R>;
-  const int end = begin + nr<R>;
-  return {left < mr<R> ? left : mr<R>, begin, end < args.keys ? end : args.keys};
-}
-
-// q·kᵀ of unpacked keys, k(c, d) contiguous in d; args.queries rows are real.
-template <class T>
-void qk_unpacked(const TileArgs<Accum<T>>& args, const View<const T, 2>& k) {
-  using R = Accum<T>;
-  for (int g = 0; g < args.m_tiles; ++g) {
-    const R* q = args.q + g * mr<R> * args.D;
-    for (int p = 0; p < args.panels; ++p) {
-      const Index at = Index{g} * args.panels + p;
-      if (args.coverage[at] == 0) continue;
-      R* scores = args.scores + at * mr<R> * nr<R>;
-      const RaggedTile here = ragged_tile(args, g, p);
-      run_rows(QkUnpacked<T>{k, here, q, scores});
-      add_tails(k, here, q, scores);
+// f(g, p, tile) for every live tile.
+template <class R, class Shape, class F>
+HEED_INLINE void for_each_ragged_tile(const ScoreTiles<R, Shape>& scores, const F& f) {
+  for (int g = 0; g < scores.m_tiles; ++g) {
+    const int left = scores.rows - g * mr<R>;
+    for (int p = 0; p < scores.panels; ++p) {
+      if (!scores.live(g, p)) continue;
+      const int begin = p * nr<R>, end = begin + nr<R>;
+      f(g, p,
+        RaggedTile{left < mr<R> ? left : mr<R>, begin,
+                   end < scores.columns ? end : scores.columns});
     }
   }
+}
+
+// q·kᵀ of unpacked keys, k(c, d) contiguous in d; scores.rows rows are real.
+template <class T>
+void qk_unpacked(const PackedA<const Accum<T>>& q, const View<const T, 2>& k,
+                 const ScoreTiles<Accum<T>>& scores) {
+  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
+  const auto s = scores.in(shape);
+  const auto rows = q.in(shape);
+  HEED_ASSERT(q.scale == 1 && q.k == k.extent[1]);
+  for_each_ragged_tile(s, [&](int g, int p, const RaggedTile& here) {
+    run_rows(QkUnpacked<T>{k, here, rows.tile(g), s.tile(g, p)});
+    add_tails(k, here, rows.tile(g), s.tile(g, p));
+  });
 }
 
 // True where no score of a live tile is −inf, over real rows and existing keys.
 template <class R>
-bool all_unmasked(const TileArgs<R>& args) {
+bool all_unmasked(const ScoreTiles<R>& scores) {
   using Bits = typename Register<BitsOf<R>, vl<R>>::type;
+  const auto tiles = scores.in(ConstantShape<tile_shape<R>>{});
   Bits hidden{};
   bool some = false;
-  for (int g = 0; g < args.m_tiles; ++g) {
-    for (int p = 0; p < args.panels; ++p) {
-      const Index at = Index{g} * args.panels + p;
-      if (args.coverage[at] == 0) continue;
-      const RaggedTile here = ragged_tile(args, g, p);
-      const int keys = here.end - here.begin;
-      const R* s = args.scores + at * mr<R> * nr<R>;
-      for (int r = 0; r < here.rows; ++r, s += nr<R>) {
-        int c = 0;
-        for (; c + vl<R> <= keys; c += vl<R>) {
-          hidden |= (Bits)((Bits)load(s + c) == masked_bits<R>);
-        }
-        for (; c < keys; ++c) some |= is_masked(s[c]);
+  for_each_ragged_tile(tiles, [&](int g, int p, const RaggedTile& here) {
+    const int keys = here.end - here.begin;
+    const R* s = tiles.tile(g, p);
+    for (int r = 0; r < here.rows; ++r, s += nr<R>) {
+      int c = 0;
+      for (; c + vl<R> <= keys; c += vl<R>) {
+        hidden |= (Bits)((Bits)load(s + c) == masked_bits<R>);
       }
+      for (; c < keys; ++c) some |= is_masked(s[c]);
     }
-  }
+  });
   for (int n = 0; n < vl<R>; ++n) some |= hidden[n] != 0;
   return !some;
 }
 
 // o += p·v of unpacked values, v(c, d) contiguous in d.
 template <class T>
-void pv_unpacked(const TileArgs<Accum<T>>& args, const View<const T, 2>& v) {
-  using R = Accum<T>;
-  for (int g = 0; g < args.m_tiles; ++g) {
-    R* acc = args.acc + g * args.columns * mr<R>;
-    for (int p = 0; p < args.panels; ++p) {
-      const Index at = Index{g} * args.panels + p;
-      if (args.coverage[at] == 0) continue;
-      const R* weights = args.scores + at * mr<R> * nr<R>;
-      run_rows(PvUnpacked<T>{v, ragged_tile(args, g, p), weights, args.columns, acc});
-    }
-  }
+void pv_unpacked(const ScoreTiles<Accum<T>>& p, const View<const T, 2>& v,
+                 const Accumulator<Accum<T>>& acc) {
+  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
+  const auto weights = p.in(shape);
+  const auto o = acc.in(shape);
+  HEED_ASSERT(v.extent[1] <= acc.columns);
+  for_each_ragged_tile(weights, [&](int g, int panel, const RaggedTile& here) {
+    const auto rows = o.from_tile(g);
+    run_rows(PvUnpacked<T, decltype(rows)>{v, here, weights.tile(g, panel), rows});
+  });
 }
 
-// True where the first `count` rows of x, contiguous in their columns, are finite.
+// True where the rows of x, contiguous in their columns, are finite.
 template <class T>
-bool all_finite(const View<const T, 2>& x, int count) {
+bool all_finite(const View<const T, 2>& x) {
   using R = Accum<T>;
   Exponents<R> worst{};
-  for (int c = 0; c < count; ++c) {
+  for (Index c = 0; c < x.extent[0]; ++c) {
     const T* from = x.data + c * x.stride[0];
     Index d = 0;
     for (; d + vl<R> <= x.extent[1]; d += vl<R>) worst.add(load_as<R>(from + d));

@@ -104,45 +104,47 @@ HEED_INLINE void row_exp(R* s, const std::uint8_t* coverage, int panels, const R
 }
 
 // Rescales the accumulator of one row when its maximum rises: times e^by, which is returned.
-template <class R>
-HEED_INLINE R rescale_row(const TileArgs<R>& args, Index row, R by) {
+template <class R, class Shape>
+HEED_INLINE R rescale_row(const Accumulator<R, Shape>& acc, Index row, R by) {
   Array<Vec<R>, 1> shrink = {broadcast(by)};
   exp<R, 1>(shrink);
-  for (Index d = 0; d < args.columns; d += nr<R>) {
-    const Index stride = args.columns - d < nr<R> ? args.columns - d : nr<R>;
-    R* acc = args.acc + (row / mr<R> * args.columns + d) * mr<R> + row % mr<R> * stride;
-    for (Index n = 0; n < stride; n += vl<R>) store(acc + n, load(acc + n) * shrink[0]);
+  for (Index p = 0; p < acc.panels(); ++p) {
+    R* o = acc.row(row, p);
+    for (Index n = 0; n < acc.width(p); n += vl<R>) store(o + n, load(o + n) * shrink[0]);
   }
   return shrink[0][0];
 }
 
-// The running softmax of a query sub-block of natural logits: scores become weights under the new
-// maximum; max, sum and acc follow. Exactly 0 for a score of −inf; NaN for NaN. Rows that are no
+// The running softmax of natural logits: scores become weights under the new maximum, and the state
+// of their rows follows. Exactly 0 for a score of −inf; NaN for NaN. Rows that are no
 // queries keep their state. Milakov and Gimelshein, "Online normalizer calculation for softmax"
 // (2018), Algorithm 3.
 template <class R>
-void softmax(const TileArgs<R>& args) {
+void softmax(const ScoreTiles<R>& of_rows, const RowState<R>& state) {
   static_assert(mr<R> % interleave<R> == 0);
+  constexpr ConstantShape<tile_shape<R>> shape;
+  const auto scores = of_rows.in(shape);
+  const auto acc = state.acc.in(shape);
   Array<R, mr<R>> max;
   Array<R, mr<R>> sum;
-  for (Index m_tile = 0; m_tile < args.m_tiles; ++m_tile) {
-    const std::uint8_t* coverage = args.coverage + m_tile * args.panels;
-    R* s = args.scores + m_tile * args.panels * mr<R> * nr<R>;
-    R* running_max = args.max + m_tile * mr<R>;
-    R* running_sum = args.sum + m_tile * mr<R>;
+  for (Index g = 0; g < scores.m_tiles; ++g) {
+    const std::uint8_t* coverage = scores.coverage + g * scores.panels;
+    R* s = scores.tile(g, 0);
+    R* running_max = state.max + g * mr<R>;
+    R* running_sum = state.sum + g * mr<R>;
     // In decoding most rows of the only row tile are no queries.
-    const Index left = args.queries - m_tile * mr<R>;
+    const Index left = scores.rows - g * mr<R>;
     const int real = left < mr<R> ? static_cast<int>(left) : mr<R>;
     for (int r = 0; r < real; r += interleave<R>) {
-      row_max(s + r * nr<R>, coverage, args.panels, running_max + r, max + r);
+      row_max(s + r * nr<R>, coverage, scores.panels, running_max + r, max + r);
     }
     for (int r = 0; r < real; r += interleave<R>) {
-      row_exp(s + r * nr<R>, coverage, args.panels, max + r, sum + r);
+      row_exp(s + r * nr<R>, coverage, scores.panels, max + r, sum + r);
     }
     for (int r = 0; r < real; ++r) {
       if (max[r] > running_max[r]) {
         if (running_sum[r] != R(0)) {  // else nothing was seen, and acc is 0
-          running_sum[r] *= rescale_row(args, m_tile * mr<R> + r, running_max[r] - max[r]);
+          running_sum[r] *= rescale_row(acc, g * mr<R> + r, running_max[r] - max[r]);
         }
         running_max[r] = max[r];
       }

@@ -24,6 +24,21 @@
 inline constexpr int step_pairs = 16;
 static_assert(vl<float> == step_pairs && nr<float> == 2 * step_pairs);
 
+// Panels of keys whose weights are split together. 24 KiB of p, so that p and as much of v fill L1.
+template <int Parts>
+inline constexpr int panels_per_pass = Parts == 1 ? 8 : 4;
+
+template <int Parts>
+inline constexpr TileShape amx_tile_shape{
+    .mr = mr<float>,
+    .nr = nr<float>,
+    .vl = vl<float>,
+    .k_pack = 2,
+    .k_multiple = step_pairs,
+    .splits = Parts,
+    .kv_words = 65536,  // machines with AMX have an L2 of 2 MiB
+    .packed_p = 2 * panels_per_pass<Parts>* Parts* mr<float>* step_pairs};
+
 #include "heed/simd/gemm/pack_bf16_pairs.inl"
 #include "heed/simd/gemm/pack_bf16x3.inl"
 
@@ -103,90 +118,103 @@ HEED_INLINE void scale_tile(float* s, float scale) {
 }
 
 // The scores of one or two tiles, the first N registers of their keys.
-template <int Groups, int N, int Parts>
-HEED_INLINE void qk_amx_tiles(const TileArgs<float>& args, int p, const int* m_tile) {
-  const Index pairs = whole_pairs<step_pairs>(args.D);
-  const AmxOperand q_side{Parts * pairs, pairs};
+template <int Groups, int N, int Parts, class Shape>
+HEED_INLINE void qk_amx_tiles(const PackedA<const float, Shape>& a,
+                              const PackedB<const float, Shape>& b,
+                              const ScoreTiles<float, Shape>& c, int p, const int* m_tile) {
+  const Index pairs = pairs_of(amx_tile_shape<Parts>, a.k);
+  const AmxOperand q_side{a.stride(), pairs};
   const AmxOperand k_side{nr<float>, pairs * nr<float>};
   Array<const float*, Groups> q;
   Array<float*, Groups> s;
   for (int n = 0; n < Groups; ++n) {
-    q[n] = args.q + m_tile[n] * mr<float> * q_side.stride;
-    s[n] = args.scores + (Index{m_tile[n]} * args.panels + p) * mr<float> * nr<float>;
+    q[n] = a.tile(m_tile[n]);
+    s[n] = c.tile(m_tile[n], p);
   }
-  const float* kt = args.kt + p * Parts * k_side.part;
+  const float* kt = b.panel(p);
   tile_clear<0>(), tile_clear<1>(), tile_clear<2>(), tile_clear<3>();
   for (Index d = 0; d < pairs; d += step_pairs, kt += step_pairs * nr<float>) {
     multiply_step<0, Groups, N, Parts>(q, q_side, kt, k_side);
     for (int n = 0; n < Groups; ++n) q[n] += step_pairs;
   }
   move_sums<Groups, N, false>(s, nr<float>);
-  for (int n = 0; n < Groups && args.scale != 1; ++n) scale_tile(s[n], args.scale);
+  for (int n = 0; n < Groups && a.scale != 1; ++n) scale_tile(s[n], a.scale);
 }
 
 // Those of a panel of keys, two live tiles at a time: four sums hide how long a tile's product
 // takes.
-template <int N, int Parts>
-HEED_INLINE void qk_amx_panel(const TileArgs<float>& args, int p) {
+template <int N, int Parts, class Shape>
+HEED_INLINE void qk_amx_panel(const PackedA<const float, Shape>& a,
+                              const PackedB<const float, Shape>& b,
+                              const ScoreTiles<float, Shape>& c, int p) {
   Array<int, 2> m_tile;
   int waiting = 0;
-  for (int g = 0; g < args.m_tiles; ++g) {
-    if (args.coverage[Index{g} * args.panels + p] == 0) continue;
+  for (int g = 0; g < c.m_tiles; ++g) {
+    if (!c.live(g, p)) continue;
     m_tile[waiting++] = g;
     if (waiting == 2) {
-      qk_amx_tiles<2, N, Parts>(args, p, m_tile);
+      qk_amx_tiles<2, N, Parts>(a, b, c, p, m_tile);
       waiting = 0;
     }
   }
-  if (waiting == 1) qk_amx_tiles<1, N, Parts>(args, p, m_tile);
+  if (waiting == 1) qk_amx_tiles<1, N, Parts>(a, b, c, p, m_tile);
 }
 
-// scores = q kᵀ, every live tile. Beyond the last key scores are whatever they were.
+// c = a·b, every live tile. Beyond the last column c is whatever it was.
 template <int Parts>
-void qk_amx(const TileArgs<float>& args) {
+void qk_amx(const PackedA<const float>& a, const PackedB<const float>& b,
+            const ScoreTiles<float>& c) {
+  constexpr ConstantShape<amx_tile_shape<Parts>> shape;
+  HEED_ASSERT(a.k == b.k);
   const Tiles in_use;
-  for (int p = 0; p < args.panels; ++p) {
-    if (args.keys - p * nr<float> <= vl<float>) {
-      qk_amx_panel<1, Parts>(args, p);
+  for (int p = 0; p < c.panels; ++p) {
+    if (c.columns - p * nr<float> <= vl<float>) {
+      qk_amx_panel<1, Parts>(a.in(shape), b.in(shape), c.in(shape), p);
     } else {
-      qk_amx_panel<2, Parts>(args, p);
+      qk_amx_panel<2, Parts>(a.in(shape), b.in(shape), c.in(shape), p);
     }
   }
 }
 
 #include "heed/simd/gemm/amx_tiles_pv.inl"
 
-// A table but for what packs.
-template <class T, int Parts>
-constexpr Kernels<T> amx_kernels() {
-  Kernels<T> kernels{};
-  kernels.tile_shape = {mr<float>, nr<float>, vl<float>, 2, step_pairs, Parts};
-  kernels.qk = &qk_amx<Parts>;
-  kernels.softmax = &softmax<float>;
-  kernels.pv = &pv_amx<Parts>;
-  kernels.pv_masked = &pv_masked_amx<Parts>;
-  kernels.finalize_rows = &finalize_rows<float>;
-  kernels.store_rows = &store_rows<T>;
-  return kernels;
-}
+template <int Parts>
+inline constexpr GemmKernels<float> amx_gemm{
+    .qk = &qk_amx<Parts>, .pv = &pv_amx<Parts>, .pv_masked = &pv_masked_amx<Parts>};
 
-// bfloat16 are multiplied as they are, what is widened to float in parts.
+// bfloat16 are multiplied as they are.
 template <class T>
-constexpr Kernels<T> make_amx_table() {
+inline constexpr PackedKernels<T> amx_pairs_table{
+    .isa = target_isa,
+    .tile_shape = amx_tile_shape<1>,
+    .folds_scale = false,
+    .gemm = amx_gemm<1>,
+    .pack_a = &pack_a_pairs<T, amx_tile_shape<1>>,
+    .pack_b_transposed = &pack_b_transposed_pairs<T, amx_tile_shape<1>>,
+    .pack_b = &pack_b_pairs<T, amx_tile_shape<1>>,
+    .softmax = &softmax<float>,
+    .finalize_rows = &finalize_rows<float>,
+    .store_rows = &store_rows<T>};
+
+// Elements that are widened to float are multiplied in parts.
+template <class T>
+inline constexpr PackedKernels<T> amx_bf16x3_table{
+    .isa = target_isa,
+    .tile_shape = amx_tile_shape<float_splits>,
+    .folds_scale = true,
+    .gemm = amx_gemm<float_splits>,
+    .pack_a = &pack_a_bf16x3<T>,
+    .pack_b_transposed = &pack_b_transposed_bf16x3<T>,
+    .pack_b = &pack_b_bf16x3<T>,
+    .softmax = &softmax<float>,
+    .finalize_rows = &finalize_rows<float>,
+    .store_rows = &store_rows<T>};
+
+template <class T>
+constexpr const PackedKernels<T>& amx_table() {
   if constexpr (Element<T>::format == Format::bfloat16) {
-    auto kernels = amx_kernels<T, 1>();
-    kernels.pack_a = &pack_a_pairs<T, step_pairs>;
-    kernels.pack_b_transposed = &pack_b_transposed_pairs<T, step_pairs>;
-    kernels.pack_b = &pack_b_pairs<T, step_pairs>;
-    return kernels;
+    return amx_pairs_table<T>;
   } else {
-    auto kernels = amx_kernels<T, float_splits>();
-    kernels.pack_a = &pack_a_bf16x3<T>;
-    kernels.pack_b_transposed = &pack_b_transposed_bf16x3<T>;
-    kernels.pack_b = &pack_b_bf16x3<T>;
-    return kernels;
+    return amx_bf16x3_table<T>;
   }
 }
-
-template <class T>
-inline constexpr Kernels<T> amx_table = make_amx_table<T>();

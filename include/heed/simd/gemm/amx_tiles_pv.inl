@@ -28,42 +28,37 @@ HEED_INLINE void split_weights(const float* weights, float* to) {
   }
 }
 
-// Panels of keys whose weights are split together.
+// Numbers of a tile's weights as split.
 template <int Parts>
-inline constexpr int panels_per_pass = Parts == 1 ? 8 : 4;
-static_assert(2 * panels_per_pass<3> * 3 * mr<float> * step_pairs == packed_p_per_pass);
+inline constexpr Index split_size = Index{Parts} * mr<float>* step_pairs;
 
 // The live weights of Groups row tiles and `count` panels from panel `first` on, as split:
 // [Groups, panels_per_pass].
-template <int Groups, int Parts>
-HEED_INLINE void split_m_tiles(const TileArgs<float>& args, int m_tile, int first, int count) {
-  constexpr Index tiles = Parts * mr<float> * step_pairs;
+template <int Groups, int Parts, class Shape>
+HEED_INLINE void split_m_tiles(const ScoreTiles<float, Shape>& p, int m_tile, int first,
+                               int count) {
   for (int g = 0; g < Groups; ++g) {
-    const Index begin = Index{m_tile + g} * args.panels + first;
-    float* to = args.weights + g * panels_per_pass<Parts> * tiles;
-    for (int p = 0; p < count; ++p, to += tiles) {
-      if (args.coverage[begin + p] == 0) continue;
-      split_weights<Parts>(args.scores + (begin + p) * mr<float> * nr<float>, to);
+    float* to = p.packed_p + g * panels_per_pass<Parts> * split_size<Parts>;
+    for (int n = 0; n < count; ++n, to += split_size<Parts>) {
+      if (p.live(m_tile + g, first + n)) split_weights<Parts>(p.tile(m_tile + g, first + n), to);
     }
   }
 }
 
-// acc += weights · v of Groups row tiles, `count` panels and N registers of columns.
-//   live  of the first of the panels, in the first of the row tiles
-template <int Groups, int N, int Parts>
-HEED_INLINE void pv_amx_tiles(const TileArgs<float>& args, const std::uint8_t* coverage, int count,
-                              const float* v, float* const* acc) {
-  constexpr Index tiles = Parts * mr<float> * step_pairs;
+// acc += weights · v of Groups row tiles, `count` panels of keys from panel `begin` on, and N
+// registers of columns.
+template <int Groups, int N, int Parts, class Shape>
+HEED_INLINE void pv_amx_tiles(const ScoreTiles<float, Shape>& p, int m_tile, int begin, int count,
+                              const float* v, Index v_part, float* const* acc) {
   constexpr Index stride = N * vl<float>;
   const AmxOperand p_side{step_pairs, mr<float> * step_pairs};
-  const AmxOperand v_side{stride, args.capacity / 2 * stride};
-  const std::uint8_t* other = coverage + (Groups - 1) * args.panels;
+  const AmxOperand v_side{stride, v_part};
   move_sums<Groups, N, true>(acc, stride);
-  for (int p = 0; p < count; ++p, v += step_pairs * stride) {
-    const float* const weights[] = {args.weights + p * tiles,
-                                    args.weights + (panels_per_pass<Parts> + p) * tiles};
-    const bool first = coverage[p] != 0;
-    const bool second = Groups == 2 && other[p] != 0;
+  for (int n = 0; n < count; ++n, v += step_pairs * stride) {
+    const float* const weights[] = {p.packed_p + n * split_size<Parts>,
+                                    p.packed_p + (panels_per_pass<Parts> + n) * split_size<Parts>};
+    const bool first = p.live(m_tile, begin + n);
+    const bool second = Groups == 2 && p.live(m_tile + Groups - 1, begin + n);
     if constexpr (Groups == 2) {
       if (first && second) multiply_step<0, 2, N, Parts>(weights, p_side, v, v_side);
       if (!first && second) multiply_step<1, 1, N, Parts>(weights, p_side, v, v_side);
@@ -73,56 +68,60 @@ HEED_INLINE void pv_amx_tiles(const TileArgs<float>& args, const std::uint8_t* c
   move_sums<Groups, N, false>(acc, stride);
 }
 
-template <int Groups, int Parts>
-HEED_INLINE void pv_amx_m_tiles(const TileArgs<float>& args, int m_tile, int first) {
-  const int left = args.panels - first;
+template <int Groups, int Parts, class Shape>
+HEED_INLINE void pv_amx_m_tiles(const ScoreTiles<float, Shape>& p,
+                                const PackedB<const float, Shape>& v,
+                                const Accumulator<float, Shape>& o, int m_tile, int first) {
+  const int left = p.panels - first;
   const int count = left < panels_per_pass<Parts> ? left : panels_per_pass<Parts>;
-  const std::uint8_t* coverage = args.coverage + Index{m_tile} * args.panels + first;
-  split_m_tiles<Groups, Parts>(args, m_tile, first, count);
-  for (Index d = 0; d < args.columns; d += nr<float>) {
-    const bool whole = args.columns - d >= nr<float>;
-    const float* v = args.v + d * Parts * (args.capacity / 2) +
-                     Index{first} * step_pairs * (whole ? nr<float> : vl<float>);
+  split_m_tiles<Groups, Parts>(p, m_tile, first, count);
+  for (Index n = 0; n < v.panels(); ++n) {
+    const float* from = v.panel(n) + Index{first} * step_pairs * v.width(n);
     Array<float*, Groups> acc;
-    for (int n = 0; n < Groups; ++n) {
-      acc[n] = args.acc + ((m_tile + n) * args.columns + d) * mr<float>;
-    }
-    if (whole) {
-      pv_amx_tiles<Groups, 2, Parts>(args, coverage, count, v, acc);
+    for (int g = 0; g < Groups; ++g) acc[g] = o.tile(m_tile + g, n);
+    if (v.width(n) == nr<float>) {
+      pv_amx_tiles<Groups, 2, Parts>(p, m_tile, first, count, from, v.split_stride(n), acc);
     } else {
-      pv_amx_tiles<Groups, 1, Parts>(args, coverage, count, v, acc);
+      pv_amx_tiles<Groups, 1, Parts>(p, m_tile, first, count, from, v.split_stride(n), acc);
     }
   }
 }
 
 // acc += weights · v, two row tiles at a time.
 template <int Parts>
-void pv_amx(const TileArgs<float>& args) {
+void pv_amx(const ScoreTiles<float>& scores, const PackedB<const float>& values,
+            const Accumulator<float>& acc) {
+  constexpr ConstantShape<amx_tile_shape<Parts>> shape;
+  HEED_ASSERT(scores.packed_p != nullptr && scores.columns <= values.k);
+  const auto p = scores.in(shape);
+  const auto v = values.in(shape);
+  const auto o = acc.in(shape);
   const Tiles in_use;
-  for (int first = 0; first < args.panels; first += panels_per_pass<Parts>) {
+  for (int first = 0; first < p.panels; first += panels_per_pass<Parts>) {
     int m_tile = 0;
-    for (; m_tile + 2 <= args.m_tiles; m_tile += 2) {
-      pv_amx_m_tiles<2, Parts>(args, m_tile, first);
+    for (; m_tile + 2 <= p.m_tiles; m_tile += 2) {
+      pv_amx_m_tiles<2, Parts>(p, v, o, m_tile, first);
     }
-    if (m_tile < args.m_tiles) pv_amx_m_tiles<1, Parts>(args, m_tile, first);
+    if (m_tile < p.m_tiles) pv_amx_m_tiles<1, Parts>(p, v, o, m_tile, first);
   }
 }
 
-// acc += weights · v of one tile, where values may be NaN or infinite; weights as split.
+// acc += weights · v of one tile, where values may be NaN or infinite.
 //   v, unmasked  of the tile
+//   part         from a split of v to the next
+//   packed       the weights as split
 template <int N, int Parts>
-void pv_masked_amx_tile(const TileArgs<float>& args, const float* v, const float* weights,
+void pv_masked_amx_tile(const float* v, Index part, const float* weights, const float* packed,
                         const std::uint8_t* unmasked, float* acc) {
   constexpr Index stride = N * vl<float>;
   constexpr Index size = step_pairs * stride;
-  const Index part = args.capacity / 2 * stride;
   Array<float, Parts * size> finite;
   for (Index n = 0; n < size; n += vl<float>) {
     store(finite + n, sort_pairs(load(v + n)).finite);
     // A number that is not finite is its own first split; the others are 0.
     for (int p = 1; p < Parts; ++p) store(finite + p * size + n, load(v + p * part + n));
   }
-  const float* const split[] = {args.weights};
+  const float* const split[] = {packed};
   float* const sums[] = {acc};
   move_sums<1, N, true>(sums, stride);
   multiply_step<0, 1, N, Parts>(split, {step_pairs, mr<float> * step_pairs}, finite,
@@ -146,21 +145,22 @@ void pv_masked_amx_tile(const TileArgs<float>& args, const float* v, const float
 // that it has without them.
 //   unmasked  as scores; nonzero where the row sees the key
 template <int Parts>
-void pv_masked_amx(const TileArgs<float>& args, const std::uint8_t* unmasked) {
-  constexpr int tile_size = mr<float> * nr<float>;
+void pv_masked_amx(const ScoreTiles<float>& scores, const PackedB<const float>& values,
+                   const std::uint8_t* unmasked, const Accumulator<float>& acc) {
+  constexpr ConstantShape<amx_tile_shape<Parts>> shape;
+  const auto p = scores.in(shape);
+  const auto v = values.in(shape);
+  const auto o = acc.in(shape);
   const Tiles in_use;
-  for (Index at = 0; at < Index{args.m_tiles} * args.panels; ++at) {
-    if (args.coverage[at] == 0) continue;
-    const float* weights = args.scores + at * tile_size;
-    split_weights<Parts>(weights, args.weights);
-    for (Index d = 0; d < args.columns; d += nr<float>) {
-      const bool whole = args.columns - d >= nr<float>;
-      const Index stride = whole ? nr<float> : vl<float>;
-      const float* v =
-          args.v + d * Parts * (args.capacity / 2) + at % args.panels * step_pairs * stride;
-      float* acc = args.acc + (at / args.panels * args.columns + d) * mr<float>;
+  for (Index at = 0; at < p.tiles(); ++at) {
+    if (p.coverage[at] == 0) continue;
+    const Index g = at / p.panels, panel = at % p.panels;
+    split_weights<Parts>(p.tile(g, panel), p.packed_p);
+    for (Index n = 0; n < v.panels(); ++n) {
+      const bool whole = v.width(n) == nr<float>;
       const auto add = whole ? &pv_masked_amx_tile<2, Parts> : &pv_masked_amx_tile<1, Parts>;
-      add(args, v, weights, unmasked + at * tile_size, acc);
+      add(v.panel(n) + panel * step_pairs * v.width(n), v.split_stride(n), p.tile(g, panel),
+          p.packed_p, unmasked + at * p.tile_size(), o.tile(g, n));
     }
   }
 }

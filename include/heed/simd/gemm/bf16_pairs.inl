@@ -10,11 +10,18 @@
 
 struct Paired {
   static constexpr int k_pack = 2;
-  float scale = 1;  // of sums when they are done: q itself would be rounded once more
 
   HEED_INLINE Vec<float> add(Vec<float> a, Vec<float> b, Vec<float> sum) const {
     return add_pairs(a, b, sum);
   }
+  HEED_INLINE Vec<float> finish(Vec<float> sum) const { return sum; }
+};
+
+// Scales sums when they are done: q itself would be rounded once more.
+struct ScaledPaired : Paired {
+  float scale;
+
+  HEED_INLINE explicit ScaledPaired(float by) : scale(by) {}
   HEED_INLINE Vec<float> finish(Vec<float> sum) const { return sum * broadcast(scale); }
 };
 
@@ -22,16 +29,22 @@ inline constexpr TileShape bf16_tile_shape{mr<float>, nr<float>, vl<float>, Pair
 
 #include "heed/simd/gemm/pack_bf16_pairs.inl"
 
-inline void qk_pairs(const TileArgs<float>& args) { qk_tiles(args, Paired{args.scale}); }
+inline void qk_pairs(const PackedA<const float>& a, const PackedB<const float>& b,
+                     const ScoreTiles<float>& c) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  HEED_ASSERT(a.k == b.k);
+  qk_tiles(a.in(shape), b.in(shape), c.in(shape), ScaledPaired{a.scale});
+}
 
 // The weights of every live tile as pairs, in the first half of each row of it.
-HEED_INLINE void pack_weights_as_pairs(const TileArgs<float>& args) {
+template <class Shape>
+HEED_INLINE void pack_weights_as_pairs(const ScoreTiles<float, Shape>& p) {
   static_assert(vectors<float> % 2 == 0);
   constexpr int lanes = vl<float>;
-  float* row = args.scores;
-  for (Index at = 0; at < Index{args.m_tiles} * args.panels; ++at) {
+  float* row = p.data;
+  for (Index at = 0; at < p.tiles(); ++at) {
     for (int r = 0; r < mr<float>; ++r, row += nr<float>) {
-      if (args.coverage[at] == 0) continue;
+      if (p.coverage[at] == 0) continue;
 #pragma GCC unroll 16
       for (int n = 0; n < vectors<float>; n += 2) {
         store(row + n / 2 * lanes, round_pairs(load(row + n * lanes), load(row + (n + 1) * lanes)));
@@ -40,10 +53,13 @@ HEED_INLINE void pack_weights_as_pairs(const TileArgs<float>& args) {
   }
 }
 
-// accumulate with weights rounded to bfloat16; the query sub-block's scores are pairs afterwards.
-inline void pv_pairs(const TileArgs<float>& args) {
-  pack_weights_as_pairs(args);
-  pv_tiles(args, Paired{});
+// pv with weights rounded to bfloat16; the scores are pairs afterwards.
+inline void pv_pairs(const ScoreTiles<float>& p, const PackedB<const float>& v,
+                     const Accumulator<float>& acc) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  HEED_ASSERT(p.columns <= v.k && v.columns == acc.columns);
+  pack_weights_as_pairs(p.in(shape));
+  pv_tiles(p.in(shape), v.in(shape), acc.in(shape), Paired{});
 }
 
 // acc[r] += weight of one key · v for the rows that see it.
@@ -75,46 +91,45 @@ HEED_INLINE void pv_masked_column(const float* p, const float* v, int keys,
     add_unmasked_key(p + c, 16, unmasked + 2 * c, sorted.first, sum);
     add_unmasked_key(p + c, 0, unmasked + 2 * c + 1, sorted.second, sum);
   }
-  pv_tile<1>(p, finite, (keys + 1) / 2, sum, Paired{});
+  micro_kernel<mr<float>, 1>(TilesOfA<float, 2>{p}, Index{(keys + 1) / 2}, finite, Index{lanes},
+                             sum, Index{lanes}, true, Paired{});
   for (int r = 0; r < mr<float>; ++r) store(acc + r * stride, load(sum + r * lanes));
 }
 
 // pv_pairs where some values are NaN or infinite: a row that does not see them has the bits
 // that it has without them.
 //   unmasked  as scores; nonzero where the row sees the key
-inline void pv_masked_pairs(const TileArgs<float>& args, const std::uint8_t* unmasked) {
-  constexpr int tile_size = mr<float> * nr<float>;
-  pack_weights_as_pairs(args);
-  for (Index at = 0; at < Index{args.m_tiles} * args.panels; ++at) {
-    if (args.coverage[at] == 0) continue;
-    const Index first = at % args.panels * nr<float>;
-    const Index left = args.keys - first;
+inline void pv_masked_pairs(const ScoreTiles<float>& scores, const PackedB<const float>& values,
+                            const std::uint8_t* unmasked, const Accumulator<float>& acc) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  const auto p = scores.in(shape);
+  const auto v = values.in(shape);
+  const auto o = acc.in(shape);
+  pack_weights_as_pairs(p);
+  for (Index at = 0; at < p.tiles(); ++at) {
+    if (p.coverage[at] == 0) continue;
+    const Index g = at / p.panels, panel = at % p.panels;
+    const Index first = panel * nr<float>, left = p.columns - first;
     const auto keys = static_cast<int>(left < nr<float> ? left : nr<float>);
-    for (Index d = 0; d < args.columns; d += vl<float>) {
-      const Index begin = d / nr<float> * nr<float>;
-      const Index columns = args.columns - begin;
-      const Index stride = columns < nr<float> ? columns : nr<float>;
-      const Index m_tile = at / args.panels;
-      pv_masked_column(args.scores + at * tile_size,
-                       args.v + begin * (args.capacity / 2) + first / 2 * stride + d - begin, keys,
-                       unmasked + at * tile_size, stride,
-                       args.acc + (m_tile * args.columns + begin) * mr<float> + d - begin);
+    for (Index n = 0; n < v.panels(); ++n) {
+      const Index stride = v.width(n);
+      for (Index d = 0; d < stride; d += vl<float>) {
+        pv_masked_column(p.tile(g, panel), v.panel(n) + first / 2 * stride + d, keys,
+                         unmasked + at * p.tile_size(), stride, o.tile(g, n) + d);
+      }
     }
   }
 }
 
 template <class T>
-inline constexpr Kernels<T> bf16_pairs_table{bf16_tile_shape,
-                                             &pack_a_pairs<T, 1>,
-                                             &pack_b_transposed_pairs<T, 1>,
-                                             &pack_b_pairs<T, 1>,
-                                             nullptr,
-                                             &qk_pairs,
-                                             nullptr,
-                                             nullptr,
-                                             &softmax<float>,
-                                             &pv_pairs,
-                                             nullptr,
-                                             &pv_masked_pairs,
-                                             &finalize_rows<float>,
-                                             &store_rows<T>};
+inline constexpr PackedKernels<T> bf16_pairs_table{
+    .isa = target_isa,
+    .tile_shape = bf16_tile_shape,
+    .folds_scale = false,
+    .gemm = {.qk = &qk_pairs, .pv = &pv_pairs, .pv_masked = &pv_masked_pairs},
+    .pack_a = &pack_a_pairs<T, bf16_tile_shape>,
+    .pack_b_transposed = &pack_b_transposed_pairs<T, bf16_tile_shape>,
+    .pack_b = &pack_b_pairs<T, bf16_tile_shape>,
+    .softmax = &softmax<float>,
+    .finalize_rows = &finalize_rows<float>,
+    .store_rows = &store_rows<T>};

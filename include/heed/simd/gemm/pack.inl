@@ -1,10 +1,12 @@
 // Part of kernels.inl: rows of any strides and types in and out of packed form.
 
-// to[r][d] = scale·x(r, d), `count` rows.
+// to(r, d) = scale·x(r, d).
 template <class T>
-bool pack_a(const View<const T, 2>& x, int count, Accum<T> scale, Accum<T>* to) {
+bool pack_a(const View<const T, 2>& x, Accum<T> scale, const PackedA<Accum<T>>& a) {
   using R = Accum<T>;
-  for (int r = 0; r < count; ++r, to += x.extent[1]) {
+  HEED_ASSERT(a.shape == tile_shape<R> && a.k == x.extent[1]);
+  R* to = a.data;
+  for (Index r = 0; r < x.extent[0]; ++r, to += x.extent[1]) {
     const T* from = x.data + r * x.stride[0];
     Index d = 0;
     for (; d + vl<R> <= x.extent[1]; d += vl<R>) {
@@ -50,15 +52,18 @@ HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>
   }
 }
 
-// Packs keys for qk: to[p][d][c] = x(p · panel + c, d), 0 beyond the last key.
+// b(d, c) = x(c, d), 0 beyond the last row of x up to a whole panel.
 template <class T>
-bool pack_b_transposed(const View<const T, 2>& x, int keys, Accum<T>* to) {
+bool pack_b_transposed(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
   using R = Accum<T>;
   constexpr int lanes = vl<R>;
+  const auto to = b.in(ConstantShape<tile_shape<R>>{});
+  HEED_ASSERT(to.k == x.extent[1] && x.extent[0] <= to.columns);
+  const auto keys = static_cast<int>(x.extent[0]);
   const int packed = (keys + nr<R> - 1) / nr<R> * nr<R>;
   View<const T, 2> rest = x;
   for (int first = 0; first < packed; first += lanes, rest.data += lanes * x.stride[0]) {
-    R* at = to + (first / nr<R>)*x.extent[1] * nr<R> + first % nr<R>;
+    R* at = to.panel(first / nr<R>) + first % nr<R>;
     const int left = keys - first;
     if (left > 0) {
       pack_square_rows(rest, left < lanes ? left : lanes, at);
@@ -69,20 +74,20 @@ bool pack_b_transposed(const View<const T, 2>& x, int keys, Accum<T>* to) {
   return true;
 }
 
-// Packs values for accumulate: to[p][c][d] = x(c, p · panel + d), 0 beyond the last column.
-// Returns whether all of them are finite.
+// b(c, d) = x(c, d), 0 beyond the last column of x up to a whole register. Returns whether all of
+// them are finite.
 template <class T>
-bool pack_b(const View<const T, 2>& x, int keys, Index capacity, Accum<T>* to) {
+bool pack_b(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
   using R = Accum<T>;
+  const auto to = b.in(ConstantShape<tile_shape<R>>{});
+  HEED_ASSERT(x.extent[0] <= to.k && x.extent[1] <= to.columns);
   Exponents<R> worst{};
-  for (int c = 0; c < keys; ++c) {
+  for (Index c = 0; c < x.extent[0]; ++c) {
     const T* from = x.data + c * x.stride[0];
-    for (Index d = 0; d < x.extent[1]; d += nr<R>) {
-      const Index left = x.extent[1] - d;
-      const Index registers = left >= nr<R> ? vectors<R> : (left + vl<R> - 1) / vl<R>;
-      R* row = to + d * capacity + c * registers * vl<R>;
-      for (Index n = 0; n < registers; ++n) {
-        const Index at = d + n * vl<R>;
+    for (Index p = 0; p * nr<R> < x.extent[1]; ++p) {
+      R* row = to.panel(p) + c * to.width(p);
+      for (Index n = 0; n < to.width(p) / vl<R>; ++n) {
+        const Index at = p * nr<R> + n * vl<R>;
         const Vec<R> v = load_some_as<R>(from + at * x.stride[1], x.stride[1], x.extent[1] - at);
         store(row + n * vl<R>, v);
         worst.add(v);
@@ -92,20 +97,20 @@ bool pack_b(const View<const T, 2>& x, int keys, Index capacity, Accum<T>* to) {
   return worst.finite();
 }
 
-// x(r, d) = acc[first + r][d] · factor[r], rounded once; `count` rows of one row tile. Returns
-// whether all of them are finite before they are rounded.
+// x(r, d) = c(first + r, d) · factor[r], rounded once. Returns whether all of them are finite
+// before they are rounded.
 template <class T>
-bool store_rows(const Accum<T>* acc, Index columns, int first, const Accum<T>* factor, int count,
+bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T>* factor,
                 const View<T, 2>& x) {
   using R = Accum<T>;
   constexpr int lanes = vl<R>;
+  const auto acc = c.in(ConstantShape<tile_shape<R>>{});
+  HEED_ASSERT(x.extent[1] <= acc.columns);
   Exponents<R> worst{};
-  for (int r = 0; r < count; ++r) {
+  for (Index r = 0; r < x.extent[0]; ++r) {
     T* to = x.data + r * x.stride[0];
     for (Index d = 0; d < x.extent[1]; d += lanes) {
-      const Index begin = d / nr<R> * nr<R>;
-      const Index stride = columns - begin < nr<R> ? columns - begin : nr<R>;
-      const Vec<R> v = load(acc + begin * mr<R> + (first + r) * stride + d - begin) * factor[r];
+      const Vec<R> v = load(&acc.at(first + r, d)) * factor[r];
       worst.add(v);
       if (x.stride[1] == 1 && d + lanes <= x.extent[1]) {
         store_as<R>(v, to + d);

@@ -2,9 +2,9 @@
 
 using Halves = Register<std::uint16_t, 2 * vl<float>>;
 
-template <int Unit>
-constexpr Index whole_pairs(Index elements) {
-  return TileShape{mr<float>, nr<float>, vl<float>, 2, Unit}.packed_k(elements);
+// Pairs of a row, without their splits.
+constexpr Index pairs_of(const TileShape& shape, Index elements) {
+  return shape.round_up_k(elements) / shape.k_pack;
 }
 
 // vl<float> pairs of one row, from element `from` on; beyond `count` elements they are 0.
@@ -33,13 +33,15 @@ HEED_INLINE Words low_halves(const T* from, Index step, Index count) {
   return __builtin_convertvector(halves, Words);
 }
 
-// to[r] = x(r, ·) in pairs, `count` rows; the scale is for the sums. Rows come in multiples of Unit
-// pairs, the last ones 0.
-template <class T, int Unit>
-bool pack_a_pairs(const View<const T, 2>& x, int count, float /*scale*/, float* to) {
+// Rows of x in pairs; the scale is for the sums. Beyond the last element pairs are 0.
+template <class T, const TileShape& Shape>
+bool pack_a_pairs(const View<const T, 2>& x, float /*scale*/, const PackedA<float>& a) {
   const Index D = x.extent[1];
-  const Index pairs = whole_pairs<Unit>(D);
-  for (int r = 0; r < count; ++r, to += pairs) {
+  const auto rows = a.in(ConstantShape<Shape>{});
+  HEED_ASSERT(a.k == D);
+  const Index pairs = rows.stride();
+  for (Index r = 0; r < x.extent[0]; ++r) {
+    float* to = rows.row(r);
     const T* from = x.data + r * x.stride[0];
     Index p = 0;
     for (; p + vl<float> <= pairs; p += vl<float>) {
@@ -52,15 +54,18 @@ bool pack_a_pairs(const View<const T, 2>& x, int count, float /*scale*/, float* 
   return true;
 }
 
-// to[p][d][c] = the pair d of x(p · panel + c, ·), 0 beyond the last key.
-template <class T, int Unit>
-bool pack_b_transposed_pairs(const View<const T, 2>& x, int keys, float* to) {
+// to(d, c) = the pair d of row c of x, 0 beyond the last row.
+template <class T, const TileShape& Shape>
+bool pack_b_transposed_pairs(const View<const T, 2>& x, const PackedB<float>& b) {
   constexpr int lanes = vl<float>;
   const Index D = x.extent[1];
-  const Index pairs = whole_pairs<Unit>(D);
+  const auto to = b.in(ConstantShape<Shape>{});
+  HEED_ASSERT(to.k == D && x.extent[0] <= to.columns);
+  const auto keys = static_cast<int>(x.extent[0]);
+  const Index pairs = pairs_of(Shape, D);
   const int packed = (keys + nr<float> - 1) / nr<float> * nr<float>;
   for (int first = 0; first < packed; first += lanes) {
-    float* at = to + (first / nr<float>)*pairs * nr<float> + first % nr<float>;
+    float* at = to.panel(first / nr<float>) + first % nr<float>;
     for (Index p = 0; p < pairs; p += lanes) {
       Array<Vec<float>, lanes> square = {};
       const T* from = x.data + 2 * p * x.stride[1];
@@ -80,28 +85,29 @@ bool pack_b_transposed_pairs(const View<const T, 2>& x, int keys, float* to) {
   return true;
 }
 
-// to[p][c][d] = keys 2c and 2c + 1 of column p · panel + d, 0 beyond the last of either, in
-// multiples of Unit pairs of keys. Returns whether all of them are finite.
-template <class T, int Unit>
-bool pack_b_pairs(const View<const T, 2>& x, int keys, Index capacity, float* to) {
+// to(c, d) = rows 2c and 2c + 1 of column d of x, 0 beyond the last of either. Returns whether all
+// of them are finite.
+template <class T, const TileShape& Shape>
+bool pack_b_pairs(const View<const T, 2>& x, const PackedB<float>& b) {
   constexpr int lanes = vl<float>;
+  const auto to = b.in(ConstantShape<Shape>{});
+  HEED_ASSERT(x.extent[0] <= to.k && x.extent[1] <= to.columns);
+  const Index keys = x.extent[0];
   Exponents<float> worst{};
-  for (Index c = 0; c < 2 * whole_pairs<Unit>(keys); c += 2) {
+  for (Index c = 0; c < 2 * pairs_of(Shape, keys); c += 2) {
     const T* even = c < keys ? x.data + c * x.stride[0] : x.data;
     const T* odd = c + 1 < keys ? even + x.stride[0] : even;
-    for (Index d = 0; d < x.extent[1]; d += nr<float>) {
-      const Index left = x.extent[1] - d;
-      const Index registers = left >= nr<float> ? vectors<float> : (left + lanes - 1) / lanes;
-      float* row = to + d * (capacity / 2) + c / 2 * registers * lanes;
-      for (Index n = 0; n < registers; ++n) {
-        const Index at = d + n * lanes;
+    for (Index p = 0; p * nr<float> < x.extent[1]; ++p) {
+      float* row = to.panel(p) + c / 2 * to.width(p);
+      for (Index n = 0; n < to.width(p); n += lanes) {
+        const Index at = p * nr<float> + n;
         const auto low = low_halves(even + at * x.stride[1], x.stride[1],
                                     c < keys ? x.extent[1] - at : Index{0});
         const auto high = low_halves(odd + at * x.stride[1], x.stride[1],
                                      c + 1 < keys ? x.extent[1] - at : Index{0});
         worst.add((Vec<float>)(low << 16));
         worst.add((Vec<float>)(high << 16));
-        store(row + n * lanes, (Vec<float>)(low | (high << 16)));
+        store(row + n, (Vec<float>)(low | (high << 16)));
       }
     }
   }

@@ -66,14 +66,17 @@ HEED_INLINE bool store_row_splits(const T* from, Index stride, Index count, floa
   return store_splits(low, high, part, to);
 }
 
-// to[r][part][pair] = scale·x(r, ·), `count` rows. Returns whether all of them are finite: what is
-// not has no second and third part, and 0·inf is NaN.
+// to(r, ·) = scale·x(r, ·), [split, pair]. Returns whether all of them are finite: what is not has
+// no second and third part, and 0·inf is NaN.
 template <class T>
-bool pack_a_bf16x3(const View<const T, 2>& x, int count, float scale, float* to) {
+bool pack_a_bf16x3(const View<const T, 2>& x, float scale, const PackedA<float>& a) {
   const Index D = x.extent[1];
-  const Index pairs = whole_pairs<step_pairs>(D);
+  const auto rows = a.in(ConstantShape<amx_tile_shape<float_splits>>{});
+  HEED_ASSERT(a.k == D);
+  const Index pairs = pairs_of(amx_tile_shape<float_splits>, D);
   bool finite = true;
-  for (int r = 0; r < count; ++r, to += float_splits * pairs) {
+  for (Index r = 0; r < x.extent[0]; ++r) {
+    float* to = rows.row(r);
     const T* from = x.data + r * x.stride[0];
     for (Index d = 0; d < D; d += step_size) {
       finite &=
@@ -108,17 +111,19 @@ HEED_INLINE bool pack_b_transposed_square(const View<const T, 2>& x, Index count
   return finite;
 }
 
-// to[p][part][pair][c] = the pairs of x(p · panel + c, ·), 0 beyond the last key of a register,
-// nothing in those that hold no key. Returns whether all of them are finite.
+// to(·, c) = the pairs of row c of x, [split, pair, NR], 0 beyond the last row of a register,
+// nothing in those that hold no row. Returns whether all of them are finite.
 template <class T>
-bool pack_b_transposed_bf16x3(const View<const T, 2>& x, int keys, float* to) {
+bool pack_b_transposed_bf16x3(const View<const T, 2>& x, const PackedB<float>& b) {
   constexpr int lanes = vl<float>;
-  const Index D = x.extent[1];
-  const Index part = whole_pairs<step_pairs>(D) * nr<float>;
+  const auto to = b.in(ConstantShape<amx_tile_shape<float_splits>>{});
+  HEED_ASSERT(to.k == x.extent[1] && x.extent[0] <= to.columns);
+  const Index D = x.extent[1], keys = x.extent[0];
   bool finite = true;
   View<const T, 2> rest = x;
-  for (int first = 0; first < keys; first += lanes, rest.data += lanes * x.stride[0]) {
-    float* at = to + (first / nr<float>)*float_splits * part + first % nr<float>;
+  for (Index first = 0; first < keys; first += lanes, rest.data += lanes * x.stride[0]) {
+    const Index panel = first / nr<float>, part = to.split_stride(panel);
+    float* at = to.panel(panel) + first % nr<float>;
     for (Index d = 0; d < D; d += step_size, at += step_pairs * nr<float>) {
       finite &= pack_b_transposed_square(rest, keys - first, d, part, at);
     }
@@ -126,29 +131,29 @@ bool pack_b_transposed_bf16x3(const View<const T, 2>& x, int keys, float* to) {
   return finite;
 }
 
-// to[p][part][c][d] = the keys of pair c and column p · panel + d, 0 beyond the last of either, up
-// to a whole step of keys. Returns whether all of them are finite.
+// to(c, d) = the rows of pair c and column d of x, [split, pair, width], 0 beyond the last of
+// either, up to a whole step of rows. Returns whether all of them are finite.
 template <class T>
-bool pack_b_bf16x3(const View<const T, 2>& x, int keys, Index capacity, float* to) {
+bool pack_b_bf16x3(const View<const T, 2>& x, const PackedB<float>& b) {
   constexpr int lanes = vl<float>;
+  const auto to = b.in(ConstantShape<amx_tile_shape<float_splits>>{});
+  HEED_ASSERT(x.extent[0] <= to.k && x.extent[1] <= to.columns);
+  const Index keys = x.extent[0];
   bool finite = true;
-  for (Index c = 0; c < whole_pairs<step_pairs>(keys); ++c) {
+  for (Index c = 0; c < pairs_of(amx_tile_shape<float_splits>, keys); ++c) {
     const Index key = c / step_pairs * step_size + c % step_pairs;
-    for (Index d = 0; d < x.extent[1]; d += nr<float>) {
-      const Index left = x.extent[1] - d;
-      const Index registers = left >= nr<float> ? vectors<float> : (left + lanes - 1) / lanes;
-      const Index stride = registers * lanes;
-      const Index part = capacity / 2 * stride;
+    for (Index p = 0; p * nr<float> < x.extent[1]; ++p) {
+      const Index stride = to.width(p), part = to.split_stride(p);
       for (Index n = 0; n < stride; n += lanes) {
+        const Index d = p * nr<float> + n;
         Array<Vec<float>, 2> v = {};
-        const T* from = x.data + (d + n) * x.stride[1];
+        const T* from = x.data + d * x.stride[1];
         for (int which = 0; which < 2; ++which) {
           const Index at = key + which * lanes;
           if (at >= keys) break;
-          v[which] = load_some_as<float>(from + at * x.stride[0], x.stride[1], left - n);
+          v[which] = load_some_as<float>(from + at * x.stride[0], x.stride[1], x.extent[1] - d);
         }
-        finite &=
-            store_splits(v[0], v[1], part, to + d * float_splits * (capacity / 2) + c * stride + n);
+        finite &= store_splits(v[0], v[1], part, to.panel(p) + c * stride + n);
       }
     }
   }

@@ -3,7 +3,7 @@
 
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
-#include "heed/simd/gemm/tile_shape.hpp"
+#include "heed/simd/gemm/packed.hpp"
 #include "heed/simd/layer/activation.hpp"
 
 namespace heed::simd {
@@ -25,9 +25,9 @@ struct LayerKernels {
   using R = Accum<T>;
 
   TileShape tile_shape;
-  void (*pack_weight)(const View<const T, 2>& w, R* to);
-  void (*pack_rows)(const View<const T, 2>& x, Index at, Index room, R* to);
-  void (*multiply)(const R* x, Index count, Index room, Index depth, const R* w, R* sums);
+  void (*pack_weight)(const View<const T, 2>& w, const PackedB<R>& to);
+  void (*pack_rows)(const View<const T, 2>& x, Index at, const BlockedA<R>& to);
+  void (*multiply)(const BlockedA<const R>& x, Index count, const PackedB<const R>& w, R* sums);
   void (*finish)(const R* sums, Index count, const EpilogueArgs<T>& to);
   void (*activate)(Activation curve, T* x, Index size);
   void (*normalise)(T* row, Index size, const T* weight, const T* bias, double eps);

@@ -5,32 +5,33 @@
 template <class R>
 inline constexpr Index depth_block = (24 << 10) / (nr<R> * Index{sizeof(R)});
 
-// Rows of a weight that stand side by side in a panel: to[d][c] = w(c, d), 0 beyond the last row.
+// Rows of a weight that stand side by side in a panel: b(d, c) = w(c, d), 0 beyond the last row.
 //   w  [≤ panel, depth]
 template <class T>
-void pack_weight(const View<const T, 2>& w, Accum<T>* to) {
+void pack_weight(const View<const T, 2>& w, const PackedB<Accum<T>>& b) {
   using R = Accum<T>;
   if (w.stride[0] != 1 || w.extent[0] != nr<R>) {
-    pack_b_transposed(w, static_cast<int>(w.extent[0]), to);
+    pack_b_transposed(w, b);
     return;
   }
+  HEED_ASSERT(b.k == w.extent[1] && b.width(0) == nr<R>);
   const T* from = w.data;
+  R* to = b.data;
   for (Index d = 0; d < w.extent[1]; ++d, from += w.stride[1], to += nr<R>) {
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) store(to + n * vl<R>, load_as<R>(from + n * vl<R>));
   }
 }
 
-// Rows of x as multiply reads them: to[block][r][d], `depth_block` features a block.
-//   at    where the first of them is among those of the block of rows
-//   room  how many rows that has
+// Rows of x become rows `at` and following of `to`, `depth_block` features a block.
 template <class T>
-void pack_rows(const View<const T, 2>& x, Index at, Index room, Accum<T>* to) {
+void pack_rows(const View<const T, 2>& x, Index at, const BlockedA<Accum<T>>& to) {
   using R = Accum<T>;
+  HEED_ASSERT(at + x.extent[0] <= to.rows && x.extent[1] == to.k);
   for (Index begin = 0; begin < x.extent[1]; begin += depth_block<R>) {
     const Index left = x.extent[1] - begin;
     const Index length = left < depth_block<R> ? left : depth_block<R>;
-    R* row = to + begin * room + at * length;
+    R* row = to.block(begin) + at * length;
     for (Index r = 0; r < x.extent[0]; ++r, row += length) {
       const T* from = x.data + r * x.stride[0] + begin * x.stride[1];
       Index d = 0;
@@ -49,7 +50,8 @@ HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w,
                                bool more) {
   constexpr Index least = Rows > 1 ? Rows - Rows / 3 : 1;
   for (; count >= least; count -= Rows, x += Rows * depth, sums += Rows * nr<R>) {
-    qk_tile<R, Rows>(x, depth, w, sums, more);
+    micro_kernel<Rows, vectors<R>>(RowsOfA<R>{x, depth}, depth, w, Index{nr<R>}, sums, Index{nr<R>},
+                                   more, Single<R>{});
   }
   if constexpr (Rows > 1) {
     if (count > 0) multiply_rows<Rows / 2>(x, count, depth, w, sums, more);
@@ -58,14 +60,17 @@ HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w,
 
 // sums = x Wᵀ for one panel of W. In ascending order of the features: blocks of them only keep the
 // panel in L1, and change no bit.
-//   x     [depth / depth_block, room, depth_block]   room for a row tile more than `count` rows
-//   w     [depth, panel]
-//   sums  [count, panel]                               the same room
+//   x     room for a row tile more than `count` rows
+//   w     its first panel
+//   sums  [count, panel], the same room
 template <class R>
-void multiply(const R* x, Index count, Index room, Index depth, const R* w, R* sums) {
+void multiply(const BlockedA<const R>& x, Index count, const PackedB<const R>& w, R* sums) {
+  const Index depth = x.k;
+  const R* panel = w.data;
+  HEED_ASSERT(w.k == depth && w.width(0) == nr<R>);
   for (Index begin = 0; begin < depth; begin += depth_block<R>) {
     const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
-    multiply_rows<mr<R>>(x + begin * room, count, length, w + begin * nr<R>, sums, begin > 0);
+    multiply_rows<mr<R>>(x.block(begin), count, length, panel + begin * nr<R>, sums, begin > 0);
   }
   for (Index n = 0; depth == 0 && n < count * nr<R>; ++n) sums[n] = 0;
 }

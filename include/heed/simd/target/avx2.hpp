@@ -18,6 +18,8 @@ namespace heed::simd {
 inline namespace HEED_ABI {
 namespace avx2 {
 
+inline constexpr Isa target_isa = Isa::avx2;
+
 template <class R>
 inline constexpr int vl = 32 / sizeof(R);
 template <class R>

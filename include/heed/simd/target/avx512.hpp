@@ -20,6 +20,8 @@ namespace heed::simd {
 inline namespace HEED_ABI {
 namespace avx512 {
 
+inline constexpr Isa target_isa = Isa::avx512;
+
 // 16 sums, 2 registers of keys and 1 of queries out of 32. Tiles of 6 × 4 are 1 % faster where all
 // of them are whole, but 7 % slower under a causal mask at L 512 and 20 to 50 % on windows and
 // texts of 16 tokens, whose last tiles are mostly empty; 12 × 2, 8 × 3 and 6 × 2 lie between (Zen

@@ -20,6 +20,8 @@ namespace heed::simd {
 inline namespace HEED_ABI {
 namespace avx512_bf16 {
 
+inline constexpr Isa target_isa = Isa::avx512_bf16;
+
 template <class R>
 inline constexpr int mr = 8;
 template <class R>
@@ -41,6 +43,8 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 
 #if HEED_X86_TILES
 namespace amx {
+
+inline constexpr Isa target_isa = Isa::amx;
 
 // A tile of queries by two of keys.
 template <class R>

@@ -7,6 +7,7 @@
 //   opaque(v)                                  v, opaque to the optimiser (-ffast-math folds x+m−m)
 //   from_half(p), to_half(v, p)               vl<float> half-precision elements, in and out
 //   mr<R>, vectors<R>                       the shape of a tile: rows × vectors registers
+//   target_isa                              the instruction set that the tables name
 //
 // Sums run in ascending order of their index in every kernel: a number does not depend on which
 // row tile or tile it is computed in.
@@ -53,13 +54,29 @@ void call(const F& f, Args... args) {
 }
 
 template <class T>
-inline constexpr Kernels<T> table{
-    tile_shape<Accum<T>>,     &pack_a<T>,    &pack_b_transposed<T>, &pack_b<T>,
-    &all_finite<T>,           &qk<Accum<T>>, &qk_unpacked<T>,       &all_unmasked<Accum<T>>,
-    &softmax<Accum<T>>,       &pv<Accum<T>>, &pv_unpacked<T>,       &pv_masked<Accum<T>>,
-    &finalize_rows<Accum<T>>, &store_rows<T>};
+inline constexpr PackedKernels<T> table{
+    .isa = target_isa,
+    .tile_shape = tile_shape<Accum<T>>,
+    .folds_scale = true,
+    .gemm = {.qk = &qk<Accum<T>>, .pv = &pv<Accum<T>>, .pv_masked = &pv_masked<Accum<T>>},
+    .pack_a = &pack_a<T>,
+    .pack_b_transposed = &pack_b_transposed<T>,
+    .pack_b = &pack_b<T>,
+    .softmax = &softmax<Accum<T>>,
+    .finalize_rows = &finalize_rows<Accum<T>>,
+    .store_rows = &store_rows<T>};
 
 template <class T>
-inline constexpr LayerKernels<T> layer_table{
-    tile_shape<Accum<T>>, &pack_weight<T>,  &pack_rows<T>,    &multiply<Accum<T>>,
-    &finish<T>,           &activate_row<T>, &normalise_row<T>};
+inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
+                                                   .pv = &pv_unpacked<T>,
+                                                   .all_unmasked = &all_unmasked<Accum<T>>,
+                                                   .all_finite = &all_finite<T>};
+
+template <class T>
+inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
+                                             .pack_weight = &pack_weight<T>,
+                                             .pack_rows = &pack_rows<T>,
+                                             .multiply = &multiply<Accum<T>>,
+                                             .finish = &finish<T>,
+                                             .activate = &activate_row<T>,
+                                             .normalise = &normalise_row<T>};

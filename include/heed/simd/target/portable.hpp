@@ -1,11 +1,14 @@
 // Kernels in what every machine of the architecture has: SSE2 on x86-64, NEON on aarch64.
 #pragma once
 
+#include "heed/simd/isa.hpp"
 #include "heed/simd/table.hpp"
 
 namespace heed::simd {
 inline namespace HEED_ABI {
 namespace portable {
+
+inline constexpr Isa target_isa = Isa::portable;
 
 template <class R>
 inline constexpr int vl = 16 / sizeof(R);
