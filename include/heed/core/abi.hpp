@@ -7,11 +7,13 @@
 // -ffp-contract, levels of optimisation, and of clang's arithmetic flags all but -ffast-math and
 // -ffinite-math-only.
 //
-// heed's types stay directly in heed, so views, masks, scores, options and reports pass between
-// such units. Eigen's functions and the members of heed::nn's modules have one name in all of them:
-// EIGEN_MAX_ALIGN_BYTES must be the same for all, as by itself it goes by -m flags (16 bytes, 32
-// from AVX on, 64 from AVX-512 on), and a tensor that one body allocates and another frees is
-// a double free. A unit for a newer machine than the program's should have views only.
+// Types that pass between units stay directly in heed: views, masks, scores, options, results and
+// reports. heed::nn's modules and bound masks and scores are in the inline namespace too, since
+// compilers leave their members out of line: a module that is handed to a unit of other flags does
+// not link. Functions of std and Eigen have one name in all units. EIGEN_MAX_ALIGN_BYTES must be
+// the same for all, as by itself it goes by -m flags (16 bytes, 32 from AVX on, 64 from AVX-512
+// on), and a tensor that one body allocates and another frees is a double free. A unit for a newer
+// machine than the program's should have views only.
 #pragma once
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
@@ -50,10 +52,10 @@
 namespace heed {
 inline namespace HEED_ABI {
 
-// A type that differs from unit to unit as their flags do: as a default template argument it keeps
-// apart what a type outside the inline namespace holds but cannot inline, like virtual functions.
-// Other members that compilers leave out of line are [[gnu::always_inline]], but not all: those of
-// nn's modules and coverage of mask::dense and mask::random share one name.
+// A tag of this unit's flags. As a default template argument it gives functions of a type outside
+// the inline namespace that cannot be inlined, like virtual ones, a name of their own. Other
+// members of such types that compilers leave out of line are [[gnu::always_inline]]
+// (tests/compile/abi_names.cmake).
 struct UnitFlags {};
 
 }  // namespace HEED_ABI

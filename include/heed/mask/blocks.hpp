@@ -9,6 +9,8 @@
 
 namespace heed::mask {
 
+inline namespace HEED_ABI {
+
 template <class T>
 struct BoundBlocks {
   BoundDense<T> blocks;  // [blocks of queries | 1, blocks of keys | 1]
@@ -35,6 +37,8 @@ struct BoundBlocks {
     }
   }
 };
+
+}  // namespace HEED_ABI
 
 template <class T>
 struct Blocks {

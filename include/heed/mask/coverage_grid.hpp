@@ -8,8 +8,8 @@
 
 namespace heed::mask {
 
-// Queries [q_begin, q_end) by keys [k_begin, k_end) in grid of `height` queries by `width` keys;
-// the last of each may be smaller.
+// Queries [q_begin, q_end) by keys [k_begin, k_end) in cells of `height` queries by `width`
+// keys; the last of each may be smaller.
 struct CoverageGrid {
   int q_begin, q_end, height;
   int k_begin, k_end, width;
@@ -17,14 +17,14 @@ struct CoverageGrid {
   int rows() const { return count(q_begin, q_end, height); }
   int columns() const { return count(k_begin, k_end, width); }
   Tile tile() const { return {q_begin, q_end, k_begin, k_end}; }
-  // Rows [first, last) of these grid, or columns.
-  CoverageGrid of_rows(int first, int last) const {
+  // Rows [first, last) of the grid, or columns.
+  [[gnu::always_inline]] CoverageGrid of_rows(int first, int last) const {
     CoverageGrid part = *this;
     part.q_begin = q_begin + first * height;
     if (last < rows()) part.q_end = q_begin + last * height;
     return part;
   }
-  CoverageGrid of_columns(int first, int last) const {
+  [[gnu::always_inline]] CoverageGrid of_columns(int first, int last) const {
     CoverageGrid part = *this;
     part.k_begin = k_begin + first * width;
     if (last < columns()) part.k_end = k_begin + last * width;
@@ -38,7 +38,7 @@ struct CoverageGrid {
   }
 };
 
-// A mask that knows many grid sooner than one after the other.
+// A mask that knows many cells sooner than one after the other.
 template <class M>
 concept CoversGrid = BoundMask<M> &&
     requires(const M& mask, const CoverageGrid& grid, std::uint8_t* found, Index stride) {

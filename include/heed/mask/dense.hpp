@@ -11,6 +11,8 @@ namespace heed::mask {
 using heed::axes;
 using heed::missing;
 
+inline namespace HEED_ABI {
+
 template <class T>
 struct BoundDense {
   View<const T, 2> nonzero;  // [Lq | 1, Lk | 1]
@@ -103,6 +105,8 @@ struct BoundDense {
     }
   }
 };
+
+}  // namespace HEED_ABI
 
 template <class T>
 struct Dense {

@@ -10,6 +10,8 @@
 
 namespace heed::mask {
 
+inline namespace HEED_ABI {
+
 // low <= j − i <= high, and j − i − phase is a multiple of the dilation.
 struct BoundDilated {
   Band band;
@@ -49,6 +51,8 @@ struct BoundDilated {
     return past > 0 ? dilation - past : -past;
   }
 };
+
+}  // namespace HEED_ABI
 
 struct Dilated {
   Index left, right;

@@ -12,6 +12,8 @@
 
 namespace heed::mask {
 
+inline namespace HEED_ABI {
+
 struct BoundDocument {
   const int* queries;  // [Lq], the id of each
   const int* keys;     // [Lk]
@@ -58,6 +60,8 @@ struct BoundDocument {
     return range;
   }
 };
+
+}  // namespace HEED_ABI
 
 struct Document {
   Span<int> queries, keys;  // an id a position, for one batch or for each, batch after batch

@@ -9,6 +9,8 @@
 
 namespace heed::mask {
 
+inline namespace HEED_ABI {
+
 struct BoundGlobal {
   int keys;     // keys [0, keys) are seen by every query
   int queries;  // queries [0, queries) see every key
@@ -21,6 +23,8 @@ struct BoundGlobal {
     return Coverage::Partial;
   }
 };
+
+}  // namespace HEED_ABI
 
 struct Global {
   int count;

@@ -33,8 +33,6 @@ constexpr Coverage coverage_of_every(int step, const M& mask, Tile tile) {
     return mask.coverage(tile);
 }
 
-}  // namespace HEED_ABI
-
 // A mask over keys 0, step, 2·step, …, numbered 0, 1, 2, …
 template <BoundMask M>
 struct BoundStridedKeys {
@@ -48,4 +46,5 @@ struct BoundStridedKeys {
   }
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::mask

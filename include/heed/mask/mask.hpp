@@ -76,6 +76,8 @@ struct None {
   HEED_DEVICE constexpr Coverage coverage(Tile) const { return Coverage::Full; }
 };
 
+inline namespace HEED_ABI {
+
 // A callable bound to a batch and a head. All its tiles are Partial: nothing is skipped.
 template <class F>
 struct BoundPredicate {
@@ -90,6 +92,8 @@ struct BoundPredicate {
   }
   Coverage coverage(Tile) const { return Coverage::Partial; }
 };
+
+}  // namespace HEED_ABI
 
 template <class F>
 struct Predicate {

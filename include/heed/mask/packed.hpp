@@ -49,8 +49,6 @@ inline void require_ends(const Span<int>& ends, Index length, const char* what) 
               problem);
 }
 
-}  // namespace HEED_ABI
-
 template <Mask M>
 struct BoundPacked {
   Span<int> queries, keys;  // [sequences + 1]
@@ -109,6 +107,8 @@ struct BoundPacked {
   HEED_DEVICE static constexpr int smaller(int a, int b) { return a < b ? a : b; }
   HEED_DEVICE static constexpr int larger(int a, int b) { return a < b ? b : a; }
 };
+
+}  // namespace HEED_ABI
 
 template <Mask M>
 struct Packed {

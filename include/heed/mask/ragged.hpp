@@ -18,6 +18,8 @@ enum class pad {
   front  // a sequence fills the last positions
 };
 
+inline namespace HEED_ABI {
+
 // Queries [q_begin, q_end) and keys [k_begin, k_end) as a call of their own.
 template <BoundMask M>
 struct BoundRagged {
@@ -61,6 +63,8 @@ struct BoundRagged {
     return {t.q_begin - q_begin, t.q_end - q_begin, t.k_begin - k_begin, t.k_end - k_begin};
   }
 };
+
+}  // namespace HEED_ABI
 
 // All queries of the call, in every batch entry.
 struct AllQueries {

@@ -13,6 +13,8 @@
 
 namespace heed::mask {
 
+inline namespace HEED_ABI {
+
 struct BoundRandom {
   int count;
   int keys;
@@ -99,6 +101,8 @@ struct BoundRandom {
     }
   }
 };
+
+}  // namespace HEED_ABI
 
 struct Random {
   int count;

@@ -6,6 +6,7 @@
 #include "heed/core/random.hpp"
 
 namespace heed::mask {
+inline namespace HEED_ABI {
 
 // A pseudo-random permutation of the keys, of which a row sees those that land in [0, count): an
 // eight-round Feistel network on the smallest even number of bits that holds Lk keys, walked until
@@ -151,4 +152,5 @@ class RowDraw {
   int keys_[most];  // the first size_ of them
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::mask

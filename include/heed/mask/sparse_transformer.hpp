@@ -13,6 +13,8 @@
 
 namespace heed::mask {
 
+inline namespace HEED_ABI {
+
 // The query's block of keys, and the last `summary` keys of every block.
 struct BoundSummaries {
   Index position;  // of query 0
@@ -68,6 +70,8 @@ struct BoundSummaries {
     return summary == 0 || begin % block + (end - begin) <= block - summary;
   }
 };
+
+}  // namespace HEED_ABI
 
 struct Summaries {
   int block, summary;

@@ -10,6 +10,8 @@ namespace heed::mask {
 
 using bindable::to_device;
 
+inline namespace HEED_ABI {
+
 // A callable bound inside a kernel. Kernels alone may call it, so that nvcc refuses an unmarked
 // one.
 template <class F>
@@ -25,6 +27,8 @@ struct BoundDevicePredicate {
   }
   HEED_DEVICE_ONLY Coverage coverage(Tile) const { return Coverage::Partial; }
 };
+
+}  // namespace HEED_ABI
 
 template <class F>
 struct DevicePredicate {

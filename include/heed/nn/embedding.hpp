@@ -16,6 +16,8 @@ template <class X>
 concept TokenIds = TensorLike<X> && rank_of<X>
 == 2 && std::integral<ScalarOf<X>>;
 
+inline namespace HEED_ABI {
+
 template <class T>
 class Embedding {
  public:
@@ -81,4 +83,5 @@ class Embedding {
   Parameter<T> weight_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -25,6 +25,8 @@ struct EncoderBlockOptions {
   double attention_output_dropout = 0;  // of attention's output before the residual is added
 };
 
+inline namespace HEED_ABI {
+
 template <class T, Activation<T> F = Gelu>
 class EncoderBlock {
  public:
@@ -168,4 +170,5 @@ class EncoderBlock {
   double attention_output_dropout_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

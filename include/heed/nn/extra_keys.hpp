@@ -18,6 +18,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 // Up to two keys and values, each a row [kv_heads · dim]; null stands for zeros.
 template <class T>
 struct ExtraKeys {
@@ -44,8 +46,6 @@ struct ExtraKeysCall {
   double scale;
   Dropout dropout;
 };
-
-inline namespace HEED_ABI {
 
 // scale · q · key of one extra key.
 template <class T>

@@ -14,6 +14,8 @@ struct FeedForwardOptions {
                           // have 0.1 for both
 };
 
+inline namespace HEED_ABI {
+
 // Vaswani et al. (2017), equation 2, with any activation.
 template <class T, Activation<T> F = Gelu>
 class FeedForward {
@@ -100,4 +102,5 @@ class FeedForward {
   double dropout_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -16,6 +16,8 @@ struct LayerNormOptions {
   Bias bias = Bias::yes;  // no: the shift is 0 and has no parameter
 };
 
+inline namespace HEED_ABI {
+
 // Ba, Kiros, Hinton, Layer Normalization (2016), equation 4.
 template <class T>
 class LayerNorm {
@@ -107,4 +109,5 @@ class LayerNorm {
   bool has_bias_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -9,6 +9,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 template <class T>
 class LearnedPositions {
  public:
@@ -65,4 +67,5 @@ class LearnedPositions {
   Parameter<T> table_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

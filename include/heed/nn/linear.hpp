@@ -9,6 +9,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 template <class T>
 class Linear {
  public:
@@ -85,4 +87,5 @@ class Linear {
   bool has_bias_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

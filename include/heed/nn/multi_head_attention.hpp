@@ -16,6 +16,8 @@ struct AttentionWithWeights {
                        // after dropout, as values were multiplied by them. Extra keys come last
 };
 
+inline namespace HEED_ABI {
+
 template <class T>
 class MultiHeadAttention {
  public:
@@ -147,4 +149,5 @@ class MultiHeadAttention {
   MultiHeadParts<T> parts_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -15,6 +15,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 // The attention that a module computes by default. Another, for example on a GPU, is a
 // callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options.
 struct AttendHere {
@@ -233,4 +235,5 @@ struct MultiHeadParts {
   }
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

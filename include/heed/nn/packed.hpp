@@ -40,8 +40,6 @@ void pack_weights(const View<const T, 2>& weight, Accum<T>* to, const Options& o
   });
 }
 
-}  // namespace HEED_ABI
-
 template <class T>
 class PackedWeight {
  public:
@@ -70,4 +68,5 @@ class PackedWeight {
   Scratch data_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -24,6 +24,8 @@ namespace heed::nn {
 template <class T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
+inline namespace HEED_ABI {
+
 template <class T>
 struct Parameter {
   Matrix<T> value;   // [out, in], or [size, 1] for rank 1
@@ -59,8 +61,6 @@ struct Parameter {
     return {value.rows(), value.cols()};
   }
 };
-
-inline namespace HEED_ABI {
 
 // "[384,1536]"
 inline std::string to_string(const std::vector<Index>& shape) {

@@ -42,8 +42,6 @@ inline EncoderBlockOptions torch_block(Index heads, Index hidden = 2048, double 
           .attention_output_dropout = dropout};
 }
 
-}  // namespace HEED_ABI
-
 // One head over all features, no bias and no projection of the result.
 template <class T>
 class SelfAttention {
@@ -154,4 +152,5 @@ class AlibiMultiHeadAttention {
   std::vector<float> slopes_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

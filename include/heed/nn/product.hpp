@@ -17,6 +17,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 // A weight [out, in], column-major, possibly some rows of a larger one, and a bias or none.
 template <class T>
 struct Affine {
@@ -26,8 +28,6 @@ struct Affine {
   const T* bias;                     // [out] or null
   const Accum<T>* packed = nullptr;  // the same weight as pack_weights leaves it, or null
 };
-
-inline namespace HEED_ABI {
 
 // The cut of a product into tasks, and the scratch of a worker.
 struct AffinePlan {

@@ -10,6 +10,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 struct MultiHeadLengths {
   Index B, Lq, Lk;
 };
@@ -47,8 +49,6 @@ struct Projected {
     return to;
   }
 };
-
-inline namespace HEED_ABI {
 
 // The inputs. Throws heed::Error where their batches or lengths disagree.
 template <class T>

@@ -21,6 +21,8 @@ struct OutWithWeights {
   Weights weights;  // [B, Hq, Lq, Lk], [B, Lq, Lk] or [Lq, Lk], after dropout
 };
 
+inline namespace HEED_ABI {
+
 // Vaswani et al. (2017), equation 1.
 class ScaledDotProductAttention {
  public:
@@ -93,4 +95,5 @@ class ScaledDotProductAttention {
   ScaledDotProductAttentionOptions options_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -25,6 +25,8 @@ struct SimpleTransformerOptions {
   double dropout = 0.1;  // in Mode::train, of the weights and of the feed-forward parts, twice
 };
 
+inline namespace HEED_ABI {
+
 template <class T, Activation<T> F = Gelu>
 class SimpleTransformer {
  public:
@@ -171,4 +173,5 @@ class SimpleTransformer {
   Linear<T> classifier_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed::nn

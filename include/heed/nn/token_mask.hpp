@@ -20,8 +20,6 @@ constexpr Shape token_shape(Shape shape) {
   return shape;
 }
 
-}  // namespace HEED_ABI
-
 // A mask of the caller's; refers to it. Only a mask with a check can depend on the rank.
 template <class M>
 struct TokenMask {
@@ -51,8 +49,6 @@ struct TokenScore {
     return score::to_device(score, arena);
   }
 };
-
-inline namespace HEED_ABI {
 
 // The compile errors of a tensor where a module takes a mask or a score.
 template <class M, class S>

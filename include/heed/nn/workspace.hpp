@@ -13,6 +13,8 @@
 
 namespace heed::nn {
 
+inline namespace HEED_ABI {
+
 class Workspace {
  public:
   // own    bytes of the module itself, as a Carver counts them
@@ -30,8 +32,6 @@ class Workspace {
   Scratch scratch_;
   Options parts_;
 };
-
-inline namespace HEED_ABI {
 
 // [B, L, features], packed; no data from a Carver that counts.
 template <class T>

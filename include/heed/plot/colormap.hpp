@@ -69,7 +69,8 @@ inline Color from_oklab(const Oklab& lab) {
 class Colormap {
  public:
   // Throws heed::Error with fewer than two anchors. `diverging` says that the middle means zero.
-  explicit Colormap(const std::vector<Color>& anchors, bool diverging = false)
+  [[gnu::always_inline]] explicit Colormap(const std::vector<Color>& anchors,
+                                           bool diverging = false)
       : diverging_(diverging) {
     if (anchors.size() < 2) {
       throw Error("heed::plot::Colormap: needs at least 2 anchor colours, got " +

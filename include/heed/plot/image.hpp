@@ -49,7 +49,8 @@ class Image {
   Image() = default;
 
   // Throws heed::Error for a negative size; memory is 3 · width · height bytes.
-  Image(int width, int height, Color background = palette::white) : width_(width), height_(height) {
+  [[gnu::always_inline]] Image(int width, int height, Color background = palette::white)
+      : width_(width), height_(height) {
     if (width < 0 || height < 0) {
       throw Error("heed::plot::Image: size must not be negative, got " + std::to_string(width) +
                   " x " + std::to_string(height));
@@ -93,7 +94,7 @@ class Image {
     bytes_[i + 2] = mix(bytes_[i + 2], color.blue, coverage);
   }
 
-  void fill(Rect rect, Color color) {
+  [[gnu::always_inline]] void fill(Rect rect, Color color) {
     const int x_end = end(rect.x, rect.width, width_);
     const int y_end = end(rect.y, rect.height, height_);
     for (int y = std::max(rect.y, 0); y < y_end; ++y) {

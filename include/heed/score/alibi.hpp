@@ -13,6 +13,8 @@
 
 namespace heed::score {
 
+inline namespace HEED_ABI {
+
 struct BoundAlibi {
   float slope;
   int offset;  // Lk − Lq: both sequences end together
@@ -27,6 +29,8 @@ struct BoundAlibi {
     return R(1);
   }
 };
+
+}  // namespace HEED_ABI
 
 struct Alibi {
   Span<float> slopes;  // [Hq], or [B, Hq]

@@ -21,8 +21,6 @@ template <class R, class T>
   return mask_if(is_masked(added), s + added);
 }
 
-}  // namespace HEED_ABI
-
 template <class T>
 struct BoundBias {
   View<const T, 2> bias;  // [Lq | 1, Lk | 1]
@@ -50,6 +48,8 @@ struct BoundBias {
     return R(1);
   }
 };
+
+}  // namespace HEED_ABI
 
 template <class T>
 struct Bias {

@@ -14,6 +14,8 @@
 
 namespace heed::score {
 
+inline namespace HEED_ABI {
+
 template <class T>
 struct BoundRelative {
   const T* middle;  // the number of distance 0
@@ -51,6 +53,8 @@ struct BoundRelative {
  private:
   HEED_DEVICE const T& at(int distance) const { return middle[distance * stride]; }
 };
+
+}  // namespace HEED_ABI
 
 template <class T>
 struct Relative {

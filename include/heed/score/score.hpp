@@ -76,6 +76,8 @@ struct None {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wfloat-conversion"
+inline namespace HEED_ABI {
+
 template <class F>
 struct BoundFunction {
   const F* function;
@@ -90,6 +92,8 @@ struct BoundFunction {
     }
   }
 };
+
+}  // namespace HEED_ABI
 #pragma GCC diagnostic pop
 
 template <class F>

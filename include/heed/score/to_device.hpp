@@ -12,6 +12,8 @@ using bindable::to_device;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wfloat-conversion"
+inline namespace HEED_ABI {
+
 template <class F>
 struct BoundDeviceFunction {
   const F* function;
@@ -26,6 +28,8 @@ struct BoundDeviceFunction {
     }
   }
 };
+
+}  // namespace HEED_ABI
 #pragma GCC diagnostic pop
 
 template <class F>
