@@ -11,6 +11,8 @@
 // expect: the mask must be callable while const.*remove 'mutable'
 // expect: the score must be copyable
 // expect: the mask must return bool
+// expect: the score comes first, as a floating-point number
+// expect: the score comes first, as a floating-point number
 #include <memory>
 #include <vector>
 
@@ -18,6 +20,7 @@
 
 bool earlier(int i, int j) { return i > j; }
 float halved(float s, int, int) { return s / 2; }
+float from_the_end(int i, int j, float s) noexcept { return s - float(i - j); }
 
 int main() {
   const heed::Tensor4<float> q(1, 2, 3, 4);
@@ -30,6 +33,7 @@ int main() {
   const auto halve = [](float s, int, int) { return s / 2; };
   heed::attention(q, q, q, near, halve);
   heed::attention(q, q, q, earlier, halved);
+  heed::attention(q, q, q, {}, [](auto s, int, int, int, int j) { return s + float(j); });
   heed::attention(q, q, q, heed::mask::dense(seen), heed::score::bias(slopes));
 #elif HEED_WRONG == 1
   heed::attention(q, q, q, [](int i) { return i > 0; });
@@ -58,5 +62,10 @@ int main() {
   heed::attention(q, q, q, {}, [by = std::make_unique<float>()](float s, int, int) { return s; });
 #elif HEED_WRONG == 13
   heed::attention(q, q, q, [](int i, int j) { return i < j ? 0.0f : 1.0f; });
+#elif HEED_WRONG == 14
+  heed::attention(q, q, q, {},
+                  [](int b, int h, float s, int, int) { return s / float(b + h + 1); });
+#elif HEED_WRONG == 15
+  heed::attention(q, q, q, {}, from_the_end);
 #endif
 }

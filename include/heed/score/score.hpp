@@ -13,6 +13,7 @@
 
 #include <concepts>
 #include <type_traits>
+#include <utility>
 
 #include "heed/core/bindable.hpp"
 #include "heed/core/device.hpp"
@@ -96,8 +97,30 @@ struct BoundFunction {
 }  // namespace HEED_ABI
 #pragma GCC diagnostic pop
 
+// The first parameter of a callable; of several overloads or a template there is none to name.
+template <class R, class S, class... Place>
+S first_parameter(R (*)(S, Place...));
+template <class R, class F, class S, class... Place>
+S first_parameter(R (F::*)(S, Place...) const);
+
+// False where a callable's first parameter is a whole number, as of (b, h, s, i, j): the score
+// would be converted to it.
+template <class F>
+inline constexpr bool takes_score_first = true;
+template <class F>
+requires requires { first_parameter(&F::operator()); }
+inline constexpr bool takes_score_first<F> =
+    !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(&F::operator()))>>;
+template <class F>
+requires requires(F f) { first_parameter(f); }
+inline constexpr bool takes_score_first<F> =
+    !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(std::declval<F>()))>>;
+
 template <class F>
 struct Function {
+  static_assert(takes_score_first<F>,
+                "heed: the score comes first, as a floating-point number: (s, i, j) or "
+                "(s, b, h, i, j) -> float");
   F function;
 
   BoundFunction<F> bind(const Shape&, Index b, Index h) const {

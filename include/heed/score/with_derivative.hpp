@@ -4,6 +4,7 @@
 #include "heed/score/score.hpp"
 
 namespace heed::score {
+inline namespace HEED_ABI {
 
 // Both bound to a batch and a head.
 template <class F, class D>
@@ -21,8 +22,13 @@ struct BoundPair {
   }
 };
 
+}  // namespace HEED_ABI
+
 template <class F, class D>
 struct WithDerivative {
+  static_assert(takes_score_first<F> && takes_score_first<D>,
+                "heed: the score comes first, as a floating-point number: (s, i, j) or "
+                "(s, b, h, i, j) -> float");
   F of_value;
   D of_derivative;
 
