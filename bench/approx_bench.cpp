@@ -1,4 +1,4 @@
-// What does each approximation save, and what does it cost in accuracy?
+// The time that each approximation saves, and the accuracy that it costs.
 //
 // Every method beside exact attention, whole and causal, by length: how many times as fast it is on
 // the same rows, how far off its result is where attention is sharp and where it is soft, and what

@@ -1,4 +1,4 @@
-// How fast is the forward pass on this device? TFLOP/s of useful work, and the fraction of what
+// The speed of the forward pass on this device: TFLOP/s of useful work, and the fraction of what
 // cuBLAS reaches for 8192³ in bfloat16 in the same run.
 //
 //   nvcc -std=c++20 -O2 -arch=native -Iinclude bench/cuda_forward.cu -lcublas -o cuda_forward

@@ -1,4 +1,4 @@
-// How near do few queries over a long cache come to the speed at which memory can be read at all?
+// Few queries over a long cache, against the speed at which memory can be read at all.
 #include "support/program.hpp"
 
 namespace {

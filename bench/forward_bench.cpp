@@ -1,4 +1,4 @@
-// How near is exact attention to the processor's own limit?
+// Exact attention against the processor's own limit.
 #include "support/program.hpp"
 
 int main(int argc, char** argv) {

@@ -1,4 +1,4 @@
-// What do masks, scores and layouts cost, against the plain call on the same shape?
+// The cost of masks, scores and layouts, against the plain call on the same shape.
 #include "support/program.hpp"
 
 namespace {

@@ -1,5 +1,5 @@
-// What do position encodings cost: those of tokens beside copying them, those of scores beside the
-// plain call?
+// The cost of position encodings: those of tokens beside copying them, those of scores beside the
+// plain call.
 #include <cstdio>
 #include <cstring>
 #include <exception>

@@ -1,4 +1,4 @@
-// What is left of the speed where the sequences are short and the calls many?
+// The speed of many calls on short sequences.
 #include "support/program.hpp"
 
 int main(int argc, char** argv) {

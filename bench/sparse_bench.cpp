@@ -1,4 +1,4 @@
-// What does a sparse pattern cost, against full attention and against what it leaves to do?
+// The cost of a sparse pattern, against full attention and against the work that it leaves.
 //
 // One head of D 64, one thread. `tiles` is the fraction of 64 × 64 tiles that hold a pair that
 // attends, `of full` the time over that of full attention on the same tensors, `of tiles` their
@@ -65,7 +65,7 @@ void measure(benchmark::State& state, Index L, const mask::any& pattern) {
   state.SetLabel(sparse.report.isa);
 }
 
-// What the masks refer to, of one length; it lasts as long as the program.
+// The memory that masks of one length refer to; it lasts as long as the program.
 struct Patterns {
   std::vector<std::vector<int>> documents;
   heed::Tensor2<bool> blocks;

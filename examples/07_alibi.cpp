@@ -11,7 +11,7 @@ namespace {
 constexpr int heads = 8;
 constexpr heed::Index dim = 32;
 
-// How many keys, nearest first, hold 99 % of the last token's attention in each head.
+// The number of keys, nearest first, that hold 99 % of the last token's attention in each head.
 std::vector<int> reach(const heed::Tensor4<float>& weights) {  // [1, heads, 1, keys]
   std::vector<int> result;
   const auto keys = static_cast<int>(weights.dimension(3));

@@ -1,4 +1,4 @@
-// What can compute attention on this machine, and the same call on each of it.
+// The backends of this machine, and the same call on each of them.
 #include <heed/heed.hpp>
 #include <iostream>
 

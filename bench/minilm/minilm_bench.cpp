@@ -1,4 +1,4 @@
-// How long does a whole trained encoder take, on many short lines and on one long text?
+// The time of a whole trained encoder, on many short lines and on one long text.
 #include <cstdio>
 #include <memory>
 

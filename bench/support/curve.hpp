@@ -1,4 +1,4 @@
-// What approximations save and cost beside exact attention, by length: time, error, memory, and the
+// Approximations beside exact attention, by length: time, error, memory, and the
 // length from which they are faster.
 #pragma once
 

@@ -13,7 +13,7 @@ bool quick();
 struct Turns {
   double seconds = 0.6;  // for all contestants together; HEED_BENCH_SECONDS overrides it
   double slice = 0.015;  // a turn is as many calls as take this long; 0: one call
-  // What runs on the calling thread alone is timed by its processor seconds, to which other
+  // Work on the calling thread alone is timed by its processor seconds, to which other
   // programs on the machine add little; what runs on several, by the clock on the wall.
   bool one_thread = false;
 

@@ -16,8 +16,8 @@ namespace {
 constexpr int chains = 12;
 constexpr std::int64_t burst_rounds = 1 << 20;  // about two milliseconds
 
-// How far ahead the reading loop asks for memory. Without it one thread reads half as fast as a
-// kernel that asks (Intel Xeon with AMX).
+// The distance ahead at which the reading loop asks for memory. Without it one thread reads half as
+// fast as a kernel that asks (Intel Xeon with AMX).
 constexpr int prefetched_bytes = 4096;
 
 // The same body for every width: a macro, because a function takes the instructions of its own

@@ -1,4 +1,4 @@
-// What the machine can do at best, measured in the same process as heed: multiply-adds that never
+// The machine's best, measured in the same process as heed: multiply-adds that never
 // leave the registers, and reads of memory that no cache holds.
 #pragma once
 

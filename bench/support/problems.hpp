@@ -15,7 +15,7 @@ enum class Pattern { full, causal, window, causal_window, padding };
 enum class Modifier { none, alibi, bias, soft_cap, lambda };
 enum class Type { f32, f64, bf16, f16 };
 
-// What a row should reach, on a processor with AVX-512, on one that stops at AVX2, and, where that
+// The aim of a row, on a processor with AVX-512, on one that stops at AVX2, and, where that
 // is more, on one that multiplies pairs of bfloat16. Its unit is the question's: a fraction of the
 // FMA peak, of the read bandwidth, or of the row compared with.
 struct Goal {

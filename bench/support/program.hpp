@@ -28,7 +28,7 @@ int run_rows(int argc, char** argv, std::string_view question, const Measure& me
 // Registers one measurement under a name of its own; run_rows runs it with the rest.
 void add(const std::string& name, const std::function<void(benchmark::State&)>& measure);
 
-// What Google Benchmark shows as the time: `seconds`, the best call.
+// Google Benchmark's time of a row: `seconds`, the best call.
 void set_time(benchmark::State& state, double seconds);
 
 // Columns GFLOP/s, FMA (what the multiply-add loop does beside it, in GFLOP/s) and peak, their

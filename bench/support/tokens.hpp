@@ -5,7 +5,7 @@
 
 namespace heed::bench {
 
-// How much of a row's weight falls on tokens of its own topic, of 64: nearly all, or hardly more
+// The share of a row's weight on tokens of its own topic, of 64: nearly all, or hardly more
 // than on others.
 enum class Attention { sharp, soft };
 

@@ -23,7 +23,7 @@ namespace {
 
 using Rename = std::function<std::string(const std::string&)>;
 
-// What heed calls a part of a block, and what BERT's checkpoints do.
+// The names of a block's parts, heed's and those of BERT's checkpoints.
 std::string checkpoint_name(std::size_t layer, const std::string& parameter) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 8> parts{
       {{"attention.query.", "attention.self.query."},

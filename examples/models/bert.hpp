@@ -21,7 +21,7 @@ namespace heed::models {
 // Where the attention of a forward pass runs; all else runs on the CPU.
 enum class Device { cpu, cuda };
 
-// What the heads of a layer attend with on one sentence, row-major.
+// Queries, keys and values of a layer's heads on one sentence, row-major.
 struct HeadInputs {
   std::size_t heads = 0, length = 0, dim = 0;
   std::vector<float> q, k, v;  // [heads, length, dim] each
@@ -66,7 +66,7 @@ class Bert {
   struct Weights;
 
   void check(std::span<const TokenId> ids, std::span<const int> lengths) const;
-  // What layer `layer` is given for one sentence, [1, L, D]. Throws heed::Error as forward does.
+  // The input of layer `layer` for one sentence, [1, L, D]. Throws heed::Error as forward does.
   Tensor3<float> below(std::span<const TokenId> ids, std::size_t layer) const;
 
   BertConfig config_;

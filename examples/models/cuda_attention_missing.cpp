@@ -1,4 +1,4 @@
-// What cuda_attention.cu is in a build without CUDA.
+// cuda_attention.cu in a build without CUDA.
 #include <string>
 
 #include "heed/core/error.hpp"

@@ -12,7 +12,7 @@ std::filesystem::path cache_folder();
 // Empty where there is no cache.
 std::filesystem::path minilm_folder();
 
-// Whether the folder has the model's weights.
+// True where the folder has the model's weights.
 bool has_model(const std::filesystem::path& folder);
 
 }  // namespace heed::models

@@ -1,4 +1,4 @@
-// What a file says, quoted so that it fits one line of a message whatever the file holds.
+// Text of a file, quoted so that it fits one line of a message whatever the file holds.
 #pragma once
 
 #include <string>

@@ -38,7 +38,7 @@ class SentenceEncoder {
   const BertTokenizer& tokenizer() const { return tokenizer_; }
   const Bert& bert() const { return bert_; }
 
-  // What `max_tokens` stands for: the model's limit for 0, else itself; heed::Error where the model
+  // The limit that `max_tokens` means: the model's for 0, else itself; heed::Error where the model
   // has too few positions.
   std::size_t token_limit(std::size_t max_tokens) const;
 

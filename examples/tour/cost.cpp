@@ -1,4 +1,4 @@
-// What attention costs by length, and one call of it looked at from inside.
+// The cost of attention by length, and one call of it from inside.
 #include <cmath>
 #include <cstdint>
 #include <heed/heed.hpp>

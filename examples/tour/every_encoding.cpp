@@ -43,7 +43,7 @@ Eigen::MatrixXf angles(const position::RopeScaling& scaling) {
   return cosines;
 }
 
-// What position alone adds: q·k of tokens that are all equal, over the number of features.
+// The part of position alone: q·k of tokens that are all equal, over the number of features.
 Eigen::MatrixXf products(const Eigen::MatrixXf& turned) {
   return turned * turned.transpose() / static_cast<float>(features);
 }

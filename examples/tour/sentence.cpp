@@ -50,7 +50,7 @@ const tour::Sentence& tour::cat_sentence() {
   return sentence;
 }
 
-// What a person gets on paper, rounding at each step, beside what the numbers are.
+// The numbers as a person gets them on paper, rounding at each step, beside the exact ones.
 void tour::hand_computed_case() {
   headline("Three tokens by hand");
   Eigen::Matrix<double, 3, 4> x;

@@ -12,7 +12,7 @@ using test::Inputs;
 using test::Layout;
 using test::Small;
 
-// What a result in T may be off by, its values being below 1 in magnitude.
+// The error that a result in T may have, of values below 1 in magnitude.
 template <class T>
 double tolerance() {
   return 1e-6 + 4 * test::unit_roundoff<T>();

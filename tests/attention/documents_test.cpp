@@ -1,4 +1,4 @@
-// What the documents test, with the numbers that are true.
+// The tests of the documents, with the numbers that are true.
 #include "support/problem.hpp"
 
 namespace heed {

@@ -22,7 +22,7 @@ static_assert(heed::AttentionElement<Eigen::half> && heed::AttentionElement<Eige
 static_assert(std::is_same_v<heed::Accum<Eigen::half>, float>);
 static_assert(std::is_same_v<heed::Accum<Eigen::bfloat16>, float>);
 
-// Whether heed sees every element of a matrix where Eigen has it.
+// True where heed sees every element of a matrix where Eigen has it.
 template <class Matrix>
 bool same_matrix(const Matrix& matrix) {
   const auto view = heed::view_of(matrix);

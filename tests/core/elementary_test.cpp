@@ -10,7 +10,7 @@ using heed::tanh_of;
 
 namespace {
 
-// How far `got` is from the truth, in units of the last place there.
+// The distance of `got` from the truth, in units of the last place there.
 template <class R>
 double ulp_error(R got, long double truth) {
   const R size = std::abs(static_cast<R>(truth));

@@ -51,7 +51,7 @@ class Backwards : public Executor {
   }
 };
 
-// How often each task ran; −1 if a worker's number was out of range.
+// The times that each task ran; −1 if a worker's number was out of range.
 std::vector<int> visits(Index tasks, int workers, Executor* executor) {
   std::vector<std::atomic<int>> counts(static_cast<std::size_t>(tasks));
   std::atomic<bool> wrong_worker{false};

@@ -20,7 +20,7 @@ using heed::test::error_of;
 
 std::uintptr_t address(const void* at) { return reinterpret_cast<std::uintptr_t>(at); }
 
-// What a kernel carves: pieces of several types, one of them empty.
+// Pieces of several types, one of them empty, as a kernel carves them.
 struct Pieces {
   double* a;
   std::uint8_t* b;

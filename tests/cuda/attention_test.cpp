@@ -40,7 +40,7 @@ auto truth(const Q& q, const K& k, const V& v) {
   return reference::attention<double>(q, k, v, same.mask(), same.score());
 }
 
-// Whether two tensors of one shape are within 1e-5 of each other.
+// True where two tensors of one shape are within 1e-5 of each other.
 template <class X, class Y>
 bool close(const X& x, const Y& y) {
   const auto a = view_of(x);

@@ -21,7 +21,7 @@ Emulated<T> call(const Inputs<T>& in, const mask::any& mask, const ErasedScore& 
   return emulate(in.q.cview(), in.k.cview(), in.v.cview(), mask, score, options);
 }
 
-// Whether rows [begin, end) of every head have the same bits, lse included.
+// True where rows [begin, end) of every head have the same bits, lse included.
 bool same_bytes(const void* a, const void* b, std::size_t count) {
   return std::memcmp(a, b, count) == 0;
 }
@@ -111,7 +111,7 @@ TEMPLATE_TEST_CASE("a NaN in a query or a key reaches the rows that see it", "",
 }
 #endif
 
-// Whether sums are finite is asked of their sum.
+// The kernel tests the sum of its sums for infinity, not each of them.
 TEST_CASE("values whose sum over the columns overflows are values like others") {
   const Shape shape{1, 1, 1, 20, 20, 64, 64};
   Inputs<BFloat16> in(shape, Layout::packed, 14);

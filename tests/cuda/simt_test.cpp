@@ -16,7 +16,7 @@ using simt::Wrong;
 
 constexpr Launch two_warps{.blocks = 1, .threads = 64, .shared_bytes = 1024};
 
-// What a kernel is found to do wrong, in the order of turns given.
+// The fault that a kernel is found to have, in the order of turns given.
 template <class Kernel>
 std::string found(Wrong kind, const Kernel& kernel, const GlobalMemory& global = {},
                   bool backwards = false) {

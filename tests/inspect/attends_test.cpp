@@ -1,4 +1,5 @@
-// What a token attends to most: the documents' sentence with its true numbers, ties as ties.
+// The tokens that a token attends to most: the documents' sentence with its true numbers, ties as
+// ties.
 #include <cmath>
 #include <string>
 #include <vector>

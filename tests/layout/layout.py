@@ -25,7 +25,7 @@ TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders
 UMBRELLAS = {"heed.hpp", "inspect.hpp", "plot.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
 EVERYWHERE = {"version.hpp"}
 
-# What only some places may contain: (what, pattern, paths below include/heed that may).
+# Contents that only some places may have: (what, pattern, paths below include/heed that may).
 RESERVED = [
     ("Eigen", r"#\s*include\s*<(unsupported/)?Eigen/|\bEigen::",
      r"core/eigen\.hpp|(nn|approx|inspect)/.*"),
@@ -65,6 +65,9 @@ RETIRED = [
 ]
 SUCCESSOR = dict(RETIRED)
 RETIRED_WORDS = re.compile(r"(?<!\w)(" + "|".join(re.escape(old) for old, _ in RETIRED) + r")(?!\w)")
+# A comment begins with its noun or verb.
+RIDDLE = re.compile(r"(//|#) +(" + "|".join(["Wh" + "at", "Ho" + "w", "Whe" + "ther", "Whi" + "ch"]) + r")\b")
+CODE = {".hpp", ".inl", ".cuh", ".cpp", ".cu", ".h", ".py", ".cmake", ".txt"}
 # A change log names what it replaced; this file lists it.
 MAY_BE_RETIRED = {"CHANGELOG.md", "tests/layout/layout.py"}
 
@@ -175,6 +178,10 @@ def check_words(root):
                 match = WORDS.search(line)
                 if match:
                     yield f"{name}:{number}: must not say {match.group(0)!r}"
+                match = RIDDLE.search(line) if path.suffix in CODE else None
+                if match:
+                    yield (f"{name}:{number}: a comment begins with its noun or verb, not with "
+                           f"{match.group(2)!r}")
                 match = RETIRED_WORDS.search(line)
                 if match and name not in MAY_BE_RETIRED:
                     yield (f"{name}:{number}: {match.group(1)!r} is retired, say "
@@ -235,6 +242,7 @@ BAD_EDITS = [
     ("CONTRIBUTING.md", "core → nn\n", "disagree about nn"),
     ("README.md", "TO" + "DO: finish\n", "must not say"),
     ("include/heed/mask/causal.hpp", "struct Strip {};\n", "say 'TileArgs'"),
+    ("include/heed/mask/causal.hpp", "// Wh" + "at a query sees.\n", "begins with its noun"),
     ("README.md", "for a blind row\n", "say 'fully masked row'"),
     ("README.md", "cd /ro" + "ot/heed\n", "must not say"),
 ]

@@ -46,7 +46,7 @@ bool attends_where_nonzero() {
   return true;
 }
 
-// Whether `mask` over [B, H, Lq, Lk] = [2, 3, 4, 5] is `expected(b, h, i, j)`.
+// True where `mask` over [B, H, Lq, Lk] = [2, 3, 4, 5] is `expected(b, h, i, j)`.
 template <class Mask, class Expected>
 bool means(const Mask& mask, const Expected& expected, int rank = 4) {
   const Shape shape = scores_shape(2, rank == 3 ? 1 : 3, 4, 5, rank);

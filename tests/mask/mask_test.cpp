@@ -71,7 +71,7 @@ static_assert(MaskLike<bool(int, int)> && MaskLike<bool (*)(int, int) noexcept>)
 static_assert(MaskLike<decltype([](int, int) { return std::vector<bool>(1)[0]; })>);
 static_assert(MaskLike<decltype([](int i, int j) { return i & j; })>);
 
-// What a kernel on another device gets is copied as bytes.
+// Bound masks reach a kernel on another device as bytes.
 template <class M>
 using BoundType = decltype(heed::mask::bind(std::declval<const M&>(), Shape{}, 0, 0));
 static_assert(std::is_trivially_copyable_v<BoundType<heed::mask::Causal>>);

@@ -35,7 +35,7 @@ static_assert(!Accepted<Ends>, "a temporary would be gone before the mask is use
 static_assert(!Accepted<Ends, Ends&> && !Accepted<Ends&, Ends> &&
               !Accepted<Ends, heed::mask::None>);
 
-// Whether sequence after sequence is what `inside` is for a call of its lengths, and nothing else
+// True where each sequence is `inside` for a call of its lengths, and nothing else
 // is seen.
 template <class Inside>
 bool is_block_diagonal(const Ends& queries, const Ends& keys, const Inside& inside) {

@@ -29,7 +29,7 @@ using heed::test::scores_shape;
 namespace mask = heed::mask;
 using Lengths = std::vector<std::int64_t>;
 
-// Whether entry after entry of `whole` over [B, Lq, Lk] is what `inside` is for a call of its
+// True where each entry of `whole` over [B, Lq, Lk] is `inside` for a call of its
 // lengths, padded as `where` says, and nothing else is seen.
 template <class Whole, class Inside>
 bool is_each_call(const Whole& whole, const Shape& shape, const Lengths& queries,

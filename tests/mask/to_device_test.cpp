@@ -23,7 +23,8 @@ using heed::test::Copies;
 using heed::test::scores_shape;
 namespace mask = heed::mask;
 
-// Whether the mask that `make` makes is the same from a copy, once what it referred to has changed.
+// Checks that the mask of `make` is the same from a copy, once the memory it referred to has
+// changed.
 template <class Make, class Spoil>
 void check_copy(const Make& make, const Spoil& spoil, std::size_t blocks) {
   const auto shape = scores_shape(2, 3, 6, 6);

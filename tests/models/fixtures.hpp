@@ -1,4 +1,4 @@
-// What the reference implementation made of some texts: fixtures/minilm.json, see make_fixtures.py.
+// Some texts by the reference implementation: fixtures/minilm.json, see make_fixtures.py.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct Fixture {
   std::vector<float> embedding;  // [384], of length 1
 };
 
-// What goes on inside the model on one sentence.
+// The inside of the model on one sentence.
 struct InsideFixture {
   std::string text;
   std::vector<std::string> tokens;

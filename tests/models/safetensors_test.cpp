@@ -43,7 +43,7 @@ const std::string good_header = R"({"__metadata__":{"format":"pt","note":"x"},)"
                                 R"("one":{"shape":[],"dtype":"U8","data_offsets":[24,25]}}   )";
 const std::string good_data = float_bytes({1, 2, 3, 4, 5, 6}) + "x";
 
-// What the reader says of a file; "" when it accepts it.
+// The reader's complaint about a file; "" when it accepts it.
 std::string complaint(const std::string& bytes) {
   const TemporaryFile file(bytes);
   try {

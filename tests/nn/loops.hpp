@@ -155,7 +155,7 @@ double difference(const heed::Tensor3<T>& x, Index b, const Rows& rows) {
   return worst;
 }
 
-// Whether two tensors have the same shape and bits.
+// True where two tensors have the same shape and bits.
 template <class T, int Rank>
 bool same_bits(const Eigen::Tensor<T, Rank, Eigen::RowMajor>& a,
                const Eigen::Tensor<T, Rank, Eigen::RowMajor>& b) {

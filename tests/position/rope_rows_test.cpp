@@ -33,7 +33,7 @@ Tensor4<T> token(const Tensor4<T>& x, Index b, Index i, Index place,
   return position::rope(one, options);
 }
 
-// Whether y is x with each token turned alone at place(b, i).
+// True where y is x with each token turned alone at place(b, i).
 template <class T, class Place>
 bool is_turned(const Tensor4<T>& y, const Tensor4<T>& x, const position::RopeOptions& options,
                const Place& place) {

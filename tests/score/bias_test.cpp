@@ -28,7 +28,7 @@ Tensor numbered(Tensor tensor) {
   return tensor;
 }
 
-// Whether `score` over [B, H, Lq, Lk] = [2, 3, 4, 5] adds `expected(b, h, i, j)`.
+// True where `score` over [B, H, Lq, Lk] = [2, 3, 4, 5] adds `expected(b, h, i, j)`.
 template <class Score, class Expected>
 bool adds(const Score& score, const Expected& expected) {
   std::vector<float> row;

@@ -30,7 +30,7 @@ Tensor numbered(Tensor tensor) {
   return tensor;
 }
 
-// Whether a row of `keys` scores, modified at once, is what `value` says of each.
+// True where a row of `keys` scores, modified at once, is `value` of each.
 template <class Bound>
 bool rows_agree(const Bound& bound, int i, int j, int keys) {
   std::vector<float> row(static_cast<std::size_t>(keys), 0.5f);
@@ -41,7 +41,7 @@ bool rows_agree(const Bound& bound, int i, int j, int keys) {
   return true;
 }
 
-// Whether `table` adds table(h, clip(j − p, −k, k) + k).
+// Checks that `table` adds table(h, clip(j − p, −k, k) + k).
 template <class Table>
 void check_table(const Table& table, Index Lq, Index Lk) {
   const auto shape = scores_shape(2, 3, Lq, Lk);

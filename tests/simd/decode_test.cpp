@@ -35,7 +35,7 @@ void for_each_problem(F&& f) {
   }
 }
 
-// Whether every score that the kernel owes is right and every other untouched.
+// True where every score that the kernel owes is right and every other untouched.
 template <class T, class R>
 bool scores_right(const TileProblem<R>& problem, const View<const T, 2>& k) {
   const Index D = problem.size.D;
@@ -114,7 +114,7 @@ TEMPLATE_TEST_CASE("pv_unpacked: the bits of accumulate", "", float, double, Hal
     problem.pv(table.kernels->gemm);
     std::vector<R> expected(problem.acc.begin(), problem.acc.end());
 
-    // What is no query, and values that no row sees, are neither read nor written.
+    // Rows without a query, and values that no row sees, are neither read nor written.
     for (int query = problem.queries - problem.size.missing; query < problem.queries; ++query) {
       for (int key = 0; key < problem.size.keys; ++key) problem.score(query, key) = poison<R>;
       for (Index d = 0; d < problem.columns; ++d) {

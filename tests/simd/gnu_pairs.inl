@@ -1,4 +1,4 @@
-// What pairs.inl and tiles.inl ask of their includer, in GNU vectors.
+// The operations that pairs.inl and tiles.inl ask of their includer, in GNU vectors.
 
 HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
   Array<BFloat16, 2 * vl<float>> both;

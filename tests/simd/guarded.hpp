@@ -67,7 +67,7 @@ class Guarded {
   X* data_ = nullptr;
 };
 
-// What memory holds that no kernel may read, or has not written yet.
+// The content of memory that no kernel may read, or has not written yet.
 template <class X>
 inline constexpr X poison = std::numeric_limits<X>::quiet_NaN();
 

@@ -1,4 +1,4 @@
-// Which instruction set a call runs on: HEED_ISA lowers it, never raises it; and whole calls agree
+// The instruction set of a call: HEED_ISA lowers it, never raises it; and whole calls agree
 // on all of them.
 #include <cstdlib>
 
@@ -39,7 +39,7 @@ Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const 
   return outcome;
 }
 
-// What require_accurate reads: an outcome as tensors.
+// An outcome as tensors, which require_accurate reads.
 template <class T>
 struct Dense {
   Tensor4<T> out;

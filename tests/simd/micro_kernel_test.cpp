@@ -7,7 +7,7 @@
 namespace heed::test {
 namespace {
 
-// How far any order of summing `terms` products may be off.
+// The error that any order of summing `terms` products may have.
 template <class R>
 double bound(Index terms, double magnitude) {
   return static_cast<double>(terms + 2) * roundoff<R> * magnitude;

@@ -10,7 +10,7 @@
 
 namespace heed::test {
 
-// What SIMDe 0.7 lacks, from its halves. Every lane is on in heed's calls.
+// Operations that SIMDe 0.7 lacks, from halves. Every lane is on in heed's calls.
 inline simde__m512 widened_halves(simde__m256i halves) {
   simde__m512_private wide;
   const simde__m256i_private narrow = simde__m256i_to_private(halves);

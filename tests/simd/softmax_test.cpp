@@ -14,7 +14,7 @@ constexpr R lowest = std::numeric_limits<R>::lowest();
 template <class R>
 constexpr R minus_inf = -std::numeric_limits<R>::infinity();
 
-// What e^x may come out as below the normal numbers: anything between 0 and the smallest of them.
+// e^x below the normal numbers may be anything between 0 and the smallest of them.
 template <class R>
 constexpr double tiny = 2 * static_cast<double>(std::numeric_limits<R>::min());
 

@@ -34,7 +34,7 @@ class Strided {
   const View<T, 2>& view() const { return view_; }
   View<const T, 2> cview() const { return view_.as_const(); }
 
-  // How many numbers of the memory are not NaN.
+  // The count of numbers in memory that are not NaN.
   Index written() const {
     return std::count_if(memory_.begin(), memory_.end(),
                          [](T x) { return !is_nan(static_cast<double>(x)); });

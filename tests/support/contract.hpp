@@ -1,4 +1,4 @@
-// What the tests of the contract share: every path that computes attention, and small problems.
+// Every path that computes attention, and small problems, for the tests of the contract.
 #pragma once
 
 #include <limits>

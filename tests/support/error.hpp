@@ -1,4 +1,4 @@
-// What a call complains about: tests look for the call's name and the numbers in an error's text.
+// The text of a call's error: tests look for the call's name and the numbers in it.
 #pragma once
 
 #include <string>

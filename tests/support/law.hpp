@@ -12,7 +12,7 @@
 
 namespace heed::test {
 
-// How much a mask promises: `legal` may answer Partial for any tile, `exact` may not.
+// A mask's promise: `legal` may answer Partial for any tile, `exact` may not.
 enum class Promise { legal, exact };
 
 // Asked of `allows` once for all tiles, then of `coverage` and `fill` tile by tile.

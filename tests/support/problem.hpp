@@ -40,7 +40,7 @@ class Buffer {
   View<T, 4> view() const { return view_; }
   View<const T, 4> cview() const { return view_.as_const(); }
 
-  // Whether everything that is no element is still what it was.
+  // True where memory between and around the elements is as it was.
   bool margins_intact() const {
     std::vector<T> blank = memory_;
     Buffer copy = *this;

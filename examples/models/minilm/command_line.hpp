@@ -1,4 +1,4 @@
-// What the user asked for: the arguments of minilm, checked.
+// The arguments of minilm, checked.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,7 @@ struct CommandLine {
 // an option that the command does not take, a wrong value, or too few or many operands.
 CommandLine parse_command_line(std::span<const char* const> arguments);
 
-// What --help prints.
+// The text of --help.
 std::string_view usage_text();
 
 }  // namespace heed::models::minilm

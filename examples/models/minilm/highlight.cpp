@@ -17,8 +17,8 @@
 namespace heed::models::minilm {
 namespace {
 
-// How much of the sentence's vector each token gives in this layer: the mean weight it receives
-// over all heads and queries, without [CLS] and [SEP]; the rest sums to 1.
+// The share of the sentence's vector that each token gives in this layer: the mean weight it
+// receives over all heads and queries, without [CLS] and [SEP]; the rest sums to 1.
 std::vector<double> received(const Look& look) {
   const std::size_t L = look.length();
   std::vector<double> sums(L);

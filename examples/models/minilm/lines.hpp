@@ -20,7 +20,7 @@ class Lines {
   ~Lines() = default;
 
   const std::vector<std::string_view>& all() const { return lines_; }
-  // What to call the file in a message.
+  // The file's name in a message.
   const std::string& name() const { return name_; }
 
  private:
@@ -31,7 +31,7 @@ class Lines {
   std::vector<std::string_view> lines_;  // of text_
 };
 
-// Whether a line has nothing but ASCII spaces.
+// True where a line has nothing but ASCII spaces.
 bool is_blank(std::string_view line);
 
 // The line as it can be shown on a terminal: at most `width` characters, control characters and

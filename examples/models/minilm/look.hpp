@@ -1,4 +1,4 @@
-// What one layer's heads attend to in a sentence: minilm heads and minilm highlight show it.
+// The attention of one layer's heads in a sentence: minilm heads and minilm highlight show it.
 #pragma once
 
 #include <string>

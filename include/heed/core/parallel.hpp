@@ -1,4 +1,4 @@
-// Who computes what: workers pull tasks from one counter; nothing about a result depends on them.
+// Workers pull tasks from one counter; nothing about a result depends on them.
 //
 // Through the user's Executor where given, else OpenMP where compiled with it, else one thread.
 //

@@ -64,7 +64,7 @@ class Scratch {
 
   std::byte* begin() const { return begin_; }
 
-  // What a workspace at any address must have to hold `bytes` aligned.
+  // Bytes of a workspace at any address that holds `bytes` aligned.
   static constexpr std::size_t with_slack(std::size_t bytes) {
     return bytes == 0 ? 0 : bytes + scratch_alignment - 1;
   }

@@ -1,6 +1,6 @@
 // Describe: the pattern a matrix of attention weights shows, in a word and with its numbers.
 //
-// What people look for in a heat map (diagonal, uniform, sparse, causal) as four measures, each
+// Four measures of a heat map (diagonal, uniform, sparse, causal), each
 // with a documented threshold, so that a thousand heads can be sorted without looking at them.
 #pragma once
 

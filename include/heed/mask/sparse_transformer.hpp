@@ -60,7 +60,7 @@ struct BoundSummaries {
   HEED_DEVICE static constexpr Index within(Index key, Tile tile) {
     return key < tile.k_begin ? tile.k_begin : key > tile.k_end ? tile.k_end : key;
   }
-  // Whether the keys [begin, end) are all, or none of them is, among the last of a block.
+  // True where all keys [begin, end) are among the last of a block; no_summary: none of them.
   HEED_DEVICE constexpr bool all_summary(Index begin, Index end) const {
     const Index at = begin % block;
     return begin >= end || summary == block ||

@@ -3,7 +3,7 @@
 #include <heed/heed.hpp>
 #include <iostream>
 
-// What one backend makes of a call: 0 where it averages the values, or cannot and says so.
+// One backend on a call: 0 where it averages the values, or cannot and says so.
 int run(heed::Backend backend, bool available) {
   heed::Tensor4<float> x(1, 2, 8, 4);
   x.setConstant(0.5f);

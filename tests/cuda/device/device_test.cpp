@@ -91,7 +91,7 @@ TEMPLATE_TEST_CASE("the device meets the oracle", "", BFloat16, Half, float, dou
   }
 }
 
-// What is left beside the rounding of the inputs is that of the weights: tests/cuda/tf32_test.cpp.
+// Weights are rounded too, beside the inputs: tests/cuda/tf32_test.cpp.
 TEST_CASE("floats as tf32 on the device meet the oracle of rounded inputs") {
   if (!has_device()) return;
   for (const Index D : {16, 64, 111, 128, 300}) {

@@ -1,4 +1,4 @@
-// What heed's front door asks of the CUDA runtime, asked of simt::Runtime: the same names, so that
+// The CUDA runtime's functions that heed calls, on simt::Runtime: the same names, so that
 // the sources that call them compile as they are. It does at once what a device does in a stream's
 // order.
 #pragma once

@@ -1,4 +1,4 @@
-// What a kernel did wrong on the emulator: the kind for tests, the text for people.
+// A kernel's fault on the emulator: the kind for tests, the text for people.
 #pragma once
 
 #include <stdexcept>

@@ -1,4 +1,4 @@
-// Which lane holds which element of a tensor core's operands.
+// The lane that holds each element of a tensor core's operands.
 //
 // PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type", "Matrix Fragments for
 // mma.m16n8k8" and "Warp-level matrix load instruction: ldmatrix". Lanes form eight groups of four.

@@ -24,7 +24,7 @@ struct Launch {
   bool backwards = false;  // threads take turns from the last to the first
 };
 
-// What a launch did.
+// The work of a launch.
 struct Counts {
   std::int64_t mma = 0;
   std::int64_t ldmatrix = 0;

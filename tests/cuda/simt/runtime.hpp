@@ -20,7 +20,7 @@ struct Device {
   bool has_kernels = true;                   // the program was compiled for it
 };
 
-// What the runtime's functions act on while it lives; one at a time.
+// The state that the runtime's functions act on while it lives; one at a time.
 class Runtime {
  public:
   explicit Runtime(std::vector<Device> all);

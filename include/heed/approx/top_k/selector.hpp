@@ -120,7 +120,7 @@ struct TopKSelector {
     return {static_cast<SortKey<R>>(found ^ sign), more};
   }
 
-  // How many ranks are at least that.
+  // The number of ranks that are at least that.
   template <int Panel>
   [[gnu::always_inline]] inline int count_from(SortKey<R> least) const {
     SortKey<R> reached = 0;

@@ -72,7 +72,7 @@ struct KvSums {
         d_v(static_cast<std::size_t>(checked_product(shape.Lk, shape.Dv))) {}
 };
 
-// What one query adds to the gradients: its d_q, and its share of d_k and d_v.
+// The gradients of one query: its d_q, and its share of d_k and d_v.
 template <class W, class T, class R, class S>
 void add_row(const Problem<T>& problem, const View<const T, 4>& d_out, Index b, Index h, int i,
              const S& score, const RowGradient<W, R>& row, const View<W, 4>& d_q, KvSums<R>& sums) {

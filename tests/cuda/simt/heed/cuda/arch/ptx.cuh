@@ -1,4 +1,4 @@
-// What include/heed/cuda/arch/ptx.cuh asks of the hardware, asked of the emulator. Programs that
+// The instructions of include/heed/cuda/arch/ptx.cuh on the emulator. Programs that
 // put this folder before include/ run kernels on a CPU.
 #pragma once
 
