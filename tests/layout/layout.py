@@ -1,11 +1,12 @@
 """The rules of the tree that no compiler checks.
 
   layout.py check ROOT                     arrows between folders, who may use what, words
-  layout.py headers ROOT COMPILER FLAGS... every header compiles alone
+  layout.py headers ROOT COMPILER FLAGS... every header, and every part of a target, compiles alone
   layout.py self-test                      breaks each rule in a tree made for it and sees it found
 """
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -70,6 +71,10 @@ RIDDLE = re.compile(r"(//|#) +(" + "|".join(["Wh" + "at", "Ho" + "w", "Whe" + "t
 CODE = {".hpp", ".inl", ".cuh", ".cpp", ".cu", ".h", ".py", ".cmake", ".txt"}
 # A change log names what it replaced; this file lists it.
 MAY_BE_RETIRED = {"CHANGELOG.md", "tests/layout/layout.py"}
+
+# Headers that do not compile alone: only nvcc takes the first, the others open or close a region.
+NOT_ALONE = {"cuda.hpp"} | {f"simd/target/{part}.inl" for part in ("alone", "alone_end", "begin", "end")}
+X86 = {"x86_64", "AMD64"}
 
 SKIPPED_FOLDERS = {".git", ".cache", "build", "out", "__pycache__"}
 
@@ -197,11 +202,14 @@ def check(root):
 
 
 def check_headers_alone(root, compiler, flags):
-    for name in headers_of(root):
-        if not name.endswith(".hpp") or name == "cuda.hpp":  # which only nvcc takes
+    for name, code in headers_of(root).items():
+        other_machine = "#define HEED_ALONE a" in code and platform.machine() not in X86
+        if name in NOT_ALONE or name.endswith(".cuh") or other_machine:
             continue
-        command = [compiler, *flags, "-fsyntax-only", "-x", "c++", "-"]
-        unit = f'#include "heed/{name}"\n'
+        # A part of a target is opened as the unit itself, as an editor does.
+        unit = f'#include "heed/{name}"\n' if name.endswith(".hpp") else None
+        file = "-" if unit else str(root / "include/heed" / name)
+        command = [compiler, *flags, "-fsyntax-only", "-x", "c++", file]
         result = subprocess.run(command, input=unit, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             yield f"{name}: does not compile alone:\n{result.stderr}"

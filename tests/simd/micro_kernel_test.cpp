@@ -108,6 +108,76 @@ TEMPLATE_TEST_CASE("accumulate: adds what live weights say, reads nothing else",
   });
 }
 
+// The products of gradients pᵀ·dO and dSᵀ·q: keys are the rows of the sums.
+TEMPLATE_TEST_CASE("pv_transposed: adds what live weights say, reads nothing else", "", float,
+                   double) {
+  using R = TestType;
+  for (const Table<R>& table : tables<R>()) {
+    const simd::TileShape& tile_shape = table.kernels->tile_shape;
+    int turn = 0;
+    for (const int keys : sizes(tile_shape)) {
+      for (const int Dv : {1, tile_shape.vl + 1, 2 * tile_shape.nr - 1}) {
+        const Side side = both_sides[turn % 2];
+        const int missing = turn % tile_shape.mr;
+        CAPTURE(table.name, keys, Dv, missing, turn % 6);
+        TileProblem<R> problem(tile_shape, {1 + turn % 3, keys, 1, Dv, 0, missing}, side);
+        problem.kill(every_pattern[turn++ % 6]);
+        problem.fill_weights(Numbers(21));
+        const simd::ScoreTiles<R> p = problem.tiles();
+        for (int query = p.rows; query < problem.queries; ++query) {
+          for (int key = 0; key < keys; ++key) problem.score(query, key) = poison<R>;
+        }
+        const Guarded<R> b_memory(p.rows * problem.columns, side, R(0));
+        const Guarded<R> sums(Index{p.panels} * tile_shape.nr * problem.columns, side, R(0));
+        const simd::PackedB<R> b{b_memory.data(), p.rows, problem.columns, tile_shape};
+        const simd::Accumulator<R> c{sums.data(), problem.columns, table.gradients->sums};
+        Numbers numbers(22);
+        for (R& x : b_memory) x = static_cast<R>(numbers.next());
+        for (R& x : sums) x = static_cast<R>(numbers.next());
+        const std::vector<R> before = copy_of(sums);
+        table.gradients->pv_transposed(p, b, c);
+        double worst = 0;
+        for (int key = 0; key < keys; ++key) {
+          for (Index d = 0; d < problem.columns; ++d) {
+            double exact = double{before[static_cast<std::size_t>(&c.at(key, d) - c.data)]};
+            double magnitude = std::abs(exact);
+            for (int query = 0; query < p.rows; ++query) {
+              if (!problem.is_live(query, key)) continue;
+              const double term = double{problem.score(query, key)} * double{b.at(query, d)};
+              exact += term;
+              magnitude += std::abs(term);
+            }
+            const double error = std::abs(double{c.at(key, d)} - exact);
+            if (!(error <= bound<R>(p.rows + 1, magnitude))) {
+              worst = std::max(worst, is_nan(error) ? 1e300 : error);
+            }
+          }
+        }
+        REQUIRE(worst == 0);
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("store_rows of gradients: rows of sums, rounded once", "", float, double) {
+  using R = TestType;
+  for (const Table<R>& table : tables<R>()) {
+    const simd::TileShape& shape = table.gradients->sums;
+    const Index keys = 2 * shape.mr + 1, Dv = shape.nr + 3, columns = shape.columns(Dv);
+    CAPTURE(table.name);
+    const Guarded<R> sums(simd::Accumulator<R>::size(shape, keys, columns), Side::behind, R(0));
+    Numbers numbers(23);
+    for (R& x : sums) x = static_cast<R>(numbers.next());
+    const simd::Accumulator<const R> c{sums.data(), columns, shape};
+    const std::vector<R> factor(static_cast<std::size_t>(keys), R(0.5));
+    std::vector<R> out(static_cast<std::size_t>(keys * Dv));
+    REQUIRE(table.gradients->store_rows(c, 0, factor.data(), {out.data(), {keys, Dv}, {Dv, 1}}));
+    for (Index at = 0; at < keys * Dv; ++at) {
+      REQUIRE(out[static_cast<std::size_t>(at)] == c.at(at / Dv, at % Dv) / 2);
+    }
+  }
+}
+
 // So a NaN somewhere in a block changes no bit of the rows that do not see it.
 TEMPLATE_TEST_CASE("pv_masked: the bits of accumulate", "", float, double) {
   for_each_problem<TestType>([](const auto& kernels, auto& problem) {

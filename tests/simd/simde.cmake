@@ -10,11 +10,11 @@ function(heed_write_emulated_avx512 output)
   file(READ "${operations}" body)
   string(REPLACE "#include \"heed/simd/target/avx512_operations.inl\"" "${body}" text "${text}")
   string(REGEX REPLACE
-    "#if defined\\(__clang__\\)\n#pragma clang attribute [^#]*#else\n#pragma GCC [^#]*(#pragma GCC [^#]*)?#endif"
-    "" emulated "${text}")
+    "#define HEED_TARGET [^\n]*\n|#include \"heed/simd/target/(begin|end).inl\"\n" "" emulated
+    "${text}")
   string(REPLACE "\"+v\"" "\"+m\"" emulated "${emulated}")
   string(REPLACE "namespace avx512" "namespace emulated_avx512" emulated "${emulated}")
-  foreach(gone IN ITEMS "#pragma GCC" "#pragma clang" "\"+v\"" "namespace avx512"
+  foreach(gone IN ITEMS "HEED_TARGET" "target/begin" "target/end" "\"+v\"" "namespace avx512"
       "avx512_operations")
     string(FIND "${emulated}" "${gone}" at)
     if(NOT at EQUAL -1)

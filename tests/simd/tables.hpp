@@ -14,6 +14,7 @@ struct Table {
   const char* name;
   const simd::PackedKernels<T>* kernels;
   const simd::UnpackedKernels<T>* unpacked;
+  const simd::GradientKernels<T>* gradients;
   const simd::LayerKernels<T>* layers;
 };
 

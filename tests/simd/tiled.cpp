@@ -87,9 +87,9 @@ void tile_multiply() {
 
 template <class T>
 Tables<T> tiled_tables() {
-  Tables<T> all{{"tiles in memory", &wide_tiles::amx_table<T>(), nullptr, nullptr}};
+  Tables<T> all{{"tiles in memory", &wide_tiles::amx_table<T>(), nullptr, nullptr, nullptr}};
   if (machine_isa() == Isa::amx && tiles_are_granted()) {
-    all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr, nullptr});
+    all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr, nullptr, nullptr});
   }
   return all;
 }

@@ -1,4 +1,8 @@
 // Part of kernels.inl: elements of any type in and out of registers.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // vl<R> elements of any type as R.
 template <class R, class T>
@@ -68,3 +72,7 @@ struct Exponents {
     return true;
   }
 };
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

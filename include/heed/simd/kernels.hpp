@@ -64,6 +64,16 @@ const PackedKernels<T>& packed_kernels(Isa isa) {
   return element_kernels<T>(isa);
 }
 
+// Kernels of gradients, on elements.
+template <class T>
+const GradientKernels<T>& gradient_kernels(Isa isa) {
+#if HEED_X86
+  if (isa >= Isa::avx512) return avx512::gradient_table<T>;
+  if (isa == Isa::avx2) return avx2::gradient_table<T>;
+#endif
+  return portable::gradient_table<T>;
+}
+
 // Kernels of nn's layers.
 template <class T>
 const LayerKernels<T>& layer_kernels(Isa isa) {

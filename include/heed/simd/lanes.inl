@@ -1,4 +1,8 @@
 // Part of kernels.inl: what moves numbers between the lanes of registers, and sums over lanes.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // v with lanes whose numbers differ in the bit Step exchanged.
 template <class R, int Step, std::size_t... J>
@@ -67,3 +71,7 @@ constexpr int sum_of(int c) {
   constexpr int registers = Count > vl<R> ? Count / vl<R> : 1;
   return c % registers * vl<R> + c / registers * (registers * vl<R> / Count);
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

@@ -44,4 +44,15 @@ struct UnpackedKernels {
   bool (*all_finite)(const View<const T, 2>& x);
 };
 
+// Products of gradients on elements, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl.
+template <class T>
+struct GradientKernels {
+  using R = Accum<T>;
+
+  TileShape sums;  // of c, whose rows are the columns of the scores
+  void (*pv_transposed)(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c);
+  bool (*store_rows)(const Accumulator<const R>& c, Index first, const R* factor,
+                     const View<T, 2>& x);
+};
+
 }  // namespace heed::simd

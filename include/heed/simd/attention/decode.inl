@@ -1,5 +1,9 @@
 // Part of kernels.inl: q·kᵀ and p·v for a few queries, as in decoding. Keys and values are read
 // once and not packed: packing would cost as much as the products.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // Prefetch distance in rows, into L2: L1 has too few outstanding misses. Zen 4, 64 MiB of keys and
 // values: 16 rows ahead into L1 9.5 GB/s, 32 ahead into L2 13.5, with every line of wide values
@@ -241,3 +245,7 @@ bool all_finite(const View<const T, 2>& x) {
   }
   return worst.finite();
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

@@ -1,4 +1,8 @@
 // Part of kernels.inl: the online softmax, and its exponential.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // x = 2^(x·unit) for N registers of x ≤ 0, exactly 0 from `lowest` down, 1 for 0, NaN for NaN.
 // Several registers go through it side by side: one alone would wait for each of its own steps.
@@ -190,3 +194,7 @@ void finalize_rows(R* max, R* sum, Index count) {
     }
   }
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

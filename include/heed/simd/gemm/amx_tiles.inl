@@ -20,6 +20,10 @@
 // far less. Sums are float, of each step in two chains of 16, and more exact than one long chain.
 // Henry, Tang, Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
 // Higher-Precision Computations" (2019).
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE amx
+#include "heed/simd/target/alone.inl"
+#endif
 
 inline constexpr int step_pairs = 16;
 static_assert(vl<float> == step_pairs && nr<float> == 2 * step_pairs);
@@ -194,7 +198,7 @@ inline constexpr PackedKernels<T> amx_pairs_table{
     .pack_b = &pack_b_pairs<T, amx_tile_shape<1>>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T>};
+    .store_rows = &store_rows<T, tile_shape<float>>};
 
 // Elements that are widened to float are multiplied in parts.
 template <class T>
@@ -208,7 +212,7 @@ inline constexpr PackedKernels<T> amx_bf16x3_table{
     .pack_b = &pack_b_bf16x3<T>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T>};
+    .store_rows = &store_rows<T, tile_shape<float>>};
 
 template <class T>
 constexpr const PackedKernels<T>& amx_table() {
@@ -218,3 +222,7 @@ constexpr const PackedKernels<T>& amx_table() {
     return amx_bf16x3_table<T>;
   }
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

@@ -1,4 +1,8 @@
 // Part of amx_tiles.inl: p·v.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE amx
+#include "heed/simd/target/alone.inl"
+#endif
 
 // Keys of a step that are a pair of weights and values.
 template <int Parts>
@@ -164,3 +168,7 @@ void pv_masked_amx(const ScoreTiles<float>& scores, const PackedB<const float>& 
     }
   }
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

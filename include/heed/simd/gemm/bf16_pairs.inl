@@ -7,6 +7,10 @@
 // A number of packed rows, keys, weights and values then is a pair: neighbours along the dimension
 // that is summed over, of D for q·kᵀ and of the keys for weights·v; an odd one's partner is 0. Half
 // the numbers, half the multiplications. Sums, scores and the softmax are float as elsewhere.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE avx512_bf16
+#include "heed/simd/target/alone.inl"
+#endif
 
 struct Paired {
   static constexpr int k_pack = 2;
@@ -132,4 +136,8 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
     .pack_b = &pack_b_pairs<T, bf16_tile_shape>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T>};
+    .store_rows = &store_rows<T, tile_shape<float>>};
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

@@ -5,6 +5,7 @@
 //   qk               q·kᵀ       dO·vᵀ             PackedA, PackedB   -> ScoreTiles
 //   pv               p·v        dS·k              ScoreTiles, PackedB -> Accumulator
 //   pv_transposed               pᵀ·dO, dSᵀ·q      ScoreTiles, PackedB -> Accumulator
+//   (GradientKernels)
 //
 // Tiles whose coverage is 0 are skipped. Sums run in ascending order of K.
 #pragma once

@@ -1,5 +1,9 @@
 // Part of kernels.inl: C (+)= A·B of packed operands. One micro-kernel; its operand A says how it
 // is read.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // The multiply-add of a tile: a lane holds one element, or the pair that bf16_pairs.inl multiplies
 // at once.
@@ -31,6 +35,17 @@ struct TilesOfA {
 
   HEED_INLINE Index run(Index k) const { return k < nr<R> / KPack ? k : nr<R> / KPack; }
   HEED_INLINE void advance() { a += mr<R> * nr<R>; }
+};
+
+// Score tiles of a panel read transposed: row r is column r of the tiles, a run is a row tile.
+template <class R>
+struct TransposedTilesOfA {
+  const R* a;
+  Index jump;  // from a row tile to the next
+  static constexpr Index row_stride = 1, k_stride = nr<R>;
+
+  HEED_INLINE Index run(Index k) const { return k < mr<R> ? k : mr<R>; }
+  HEED_INLINE void advance() { a += jump; }
 };
 
 // c[r][n] (+)= Σ_k a(r, k)·b[k][n], Rows rows and N registers of a tile. With `add`, c comes first
@@ -177,3 +192,62 @@ void pv_masked(const ScoreTiles<R>& a, const PackedB<const R>& b, const std::uin
     }
   }
 }
+
+// The most rows, at most MR, that divide a panel: the height of pv_transposed's row tiles.
+template <class R>
+constexpr int transposed_mr() {
+  int rows = mr<R>;
+  while (nr<R> % rows != 0) --rows;
+  return rows;
+}
+template <class R>
+inline constexpr TileShape transposed_shape{transposed_mr<R>(), nr<R>, vl<R>};
+
+// Panel p of a against the first N registers of a panel of b, over every run of live tiles.
+template <int N, class R, class Shape, class CShape>
+HEED_INLINE void pv_transposed_panel(const ScoreTiles<R, Shape>& a, int p, const R* b, Index n,
+                                     const Accumulator<R, CShape>& c) {
+  constexpr int rows = transposed_mr<R>(), stride = N * vl<R>;
+  for (int begin = 0; begin < a.m_tiles; ++begin) {
+    if (!a.live(begin, p)) continue;
+    int end = begin + 1;
+    while (end < a.m_tiles && a.live(end, p)) ++end;
+    const int last = end * mr<R> < a.rows ? end * mr<R> : a.rows;
+    for (int j = 0; j < nr<R> && p * nr<R> + j < a.columns; j += rows) {
+      micro_kernel<rows, N>(
+          TransposedTilesOfA<R>{a.tile(begin, p) + j, a.tile(1, 0) - a.tile(0, 0)},
+          Index{last - begin * mr<R>}, b + Index{begin} * mr<R> * stride, Index{stride},
+          c.tile((p * nr<R> + j) / rows, n), Index{stride}, true, Single<R>{});
+    }
+    begin = end;
+  }
+}
+
+// c += aᵀ·b: row j of c is column j of a. Tiles that are not live are not read; rows of c beyond
+// the last column of a are whatever they come out as.
+//   c  [columns of a up to a whole panel, columns of b], in tiles of transposed_shape
+template <class R>
+void pv_transposed(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c) {
+  constexpr ConstantShape<tile_shape<R>> shape;
+  const auto p = a.in(shape);
+  const auto v = b.in(shape);
+  const auto sums = c.in(ConstantShape<transposed_shape<R>>{});
+  HEED_ASSERT(a.rows <= b.k && b.columns == c.columns);
+  for (Index n = 0; n < v.panels(); ++n) {
+    const Index registers = v.width(n) / vl<R>;
+    for (int panel = 0; panel < p.panels; ++panel) {
+      if (registers == vectors<R>) {
+        pv_transposed_panel<vectors<R>>(p, panel, v.panel(n), n, sums);
+      } else if (registers == 1) {
+        pv_transposed_panel<1>(p, panel, v.panel(n), n, sums);
+      } else if constexpr (vectors<R> > 2) {
+        if (registers == 2) pv_transposed_panel<2>(p, panel, v.panel(n), n, sums);
+        if (registers == 3) pv_transposed_panel<3>(p, panel, v.panel(n), n, sums);
+      }
+    }
+  }
+}
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

@@ -1,4 +1,8 @@
 // Part of kernels.inl: rows of any strides and types in and out of packed form.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // to(r, d) = scale·x(r, d).
 template <class T>
@@ -99,12 +103,12 @@ bool pack_b(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
 
 // x(r, d) = c(first + r, d) · factor[r], rounded once. Returns whether all of them are finite
 // before they are rounded.
-template <class T>
+template <class T, const TileShape& Shape>
 bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T>* factor,
                 const View<T, 2>& x) {
   using R = Accum<T>;
   constexpr int lanes = vl<R>;
-  const auto acc = c.in(ConstantShape<tile_shape<R>>{});
+  const auto acc = c.in(ConstantShape<Shape>{});
   HEED_ASSERT(x.extent[1] <= acc.columns);
   Exponents<R> worst{};
   for (Index r = 0; r < x.extent[0]; ++r) {
@@ -124,3 +128,7 @@ bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T
   }
   return worst.finite();
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

@@ -1,4 +1,8 @@
 // Part of bf16_pairs.inl and of amx_tiles.inl: packs bfloat16 in pairs along K.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE avx512_bf16
+#include "heed/simd/target/alone.inl"
+#endif
 
 using Halves = Register<std::uint16_t, 2 * vl<float>>;
 
@@ -131,3 +135,7 @@ HEED_INLINE Sorted sort_pairs(Vec<float> v) {
           (Vec<float>)(first_is_finite ? Words{} : first),
           (Vec<float>)(second_is_finite ? Words{} : second)};
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

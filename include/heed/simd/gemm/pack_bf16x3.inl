@@ -2,6 +2,10 @@
 //
 // The numbers of a step of the sums, 32 of them, stand as two registers; a pair is a lane of both,
 // so that parts are packed without moving one.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE amx
+#include "heed/simd/target/alone.inl"
+#endif
 
 inline constexpr int float_splits = 3;
 inline constexpr int step_size = 2 * vl<float>;
@@ -159,3 +163,7 @@ bool pack_b_bf16x3(const View<const T, 2>& x, const PackedB<float>& b) {
   }
   return finite;
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

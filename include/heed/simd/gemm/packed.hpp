@@ -9,6 +9,7 @@
 // NR. in() passes from the one to the other and asserts that they are equal.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <type_traits>
 
@@ -49,8 +50,9 @@ struct PackedA {
     HEED_ASSERT(TileShape(shape) == TileShape(constant));
     return {data, k, constant, scale};
   }
-  HEED_INLINE constexpr operator PackedA<const R, Shape>() const  // NOLINT(google-explicit-*)
-      requires(!std::is_const_v<R>) {
+  template <std::same_as<const R> X>
+  HEED_INLINE constexpr operator PackedA<X, Shape>() const  // NOLINT(google-explicit-*)
+      requires(!std::is_same_v<X, R>) {
     return {data, k, shape, scale};
   }
 };
@@ -66,8 +68,9 @@ struct BlockedA {
   // The block that begins with element `begin` of each row.
   HEED_INLINE constexpr R* block(Index begin) const { return data + begin * rows; }
 
-  HEED_INLINE constexpr operator BlockedA<const R>() const  // NOLINT(google-explicit-*)
-      requires(!std::is_const_v<R>) {
+  template <std::same_as<const R> X>
+  HEED_INLINE constexpr operator BlockedA<X>() const  // NOLINT(google-explicit-*)
+      requires(!std::is_same_v<X, R>) {
     return {data, rows, k};
   }
 };
@@ -113,8 +116,9 @@ struct PackedB {
     HEED_ASSERT(columns % TileShape(constant).vl == 0);
     return {data, k, columns, constant};
   }
-  HEED_INLINE constexpr operator PackedB<const R, Shape>() const  // NOLINT(google-explicit-*)
-      requires(!std::is_const_v<R>) {
+  template <std::same_as<const R> X>
+  HEED_INLINE constexpr operator PackedB<X, Shape>() const  // NOLINT(google-explicit-*)
+      requires(!std::is_same_v<X, R>) {
     return {data, k, columns, shape};
   }
 };
@@ -224,8 +228,9 @@ struct Accumulator {
     HEED_ASSERT(columns % TileShape(constant).vl == 0);
     return {data, columns, constant};
   }
-  HEED_INLINE constexpr operator Accumulator<const R, Shape>() const  // NOLINT(google-explicit-*)
-      requires(!std::is_const_v<R>) {
+  template <std::same_as<const R> X>
+  HEED_INLINE constexpr operator Accumulator<X, Shape>() const  // NOLINT(google-explicit-*)
+      requires(!std::is_same_v<X, R>) {
     return {data, columns, shape};
   }
 };

@@ -1,4 +1,8 @@
 // Part of kernels.inl: erf, tanh and the activations made of them, several registers side by side.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // y = polynomial(x), highest power first.
 template <class R, int N, std::size_t Terms>
@@ -134,3 +138,7 @@ void activate_row(Activation curve, T* x, Index size) {
     for (Index n = 0; at == some && n < left; ++n) x[j + n] = some[n];
   }
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

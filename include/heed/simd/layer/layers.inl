@@ -1,4 +1,8 @@
 // Part of kernels.inl: what nn's layers are made of, x·Wᵀ + b and the normalisation of a row.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 // Features that a panel is swept through at a time, so that it stays in L1 while rows
 // pass by. Measured (AVX2, 512 rows of 384 and of 1536): 16, 24 and 32 KiB are equally fast.
@@ -162,3 +166,7 @@ void normalise_row(T* row, Index size, const T* weight, const T* bias, double ep
     row[j] = static_cast<T>(x * static_cast<R>(weight[j]) + static_cast<R>(bias[j]));
   }
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

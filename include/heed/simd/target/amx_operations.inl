@@ -3,6 +3,10 @@
 //
 // The instructions are written out: g++ 12's intrinsics do not tell it that they read memory, and
 // clang would want the target to be named in every caller.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE amx
+#include "heed/simd/target/alone.inl"
+#endif
 
 HEED_INLINE bool any_at_least(Words words, std::uint32_t x) {
   return _mm512_cmp_epu32_mask((__m512i)words, _mm512_set1_epi32(static_cast<int>(x)),
@@ -52,3 +56,7 @@ template <int C, int A, int B>
 HEED_INLINE void tile_multiply() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

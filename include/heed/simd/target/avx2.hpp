@@ -7,12 +7,8 @@
 #if HEED_X86
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
-#endif
+#define HEED_TARGET "avx2,fma,f16c"
+#include "heed/simd/target/begin.inl"
 
 namespace heed::simd {
 inline namespace HEED_ABI {
@@ -60,10 +56,6 @@ HEED_INLINE void to_half(Vec<float> v, void* p) {
 }  // namespace HEED_ABI
 }  // namespace heed::simd
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "heed/simd/target/end.inl"
 
 #endif  // HEED_X86

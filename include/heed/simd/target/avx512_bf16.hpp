@@ -7,14 +7,8 @@
 #if HEED_X86_PAIRS
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(                                                               \
-    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
-#endif
+#define HEED_TARGET "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+#include "heed/simd/target/begin.inl"
 
 namespace heed::simd {
 inline namespace HEED_ABI {
@@ -68,10 +62,6 @@ using avx512_bf16::round_pairs;
 }  // namespace HEED_ABI
 }  // namespace heed::simd
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "heed/simd/target/end.inl"
 
 #endif  // HEED_X86_PAIRS

@@ -1,4 +1,8 @@
 // Operations of kernels.inl in AVX-512 (F, BW, DQ, VL), without the shape of a tile.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE avx512
+#include "heed/simd/target/alone.inl"
+#endif
 
 template <class R>
 inline constexpr int vl = 64 / sizeof(R);
@@ -34,3 +38,7 @@ HEED_INLINE void to_half(Vec<float> v, void* p) {
       static_cast<__m256i*>(p),
       _mm512_maskz_cvtps_ph(0xffff, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

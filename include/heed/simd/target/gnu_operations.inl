@@ -1,4 +1,8 @@
 // Operations of kernels.inl in GNU vectors: for any VL on any machine.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
 
 template <class V>
 HEED_INLINE V fma(V a, V b, V c) {
@@ -29,3 +33,7 @@ template <class T>
 HEED_INLINE void to_half(Vec<float> v, T* p) {
   for (int n = 0; n < vl<float>; ++n) p[n] = static_cast<T>(v[n]);
 }
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

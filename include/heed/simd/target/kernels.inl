@@ -1,23 +1,20 @@
 // The body of every kernel, included once per instruction set, inside a namespace and a region that
-// names its instructions. The includer provides, for R float and double:
-//
-//   Vec<R>, vl<R>                          a register and how many R it holds
-//   fma(a, b, c)                              a·b + c, rounded once where the machine can
-//   maximum(a, b)                             the larger one, b where either is NaN
-//   opaque(v)                                  v, opaque to the optimiser (-ffast-math folds x+m−m)
-//   from_half(p), to_half(v, p)               vl<float> half-precision elements, in and out
-//   mr<R>, vectors<R>                       the shape of a tile: rows × vectors registers
-//   target_isa                              the instruction set that the tables name
+// names its instructions. contract.inl says what the includer provides.
 //
 // Sums run in ascending order of their index in every kernel: a number does not depend on which
 // row tile or tile it is computed in.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
+
+#include "heed/simd/target/contract.inl"
 
 template <class R>
 inline constexpr int nr = vectors<R>* vl<R>;
 
 template <class R>
 inline constexpr TileShape tile_shape{mr<R>, nr<R>, vl<R>};
-static_assert(mr<float> <= max_mr && mr<double> <= max_mr);
 
 using Words = typename Register<std::uint32_t, vl<float>>::type;
 
@@ -64,13 +61,19 @@ inline constexpr PackedKernels<T> table{
     .pack_b = &pack_b<T>,
     .softmax = &softmax<Accum<T>>,
     .finalize_rows = &finalize_rows<Accum<T>>,
-    .store_rows = &store_rows<T>};
+    .store_rows = &store_rows<T, tile_shape<Accum<T>>>};
 
 template <class T>
 inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
                                                    .pv = &pv_unpacked<T>,
                                                    .all_unmasked = &all_unmasked<Accum<T>>,
                                                    .all_finite = &all_finite<T>};
+
+template <class T>
+inline constexpr GradientKernels<T> gradient_table{
+    .sums = transposed_shape<Accum<T>>,
+    .pv_transposed = &pv_transposed<Accum<T>>,
+    .store_rows = &store_rows<T, transposed_shape<Accum<T>>>};
 
 template <class T>
 inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
@@ -80,3 +83,7 @@ inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
                                              .finish = &finish<T>,
                                              .activate = &activate_row<T>,
                                              .normalise = &normalise_row<T>};
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif

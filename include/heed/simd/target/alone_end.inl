@@ -1,0 +1,3 @@
+// Closes what alone.inl opened.
+}  // namespace heed::simd::alone
+#pragma GCC diagnostic pop
