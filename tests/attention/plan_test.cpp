@@ -43,7 +43,7 @@ TEST_CASE("plan: every query of every head is computed once over every split of 
             const FlashPlan plan = plan_of(shape, tile_shape, threads);
             const auto times = times_computed(plan, shape);
             REQUIRE(std::all_of(times.begin(), times.end(),
-                                [&](Index count) { return count == plan.splits; }));
+                                [&](Index count) { return count == plan.key_tasks(); }));
             REQUIRE(plan.splits * plan.split_keys >= Lk);
             REQUIRE((plan.splits - 1) * plan.split_keys < Lk);
             REQUIRE(plan.block % plan.tile_shape.nr == 0);
@@ -68,6 +68,7 @@ TEST_CASE("plan: bits depend on neither threads nor batch nor the number of key 
             CHECK(plan.block == alone.block);
             CHECK(plan.splits == alone.splits);
             CHECK(plan.split_keys == alone.split_keys);
+            CHECK(plan.task_splits == alone.task_splits);
             CHECK(plan.unpacked == alone.unpacked);
           }
         }
@@ -81,7 +82,7 @@ TEST_CASE("plan: a few queries over a long cache are decoded without packing, in
   CHECK(decode.unpacked);
   CHECK(decode.tile_shape.mr == avx512.mr);
   CHECK(decode.heads_per_task == 4);
-  CHECK(decode.splits == 3);
+  CHECK(decode.key_tasks() == 3);
   CHECK(decode.tasks == 6);
   CHECK_FALSE(plan_of({1, 8, 2, 5, 5000, 64, 64}, avx512, 1).unpacked);  // 20 rows a key head
   CHECK_FALSE(plan_of({1, 8, 2, 1, 63, 64, 64}, avx512, 1).unpacked);    // a short text
@@ -99,9 +100,26 @@ TEST_CASE("scheduler: late queries, which see most under a causal mask, come fir
   CHECK(query_block_of(plan, shape, plan.tasks - 1).q_begin == 0);
 }
 
-TEST_CASE("scratch: sizes that do not fit 64 bits are refused") {
-  const Shape shape{1, 1, 1, 1000, Index{1} << 31, Index{1} << 60, Index{1} << 60};
-  CHECK_THROWS_AS(flash_workspace_bytes<float>(shape, plan_of(shape, avx512, 1)), Error);
+TEST_CASE("plan: KV blocks of a split cover it from its first key on, and none crosses its end") {
+  for (const simd::TileShape& tile_shape : {avx512, avx2, amx}) {
+    for (const Index D : {8, 64, 80, 96, 128, 200}) {
+      const Index Lk = 5003;
+      const FlashPlan plan = plan_of({1, 1, 1, 300, Lk, D, D}, tile_shape, 1);
+      REQUIRE(plan.splits == 3);
+      REQUIRE(plan.key_tasks() == 1);
+      REQUIRE(plan.states() == 3);
+      REQUIRE(plan.mask_window() % plan.split_keys == 0);
+      REQUIRE(plan.split_keys % tile_shape.nr == 0);
+      Index keys = 0;
+      for (Index begin = 0; begin < Lk; begin += keys) {
+        keys = plan.block_keys(begin, Lk);
+        REQUIRE(keys > 0);
+        REQUIRE(begin / plan.split_keys == (begin + keys - 1) / plan.split_keys);
+        if (begin % plan.split_keys == 0) continue;
+        REQUIRE(begin % plan.split_keys % plan.block == 0);  // as in a call over this split alone
+      }
+    }
+  }
 }
 
 }  // namespace heed

@@ -47,7 +47,6 @@ inline FlashPlan plan(const Shape& shape, const simd::TileShape& tile_shape, Ind
   plan.q_block = static_cast<int>(std::clamp<Index>(std::min(shape.Lq, chunk), 1, most));
   plan.q_inner = static_cast<int>(tile_shape.m_tiles(plan.q_block));
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
-  plan.split_keys = shape.Lk;
   plan.tasks = checked_product(checked_product(shape.B, shape.Hq), plan.q_blocks);
   plan.workers = worker_count(plan.tasks, threads, executor);
   return plan;

@@ -34,10 +34,11 @@ inline namespace HEED_ABI {
 
 template <class R>
 Merged<R> merge(const Row<R>& a, const Row<R>& b) {
-  const R max = a.max > b.max ? a.max : b.max;
-  const R of_a = std::exp(a.max - max);
-  const R of_b = std::exp(b.max - max);
-  return {{max, a.sum * of_a + b.sum * of_b}, of_a, of_b};
+  const bool b_is_lower = a.max > b.max;
+  const R of_lower = std::exp(b_is_lower ? b.max - a.max : a.max - b.max);
+  const R of_a = b_is_lower ? R(1) : of_lower;
+  const R of_b = b_is_lower ? of_lower : R(1);
+  return {{b_is_lower ? a.max : b.max, a.sum * of_a + b.sum * of_b}, of_a, of_b};
 }
 
 }  // namespace HEED_ABI

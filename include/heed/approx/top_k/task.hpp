@@ -89,8 +89,8 @@ void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
   const FlashTask<T, M, S>& flash = task.flash;
   const simd::TileShape& tile_shape = flash.plan.tile_shape;
   const int queries = std::min(flash.plan.q_inner * tile_shape.mr, flash.rows.count() - row);
-  const auto args =
-      make_tile_args(flash.scratch, flash.plan, flash.problem.shape, row, queries, keys);
+  const auto args = make_tile_args(flash.scratch, flash.scratch.state, flash.plan,
+                                   flash.problem.shape, row, queries, keys);
   const simd::ScoreTiles<R>& scores = args.scores;
   const mask::Coverage seen =
       map.copy(row / tile_shape.mr, scores.m_tiles, panel, scores.panels, flash.scratch.coverage);

@@ -79,11 +79,11 @@ void for_each_live_block(const FlashTask<T, M, S>& task, Index first, Index last
     const mask::Coverage seen =
         block_coverage(task, 0, m_tiles, static_cast<int>(from), static_cast<int>(to), found);
     if (seen == mask::Coverage::Empty) continue;
-    for (Index begin = from; begin < to; begin += task.plan.block) {
-      const auto keys = static_cast<int>(std::min(task.plan.block, to - begin));
+    for (Index begin = from, keys = 0; begin < to; begin += keys) {
+      keys = task.plan.block_keys(begin, to);
       const auto panel = static_cast<int>((begin - from) / tile_shape.nr);
       if (map.empty(m_tiles, panel, static_cast<int>(tile_shape.panels(keys)))) continue;
-      f(static_cast<int>(begin), keys, map, panel);
+      f(static_cast<int>(begin), static_cast<int>(keys), map, panel);
     }
   }
 }

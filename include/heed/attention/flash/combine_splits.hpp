@@ -1,37 +1,65 @@
-// Combines the splits of a row: (m, l, o) of each become (m, l, o) of all keys.
+// KV splits of a row become one: (m, l, o) of each are merged in the order of MergeTree.
 #pragma once
 
-#include "heed/attention/flash/plan.hpp"
-#include "heed/softmax/online.hpp"
+#include "heed/attention/flash/merge_tree.hpp"
+#include "heed/attention/flash/task.hpp"
 
 namespace heed {
 
 inline namespace HEED_ABI {
 
-// The rows of the first split become those of all splits, in ascending order.
-template <class R>
-void combine_splits(const SplitState<R>& partials, const simd::TileShape& tile_shape,
-                    Index first_task, Index splits) {
-  const auto acc_of = [&](Index task) {
-    return simd::Accumulator<R>{partials.acc + task * partials.rows * partials.columns,
-                                partials.columns, tile_shape};
-  };
-  const simd::Accumulator<R> o = acc_of(first_task);
-  for (Index task = first_task + 1; task < first_task + splits; ++task) {
-    const simd::Accumulator<R> more = acc_of(task);
-    for (Index row = 0; row < partials.rows; ++row) {
-      const Index at = first_task * partials.rows + row;
-      const Index from = task * partials.rows + row;
-      const softmax::Row<R> a{partials.max[at], partials.sum[at]};
-      const softmax::Row<R> b{partials.max[from], partials.sum[from]};
-      const auto [both, of_a, of_b] = merge(a, b);
-      partials.max[at] = both.max;
-      partials.sum[at] = both.sum;
-      for (Index d = 0; d < partials.columns; ++d) {
-        o.at(row, d) = o.at(row, d) * of_a + more.at(row, d) * of_b;
-      }
-    }
+// The states of a task's KV splits. Slot 0 of the tree is the task's own state.
+template <class T, class M, class S>
+class SplitStates {
+  using R = Accum<T>;
+
+ public:
+  explicit SplitStates(const FlashTask<T, M, S>& task)
+      : task_(task), merge_(simd::for_isa<R, MergeStates<R>, Index>(task.kernels.packed.isa)) {}
+
+  // Goes on to the KV split of key `begin`; keys come in ascending order. True where it is another
+  // one, whose rows are to be cleared.
+  bool enter(Index begin) {
+    const Index split = begin / task_.plan.split_keys;
+    if (tree_.count() > 0 && tree_.last() == split) return false;
+    tree_.add(split, merger());
+    return true;
   }
+  // Rows [first, first + count) of that KV split have seen nothing.
+  void clear_rows(Index first, Index count) const {
+    clear(state().from_row(first), std::min(count, pending().rows - first));
+  }
+  // The state of that KV split.
+  simd::RowState<R> state() const { return slot(tree_.count() - 1); }
+
+  // Merges all of them into the task's state.
+  void finish() {
+    if (tree_.count() == 0) clear(slot(0), pending().rows);
+    tree_.finish(merger());
+  }
+
+ private:
+  const RowStates<R>& pending() const { return task_.scratch.pending; }
+  simd::RowState<R> slot(int n) const { return n == 0 ? task_.scratch.state : pending()[n - 1]; }
+  auto merger() const {
+    return [this](int into, int from) { merge_({slot(into), slot(from)}, task_.rows.count()); };
+  }
+
+  const FlashTask<T, M, S>& task_;
+  void (*merge_)(const MergeStates<R>&, Index);
+  MergeTree tree_;
+};
+
+// Merges the states of the tasks [first, first + tasks), which share their queries, into the first.
+template <class R>
+void combine_splits(const RowStates<R>& states, Isa isa, Index first, Index tasks) {
+  const auto merge = simd::for_isa<R, MergeStates<R>, Index>(isa);
+  MergeTree tree;
+  const auto merge_slots = [&](int into, int from) {
+    merge({states[first + tree.at(into)], states[first + tree.at(from)]}, states.rows);
+  };
+  for (Index task = 0; task < tasks; ++task) tree.add(task, merge_slots);
+  tree.finish(merge_slots);
 }
 
 }  // namespace HEED_ABI

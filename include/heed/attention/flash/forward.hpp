@@ -34,10 +34,6 @@ bool load_queries(const FlashTask<T, M, S>& task) {
                                q.from_row(row));
   });
   std::fill(q.row(task.rows.count()), q.row(task.plan.rows()), R(0));
-  const simd::Accumulator<R> acc = row_state(scratch, task.plan, problem.shape).acc;
-  std::fill_n(acc.data, acc.size(task.plan.tile_shape, task.plan.rows(), acc.columns), R(0));
-  std::fill_n(scratch.max, task.plan.rows(), softmax::Row<R>{}.max);
-  std::fill_n(scratch.sum, task.plan.rows(), R(0));
   return inf_safe;
 }
 
@@ -68,14 +64,15 @@ void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>&
 // The row tiles from row `row` on, at most q_inner of them, against a KV block; its tiles start at
 // panel `panel` of the block mask.
 template <class T, class M, class S>
-void attend_tiles(const FlashTask<T, M, S>& task, int row, KvBlock<T> block, const BlockMask& map,
-                  int panel) {
+void attend_tiles(const FlashTask<T, M, S>& task, const simd::RowState<Accum<T>>& state, int row,
+                  KvBlock<T> block, const BlockMask& map, int panel) {
   using R = Accum<T>;
   const simd::TileShape& tile_shape = task.plan.tile_shape;
   const FlashScratch<R>& scratch = task.scratch;
   const int group = row / tile_shape.mr;
   const int queries = std::min(task.plan.q_inner * tile_shape.mr, task.rows.count() - row);
-  auto args = make_tile_args(scratch, task.plan, task.problem.shape, row, queries, block.keys);
+  auto args =
+      make_tile_args(scratch, state, task.plan, task.problem.shape, row, queries, block.keys);
   const auto [early, late] = scale_steps(task);
   if (!task.kernels.packed.folds_scale) args.q.scale = early;
   const simd::ScoreTiles<R>& scores = args.scores;
@@ -109,8 +106,8 @@ void attend_tiles(const FlashTask<T, M, S>& task, int row, KvBlock<T> block, con
 
 // All rows of a task against the keys [begin, begin + keys).
 template <class T, class M, class S>
-void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const BlockMask& map,
-                  int panel, bool inf_safe) {
+void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states, int begin, int keys,
+                  const BlockMask& map, int panel, bool inf_safe) {
   const Problem<T>& problem = task.problem;
   const simd::PackedKernels<T>& kernels = task.kernels.packed;
   const auto k = problem.k.matrix(task.rows.b, task.kv_head());
@@ -121,18 +118,23 @@ void attend_block(const FlashTask<T, M, S>& task, int begin, int keys, const Blo
         kernels.pack_b_transposed(block.k, packed_keys(task.scratch, task.plan, problem.shape));
     block.finite = kernels.pack_b(block.v, packed_values(task.scratch, task.plan, problem.shape));
   }
-  for (int row = 0; row < task.rows.count(); row += task.plan.q_inner * task.plan.tile_shape.mr) {
-    attend_tiles(task, row, block, map, panel);
+  const bool fresh = states.enter(begin);
+  const int rows = task.plan.q_inner * task.plan.tile_shape.mr;
+  for (int row = 0; row < task.rows.count(); row += rows) {
+    if (fresh) states.clear_rows(row, rows);
+    attend_tiles(task, states.state(), row, block, map, panel);
   }
 }
 
-// The rows of a task against the keys [first, last).
+// The rows of a task against the keys [first, last), which begin with a KV split.
 template <class T, class M, class S>
-void attend_split(const FlashTask<T, M, S>& task, Index first, Index last) {
+void attend_keys(const FlashTask<T, M, S>& task, Index first, Index last) {
   const bool inf_safe = load_queries(task);
+  SplitStates<T, M, S> states(task);
   for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
-    attend_block(task, begin, keys, map, panel, inf_safe);
+    attend_block(task, states, begin, keys, map, panel, inf_safe);
   });
+  states.finish();
 }
 
 // Sums of values near the largest number overflow where their mean does not: such rows once more,
@@ -144,7 +146,7 @@ template <class T, class M, class S>
   const FlashTask<T, M, S> again{
       problem,      task.mask, task.score,   task.plan,
       task.kernels, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
-  attend_split(again, 0, problem.shape.Lk);
+  attend_keys(again, 0, problem.shape.Lk);
   rewrite_rows(again);
 }
 
@@ -153,8 +155,8 @@ void finish_task(const FlashTask<T, M, S>& task) {
   if (!store_output(task)) attend_again(task);
 }
 
-// Every task, on `plan.workers` workers that share nothing. The keys of a row come in ascending
-// order whoever computes it, so its bits depend on neither threads nor batch.
+// Every task, on `plan.workers` workers that share nothing. A row's keys are cut at multiples of
+// plan.split_keys and merged as a tree, so its bits depend on neither threads nor batch.
 //
 // Time O(B·Hq·Lq·Lk·(D + Dv)) over the tiles that are not Empty;
 // scratch O(workers · (queries of a task + keys of a block) · (D + Dv)).
@@ -165,28 +167,32 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
   const Shape& shape = problem.shape;
   const Index bytes = flash_scratch_bytes<R>(shape, plan);
   Carver carver(memory);
-  const SplitState<R> partials(carver, shape, plan);
+  const RowStates<R> states = task_states<R>(carver, shape, plan);
+  const Index key_tasks = plan.key_tasks();
   std::byte* scratch = memory + carver.used();
   const auto task_of = [&](Index task, int worker) {
     Carver own(scratch + worker * bytes);
-    return FlashTask<T, M, S>{problem,
-                              mask,
-                              score,
-                              plan,
-                              kernels,
-                              query_block_of(plan, shape, task),
-                              partials.of(task, FlashScratch<R>(own, shape, plan))};
+    FlashTask<T, M, S> it{problem,
+                          mask,
+                          score,
+                          plan,
+                          kernels,
+                          query_block_of(plan, shape, task),
+                          FlashScratch<R>(own, shape, plan)};
+    if (key_tasks > 1) it.scratch.state = states[task];
+    return it;
   };
   parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
     const auto task = task_of(index, worker);
-    const Index first = index % plan.splits * plan.split_keys;
-    attend_split(task, first, std::min(first + plan.split_keys, shape.Lk));
-    if (plan.splits == 1) finish_task(task);
+    const Index keys = plan.task_splits * plan.split_keys;
+    const Index first = index % key_tasks * keys;
+    attend_keys(task, first, std::min(first + keys, shape.Lk));
+    if (key_tasks == 1) finish_task(task);
   });
-  if (plan.splits == 1) return;
-  parallel_for(plan.tasks / plan.splits, plan.workers, executor, [&](Index set, int worker) {
-    combine_splits(partials, plan.tile_shape, set * plan.splits, plan.splits);
-    finish_task(task_of(set * plan.splits, worker));
+  if (key_tasks == 1) return;
+  parallel_for(plan.tasks / key_tasks, plan.workers, executor, [&](Index set, int worker) {
+    combine_splits(states, kernels.packed.isa, set * key_tasks, key_tasks);
+    finish_task(task_of(set * key_tasks, worker));
   });
 }
 

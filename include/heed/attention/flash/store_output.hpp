@@ -27,7 +27,7 @@ bool store_output(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const simd::PackedKernels<T>& kernels = task.kernels.packed;
-  const simd::RowState<R> state = row_state(task.scratch, task.plan, problem.shape);
+  const simd::RowState<R>& state = task.scratch.state;
   kernels.finalize_rows(state.max, state.sum, task.rows.count());
   const R* lse = state.max;
   bool finite = true;
@@ -47,7 +47,7 @@ template <class T, class M, class S>
 void rewrite_rows(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   constexpr R largest = std::numeric_limits<R>::max();
-  const simd::RowState<R> state = row_state(task.scratch, task.plan, task.problem.shape);
+  const simd::RowState<R>& state = task.scratch.state;
   task.kernels.packed.finalize_rows(state.max, state.sum, task.rows.count());
   for_each_done_piece(task, [&](int row, Index h, int begin, int end) {
     for (int i = begin; i < end; ++i, ++row) {

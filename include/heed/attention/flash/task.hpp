@@ -1,7 +1,7 @@
 // One worker's unit of work: the queries of a task against all keys that they see.
 #pragma once
 
-#include "heed/attention/flash/plan.hpp"
+#include "heed/attention/flash/scratch.hpp"
 #include "heed/attention/problem.hpp"
 #include "heed/simd/kernels.hpp"
 

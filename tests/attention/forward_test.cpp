@@ -1,0 +1,134 @@
+// Keys that fill several KV splits: bits depend on the multiples at which they are cut and on
+// nothing else, and the softmax over all of them meets the reference.
+#include "heed/attention/flash/forward.hpp"
+
+#include "support/contract.hpp"
+
+namespace heed {
+namespace {
+
+using test::Buffer;
+using test::Inputs;
+using test::Layout;
+
+template <class T>
+struct Outcome {
+  Buffer<T> out;
+  Tensor3<Accum<T>> lse;
+};
+
+template <class T>
+FlashPlan plan_of(const Shape& shape, int threads) {
+  return flash_plan(shape, packed_flash_kernels<T>(shape, isa()).packed.tile_shape,
+                    simd::element_kernels<T>(isa()).tile_shape, true, threads, nullptr);
+}
+
+// The call of a plan that may be cut otherwise than heed's own.
+template <class T>
+Outcome<T> run(const Inputs<T>& in, const Shape& shape, const mask::any& mask,
+               const FlashPlan& plan) {
+  Outcome<T> outcome{Buffer<T>(shape.B, shape.Hq, shape.Lq, shape.Dv),
+                     Tensor3<Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, Options{});
+  problem.out = outcome.out.view();
+  problem.lse = rows_view(outcome.lse);
+  const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
+  flash_forward(problem, mask, score::None{}, plan, flash_kernels<T>(plan, shape, isa()), nullptr,
+                scratch.begin());
+  return outcome;
+}
+
+template <class T>
+bool same_bits(const Outcome<T>& a, const Outcome<T>& b) {
+  const auto x = a.out.cview(), y = b.out.cview();
+  const auto bytes = static_cast<std::size_t>(x.extent[0] * x.stride[0]) * sizeof(T);
+  return std::memcmp(x.data, y.data, bytes) == 0 && test::same_bits(a.lse, b.lse);
+}
+
+void cut(FlashPlan& plan, const Shape& shape, int q_block, Index task_splits, int workers) {
+  plan.q_block = q_block;
+  plan.q_blocks = (shape.Lq + q_block - 1) / q_block;
+  plan.task_splits = task_splits;
+  plan.tasks = shape.B * shape.Hq / plan.heads_per_task * plan.q_blocks * plan.key_tasks();
+  plan.workers = workers;
+}
+
+// Masks that leave some splits, or all of them, without a key.
+std::vector<mask::any> masks() {
+  return {mask::any(), mask::causal(), mask::causal() & mask::window(100),
+          [](int i, int j) { return i % 2 == 0 && (j == 4 || j >= 4100); },
+          [](int, int j) { return j / 2048 == 1; }};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("bits depend on neither q blocks, the tasks of the keys nor workers", "", float,
+                   BFloat16) {
+  for (const Index Lq : {2, 40}) {
+    const Shape shape{1, 4, 2, Lq, 11000, 16, 24};
+    const Inputs<TestType> in(shape, Layout::gaps, 4, 3);
+    for (const mask::any& mask : masks()) {
+      const FlashPlan plan = plan_of<TestType>(shape, 1);
+      const auto expected = run(in, shape, mask, plan);
+      for (const int q_block : {16, 40}) {
+        for (const Index task_splits : {1, 2, 4, 6}) {
+          FlashPlan other = plan;
+          if (task_splits == 6 && Lq > 2) other.heads_per_task = 1;
+          cut(other, shape, std::min(q_block, static_cast<int>(Lq)), task_splits, 2);
+          CAPTURE(Lq, q_block, task_splits);
+          REQUIRE(same_bits(run(in, shape, mask, other), expected));
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("several splits of packed keys meet the reference", "", float, Half) {
+  const Shape shape{1, 2, 1, 18, 4200, 16, 12};
+  const Inputs<TestType> in(shape, Layout::packed, 3, 2);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  for (const mask::any& mask : masks()) {
+    test::require_accurate<TestType>(attention(q, k, v, mask), reference::attention(q, k, v, mask),
+                                     reference::attention<double>(q, k, v, mask));
+  }
+}
+
+// Each split's sum overflows, and so does their merge; the mean does not.
+TEST_CASE("values near the largest number over several splits have a finite mean") {
+  for (const Index Lq : {1, 20}) {
+    const Shape shape{1, 1, 1, Lq, 5000, 16, 8};
+    Inputs<float> in(shape, Layout::packed, 3, 2);
+    const auto v = in.v.view();
+    for (Index j = 0; j < shape.Lk; ++j) v(0, 0, j, 1) = 3e38F;
+    const auto result = attention(in.q.cview(), in.k.cview(), in.v.cview());
+    for (Index i = 0; i < Lq; ++i) {
+      CHECK(std::abs(result.out(0, 0, i, 1) / 3e38F - 1) < 1e-4F);
+      CHECK(std::abs(result.out(0, 0, i, 0)) < 1);
+    }
+  }
+}
+
+#if !defined(__FAST_MATH__)  // which promises nothing of NaN
+TEST_CASE("an infinity of one split reaches the rows that see it, and no other") {
+  for (const Index Lq : {2, 20}) {
+    const Shape shape{1, 1, 1, Lq, 5000, 16, 8};
+    const Inputs<float> clean(shape, Layout::packed, 3);
+    Inputs<float> dirty = clean;
+    dirty.v.view()(0, 0, 2500, 1) = test::inf;
+    const mask::any mask = [](int i, int j) { return i != 1 || j != 2500; };
+    const auto attend = [&](const Inputs<float>& in) {
+      return attention(in.q.cview(), in.k.cview(), in.v.cview(), mask);
+    };
+    const auto expected = attend(clean), result = attend(dirty);
+    CHECK(test::same_bits(result.lse, expected.lse));
+    for (Index i = 0; i < Lq; ++i) {
+      for (Index d = 0; d < 8; ++d) {
+        const bool hit = i != 1 && d == 1;
+        CHECK(result.out(0, 0, i, d) == (hit ? test::inf : expected.out(0, 0, i, d)));
+      }
+    }
+  }
+}
+#endif
+
+}  // namespace heed
