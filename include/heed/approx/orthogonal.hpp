@@ -5,11 +5,11 @@
 #include <cmath>
 #include <vector>
 
-#include "heed/approx/memory.hpp"
 #include "heed/core/assert.hpp"
 #include "heed/core/normal.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/core/zeros.hpp"
 
 namespace heed::approx {
 

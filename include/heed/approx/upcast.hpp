@@ -3,8 +3,9 @@
 
 #include <vector>
 
-#include "heed/approx/products.hpp"
+#include "heed/approx/kernels.hpp"
 #include "heed/attention/run.hpp"
+#include "heed/core/zeros.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {

@@ -105,6 +105,17 @@ View<T, 2> slice(const View<T, 2>& x, Index begin, Index count) {
           {x.stride[0], x.stride[1]}};
 }
 
+template <class T>
+constexpr View<T, 2> transposed(const View<T, 2>& x) {
+  return {x.data, {x.extent[1], x.extent[0]}, {x.stride[1], x.stride[0]}};
+}
+
+// A packed row-major matrix.
+template <class T>
+constexpr View<T, 2> matrix_of(T* data, Index rows, Index columns) {
+  return {data, {rows, columns}, {columns, 1}};
+}
+
 // Number of elements; heed::Error where it, or its bytes, do not fit 64 bits.
 template <class T, int Rank>
 Index checked_size(const View<T, Rank>& view) {

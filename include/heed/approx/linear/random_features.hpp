@@ -10,6 +10,7 @@
 
 #include "heed/approx/linear/scan_plan.hpp"
 #include "heed/approx/orthogonal.hpp"
+#include "heed/core/zeros.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {

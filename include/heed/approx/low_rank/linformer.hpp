@@ -11,6 +11,7 @@
 #include "heed/approx/upcast.hpp"
 #include "heed/core/normal.hpp"
 #include "heed/mask/key_limit.hpp"
+#include "heed/simd/gemm/product.hpp"
 
 namespace heed::approx {
 
@@ -103,12 +104,12 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
                [&](Index head, int) {
                  const Index b = head / shape.Hkv, h = head % shape.Hkv;
                  const Index length = mask::key_limit(mask, shape, b).length;
-                 multiply_columns<R>(slice(of_keys.matrix(h), 0, length),
-                                     slice(problem.k.matrix(b, h), 0, length),
-                                     keys.view().matrix(b, h).data);
-                 multiply_columns<R>(slice(of_values.matrix(h), 0, length),
-                                     slice(problem.v.matrix(b, h), 0, length),
-                                     values.view().matrix(b, h).data);
+                 simd::multiply_columns<R>(slice(of_keys.matrix(h), 0, length),
+                                           slice(problem.k.matrix(b, h), 0, length),
+                                           keys.view().matrix(b, h).data);
+                 simd::multiply_columns<R>(slice(of_values.matrix(h), 0, length),
+                                           slice(problem.v.matrix(b, h), 0, length),
+                                           values.view().matrix(b, h).data);
                });
   shape.Lk = rank;
   const Upcast<T, R> queries(problem.q);

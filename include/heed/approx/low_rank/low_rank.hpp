@@ -6,6 +6,7 @@
 #include "heed/approx/low_rank/scores_svd.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/upcast.hpp"
+#include "heed/simd/gemm/product.hpp"
 
 namespace heed::approx {
 
@@ -29,10 +30,10 @@ void project(const View<const T, 2>& x, const Dense<Real>& factor, const View<R,
   const Dense<R> narrow = factor.template cast<R>();
   const View<const R, 2> w = matrix_of(narrow.data(), narrow.cols(), narrow.rows());
   if constexpr (std::is_same_v<T, R>) {
-    multiply<R>(x, w, y);
+    simd::multiply<R>(x, w, y);
   } else {
-    const std::vector<R> rows = rows_as<R>(x);
-    multiply<R>(matrix_of(rows.data(), x.extent[0], x.extent[1]), w, y);
+    const std::vector<R> rows = simd::rows_as<R>(x);
+    simd::multiply<R>(matrix_of(rows.data(), x.extent[0], x.extent[1]), w, y);
   }
 }
 

@@ -12,7 +12,9 @@
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/upcast.hpp"
+#include "heed/core/zeros.hpp"
 #include "heed/mask/key_limit.hpp"
+#include "heed/simd/gemm/product.hpp"
 
 namespace heed::approx {
 
@@ -48,10 +50,10 @@ template <class R>
 std::vector<double> small_softmax(const View<R, 2>& q, const View<R, 2>& k, double scale) {
   const Index m = q.extent[0];
   auto weights = zeros<double>(m * m);
-  const std::vector<double> of_q = rows_as<double>(q.as_const());
-  const std::vector<double> of_k = rows_as<double>(k.as_const());
-  multiply<double>(matrix_of(of_q.data(), m, q.extent[1]), matrix_of(of_k.data(), m, q.extent[1]),
-                   matrix_of(weights.data(), m, m));
+  const std::vector<double> of_q = simd::rows_as<double>(q.as_const());
+  const std::vector<double> of_k = simd::rows_as<double>(k.as_const());
+  simd::multiply<double>(matrix_of(of_q.data(), m, q.extent[1]),
+                         matrix_of(of_k.data(), m, q.extent[1]), matrix_of(weights.data(), m, m));
   for (Index i = 0; i < m; ++i) {
     double* row = weights.data() + i * m;
     double top = scale * row[0], sum = 0;
@@ -66,8 +68,8 @@ std::vector<double> small_softmax(const View<R, 2>& q, const View<R, 2>& k, doub
 inline std::vector<double> small_product(const std::vector<double>& a, const std::vector<double>& b,
                                          Index m) {
   std::vector<double> y(a.size());
-  multiply<double>(matrix_of(a.data(), m, m), transposed(matrix_of(b.data(), m, m)),
-                   matrix_of(y.data(), m, m));
+  simd::multiply<double>(matrix_of(a.data(), m, m), transposed(matrix_of(b.data(), m, m)),
+                         matrix_of(y.data(), m, m));
   return y;
 }
 
@@ -120,10 +122,11 @@ void invert_landmarks(const View<R, 2>& q, const View<R, 2>& k, double scale, in
                       const View<R, 2>& y) {
   const Index m = q.extent[0], Dv = y.extent[1];
   const auto inverse = pseudo_inverse(small_softmax(q, k, scale), m, iterations);
-  const std::vector<double> before = rows_as<double>(y.as_const());
+  const std::vector<double> before = simd::rows_as<double>(y.as_const());
   std::vector<double> after(before.size());
-  multiply<double>(matrix_of(inverse.data(), m, m), transposed(matrix_of(before.data(), m, Dv)),
-                   matrix_of(after.data(), m, Dv));
+  simd::multiply<double>(matrix_of(inverse.data(), m, m),
+                         transposed(matrix_of(before.data(), m, Dv)),
+                         matrix_of(after.data(), m, Dv));
   std::transform(after.begin(), after.end(), y.data, [](double x) { return static_cast<R>(x); });
 }
 

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "heed/approx/orthogonal.hpp"
-#include "heed/approx/products.hpp"
+#include "heed/simd/gemm/product.hpp"
 
 namespace heed::approx {
 
@@ -31,7 +31,7 @@ inline namespace HEED_ABI {
 template <class Real, class T>
 Dense<Real> gram(const View<const T, 2>& x) {
   Dense<Real> sum(x.extent[1], x.extent[1]);
-  multiply_columns<Real>(x, x, sum.data());
+  simd::multiply_columns<Real>(x, x, sum.data());
   return sum;
 }
 

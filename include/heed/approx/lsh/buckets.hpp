@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "heed/approx/options.hpp"
-#include "heed/approx/products.hpp"
 #include "heed/core/normal.hpp"
+#include "heed/core/zeros.hpp"
 #include "heed/mask/key_limit.hpp"
+#include "heed/simd/gemm/product.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -52,9 +53,9 @@ std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rot
   auto turned = zeros<R>(block * half);
   for (Index first = 0; first < L; first += block) {
     const Index count = std::min(block, L - first);
-    const std::vector<R> rows = rows_as<R>(slice(x, first, count));
-    multiply<R>(matrix_of(rows.data(), count, D), matrix_of(rotation.data(), half, D),
-                matrix_of(turned.data(), count, half));
+    const std::vector<R> rows = simd::rows_as<R>(slice(x, first, count));
+    simd::multiply<R>(matrix_of(rows.data(), count, D), matrix_of(rotation.data(), half, D),
+                      matrix_of(turned.data(), count, half));
     for (Index r = 0; r < count; ++r) {
       const R* row = turned.data() + r * half;
       Index best = 0;

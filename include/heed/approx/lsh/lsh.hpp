@@ -9,6 +9,7 @@
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/attention/operands.hpp"
+#include "heed/core/zeros.hpp"
 
 namespace heed::approx {
 

@@ -84,10 +84,14 @@ HEED_INLINE void pv_block(const View<const T, 2>& v, RaggedTile tile, Index colu
                           const Accum<T>* p, const Place& place) {
   using R = Accum<T>;
   Array<Array<Vec<R>, N>, Rows> sum;
+  Array<Array<R*, N>, Rows> at;
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) sum[r][n] = load(place(r, column + n * vl<R>));
+    for (int r = 0; r < Rows; ++r) {
+      at[r][n] = place(r, column + n * vl<R>);
+      sum[r][n] = load(at[r][n]);
+    }
   }
   for (int c = tile.begin; c < tile.end; ++c) {
     const T* from = v.data + c * v.stride[0] + column;
@@ -108,7 +112,7 @@ HEED_INLINE void pv_block(const View<const T, 2>& v, RaggedTile tile, Index colu
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) store(place(r, column + n * vl<R>), sum[r][n]);
+    for (int r = 0; r < Rows; ++r) store(at[r][n], sum[r][n]);
   }
 }
 
@@ -151,14 +155,15 @@ struct PvUnpacked {
   const View<const T, 2>& v;
   RaggedTile tile;
   const R* weights;
-  const Acc& acc;  // from the tile's row tile on
+  const Acc& acc;
+  Index m_tile;
 
   // Eight sums wait for each other least.
   template <int Rows>
   HEED_INLINE void run(int row) const {
     constexpr int interleaved_registers = 8 / Rows;
     const R* p = weights + row * nr<R>;
-    const auto place = [&](int r, Index d) { return &acc.at(row + r, d); };
+    const auto place = [&](int r, Index d) { return &acc.tile_at(m_tile, row + r, d); };
     Index d = 0;
     for (; d + interleaved_registers * vl<R> <= v.extent[1]; d += interleaved_registers * vl<R>) {
       pv_block<Rows, interleaved_registers>(v, tile, d, p, place);
@@ -191,8 +196,9 @@ void qk_unpacked(const PackedA<const Accum<T>>& q, const View<const T, 2>& k,
   const auto rows = q.in(shape);
   HEED_ASSERT(q.scale == 1 && q.k == k.extent[1]);
   for_each_ragged_tile(s, [&](int g, int p, const RaggedTile& here) {
-    run_rows(QkUnpacked<T>{k, here, rows.tile(g), s.tile(g, p)});
-    add_tails(k, here, rows.tile(g), s.tile(g, p));
+    const Accum<T>* from = rows.tile(g);
+    run_rows(QkUnpacked<T>{k, here, from, s.tile(g, p)});
+    add_tails(k, here, from, s.tile(g, p));
   });
 }
 
@@ -227,8 +233,7 @@ void pv_unpacked(const ScoreTiles<Accum<T>>& p, const View<const T, 2>& v,
   const auto o = acc.in(shape);
   HEED_ASSERT(v.extent[1] <= acc.columns);
   for_each_ragged_tile(weights, [&](int g, int panel, const RaggedTile& here) {
-    const auto rows = o.from_tile(g);
-    run_rows(PvUnpacked<T, decltype(rows)>{v, here, weights.tile(g, panel), rows});
+    run_rows(PvUnpacked<T, decltype(o)>{v, here, weights.tile(g, panel), o, g});
   });
 }
 

@@ -209,6 +209,11 @@ struct Accumulator {
   HEED_INLINE constexpr R* tile(Index g, Index p) const {
     return data + (g * columns + p * TileShape(shape).nr) * TileShape(shape).mr;
   }
+  // Row r of row tile g, column d.
+  HEED_INLINE constexpr R& tile_at(Index g, Index r, Index d) const {
+    const Index nr = TileShape(shape).nr;
+    return tile(g, d / nr)[r * width(d / nr) + d % nr];
+  }
   // Row i's part of panel p, [width(p)].
   HEED_INLINE constexpr R* row(Index i, Index p) const {
     const Index mr = TileShape(shape).mr;

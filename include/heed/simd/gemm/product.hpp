@@ -1,28 +1,17 @@
-// Products of small and tall matrices on the kernels of layers: bits depend on the operands alone,
-// which Eigen's products, cut by the number of threads, do not promise.
+// One product of unpacked matrices, small or tall, packed on the way: bits depend on the operands
+// alone, which Eigen's products, cut by the number of threads, do not promise.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
-#include "heed/approx/kernels.hpp"
-#include "heed/approx/memory.hpp"
 #include "heed/core/view.hpp"
+#include "heed/core/zeros.hpp"
+#include "heed/simd/kernels.hpp"
 
-namespace heed::approx {
+namespace heed::simd {
 
 inline namespace HEED_ABI {
-
-template <class T>
-constexpr View<T, 2> transposed(const View<T, 2>& x) {
-  return {x.data, {x.extent[1], x.extent[0]}, {x.stride[1], x.stride[0]}};
-}
-
-// A packed row-major matrix.
-template <class T>
-constexpr View<T, 2> matrix_of(T* data, Index rows, Index columns) {
-  return {data, {rows, columns}, {columns, 1}};
-}
 
 // y = x wᵀ, each number one sum in ascending order.
 //
@@ -32,16 +21,16 @@ constexpr View<T, 2> matrix_of(T* data, Index rows, Index columns) {
 // On the calling thread. Time O(n·m·depth); scratch O(m·depth).
 template <class R>
 void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R, 2>& y) {
-  const simd::LayerKernels<R>& kernels = simd::layer_kernels<R>(isa());
-  const simd::TileShape& tile_shape = kernels.tile_shape;
+  const LayerKernels<R>& kernels = layer_kernels<R>(isa());
+  const TileShape& tile_shape = kernels.tile_shape;
   const Index n = x.extent[0], m = w.extent[0], depth = x.extent[1];
   const Index room = 16 * tile_shape.mr, panel = tile_shape.nr;
   const auto numbers = [](Index count) { return static_cast<std::size_t>(count); };
   const Index columns = tile_shape.panels(m) * panel;
-  auto packed_w = zeros<R>(simd::PackedB<R>::size(tile_shape, depth, columns));
+  auto packed_w = zeros<R>(PackedB<R>::size(tile_shape, depth, columns));
   auto packed_x = zeros<R>(checked_product(room, depth)), sums = zeros<R>(room * panel);
-  const simd::PackedB<R> b{packed_w.data(), depth, columns, tile_shape};
-  const simd::BlockedA<R> a{packed_x.data(), room, depth};
+  const PackedB<R> b{packed_w.data(), depth, columns, tile_shape};
+  const BlockedA<R> a{packed_x.data(), room, depth};
   std::vector<R*> rows(numbers(room));
   for (Index p = 0; p < b.panels(); ++p) {
     kernels.pack_weight(slice(w, p * panel, std::min(panel, m - p * panel)), b.from_panel(p));
@@ -54,7 +43,7 @@ void multiply(const View<const R, 2>& x, const View<const R, 2>& w, const View<R
       const Index width = std::min(panel, m - p * panel);
       kernels.multiply(a, count, b.from_panel(p), sums.data());
       kernels.finish(sums.data(), count,
-                     {rows.data(), y.stride[1], p * panel, width, nullptr, simd::Activation::none});
+                     {rows.data(), y.stride[1], p * panel, width, nullptr, Activation::none});
     }
   }
 }
@@ -64,7 +53,8 @@ template <class R, class T>
 std::vector<R> rows_as(const View<const T, 2>& x) {
   auto rows = zeros<R>(checked_product(x.extent[0], x.extent[1]));
   if constexpr (std::is_same_v<R, Accum<T>>) {
-    call_kernels<T>(isa()).copy_rows(x, R(1), rows.data());
+    const PackedKernels<T>& kernels = element_kernels<T>(isa());
+    kernels.pack_a(x, R(1), {rows.data(), x.extent[1], kernels.tile_shape});
   } else {
     R* to = rows.data();
     for (Index r = 0; r < x.extent[0]; ++r) {
@@ -97,4 +87,4 @@ void multiply_columns(const View<const T, 2>& x, const View<const T, 2>& w, R* s
 }
 
 }  // namespace HEED_ABI
-}  // namespace heed::approx
+}  // namespace heed::simd
