@@ -195,11 +195,12 @@ void qk_unpacked(const PackedA<const Accum<T>>& q, const View<const T, 2>& k,
   const auto s = scores.in(shape);
   const auto rows = q.in(shape);
   HEED_ASSERT(q.scale == 1 && q.k == k.extent[1]);
-  for_each_ragged_tile(s, [&](int g, int p, const RaggedTile& here) {
-    const Accum<T>* from = rows.tile(g);
-    run_rows(QkUnpacked<T>{k, here, from, s.tile(g, p)});
-    add_tails(k, here, from, s.tile(g, p));
-  });
+  for_each_ragged_tile(
+      s, [&](int g, int p, const RaggedTile& here) __attribute__((always_inline)) {
+        const Accum<T>* from = rows.tile(g);
+        run_rows(QkUnpacked<T>{k, here, from, s.tile(g, p)});
+        add_tails(k, here, from, s.tile(g, p));
+      });
 }
 
 // True where no score of a live tile is −inf, over real rows and existing keys.
@@ -209,17 +210,18 @@ bool all_unmasked(const ScoreTiles<R>& scores) {
   const auto tiles = scores.in(ConstantShape<tile_shape<R>>{});
   Bits hidden{};
   bool some = false;
-  for_each_ragged_tile(tiles, [&](int g, int p, const RaggedTile& here) {
-    const int keys = here.end - here.begin;
-    const R* s = tiles.tile(g, p);
-    for (int r = 0; r < here.rows; ++r, s += nr<R>) {
-      int c = 0;
-      for (; c + vl<R> <= keys; c += vl<R>) {
-        hidden |= (Bits)((Bits)load(s + c) == masked_bits<R>);
-      }
-      for (; c < keys; ++c) some |= is_masked(s[c]);
-    }
-  });
+  for_each_ragged_tile(
+      tiles, [&](int g, int p, const RaggedTile& here) __attribute__((always_inline)) {
+        const int keys = here.end - here.begin;
+        const R* s = tiles.tile(g, p);
+        for (int r = 0; r < here.rows; ++r, s += nr<R>) {
+          int c = 0;
+          for (; c + vl<R> <= keys; c += vl<R>) {
+            hidden |= (Bits)((Bits)load(s + c) == masked_bits<R>);
+          }
+          for (; c < keys; ++c) some |= is_masked(s[c]);
+        }
+      });
   for (int n = 0; n < vl<R>; ++n) some |= hidden[n] != 0;
   return !some;
 }
@@ -232,9 +234,10 @@ void pv_unpacked(const ScoreTiles<Accum<T>>& p, const View<const T, 2>& v,
   const auto weights = p.in(shape);
   const auto o = acc.in(shape);
   HEED_ASSERT(v.extent[1] <= acc.columns);
-  for_each_ragged_tile(weights, [&](int g, int panel, const RaggedTile& here) {
-    run_rows(PvUnpacked<T, decltype(o)>{v, here, weights.tile(g, panel), o, g});
-  });
+  for_each_ragged_tile(
+      weights, [&](int g, int panel, const RaggedTile& here) __attribute__((always_inline)) {
+        run_rows(PvUnpacked<T, decltype(o)>{v, here, weights.tile(g, panel), o, g});
+      });
 }
 
 // True where the rows of x, contiguous in their columns, are finite.
