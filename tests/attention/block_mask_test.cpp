@@ -51,8 +51,9 @@ TEST_CASE("block mask: the coverage of a tile agrees with allows, also across he
       const int begin = 16, end = 70;
       const auto panels = static_cast<int>(tile_shape.panels(end - begin));
       std::vector<std::uint8_t> found(static_cast<std::size_t>(m_tiles * panels), 77);
-      cover_query_block(one.mask, shape, rows, 0, m_tiles * tile_shape.mr, tile_shape.mr, begin,
-                        end, tile_shape.nr, found.data());
+      cover_query_block(HeadContexts(one.mask, score::None{}, shape, rows), rows, 0,
+                        m_tiles * tile_shape.mr, tile_shape.mr, begin, end, tile_shape.nr,
+                        found.data());
       for (int m = 0; m < m_tiles; ++m) {
         for (int p = 0; p < panels; ++p) {
           int pairs = 0, seen = 0;
@@ -105,7 +106,8 @@ TEST_CASE("block mask: the walk meets every KV block that a row sees, and none t
       Carver carver(memory);
       const FlashKernels<float> kernels = flash_kernels<float>(plan, problem.shape, Isa::portable);
       const FlashTask<float, mask::any, score::None> task{
-          problem, one.mask, none, plan, kernels, rows, {carver, problem.shape, plan}};
+          problem, {one.mask, none, problem.shape, rows}, plan, kernels,
+          rows,    {carver, problem.shape, plan}};
       std::set<int> visited;
       for_each_live_block(task, 0, problem.shape.Lk,
                           [&](int begin, int keys, const BlockMask&, int) {

@@ -129,6 +129,23 @@ TEST_CASE("an infinity of one split reaches the rows that see it, and no other")
     }
   }
 }
+
+// The other splits' maxima are so high that this one's factor is 0, and 0 · inf is NaN in one pass.
+TEST_CASE("an infinity whose weight is 0 beside other splits is NaN, as in the reference") {
+  for (const Index Lq : {2, 20}) {
+    for (const int low : {1, 2}) {
+      const Shape shape{1, 1, 1, Lq, 5000, 16, 8};
+      Inputs<float> in(shape, Layout::packed, 3);
+      in.v.view()(0, 0, low * 2048 + 9, 1) = test::inf;
+      const auto score = [low](float s, int, int j) { return j / 2048 == low ? s : s + 300; };
+      const auto result = attention(in.q.cview(), in.k.cview(), in.v.cview(), {}, score);
+      for (Index i = 0; i < Lq; ++i) {
+        CHECK(is_nan(result.out(0, 0, i, 1)));
+        CHECK(is_finite(result.out(0, 0, i, 0)));
+      }
+    }
+  }
+}
 #endif
 
 }  // namespace heed

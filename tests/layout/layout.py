@@ -16,7 +16,7 @@ from pathlib import Path
 # Includes go from a later tier to an earlier one, or stay inside a folder.
 TIERS = [
     {"core"},
-    {"mask", "score", "softmax", "simd", "position", "plot"},
+    {"mask", "score", "softmax", "simd", "position", "kv", "plot"},
     {"attention"},
     {"decode", "approx", "nn", "cuda", "distributed"},
     {"inspect"},

@@ -96,9 +96,7 @@ void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
       map.copy(row / tile_shape.mr, scores.m_tiles, panel, scores.panels, flash.scratch.coverage);
   if (seen == mask::Coverage::Empty) return;
   task.kernels.of_tensors.gemm.qk(args.q, args.kt, scores);
-  if (!folds_scale<S> || keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
-    apply_epilogue(flash, scores, row / tile_shape.mr, begin);
-  }
+  apply_epilogue(flash, scores, row / tile_shape.mr, begin, seen);
   using Part = typename PushScores<R>::Part;
   const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.kernels.packed.isa);
   for (int g = 0; g < scores.m_tiles; ++g) {

@@ -52,8 +52,9 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
   parallel_for(plan.tasks, plan.workers, options.executor, [&](Index index, int worker) {
     Carver carver(memory.begin() + worker * bytes);
     const FlashScratch<R> scratch(carver, scores.shape, plan);
-    const FlashTask<T, M, S> flash{
-        scores, mask, score, plan, of_flash, query_block_of(plan, scores.shape, index), scratch};
+    const QueryBlock rows = query_block_of(plan, scores.shape, index);
+    const FlashTask<T, M, S> flash{scores, {mask, score, scores.shape, rows}, plan, of_flash, rows,
+                                   scratch};
     top_k_task(
         TopKTask<T, M, S>{flash, problem, keep,
                           TopKScratch<R>(carver, tile_shape, plan.rows(), keep, problem.shape.Dv),

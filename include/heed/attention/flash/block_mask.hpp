@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "heed/attention/flash/task.hpp"
+#include "heed/mask/coverage_grid.hpp"
 
 namespace heed {
 
@@ -52,6 +53,32 @@ struct BlockMask {
 
 inline namespace HEED_ABI {
 
+// Coverage of rows [first, last) in tiles of `height` rows by `width` keys:
+// found[r · columns + c] = Coverage of tile c of tile row r.
+template <class M, class S>
+void cover_query_block(const HeadContexts<M, S>& heads, const QueryBlock& rows, int first, int last,
+                       int height, int k_begin, int k_end, int width, std::uint8_t* found) {
+  const auto grid_of = [&](int q_begin, int q_end) {
+    return mask::CoverageGrid{q_begin, q_end, height, k_begin, k_end, width};
+  };
+  const int columns = grid_of(0, 1).columns();
+  if (rows.heads == 1) {
+    const auto& bound = heads[rows.first_head].mask;
+    const int end = std::min(last, rows.count());
+    return mask::cover(bound, grid_of(rows.q_begin + first, rows.q_begin + end), found, columns);
+  }
+  for (int row = first; row < last; row += height, found += columns) {
+    for_each_head_segment(rows, row, row + height, [&](Index head, int at, int q_begin, int q_end) {
+      const auto& bound = heads[head].mask;
+      if (at == row) return mask::cover(bound, grid_of(q_begin, q_end), found, columns);
+      const auto both = [](std::uint8_t one, std::uint8_t other) {
+        return one == other ? one : static_cast<std::uint8_t>(mask::Coverage::Partial);
+      };
+      mask::combine_coverage(bound, grid_of(q_begin, q_end), found, columns, both);
+    });
+  }
+}
+
 // coverage[m][p] of row tiles [first_m_tile, first_m_tile + m_tiles) and the panels of keys
 // [k_begin, k_end). Returns the coverage of all of them together.
 template <class T, class M, class S>
@@ -59,8 +86,8 @@ mask::Coverage block_coverage(const FlashTask<T, M, S>& task, int first_m_tile, 
                               int k_begin, int k_end, std::uint8_t* coverage) {
   const simd::TileShape& tile_shape = task.plan.tile_shape;
   const int first = first_m_tile * tile_shape.mr, last = first + m_tiles * tile_shape.mr;
-  cover_query_block(task.mask, task.problem.shape, task.rows, first, last, tile_shape.mr, k_begin,
-                    k_end, tile_shape.nr, coverage);
+  cover_query_block(task.heads, task.rows, first, last, tile_shape.mr, k_begin, k_end,
+                    tile_shape.nr, coverage);
   CoverageSum all;
   all.add(coverage, m_tiles * tile_shape.panels(k_end - k_begin));
   return all.value();

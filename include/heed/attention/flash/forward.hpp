@@ -10,6 +10,7 @@
 
 #include "heed/attention/flash/block_mask.hpp"
 #include "heed/attention/flash/combine_splits.hpp"
+#include "heed/attention/flash/kv_block.hpp"
 #include "heed/attention/flash/score_epilogue.hpp"
 #include "heed/attention/flash/store_output.hpp"
 #include "heed/attention/flash/tile_args.hpp"
@@ -37,132 +38,143 @@ bool load_queries(const FlashTask<T, M, S>& task) {
   return inf_safe;
 }
 
-// A block of keys and values: packed in scratch, or read from the tensors.
-template <class T>
-struct KvBlock {
-  int begin, keys;
-  View<const T, 2> k, v;
-  bool inf_safe;  // q·k of an infinite operand comes out right
-  bool finite;    // all values are finite, or every row sees every key
-};
+// s = scale · q·kᵀ of the row tiles from first_m_tile on.
+template <class T, class M, class S>
+void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
+                    int first_m_tile, const KvBlock<T>& block) {
+  if (task.plan.unpacked) {
+    for_each_run(block, tiles.scores, [&](const KvRun<T>& run, const auto& scores, int g) {
+      task.kernels.unpacked.qk(tiles.q.from_row(g * task.plan.tile_shape.mr), run.k, scores);
+    });
+  } else {
+    task.kernels.packed.gemm.qk(tiles.q, tiles.kt, tiles.scores);
+    if (!block.inf_safe) {
+      recompute_nan_scores(task, tiles.scores, first_m_tile, block.begin, block.only_run().k);
+    }
+  }
+  const auto late = scale_steps(task).late;
+  if (late != Accum<T>(1)) scale_scores(task, tiles.scores, late);
+}
+
+// True where p·v reads finite values alone, or every row sees every key. Else marks the pairs that
+// attend. Unpacked values are read once more only where a score of −inf may hide some.
+template <class T, class M, class S>
+bool mark_unmasked(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
+                   const KvBlock<T>& block) {
+  bool finite = block.finite;
+  if (task.plan.unpacked) {
+    const simd::UnpackedKernels<T>& kernels = task.kernels.unpacked;
+    finite = kernels.all_unmasked(scores) ||
+             std::all_of(block.runs, block.runs + block.run_count,
+                         [&](const KvRun<T>& run) { return kernels.all_finite(run.v); });
+  }
+  const Index count = finite ? 0 : scores.tiles() * scores.tile_size();
+  for (Index n = 0; n < count; ++n) task.scratch.unmasked[n] = !is_masked(scores.data[n]);
+  return finite;
+}
+
+// Between the softmax and p·v: weights are made smaller, stored or dropped.
+template <class T, class M, class S>
+void modify_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
+                    int first_m_tile, const KvBlock<T>& block) {
+  if (task.shrink != Accum<T>(1)) shrink_weights(tiles.scores, task.shrink);
+  if (task.problem.weights.data != nullptr) store_weights(task, tiles, first_m_tile);
+  if (task.problem.dropout.active()) drop_weights(task, tiles.scores, first_m_tile, block.begin);
+}
 
 // o += p·v. NaN and infinity do not reach rows that do not see their key.
 template <class T, class M, class S>
-void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& args,
-                       const KvBlock<T>& block) {
+void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
+                       const KvBlock<T>& block, bool finite) {
   const simd::PackedKernels<T>& kernels = task.kernels.packed;
-  if (!block.finite) {
-    if (task.plan.unpacked) kernels.pack_b(block.v, args.v);
-    kernels.gemm.pv_masked(args.scores, args.v, task.scratch.unmasked, args.state.acc);
+  if (!finite) {
+    if (task.plan.unpacked) pack_v(task, block);
+    kernels.gemm.pv_masked(tiles.scores, tiles.v, task.scratch.unmasked, tiles.state.acc);
   } else if (task.plan.unpacked) {
-    task.kernels.unpacked.pv(args.scores, block.v, args.state.acc);
+    for_each_run(block, tiles.scores, [&](const KvRun<T>& run, const auto& p, int g) {
+      task.kernels.unpacked.pv(p, run.v, tiles.state.acc.from_tile(g));
+    });
   } else {
-    kernels.gemm.pv(args.scores, args.v, args.state.acc);
+    kernels.gemm.pv(tiles.scores, tiles.v, tiles.state.acc);
   }
 }
 
-// The row tiles from row `row` on, at most q_inner of them, against a KV block; its tiles start at
-// panel `panel` of the block mask.
+// Algorithm 1, lines 8 to 10: a query sub-block attends to a KV block.
+//   seen  coverage of all tiles together
 template <class T, class M, class S>
-void attend_tiles(const FlashTask<T, M, S>& task, const simd::RowState<Accum<T>>& state, int row,
-                  KvBlock<T> block, const BlockMask& map, int panel) {
-  using R = Accum<T>;
-  const simd::TileShape& tile_shape = task.plan.tile_shape;
-  const FlashScratch<R>& scratch = task.scratch;
-  const int group = row / tile_shape.mr;
-  const int queries = std::min(task.plan.q_inner * tile_shape.mr, task.rows.count() - row);
-  auto args =
-      make_tile_args(scratch, state, task.plan, task.problem.shape, row, queries, block.keys);
-  const auto [early, late] = scale_steps(task);
-  if (!task.kernels.packed.folds_scale) args.q.scale = early;
-  const simd::ScoreTiles<R>& scores = args.scores;
-  const mask::Coverage seen =
-      map.copy(group, scores.m_tiles, panel, scores.panels, scratch.coverage);
-  if (seen == mask::Coverage::Empty) return;  // whose weights, if asked for, are 0 already
-  if (task.plan.unpacked) {
-    task.kernels.unpacked.qk(args.q, block.k, scores);
-  } else {
-    task.kernels.packed.gemm.qk(args.q, args.kt, scores);
-    if (!block.inf_safe) recompute_nan_scores(task, scores, group, block.begin, block.k);
-  }
-  if (late != R(1)) scale_scores(task, scores, late);
-  if (!folds_scale<S> || block.keys % tile_shape.nr != 0 || seen != mask::Coverage::Full) {
-    apply_epilogue(task, scores, group, block.begin);
-  }
-  if (task.plan.unpacked) {  // values are read once more only where a score of −inf may hide some
-    const simd::UnpackedKernels<T>& kernels = task.kernels.unpacked;
-    block.finite = kernels.all_unmasked(scores) || kernels.all_finite(block.v);
-  }
-  if (!block.finite) {
-    const Index count = scores.tiles() * scores.tile_size();
-    for (Index n = 0; n < count; ++n) scratch.unmasked[n] = !is_masked(scores.data[n]);
-  }
-  task.kernels.packed.softmax(scores, args.state);
-  if (task.shrink != R(1)) shrink_weights(scores, task.shrink);
-  if (task.problem.weights.data != nullptr) store_weights(task, args, group);
-  if (task.problem.dropout.active()) drop_weights(task, scores, group, block.begin);
-  accumulate_output(task, args, block);
+void attend_tiles(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles, int first_m_tile,
+                  const KvBlock<T>& block, mask::Coverage seen) {
+  compute_scores(task, tiles, first_m_tile, block);                     // s = q·kᵀ
+  apply_epilogue(task, tiles.scores, first_m_tile, block.begin, seen);  // s = mask(modify(s))
+  const bool finite = mark_unmasked(task, tiles.scores, block);         // 0·inf is not 0
+  task.kernels.packed.softmax(tiles.scores, tiles.state);               // p = e^(s − m); m, l, o
+  modify_weights(task, tiles, first_m_tile, block);                     // p = dropout(p)
+  accumulate_output(task, tiles, block, finite);                        // o += p·v
 }
 
-// All rows of a task against the keys [begin, begin + keys).
+// Algorithm 1, line 6: every query sub-block of a task meets a KV block, whose tiles start at panel
+// `panel` of the block mask.
 template <class T, class M, class S>
-void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states, int begin, int keys,
-                  const BlockMask& map, int panel, bool inf_safe) {
-  const Problem<T>& problem = task.problem;
-  const simd::PackedKernels<T>& kernels = task.kernels.packed;
-  const auto k = problem.k.matrix(task.rows.b, task.kv_head());
-  const auto v = problem.v.matrix(task.rows.b, task.kv_head());
-  KvBlock<T> block{begin, keys, slice(k, begin, keys), slice(v, begin, keys), inf_safe, true};
-  if (!task.plan.unpacked) {
-    block.inf_safe &=
-        kernels.pack_b_transposed(block.k, packed_keys(task.scratch, task.plan, problem.shape));
-    block.finite = kernels.pack_b(block.v, packed_values(task.scratch, task.plan, problem.shape));
-  }
-  const bool fresh = states.enter(begin);
-  const int rows = task.plan.q_inner * task.plan.tile_shape.mr;
+void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
+                  const KvBlock<T>& block, const BlockMask& map, int panel) {
+  const int mr = task.plan.tile_shape.mr;
+  const int rows = task.plan.q_inner * mr;
+  const bool fresh = states.enter(block.begin);
   for (int row = 0; row < task.rows.count(); row += rows) {
     if (fresh) states.clear_rows(row, rows);
-    attend_tiles(task, states.state(), row, block, map, panel);
+    const int queries = std::min(rows, task.rows.count() - row);
+    auto tiles = make_tile_args(task.scratch, states.state(), task.plan, task.problem.shape, row,
+                                queries, block.keys);
+    if (!task.kernels.packed.folds_scale) tiles.q.scale = scale_steps(task).early;
+    const simd::ScoreTiles<Accum<T>>& scores = tiles.scores;
+    const mask::Coverage seen =
+        map.copy(row / mr, scores.m_tiles, panel, scores.panels, task.scratch.coverage);
+    if (seen == mask::Coverage::Empty) continue;  // whose weights, if asked for, are 0 already
+    attend_tiles(task, tiles, row / mr, block, seen);
   }
 }
 
 // The rows of a task against the keys [first, last), which begin with a KV split.
-template <class T, class M, class S>
-void attend_keys(const FlashTask<T, M, S>& task, Index first, Index last) {
+template <class T, class M, class S, class Kv>
+void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Index last) {
   const bool inf_safe = load_queries(task);
   SplitStates<T, M, S> states(task);
+  KvBlock<T> block;
   for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
-    attend_block(task, states, begin, keys, map, panel, inf_safe);
+    load_kv(task, kv, begin, keys, inf_safe, block);
+    attend_block(task, states, block, map, panel);
   });
   states.finish();
 }
 
 // Sums of values near the largest number overflow where their mean does not: such rows once more,
 // under smaller weights. Values that are NaN or infinite take this way too.
-template <class T, class M, class S>
-[[gnu::noinline, gnu::cold]] void attend_again(const FlashTask<T, M, S>& task) {
+template <class T, class M, class S, class Kv>
+[[gnu::noinline, gnu::cold]] void attend_again(const FlashTask<T, M, S>& task, const Kv& kv,
+                                               Index length) {
   Problem<T> problem = task.problem;
   problem.weights.data = nullptr;
-  const FlashTask<T, M, S> again{
-      problem,      task.mask, task.score,   task.plan,
-      task.kernels, task.rows, task.scratch, shrink_of<Accum<T>>(problem.shape.Lk)};
-  attend_keys(again, 0, problem.shape.Lk);
+  const FlashTask<T, M, S> again{problem,
+                                 task.heads,
+                                 task.plan,
+                                 task.kernels,
+                                 task.rows,
+                                 task.scratch,
+                                 shrink_of<Accum<T>>(length)};
+  attend_keys(again, kv, 0, length);
   rewrite_rows(again);
-}
-
-template <class T, class M, class S>
-void finish_task(const FlashTask<T, M, S>& task) {
-  if (!store_output(task)) attend_again(task);
 }
 
 // Every task, on `plan.workers` workers that share nothing. A row's keys are cut at multiples of
 // plan.split_keys and merged as a tree, so its bits depend on neither threads nor batch.
+//   source  of keys and values; problem.k and problem.v are not looked at
 //
 // Time O(B·Hq·Lq·Lk·(D + Dv)) over the tiles that are not Empty;
-// scratch O(workers · (queries of a task + keys of a block) · (D + Dv)).
-template <class T, class M, class S>
-void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
-                   const FlashKernels<T>& kernels, Executor* executor, std::byte* memory) {
+// scratch O(workers · (queries of a task · log(Lk) + keys of a block) · (D + Dv)).
+template <class T, class M, class S, kv::Source<T> K>
+void flash_forward(const Problem<T>& problem, const K& source, const M& mask, const S& score,
+                   const FlashPlan& plan, const FlashKernels<T>& kernels, Executor* executor,
+                   std::byte* memory) {
   using R = Accum<T>;
   const Shape& shape = problem.shape;
   const Index bytes = flash_scratch_bytes<R>(shape, plan);
@@ -170,30 +182,40 @@ void flash_forward(const Problem<T>& problem, const M& mask, const S& score, con
   const RowStates<R> states = task_states<R>(carver, shape, plan);
   const Index key_tasks = plan.key_tasks();
   std::byte* scratch = memory + carver.used();
-  const auto task_of = [&](Index task, int worker) {
+  // f(task, kv, length) with the keys and values of the task's head, and their number.
+  const auto with_task = [&](Index index, int worker, const auto& f) {
     Carver own(scratch + worker * bytes);
-    FlashTask<T, M, S> it{problem,
-                          mask,
-                          score,
-                          plan,
-                          kernels,
-                          query_block_of(plan, shape, task),
-                          FlashScratch<R>(own, shape, plan)};
-    if (key_tasks > 1) it.scratch.state = states[task];
-    return it;
+    FlashScratch<R> of_task(own, shape, plan);
+    if (key_tasks > 1) of_task.state = states[index];
+    const QueryBlock rows = query_block_of(plan, shape, index);
+    const FlashTask<T, M, S> task{problem, {mask, score, shape, rows}, plan, kernels, rows,
+                                  of_task};
+    f(task, source.bind(shape, rows.b, task.kv_head()), source.length(rows.b));
+  };
+  const auto finish = [](const auto& task, const auto& kv, Index length) {
+    if (!store_output(task)) attend_again(task, kv, length);
   };
   parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
-    const auto task = task_of(index, worker);
-    const Index keys = plan.task_splits * plan.split_keys;
-    const Index first = index % key_tasks * keys;
-    attend_keys(task, first, std::min(first + keys, shape.Lk));
-    if (key_tasks == 1) finish_task(task);
+    with_task(index, worker, [&](const auto& task, const auto& kv, Index length) {
+      const Index keys = plan.task_splits * plan.split_keys;
+      const Index first = index % key_tasks * keys;
+      attend_keys(task, kv, first, std::min(first + keys, length));
+      if (key_tasks == 1) finish(task, kv, length);
+    });
   });
   if (key_tasks == 1) return;
   parallel_for(plan.tasks / key_tasks, plan.workers, executor, [&](Index set, int worker) {
     combine_splits(states, kernels.packed.isa, set * key_tasks, key_tasks);
-    finish_task(task_of(set * key_tasks, worker));
+    with_task(set * key_tasks, worker, finish);
   });
+}
+
+// The same for the problem's own keys and values.
+template <class T, class M, class S>
+void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
+                   const FlashKernels<T>& kernels, Executor* executor, std::byte* memory) {
+  flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, mask, score, plan, kernels, executor,
+                memory);
 }
 
 }  // namespace HEED_ABI

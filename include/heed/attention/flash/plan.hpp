@@ -20,6 +20,7 @@ struct FlashPlan {
   Index split_keys = Index{1} << 62;  // of a KV split, which begins with a fresh softmax state
   Index splits = 1;                   // KV splits of the call, merged as a tree over their numbers
   Index task_splits = 1;              // KV splits of a task
+  bool gathers = false;               // keys may come in several runs, which a KV block gathers
   bool unpacked = false;              // decoding: keys and values are not packed
   Index tasks = 0;
   int workers = 1;
@@ -119,7 +120,7 @@ inline FlashPlan flash_plan(const Shape& shape, const simd::TileShape& tile_shap
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
   const Index all_heads = checked_product(shape.B, shape.Hq);
   if (plan.q_blocks == 1 && shape.group() > 1) {
-    const Index room = std::max<Index>(1, 512 / plan.q_block);
+    const Index room = std::clamp<Index>(512 / plan.q_block, 1, max_task_heads);
     const Index fair = available == 1 ? room : all_heads / (4 * available);
     plan.heads_per_task =
         static_cast<int>(std::clamp<Index>(fair, 1, std::min(room, shape.group())));

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "heed/core/scratch.hpp"
-#include "heed/simd/kernels.hpp"
+#include "heed/simd/attention/row_state.hpp"
 #include "heed/softmax/online.hpp"
 
 namespace heed {
@@ -45,43 +45,57 @@ struct MergeStates {
 
   template <int Nr>
   [[gnu::always_inline]] inline void operator()(Index rows) const {
-    for (Index row = 0; row < rows; ++row) {
-      if (from.sum[row] == R(0)) continue;
-      auto merged =
-          softmax::merge<R>({into.max[row], into.sum[row]}, {from.max[row], from.sum[row]});
-      const bool alone = into.sum[row] == R(0);
-      if (alone) merged = {{from.max[row], from.sum[row]}, R(0), R(1)};
+    const int mr = into.acc.shape.mr;
+    simd::Array<Factors, simd::max_mr> factors;
+    for (Index row = 0; row < rows; row += mr) {
+      const Index count = std::min<Index>(mr, rows - row);
+      for (Index r = 0; r < count; ++r) factors[r] = merge_row(row + r);
+      // Accumulators are read as they lie: by rows, their panels would be a KiB apart.
       for (Index p = 0; p < into.acc.panels(); ++p) {
-        R* x = into.acc.row(row, p);
-        const R* y = from.acc.row(row, p);
-        if (alone) {
-          std::copy_n(y, into.acc.width(p), x);
-        } else {
-          add<Nr>(x, y, into.acc.width(p), merged);
-        }
+        const Index width = into.acc.width(p);
+        R* x = into.acc.tile(row / mr, p);
+        const R* y = from.acc.tile(row / mr, p);
+        for (Index r = 0; r < count; ++r) add<Nr>(x + r * width, y + r * width, width, factors[r]);
       }
-      into.max[row] = merged.row.max;
-      into.sum[row] = merged.row.sum;
     }
   }
 
  private:
+  // A row that saw nothing in one state has no factor there: 0 times an infinity would be NaN.
+  enum class Seen { by_both, by_from, by_into };
+  struct Factors {
+    Seen seen;
+    R of_into, of_from;
+  };
+
+  // Merges m and l of a row.
+  [[gnu::always_inline]] Factors merge_row(Index row) const {
+    const softmax::Row<R> a{into.max[row], into.sum[row]}, b{from.max[row], from.sum[row]};
+    if (b.fully_masked()) return {Seen::by_into, R(1), R(0)};
+    const auto [both, of_a, of_b] = softmax::merge(a, b);
+    into.max[row] = a.fully_masked() ? b.max : both.max;
+    into.sum[row] = a.fully_masked() ? b.sum : both.sum;
+    return {a.fully_masked() ? Seen::by_from : Seen::by_both, of_a, of_b};
+  }
+
   // One factor is 1, so there is one way to contract to a multiply-add, and one result. A panel as
   // wide as a register's tile has loops of known length.
   template <int Nr>
   [[gnu::always_inline]] static void add(R* __restrict x, const R* __restrict y, Index width,
-                                         const softmax::Merged<R>& merged) {
-    const R of_x = merged.of_a, of_y = merged.of_b;
-    if (of_x == R(1)) {
+                                         const Factors& by) {
+    if (by.seen == Seen::by_into) return;
+    if (by.seen == Seen::by_from) {
+      std::copy_n(y, width, x);
+    } else if (by.of_into != R(1)) {
       if (width == Nr) {
-        for (int n = 0; n < Nr; ++n) x[n] += y[n] * of_y;
+        for (int n = 0; n < Nr; ++n) x[n] = x[n] * by.of_into + y[n];
       } else {
-        for (Index n = 0; n < width; ++n) x[n] += y[n] * of_y;
+        for (Index n = 0; n < width; ++n) x[n] = x[n] * by.of_into + y[n];
       }
     } else if (width == Nr) {
-      for (int n = 0; n < Nr; ++n) x[n] = x[n] * of_x + y[n];
+      for (int n = 0; n < Nr; ++n) x[n] += y[n] * by.of_from;
     } else {
-      for (Index n = 0; n < width; ++n) x[n] = x[n] * of_x + y[n];
+      for (Index n = 0; n < width; ++n) x[n] += y[n] * by.of_from;
     }
   }
 };

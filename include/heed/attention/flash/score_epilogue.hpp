@@ -77,28 +77,25 @@ void recompute_nan_scores(const FlashTask<T, M, S>& task, const simd::ScoreTiles
   });
 }
 
-// The scores of one head's part of a tile: scaled, modified, masked.
-template <class T, class M, class S>
-auto epilogue_of(const FlashTask<T, M, S>& task, Index head) {
-  using R = Accum<T>;
-  const Shape& shape = task.problem.shape;
-  const auto mask = mask::bind(task.mask, shape, task.rows.b, head);
-  const auto score = score::bind(task.score, shape, task.rows.b, head);
-  using Epilogue = TileEpilogue<R, decltype(mask), decltype(score)>;
-  return [mask, score, scale = static_cast<R>(task.problem.scale), panel = task.plan.tile_shape.nr,
-          epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.kernels.packed.isa)](
-             R* scores, const mask::Tile& tile, mask::Coverage coverage) {
-    const bool masked = coverage != mask::Coverage::Full;
-    if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == panel) return;
-    epilogue(Epilogue{mask, score, scale, masked}, scores, tile);
-  };
-}
-
+// Scales, modifies and masks scores where there is something to do.
+//   seen  coverage of all their tiles together
 template <class T, class M, class S>
 void apply_epilogue(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
-                    int first_m_tile, int k_begin) {
-  for_each_tile_segment(task, scores, first_m_tile, k_begin,
-                        [&](Index head) { return epilogue_of(task, head); });
+                    int first_m_tile, int k_begin, mask::Coverage seen) {
+  using R = Accum<T>;
+  using Head = HeadContext<M, S>;
+  using Epilogue = TileEpilogue<R, typename Head::Mask, typename Head::Score>;
+  const int nr = task.plan.tile_shape.nr;
+  if (folds_scale<S> && scores.columns % nr == 0 && seen == mask::Coverage::Full) return;
+  const auto epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.kernels.packed.isa);
+  const auto scale = static_cast<R>(task.problem.scale);
+  for_each_tile_segment(task, scores, first_m_tile, k_begin, [&](Index head) {
+    return [&, bound = &task.heads[head]](R* s, const mask::Tile& tile, mask::Coverage coverage) {
+      const bool masked = coverage != mask::Coverage::Full;
+      if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == nr) return;
+      epilogue(Epilogue{bound->mask, bound->score, scale, masked}, s, tile);
+    };
+  });
 }
 
 template <class T, class M, class S>

@@ -20,6 +20,7 @@ struct FlashScratch {
   std::uint8_t* block_mask;  // [row tiles, panels of a mask window of keys], mask::Coverage
   std::uint8_t* coverage;    // [row tiles of a query sub-block, panels of a block], the same
   std::uint8_t* unmasked;    // as scores; written only where values are not finite
+  R* gathered;               // [block, D], then [block, Dv]; of the tensors' type, or nothing
 
   [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
       : q(carver.array<R>(simd::PackedA<R>::size(plan.tile_shape, plan.rows(), shape.D))),
@@ -38,7 +39,9 @@ struct FlashScratch {
                             plan.tile_shape.panels(std::min(plan.mask_window(), shape.Lk))))),
         coverage(carver.array<std::uint8_t>(
             checked_product(plan.q_inner, plan.tile_shape.panels(plan.block)))),
-        unmasked(carver.array<std::uint8_t>(plan.scores())) {}
+        unmasked(carver.array<std::uint8_t>(plan.scores())),
+        gathered(carver.array<R>(
+            plan.gathers ? checked_product(plan.block, checked_sum(shape.D, shape.Dv)) : 0)) {}
 };
 
 inline namespace HEED_ABI {

@@ -1,6 +1,7 @@
 // One worker's unit of work: the queries of a task against all keys that they see.
 #pragma once
 
+#include "heed/attention/flash/head_context.hpp"
 #include "heed/attention/flash/scratch.hpp"
 #include "heed/attention/problem.hpp"
 #include "heed/simd/kernels.hpp"
@@ -14,14 +15,14 @@ struct FlashKernels {
   const simd::UnpackedKernels<T>& unpacked;  // of plans that read keys and values where they are
 };
 
-// Everything a task reads, and the scratch it writes. M and S are as the user gave them, unbound.
+// Everything a task reads, and the scratch it writes. M and S are as the user gave them; they are
+// bound once, in `heads`.
 template <class T, class M, class S>
 struct FlashTask {
   using R = Accum<T>;
 
   const Problem<T>& problem;
-  const M& mask;
-  const S& score;
+  HeadContexts<M, S> heads;
   const FlashPlan& plan;
   const FlashKernels<T>& kernels;
   QueryBlock rows;

@@ -170,6 +170,19 @@ struct ScoreTiles {
       if (coverage[at] != 0) f(data + at * tile_size());
     }
   }
+  // Columns [first, first + count) of row tile g; `first` begins a panel.
+  HEED_INLINE constexpr ScoreTiles part(int g, int first, int count) const {
+    const TileShape own = shape;
+    HEED_ASSERT(first % own.nr == 0);
+    ScoreTiles some = from_tile(g);
+    some.data = tile(g, first / own.nr);
+    some.coverage += first / own.nr;
+    some.rows = some.rows < own.mr ? some.rows : own.mr;
+    some.columns = count;
+    some.m_tiles = 1;
+    some.panels = static_cast<int>(own.panels(count));
+    return some;
+  }
   // Row tile g and those behind it.
   HEED_INLINE constexpr ScoreTiles from_tile(int g) const {
     ScoreTiles rest = *this;

@@ -1,0 +1,39 @@
+// The source contract: where the keys and values of a call come from, beside its mask and score.
+//
+// A source keeps the keys and values of a head in runs of rows at equal stride: a dense tensor is
+// one run, a page of a cache is one. A run may have any length, from 1 key on.
+//   - Packed calls copy a KV block of several runs (64 to 512 keys) together before they pack it.
+//   - Unpacked calls (decoding) read runs in place where they begin and end at multiples of the
+//     kernels' NR (32 keys at most), so pages of 32 keys and more are never copied.
+// Results have the bits of a dense tensor with the same keys, however they are cut into runs.
+#pragma once
+
+#include <concepts>
+
+#include "heed/core/shape.hpp"
+#include "heed/core/view.hpp"
+
+namespace heed::kv {
+
+// Takes the rows of k and v, [n, D] and [n, Dv], from key `first` on.
+template <class T>
+struct RunVisitor {
+  void operator()(Index first, const View<const T, 2>& k, const View<const T, 2>& v) const;
+};
+
+//   for_each_run(begin, end, f)  f(first, k, v) for the runs of keys [begin, end) in ascending
+//   order
+template <class S, class T>
+concept BoundSource = requires(const S& source, Index begin, Index end, const RunVisitor<T>& f) {
+  source.for_each_run(begin, end, f);
+};
+
+//   length(b)               keys of batch entry b, Lk at most; the mask counts from Lk nonetheless
+//   bind(shape, b, kv_head)  the keys and values of one key head
+template <class S, class T>
+concept Source = requires(const S& source, const Shape& shape, Index b, Index kv_head) {
+  { source.length(b) } -> std::convertible_to<Index>;
+  { source.bind(shape, b, kv_head) } -> BoundSource<T>;
+};
+
+}  // namespace heed::kv

@@ -1,0 +1,157 @@
+// A source whose keys lie in pages gives the bits of dense tensors with the same keys: packed and
+// unpacked, for pages of any size.
+#include "heed/kv/source.hpp"
+
+#include <vector>
+
+#include "support/contract.hpp"
+
+namespace heed {
+namespace {
+
+using test::Buffer;
+using test::Inputs;
+using test::Layout;
+
+// The keys and values of dense tensors, cut into pages that lie in a pool in another order.
+template <class T>
+class Pages {
+ public:
+  Pages(const Inputs<T>& in, const Shape& shape, Index page, std::vector<Index> lengths)
+      : page_(page),
+        a_head_((shape.Lk + page - 1) / page),
+        Hkv_(shape.Hkv),
+        lengths_(std::move(lengths)),
+        k_(1, 1, shape.B * shape.Hkv * a_head_ * page, shape.D, Layout::gaps),
+        v_(1, 1, shape.B * shape.Hkv * a_head_ * page, shape.Dv, Layout::gaps) {
+    for (Index b = 0; b < shape.B; ++b) {
+      for (Index h = 0; h < shape.Hkv; ++h) {
+        for (Index j = 0; j < shape.Lk; ++j) {
+          const Index row = row_of(b * Hkv_ + h, j);
+          for (Index d = 0; d < shape.D; ++d) k_.view()(0, 0, row, d) = in.k.cview()(b, h, j, d);
+          for (Index d = 0; d < shape.Dv; ++d) v_.view()(0, 0, row, d) = in.v.cview()(b, h, j, d);
+        }
+      }
+    }
+  }
+
+  struct Head {
+    const Pages& pages;
+    Index head;
+
+    template <class F>
+    void for_each_run(Index begin, Index end, F&& f) const {
+      for (Index first = begin, last = 0; first < end; first = last) {
+        last = std::min(end, (first / pages.page_ + 1) * pages.page_);
+        const Index row = pages.row_of(head, first);
+        f(first, slice(pages.k_.cview().matrix(0, 0), row, last - first),
+          slice(pages.v_.cview().matrix(0, 0), row, last - first));
+      }
+    }
+  };
+  Index length(Index b) const { return lengths_[static_cast<std::size_t>(b)]; }
+  Head bind(const Shape&, Index b, Index kv_head) const { return {*this, b * Hkv_ + kv_head}; }
+
+ private:
+  // Pages are taken from the pool in steps of 7, which has no common factor with their number.
+  Index row_of(Index head, Index j) const {
+    const Index pages = static_cast<Index>(lengths_.size()) * Hkv_ * a_head_;
+    const Index step = pages % 7 == 0 ? 1 : 7;
+    return (head * a_head_ + j / page_) * step % pages * page_ + j % page_;
+  }
+
+  Index page_, a_head_, Hkv_;
+  std::vector<Index> lengths_;
+  Buffer<T> k_, v_;
+};
+static_assert(kv::Source<Pages<float>, float>);
+
+template <class T, class Source>
+auto attend(const Inputs<T>& in, const Shape& shape, const Source& source, const mask::any& mask) {
+  const bool dense = std::is_same_v<Source, kv::Dense<T>>;
+  Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, Options{});
+  problem.k.data = nullptr;
+  problem.v.data = nullptr;
+  Result<Tensor4<T>, Tensor3<Accum<T>>> result{
+      Tensor4<T>(shape.B, shape.Hq, shape.Lq, shape.Dv),
+      Tensor3<Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  problem.out = mutable_view_of(result.out);
+  problem.lse = rows_view(result.lse);
+  FlashPlan plan = flash_plan(shape, packed_flash_kernels<T>(shape, isa()).packed.tile_shape,
+                              simd::element_kernels<T>(isa()).tile_shape, true, 1, nullptr);
+  plan.gathers = !dense;
+  const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
+  flash_forward(problem, source, mask, score::None{}, plan, flash_kernels<T>(plan, shape, isa()),
+                nullptr, scratch.begin());
+  return result;
+}
+
+template <class T>
+kv::Dense<T> dense(const Inputs<T>& in) {
+  return {in.k.cview(), in.v.cview()};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("source: keys in pages have the bits of dense keys", "", float, double, Half,
+                   BFloat16) {
+  for (const Index Lq : {3, 40}) {  // unpacked, packed
+    const Shape shape{2, 6, 2, Lq, 2300, 48, 20};
+    const Inputs<TestType> in(shape, Layout::blhd, 5, 2);
+    for (const mask::any& mask : {mask::any(), mask::any(mask::causal() & mask::window(300))}) {
+      const auto expected = attend(in, shape, dense(in), mask);
+      for (const Index page : {5, 16, 32, 128}) {
+        CAPTURE(Lq, page);
+        const auto paged =
+            attend(in, shape, Pages<TestType>(in, shape, page, {2300, 2300}), mask);
+        REQUIRE(test::same_bits(paged.out, expected.out));
+        REQUIRE(test::same_bits(paged.lse, expected.lse));
+      }
+    }
+  }
+}
+
+TEST_CASE("source: a shorter length of a batch entry hides the keys behind it") {
+  for (const Index Lq : {2, 20}) {
+    const Shape shape{2, 2, 1, Lq, 2300, 16, 16};
+    const Inputs<float> in(shape, Layout::packed, 5, 2);
+    const std::vector<Index> lengths = {2100, 77};
+    const auto expected = attend(in, shape, dense(in), mask::padding(lengths));
+    const auto paged = attend(in, shape, Pages<float>(in, shape, 32, lengths), mask::any());
+    CHECK(test::max_difference(paged.out, expected.out) < 1e-6);
+    CHECK(test::max_difference(paged.lse, expected.lse) < 1e-6);
+  }
+}
+
+TEST_CASE("source: NaN and infinity behind a mask change no bit of keys in pages") {
+  for (const Index Lq : {2, 20}) {
+    const Shape shape{1, 2, 1, Lq, 2300, 16, 16};
+    const Inputs<float> clean(shape, Layout::packed, 5, 2);
+    const mask::any mask = [](int, int j) { return j % 1000 != 7; };
+    const auto expected = attend(clean, shape, dense(clean), mask);
+    for (const float poison : {test::nan, test::inf}) {
+      Inputs<float> dirty = clean;
+      for (const Index j : {7, 1007}) {
+        dirty.k.view()(0, 0, j, 2) = poison;
+        dirty.v.view()(0, 0, j, 1) = poison;
+      }
+      const auto hidden = attend(dirty, shape, Pages<float>(dirty, shape, 32, {2300}), mask);
+      CHECK(test::same_bits(hidden.out, expected.out));
+      CHECK(test::same_bits(hidden.lse, expected.lse));
+    }
+  }
+}
+
+TEST_CASE("source: sums of values that overflow are computed again from the pages") {
+  for (const Index Lq : {1, 20}) {
+    const Shape shape{1, 1, 1, Lq, 2300, 16, 8};
+    Inputs<float> in(shape, Layout::packed, 3, 2);
+    for (Index j = 0; j < shape.Lk; ++j) in.v.view()(0, 0, j, 1) = 3e38F;
+    const auto expected = attend(in, shape, dense(in), mask::any());
+    const auto paged = attend(in, shape, Pages<float>(in, shape, 16, {2300}), mask::any());
+    CHECK(std::abs(paged.out(0, 0, 0, 1) / 3e38F - 1) < 1e-4F);
+    CHECK(test::same_bits(paged.out, expected.out));
+  }
+}
+
+}  // namespace heed
