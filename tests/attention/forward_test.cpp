@@ -93,6 +93,33 @@ TEMPLATE_TEST_CASE("several splits of packed keys meet the reference", "", float
   }
 }
 
+// A call and its splits attended apart compute the same m, l and o; merge takes their lse rounded
+// to float. A rounded lse is off by u·|lse|, so a level's two factors are by u·(|a| + |b|), with 4
+// u for e^x, the sum and the quotient; the factors weigh values.
+TEST_CASE("parts cut at a split's multiples merge to the call, but for the rounding of lse") {
+  for (const Index Lq : {2, 20}) {
+    for (const double size : {1.0, 10.0}) {
+      const Shape shape{1, 2, 1, Lq, 8000, 16, 8};
+      const Inputs<float> in(shape, Layout::packed, 3, size);
+      const auto part = [&](Index first) {
+        const auto rows = [&](View<const float, 4> x) {
+          x.data += first * x.stride[2];
+          x.extent[2] = std::min<Index>(2048, shape.Lk - first);
+          return x;
+        };
+        return attention(in.q.cview(), rows(in.k.cview()), rows(in.v.cview()));
+      };
+      const auto merged = merge(merge(part(0), part(2048)), merge(part(4096), part(6144)));
+      const auto call = attention(in.q.cview(), in.k.cview(), in.v.cview());
+      const double levels = 2, u = test::unit_roundoff<float>();
+      const double factor = levels * u * (2 * test::max_magnitude(call.lse) + 4);
+      CAPTURE(Lq, size, factor);
+      CHECK(test::max_difference(merged.out, call.out) <= 2 * factor * 1.0);  // |v| < 1
+      CHECK(test::max_difference(merged.lse, call.lse) <= factor);
+    }
+  }
+}
+
 // Each split's sum overflows, and so does their merge; the mean does not.
 TEST_CASE("values near the largest number over several splits have a finite mean") {
   for (const Index Lq : {1, 20}) {
