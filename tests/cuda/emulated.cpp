@@ -1,19 +1,9 @@
 #include "cuda/emulated.hpp"
 
-#include "heed/cuda/kernel/flash_forward.cuh"
-#include "heed/cuda/kernel/plain_forward.cuh"
+#include "heed/cuda/kernel/dispatch.cuh"
 
 namespace heed::test {
 namespace {
-
-// The same memory as the bits that tensor cores take.
-template <class Bits, class T>
-auto as_bits(const View<T, 4>& x) {
-  using Pointee = std::conditional_t<std::is_const_v<T>, const Bits, Bits>;
-  return View<Pointee, 4>{reinterpret_cast<Pointee*>(x.data),
-                          {x.extent[0], x.extent[1], x.extent[2], x.extent[3]},
-                          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
-}
 
 // All that a view reaches.
 template <class T, int Rank>
@@ -32,14 +22,6 @@ struct NoArena {
   }
 };
 
-template <class KernelTraits, class Kernel, class Call>
-simt::Counts launch(const Call& call, const simt::GlobalMemory& global, bool backwards) {
-  const auto tasks =
-      cuda::TileScheduler::of(call.shape, KernelTraits::queries, KernelTraits::width).count();
-  return simt::Machine::run({tasks, KernelTraits::threads, KernelTraits::shared_bytes, backwards},
-                            global, [&call] { Kernel::run(call); });
-}
-
 template <class T, class S>
 simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View<const T, 4>& q,
                  const View<const T, 4>& k, const View<const T, 4>& v, const mask::any& mask,
@@ -47,8 +29,9 @@ simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View
   Options checked = options;
   checked.tf32 = false;
   const Shape shape = check_call("heed::cuda::attention", q, k, v, mask, score, checked);
-  const double scale = scale_of(options, shape);
-  const Dropout dropout = Dropout::of(options.dropout, options.seed);
+  auto problem = make_problem(q, k, v, shape, options);
+  problem.out = out;
+  problem.lse = lse;
   simt::GlobalMemory global;
   allow(global, q);
   allow(global, k);
@@ -58,38 +41,13 @@ simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View
   NoArena arena;
   const auto device_score = score::to_device(score, arena);
   simt::Counts counts;
-  const auto on_tensor_cores = [&](auto element) {
-    using Bits = decltype(element);
-    const auto call =
-        cuda::tensor_core_call(shape, as_bits<Bits>(q), as_bits<Bits>(k), as_bits<Bits>(v),
-                               as_bits<Bits>(out), lse, scale, dropout, mask, device_score);
-    cuda::dispatch_traits<Bits>(shape.D, shape.Dv, [&](auto cut) {
-      using KernelTraits = decltype(cut);
-      using Kernel = cuda::FlashForward<KernelTraits, Bits, mask::any,
-                                        std::remove_const_t<decltype(device_score)>>;
-      counts = launch<KernelTraits, Kernel>(call, global, backwards);
-    });
-  };
-  if constexpr (std::is_same_v<T, Half>) {
-    on_tensor_cores(cuda::F16{});
-  } else if constexpr (std::is_same_v<T, BFloat16>) {
-    on_tensor_cores(cuda::Bf16{});
-  } else {
-    if constexpr (std::is_same_v<T, float>) {
-      if (options.tf32) {
-        on_tensor_cores(cuda::Tf32{});
-        return counts;
-      }
-    }
-    const auto call =
-        cuda::plain_call(shape, q, k, v, out, lse, scale, dropout, mask, device_score);
-    cuda::with_plain_cut<T>(shape.Dv, [&](auto cut) {
-      using KernelTraits = decltype(cut);
-      using Kernel = cuda::PlainForward<KernelTraits, T, mask::any,
-                                        std::remove_const_t<decltype(device_score)>>;
-      counts = launch<KernelTraits, Kernel>(call, global, backwards);
-    });
-  }
+  cuda::visit_kernel(problem, mask, device_score, options.tf32, [&](const auto& call, auto kernel) {
+    using Kernel = typename decltype(kernel)::type;
+    using Traits = typename Kernel::Traits;
+    const Index tasks = Kernel::scheduler(shape).count();
+    counts = simt::Machine::run({tasks, Traits::threads, Traits::shared_bytes, backwards}, global,
+                                [&call] { Kernel::run(call); });
+  });
   return counts;
 }
 

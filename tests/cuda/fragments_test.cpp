@@ -2,7 +2,8 @@
 #include "cuda/operations.cuh"
 #include "cuda/small_integers.hpp"
 #include "heed/core/eigen.hpp"
-#include "heed/cuda/arch/ptx.cuh"
+#include "heed/cuda/arch/copy_sm80.cuh"
+#include "heed/cuda/arch/mma_sm80.cuh"
 #include "support/catch.hpp"
 
 namespace heed {

@@ -2,7 +2,8 @@
 // both run. Of small integers every sum is exact, so their results are the same bits.
 #pragma once
 
-#include "heed/cuda/arch/ptx.cuh"
+#include "heed/cuda/arch/copy_sm80.cuh"
+#include "heed/cuda/arch/mma_sm80.cuh"
 
 namespace heed::test {
 

@@ -1,6 +1,7 @@
 // The emulator finds what it is for: every detector is shown a small kernel that is wrong in its
 // way, and the same kernel put right.
-#include "heed/cuda/arch/ptx.cuh"
+#include "heed/cuda/arch/copy_sm80.cuh"
+#include "heed/cuda/arch/mma_sm80.cuh"
 #include "support/catch.hpp"
 
 namespace heed {

@@ -5,25 +5,13 @@
 
 namespace heed::cuda {
 
-#if HEED_FLASH
-using Sum = float;
-using ThisCut = KernelTraits<HEED_WIDTH, HEED_EXACT, sizeof(HEED_ELEMENT)>;
-template <class M, class S>
-using Kernel = FlashForward<ThisCut, HEED_ELEMENT, M, S>;
+#if HEED_MMA
+using Loop = MainloopSm80<MmaTraits<HEED_WIDTH, HEED_EXACT, sizeof(HEED_ELEMENT)>, HEED_ELEMENT>;
 #else
-using Sum = HEED_ELEMENT;
-using ThisCut = SimtTraits<HEED_ELEMENT, HEED_WIDTH>;
-template <class M, class S>
-using Kernel = PlainForward<ThisCut, HEED_ELEMENT, M, S>;
+using Loop = MainloopSimt<SimtTraits<HEED_ELEMENT, HEED_WIDTH>, HEED_ELEMENT>;
 #endif
+using Kernel = ForwardKernel<Loop, HEED_MASK, HEED_SCORE>;
 
-template <class M, class S>
-using Call = ForwardCall<HEED_ELEMENT, Sum, M, S>;
-
-using Mask = HEED_MASK;
-using Score = HEED_SCORE;
-
-template __global__ void forward_kernel<Kernel<Mask, Score>, ThisCut, Call<Mask, Score>>(
-    const __grid_constant__ Call<Mask, Score>);
+template __global__ void forward_kernel<Kernel>(const __grid_constant__ Kernel::Call);
 
 }  // namespace heed::cuda

@@ -8,7 +8,7 @@
 
 #include "cuda/simt/fault.hpp"
 #include "heed/core/types.hpp"
-#include "heed/cuda/kernel/element.cuh"
+#include "heed/cuda/arch/element.cuh"
 
 namespace heed::simt {
 

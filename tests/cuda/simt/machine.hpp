@@ -1,5 +1,5 @@
 // The emulator: blocks one after another, a thread a fibre, warps in lockstep where an instruction
-// is warp-wide. Kernels see it through the ptx.cuh beside it.
+// is warp-wide. Kernels see it through the cuda/arch beside it.
 #pragma once
 
 #include <array>

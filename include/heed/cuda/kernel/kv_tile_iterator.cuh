@@ -5,7 +5,7 @@
 // thread each: as many tiles at a time as the block has threads.
 #pragma once
 
-#include "heed/cuda/arch/ptx.cuh"
+#include "heed/cuda/arch/simt.cuh"
 #include "heed/mask/mask.hpp"
 
 namespace heed::cuda {

@@ -3,7 +3,9 @@
 
 #include <type_traits>
 
-#include "heed/cuda/kernel/ldmatrix_address.cuh"
+#include "heed/cuda/arch/copy_sm80.cuh"
+#include "heed/cuda/arch/mma_sm80.cuh"
+#include "heed/cuda/kernel/copy_tile.cuh"
 #include "heed/cuda/kernel/softmax.cuh"
 
 namespace heed::cuda {
@@ -21,7 +23,7 @@ HEED_GPU void round_operands(std::uint32_t (&x)[4]) {
 
 // scores += q · kᵀ over the columns of one tile of each.
 template <class KernelTraits, class T>
-HEED_GPU void add_dots(Scores<KernelTraits>& scores, int columns) {
+HEED_GPU void add_dots(typename MmaFragments<KernelTraits>::Scores& scores, int columns) {
   const auto queries = left_address<KernelTraits>(
       KernelTraits::q_at, ptx::thread() / ptx::warp_lanes * KernelTraits::warp_queries);
   const auto keys = transposed_address<KernelTraits>(KernelTraits::k_at);
@@ -56,7 +58,9 @@ using Operands = std::uint32_t[sizeof(T) / 2][4];
 // bring to the next product. For tf32 that makes keys 2·t and 2·t + 1 of eight the product's t and
 // t + 4: the values come in the same order.
 template <class KernelTraits, class T>
-HEED_GPU void pack_weights(Operands<T>& p, const Scores<KernelTraits>& weights, int r, int key) {
+HEED_GPU void pack_weights(Operands<T>& p,
+                           const typename MmaFragments<KernelTraits>::Scores& weights, int r,
+                           int key) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const auto& x = weights[r][key / 8 + half];
@@ -74,9 +78,9 @@ HEED_GPU void pack_weights(Operands<T>& p, const Scores<KernelTraits>& weights, 
 
 // The same for weights of 1 where a key is seen.
 template <class KernelTraits, class T>
-HEED_GPU void pack_ones(Operands<T>& p, ScoreBits seen, int r, int key) {
+HEED_GPU void pack_ones(Operands<T>& p, std::uint64_t unmasked, int r, int key) {
   const auto eight =
-      static_cast<std::uint32_t>(seen >> (4 * (r * (KernelTraits::keys / 8) + key / 8)));
+      static_cast<std::uint32_t>(unmasked >> (4 * (r * (KernelTraits::keys / 8) + key / 8)));
   const std::uint32_t one = from_float<T>(1).bits;
 #pragma unroll
   for (int n = 0; n < 8; n += 2) {
@@ -137,10 +141,10 @@ HEED_GPU void add_product(float (&low)[4], float (&high)[4], const Operands<T>& 
   }
 }
 
-// rows.out += weights · v, `columns` of it.
+// state.out += weights · v, `columns` of it.
 template <class KernelTraits, class T>
-HEED_GPU void add_values(SoftmaxState<KernelTraits>& rows, const Scores<KernelTraits>& weights,
-                         int columns) {
+HEED_GPU void add_values(SoftmaxState<MmaFragments<KernelTraits>>& state,
+                         const typename MmaFragments<KernelTraits>::Scores& weights, int columns) {
   const Values<KernelTraits, T> values;
   const int end = used_columns<KernelTraits>(columns);
 #pragma unroll
@@ -156,39 +160,39 @@ HEED_GPU void add_values(SoftmaxState<KernelTraits>& rows, const Scores<KernelTr
       values.load(v, key, column);
 #pragma unroll
       for (int r = 0; r < KernelTraits::row_blocks; ++r) {
-        auto& out = rows.out[r];
+        auto& out = state.out[r];
         add_product<T>(out[column / 8], out[column / 8 + 1], p[r], v);
       }
     }
   }
 }
 
-// rows.out[…][n] = rows.out[…][n + 2]; what was first comes last.
+// state.out[…][n] = state.out[…][n + 2]; what was first comes last.
 template <class KernelTraits>
-HEED_GPU void rotate(SoftmaxState<KernelTraits>& rows) {
+HEED_GPU void rotate(SoftmaxState<MmaFragments<KernelTraits>>& state) {
   constexpr int last = KernelTraits::width / 8 - 2;
 #pragma unroll
   for (int r = 0; r < KernelTraits::row_blocks; ++r) {
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
-      const float first = rows.out[r][e / 4][e % 4];
+      const float first = state.out[r][e / 4][e % 4];
 #pragma unroll
-      for (int n = e / 4; n < last; n += 2) rows.out[r][n][e % 4] = rows.out[r][n + 2][e % 4];
-      rows.out[r][last + e / 4][e % 4] = first;
+      for (int n = e / 4; n < last; n += 2) state.out[r][n][e % 4] = state.out[r][n + 2][e % 4];
+      state.out[r][last + e / 4][e % 4] = first;
     }
   }
 }
 
-// rows.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1
+// state.out += `infinite` where a row sees a key whose value is marked: the tile of values holds 1
 // for a mark and 0 for none. Sums come round to where loops that are not unrolled find them: with
 // 16 columns at a time no register is spilled.
 template <class KernelTraits, class T>
-HEED_GPU void add_marked(SoftmaxState<KernelTraits>& rows, ScoreBits seen, int columns,
-                         float infinite) {
+HEED_GPU void add_marked(SoftmaxState<MmaFragments<KernelTraits>>& state, std::uint64_t unmasked,
+                         int columns, float infinite) {
   const Values<KernelTraits, T> values;
   const int end = used_columns<KernelTraits>(columns);
 #pragma unroll 1
-  for (int column = 0; column < KernelTraits::width; column += 16, rotate(rows)) {
+  for (int column = 0; column < KernelTraits::width; column += 16, rotate(state)) {
     if (!KernelTraits::exact && column >= end) continue;
     float marks[KernelTraits::row_blocks][2][4] = {};
 #pragma unroll 1
@@ -198,7 +202,7 @@ HEED_GPU void add_marked(SoftmaxState<KernelTraits>& rows, ScoreBits seen, int c
 #pragma unroll
       for (int r = 0; r < KernelTraits::row_blocks; ++r) {
         Operands<T> p;
-        pack_ones<KernelTraits, T>(p, seen, r, key);
+        pack_ones<KernelTraits, T>(p, unmasked, r, key);
         add_product<T>(marks[r][0], marks[r][1], p, v);
       }
     }
@@ -206,7 +210,7 @@ HEED_GPU void add_marked(SoftmaxState<KernelTraits>& rows, ScoreBits seen, int c
     for (int r = 0; r < KernelTraits::row_blocks; ++r) {
 #pragma unroll
       for (int e = 0; e < 8; ++e) {
-        if (marks[r][e / 4][e % 4] != 0) rows.out[r][e / 4][e % 4] += infinite;
+        if (marks[r][e / 4][e % 4] != 0) state.out[r][e / 4][e % 4] += infinite;
       }
     }
   }

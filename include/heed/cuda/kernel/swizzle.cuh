@@ -1,11 +1,22 @@
-// Where in a tile a lane finds what it brings to a product: rows for ldmatrix, or words.
+// Where in a tile an element lies, and where a lane finds what it brings to a product.
+//
+// A row of a tile is cut into chunks of 16 bytes; chunk c of row r lies at place c xor (r mod 8) of
+// that row. So the eight rows that ldmatrix reads at once, at one c, lie in different banks, and so
+// do eight neighbouring chunks of a row when they are stored.
 #pragma once
 
-#include "heed/cuda/kernel/tile.cuh"
+#include "heed/cuda/kernel/tile_shape.cuh"
 
 namespace heed::cuda {
 
 inline namespace HEED_ABI {
+
+// Where chunk `chunk` of row `row` of a tile lies.
+template <class KernelTraits>
+HEED_GPU ptx::Shared swizzled_offset(ptx::Shared tile, int row, int chunk) {
+  return tile +
+         static_cast<ptx::Shared>(row * KernelTraits::row_bytes + ((chunk ^ (row & 7)) * 16));
+}
 
 // Addresses of one lane: `at(row, column)`, a multiple of 8 rows and of 32 bytes, costs an
 // exclusive or and a constant offset.

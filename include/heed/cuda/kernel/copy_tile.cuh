@@ -1,84 +1,16 @@
-// Tiles of elements in shared memory: how a block cuts its work, how tiles are loaded and stored.
-//
-// A row of a tile is cut into chunks of 16 bytes; chunk c of row r lies at place c xor (r mod 8) of
-// that row. So the eight rows that ldmatrix reads at once, at one c, lie in different banks, and so
-// do eight neighbouring chunks of a row when they are stored.
+// Tiles of elements between global and shared memory.
 #pragma once
 
 #include <type_traits>
 
 #include "heed/core/view.hpp"
-#include "heed/cuda/arch/ptx.cuh"
+#include "heed/cuda/arch/copy_sm80.cuh"
+#include "heed/cuda/arch/mma_sm80.cuh"
+#include "heed/cuda/kernel/swizzle.cuh"
 
 namespace heed::cuda {
 
-// Tile sizes of a block of four warps. `Width` is the head size, rounded up; `Exact`: D and Dv are
-// `Width`, and no loop checks its end.
-//
-// 32 queries a warp: each fragment of keys or values that is loaded feeds two products; with 16,
-// reading shared memory (4 clocks for 2 products that take 3) would be the limit. At 256 the sums
-// of 32 queries do not fit the registers. One buffer for keys, one for values: values arrive during
-// q·kᵀ, the next keys during softmax and p·v. With rows of up to 256 bytes two blocks fit an SM,
-// with the longest one does even where shared memory is 99 KiB (sm_86, sm_89, sm_120): 64 queries
-// and 64 keys at a time, or, of tf32, 128 and 32.
-template <int Width, bool Exact, int Element_bytes = 2>
-struct KernelTraits {
-  static constexpr int width = Width;
-  static constexpr bool exact = Exact;
-  static constexpr int element_bytes = Element_bytes;
-  static constexpr int threads = 128;
-  static constexpr int row_blocks = Width <= 128 ? 2 : 1;  // of 16 queries, a warp
-  static constexpr int warp_queries = 16 * row_blocks;
-  static constexpr int queries = threads / ptx::warp_lanes * warp_queries;
-  static constexpr int row_bytes = Width * Element_bytes;
-  static_assert(row_bytes % 128 == 0,
-                "a row has whole groups of eight chunks, or the swizzle leaves it");
-  static constexpr int row_chunks = row_bytes / 16;
-  static constexpr int chunk = 16 / Element_bytes;  // elements
-  static constexpr int keys = row_blocks * row_bytes <= 512 ? 64 : 32;
-  static constexpr int blocks_per_sm = row_bytes <= 256 ? 2 : 1;
-  static constexpr bool chunked = !Exact && row_bytes == 512;  // D may be wider than a tile
-
-  // One product of tensor cores takes 32 bytes of a row. All are unrolled, or two where their
-  // number is not known.
-  static constexpr int dot_columns = 32 / Element_bytes;
-  static constexpr int dot_steps = Exact ? Width / dot_columns : 2;
-
-  static constexpr ptx::Shared q_at = 0;
-  static constexpr ptx::Shared k_at = q_at + queries * row_bytes;
-  static constexpr ptx::Shared v_at = k_at + keys * row_bytes;
-  static constexpr ptx::Shared kv_tiles_at = v_at + keys * row_bytes;
-  static constexpr ptx::Shared heads_at = kv_tiles_at + 64;
-  static constexpr ptx::Shared seen_at = heads_at + 32;  // 8 bytes a thread
-  static constexpr ptx::Shared shared_bytes = seen_at + 8 * threads;
-  static_assert(shared_bytes <= 99 * 1024);
-};
-
 inline namespace HEED_ABI {
-
-// visit(KernelTraits) with the narrowest cut for the larger of D and Dv; wider heads go through the
-// widest in chunks.
-template <class T, class Visit>
-void dispatch_traits(Index D, Index Dv, const Visit& visit) {
-  const Index wide = D > Dv ? D : Dv;
-  if constexpr (std::is_same_v<T, Tf32>) {
-    if (wide <= 64) return visit(KernelTraits<64, false, 4>{});
-    visit(KernelTraits<128, false, 4>{});
-  } else {
-    const bool square = D == Dv;
-    if (square && D == 64) return visit(KernelTraits<64, true>{});
-    if (square && D == 128) return visit(KernelTraits<128, true>{});
-    if (wide <= 128) return visit(KernelTraits<128, false>{});
-    visit(KernelTraits<256, false>{});
-  }
-}
-
-// Where chunk `chunk` of row `row` of a tile lies.
-template <class KernelTraits>
-HEED_GPU ptx::Shared swizzled_offset(ptx::Shared tile, int row, int chunk) {
-  return tile +
-         static_cast<ptx::Shared>(row * KernelTraits::row_bytes + ((chunk ^ (row & 7)) * 16));
-}
 
 // Of `columns` columns, those that take part in products: whole blocks of 16.
 template <class KernelTraits>
