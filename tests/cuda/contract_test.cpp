@@ -111,7 +111,7 @@ TEMPLATE_TEST_CASE("a NaN in a query or a key reaches the rows that see it", "",
 }
 #endif
 
-// The kernel tests the sum of its sums for infinity, not each of them.
+// Sums are finite one by one, whatever their own sum.
 TEST_CASE("values whose sum over the columns overflows are values like others") {
   const Shape shape{1, 1, 1, 20, 20, 64, 64};
   Inputs<BFloat16> in(shape, Layout::packed, 14);
