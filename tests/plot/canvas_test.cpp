@@ -146,4 +146,17 @@ TEST_CASE("too long a text keeps its beginning and fits") {
   CHECK(chinese.size() % 3 == 0);
 }
 
+TEST_CASE("of a text of megabytes the first 4096 bytes count") {
+  std::string text = "x";
+  while (text.size() < 5'000'000) text += "\xe4\xb8\xad";
+  const std::string_view first = std::string_view(text).substr(0, 1 + 3 * 1365);
+  CHECK(text_width(text, 10) == text_width(first, 10));
+  CHECK(heed::plot::fit_text(text, 10, 1e9) == std::string(first) + "...");
+  std::fill(text.begin(), text.end(), 'x');
+  for (std::size_t n = 1; n < text.size(); n += 2) text[n] = ' ';
+  const auto lines = heed::plot::wrap_text(text, 10, 1e9);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].ends_with(" ..."));
+}
+
 }  // namespace

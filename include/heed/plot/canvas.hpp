@@ -113,12 +113,27 @@ inline void strokes(Image& image, const std::vector<Segment>& segments, double p
   coverage.blend_into(image, color);
 }
 
+// Bytes of a text that are looked at: 5 MB took 10 s and gigabytes to be cut short.
+inline constexpr std::size_t longest_text = 4096;
+
+inline constexpr double gap_after_glyph = 2,
+                        tightening = 0.4;  // dots are square, a pen is narrower
+
+inline double advance(char32_t code_point) {
+  return static_cast<double>(glyph(code_point).advance) - tightening;
+}
+
+// Pixels to the last stroke of glyphs that advance by `pen_x` font units.
+inline double width_of(double pen_x, double unit) {
+  return unit * std::max(0.0, pen_x - (gap_after_glyph - tightening));
+}
+
 // The text's strokes in pixels, before turning: its left end at x = 0, a capital's middle at y = 0.
 inline std::vector<Segment> lay_out(std::string_view text, double unit, double& width) {
+  text = beginning(text, longest_text);
   std::vector<Segment> segments;
   double pen_x = 0;
   const double middle = font::cap_height / 2.0;
-  constexpr double gap_after_glyph = 2, tightening = 0.4;  // dots are square, a pen is narrower
   for (std::size_t position = 0; position < text.size();) {
     const Glyph shape = glyph(next_code_point(text, position));
     for (const Stroke& s : shape.strokes) {
@@ -128,20 +143,21 @@ inline std::vector<Segment> lay_out(std::string_view text, double unit, double& 
     }
     pen_x += static_cast<double>(shape.advance) - tightening;
   }
-  width = unit * std::max(0.0, pen_x - (gap_after_glyph - tightening));
+  width = width_of(pen_x, unit);
   return segments;
 }
 
 }  // namespace draw
 
-// Pixels from the first to the last pen stroke.
+// Pixels from the first to the last pen stroke, of the first 4096 bytes.
 inline double text_width(std::string_view text, double cap_height) {
   double width = 0;
   draw::lay_out(text, cap_height / font::cap_height, width);
   return width;
 }
 
-// Draws one line of UTF-8 with its anchor at (x, y); clipped at the picture's edge.
+// Draws one line of UTF-8, of the first 4096 bytes, with its anchor at (x, y); clipped at the
+// picture's edge.
 inline void draw_text(Image& image, std::string_view text, Point anchor, const TextStyle& style) {
   double width = 0;
   auto segments = draw::lay_out(text, style.cap_height / font::cap_height, width);
@@ -160,19 +176,27 @@ inline void draw_text(Image& image, std::string_view text, Point anchor, const T
 
 // The text, or its beginning and "..." where it is wider than `limit` pixels.
 inline std::string fit_text(std::string_view text, double cap_height, double limit) {
-  if (text_width(text, cap_height) <= limit) return std::string(text);
+  const bool whole_text = text.size() <= draw::longest_text;
+  if (whole_text && text_width(text, cap_height) <= limit) return std::string(text);
+  text = beginning(text, draw::longest_text);
+  double pen_x = 3 * draw::advance('.');
   std::size_t kept = 0;
   for (std::size_t position = 0; position < text.size();) {
-    next_code_point(text, position);
-    if (text_width(std::string(text.substr(0, position)) + "...", cap_height) > limit) break;
+    pen_x += draw::advance(next_code_point(text, position));
+    if (draw::width_of(pen_x, cap_height / font::cap_height) > limit) break;
     kept = position;
   }
   return std::string(text.substr(0, kept)) + "...";
 }
 
 // The text in lines of at most `limit` pixels, broken at spaces, but not within "62.5 %"; a longer
-// word is cut short.
+// word is cut short, and the text after 4096 bytes.
 inline std::vector<std::string> wrap_text(std::string_view text, double cap_height, double limit) {
+  std::string shortened;
+  if (text.size() > draw::longest_text) {
+    shortened = std::string(beginning(text, draw::longest_text)) + " ...";
+    text = shortened;
+  }
   std::vector<std::string> lines;
   while (!text.empty()) {
     std::size_t end = std::min(text.find(' '), text.size());

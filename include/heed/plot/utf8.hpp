@@ -61,6 +61,16 @@ constexpr char32_t next_code_point(std::string_view text, std::size_t& position)
   return code_point;
 }
 
+// The beginning of a text in whole code points, at most `bytes`.
+constexpr std::string_view beginning(std::string_view text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  std::size_t end = bytes;
+  while (end + 4 > bytes && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) {
+    --end;
+  }
+  return text.substr(0, end);
+}
+
 // The text with every control, invisible or malformed character as U+FFFD: safe to print, one line.
 inline std::string printable(std::string_view text) {
   std::string safe;
