@@ -5,6 +5,7 @@
 
 #include "heed/approx/kernels.hpp"
 #include "heed/attention/run.hpp"
+#include "heed/core/copy.hpp"
 #include "heed/core/zeros.hpp"
 
 namespace heed::approx {
@@ -71,15 +72,7 @@ void attention_in(const View<const R, 4>& q, const View<const R, 4>& k, const Vi
     const OwnedTensor<R> wide(shape.B, shape.Hq, shape.Lq, shape.Dv);
     problem.out = wide.view();
     run(problem, mask, score, options);
-    for (Index b = 0; b < shape.B; ++b) {
-      for (Index h = 0; h < shape.Hq; ++h) {
-        for (Index i = 0; i < shape.Lq; ++i) {
-          for (Index d = 0; d < shape.Dv; ++d) {
-            out(b, h, i, d) = static_cast<T>(problem.out(b, h, i, d));
-          }
-        }
-      }
-    }
+    copy(problem.out, out);
   }
 }
 

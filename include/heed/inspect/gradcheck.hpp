@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "heed/core/check.hpp"
+#include "heed/core/copy.hpp"
 #include "heed/core/tensor.hpp"
 
 namespace heed::inspect {
@@ -71,16 +72,11 @@ double central_difference(const F& loss, double& x) {
 // f(element of x, element of gradient, b, h, i, d) in ascending order.
 template <class F>
 void for_each_element(const GradcheckInput& input, F&& f) {
-  const auto& extent = input.x.extent;
-  for (Index b = 0; b < extent[0]; ++b) {
-    for (Index h = 0; h < extent[1]; ++h) {
-      for (Index i = 0; i < extent[2]; ++i) {
-        for (Index d = 0; d < extent[3]; ++d) {
-          f(input.x(b, h, i, d), input.gradient(b, h, i, d), Gradcheck{input.name, b, h, i, d});
-        }
-      }
+  for_each_row(input.x, [&](Index b, Index h, Index i) {
+    for (Index d = 0; d < input.x.extent[3]; ++d) {
+      f(input.x(b, h, i, d), input.gradient(b, h, i, d), Gradcheck{input.name, b, h, i, d});
     }
-  }
+  });
 }
 
 // The worst element of all inputs.

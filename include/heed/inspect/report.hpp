@@ -14,6 +14,7 @@
 
 #include "heed/attention/reference/forward.hpp"
 #include "heed/core/abi.hpp"
+#include "heed/core/copy.hpp"
 #include "heed/inspect/diagnose.hpp"
 #include "heed/inspect/report_data.hpp"
 #include "heed/mask/dense.hpp"
@@ -121,21 +122,17 @@ WeightsReport weights(const View<const W, 4>& w, const std::vector<Index>& keys_
   double peaks = 0;
   Index rows_with_choice = 0;
   auto seen = keys_seen.begin();
-  for (Index b = 0; b < w.extent[0]; ++b) {
-    for (Index h = 0; h < w.extent[1]; ++h) {
-      for (Index i = 0; i < w.extent[2]; ++i) {
-        double sum = 0, peak = 0;
-        for (Index j = 0; j < w.extent[3]; ++j) {
-          const double weight = static_cast<double>(w(b, h, i, j));
-          report.values.add(weight);
-          sum += weight;
-          peak = std::max(peak, weight);
-        }
-        if (sum != 0) report.row_sums.add(sum);
-        if (*seen++ >= 2) peaks += peak, ++rows_with_choice;
-      }
+  for_each_row(w, [&](Index b, Index h, Index i) {
+    double sum = 0, peak = 0;
+    for (Index j = 0; j < w.extent[3]; ++j) {
+      const double weight = static_cast<double>(w(b, h, i, j));
+      report.values.add(weight);
+      sum += weight;
+      peak = std::max(peak, weight);
     }
-  }
+    if (sum != 0) report.row_sums.add(sum);
+    if (*seen++ >= 2) peaks += peak, ++rows_with_choice;
+  });
   report.mean_peak = rows_with_choice == 0 ? 0 : peaks / static_cast<double>(rows_with_choice);
   return report;
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "heed/core/abi.hpp"
+#include "heed/core/copy.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
 #include "heed/plot/format.hpp"
@@ -55,13 +56,9 @@ template <class T, int Rank>
 Summary summarize(const View<const T, Rank>& tensor) {
   const auto x = lift(tensor);
   Summary summary;
-  for (Index b = 0; b < x.extent[0]; ++b) {
-    for (Index h = 0; h < x.extent[1]; ++h) {
-      for (Index i = 0; i < x.extent[2]; ++i) {
-        for (Index d = 0; d < x.extent[3]; ++d) summary.add(static_cast<double>(x(b, h, i, d)));
-      }
-    }
-  }
+  for_each_row(x, [&](Index b, Index h, Index i) {
+    for (Index d = 0; d < x.extent[3]; ++d) summary.add(static_cast<double>(x(b, h, i, d)));
+  });
   return summary;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "heed/core/check.hpp"
+#include "heed/core/copy.hpp"
 #include "heed/core/eigen.hpp"
 #include "heed/softmax/online.hpp"
 
@@ -27,24 +28,19 @@ void merge_rows(const View<T, 4>& out, const View<R, 3>& lse, const View<const T
   const auto state = [](R of_row) {
     return is_masked(of_row) ? softmax::Row<R>{} : softmax::Row<R>{of_row, R(1)};
   };
-  for (Index b = 0; b < out.extent[0]; ++b) {
-    for (Index h = 0; h < out.extent[1]; ++h) {
-      for (Index i = 0; i < out.extent[2]; ++i) {
-        if (is_masked(other_lse(b, h, i))) continue;
-        const auto [row, of_a, of_b] =
-            softmax::merge(state(lse(b, h, i)), state(other_lse(b, h, i)));
-        const bool alone = is_masked(lse(b, h, i));
-        for (Index d = 0; d < out.extent[3]; ++d) {
-          const T& of_other = other_out(b, h, i, d);
-          T& x = out(b, h, i, d);
-          x = alone ? of_other
-                    : static_cast<T>((of_a * static_cast<R>(x) + of_b * static_cast<R>(of_other)) /
-                                     row.sum);
-        }
-        lse(b, h, i) = alone ? other_lse(b, h, i) : row.lse();
-      }
+  for_each_row(out, [&](Index b, Index h, Index i) {
+    if (is_masked(other_lse(b, h, i))) return;
+    const auto [row, of_a, of_b] = softmax::merge(state(lse(b, h, i)), state(other_lse(b, h, i)));
+    const bool alone = is_masked(lse(b, h, i));
+    for (Index d = 0; d < out.extent[3]; ++d) {
+      const T& of_other = other_out(b, h, i, d);
+      T& x = out(b, h, i, d);
+      x = alone ? of_other
+                : static_cast<T>((of_a * static_cast<R>(x) + of_b * static_cast<R>(of_other)) /
+                                 row.sum);
     }
-  }
+    lse(b, h, i) = alone ? other_lse(b, h, i) : row.lse();
+  });
 }
 
 template <class T, class R>
