@@ -48,14 +48,15 @@ consteval bool check_derivative() {
 template <class DOut, class Q, class S>
 concept RightGradientTypes = check_d_out_type<DOut, Q>() && check_derivative<S>();
 
-// Throws heed::Error where d_out is not [B, Hq, Lq, Dv].
+// Throws heed::Error where x, d_out or result.out, is not [B, Hq, Lq, Dv].
 template <class T>
-void check_d_out(const char* call, const View<const T, 4>& d_out, const Shape& shape) {
-  require(d_out.extent[0] == shape.B && d_out.extent[1] == shape.Hq &&
-              d_out.extent[2] == shape.Lq && d_out.extent[3] == shape.Dv,
-          call, "d_out must be [B, Hq, Lq, Dv], the shape of out", [&] {
-            return "d_out " + to_string(d_out) + ", out [" + std::to_string(shape.B) + "," +
-                   std::to_string(shape.Hq) + "," + std::to_string(shape.Lq) + "," +
+void check_shape_of_out(const char* call, const char* name, const View<const T, 4>& x,
+                        const Shape& shape) {
+  require(x.extent[0] == shape.B && x.extent[1] == shape.Hq && x.extent[2] == shape.Lq &&
+              x.extent[3] == shape.Dv,
+          call, "d_out and result.out must be [B, Hq, Lq, Dv]", [&] {
+            return std::string(name) + " " + to_string(x) + ", out [" + std::to_string(shape.B) +
+                   "," + std::to_string(shape.Hq) + "," + std::to_string(shape.Lq) + "," +
                    std::to_string(shape.Dv) + "]";
           });
 }

@@ -16,6 +16,8 @@ namespace heed::score {
 inline namespace HEED_ABI {
 
 struct BoundAlibi {
+  static constexpr bool unit_derivative = true;
+
   float slope;
   int offset;  // Lk − Lq: both sequences end together
 

@@ -23,6 +23,8 @@ template <class R, class T>
 
 template <class T>
 struct BoundBias {
+  static constexpr bool unit_derivative = true;
+
   View<const T, 2> bias;  // [Lq | 1, Lk | 1]
   int end = all_keys;     // keys from here on, which the tensor does not have, are masked
 

@@ -10,6 +10,8 @@ namespace heed::score {
 
 template <Score A, Score B>
 struct Then {
+  static constexpr bool unit_derivative = score::unit_derivative<A> && score::unit_derivative<B>;
+
   A first;
   B second;
 

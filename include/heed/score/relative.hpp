@@ -18,6 +18,8 @@ inline namespace HEED_ABI {
 
 template <class T>
 struct BoundRelative {
+  static constexpr bool unit_derivative = true;
+
   const T* middle;  // the number of distance 0
   Index stride;
   int most;    // distances −most … most have a number of their own

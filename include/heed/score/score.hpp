@@ -43,6 +43,13 @@ concept DifferentiableScore = BoundScore<S> && requires(const S& score, float s,
   { score.derivative(s, i, j) } -> std::convertible_to<float>;
 };
 
+// True where the derivative is 1 whatever the score, and so need not be asked for: the type says so
+// by a member unit_derivative.
+template <class S>
+inline constexpr bool unit_derivative = requires {
+  requires std::remove_cvref_t<S>::unit_derivative;
+};
+
 // A copy of the function is called from several threads. A tensor may be callable, and is none;
 // what answers yes or no is a mask.
 template <class F, class... Place>
@@ -62,6 +69,8 @@ concept ScoreLike = Score<S> || ScoreOfPair<S> || ScoreOfPlace<S>;
 
 // The score as it is.
 struct None {
+  static constexpr bool unit_derivative = true;
+
   template <class R>
   HEED_DEVICE constexpr R value(R s, int, int) const {
     return s;

@@ -18,6 +18,7 @@
   HEED_KERNELS_ARE template const PackedKernels<T>& element_kernels<T>(Isa);    \
   HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);     \
   HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa); \
+  HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa); \
   HEED_KERNELS_ARE template const LayerKernels<T>& layer_kernels<T>(Isa)
 
 namespace heed::simd {

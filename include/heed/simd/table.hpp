@@ -44,13 +44,20 @@ struct UnpackedKernels {
   bool (*all_finite)(const View<const T, 2>& x);
 };
 
-// Products of gradients on elements, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl.
+// Products of gradients on elements, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl, and the
+// softmax's gradient, in attention/gradient.inl.
 template <class T>
 struct GradientKernels {
   using R = Accum<T>;
 
   TileShape sums;  // of c, whose rows are the columns of the scores
   void (*pv_transposed)(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c);
+  void (*pv_transposed_masked)(const ScoreTiles<R>& a, const PackedB<const R>& b,
+                               const std::uint8_t* unmasked, const Accumulator<R>& c);
+  void (*probabilities)(const ScoreTiles<R>& scores, const R* lse);
+  void (*score_gradient)(const ScoreTiles<R>& p, const ScoreTiles<R>& d_p, const R* delta);
+  void (*add_row_dots)(const ScoreTiles<R>& p, const ScoreTiles<R>& d_p, R* delta);
+  void (*find_unmasked)(const ScoreTiles<R>& p, std::uint8_t* unmasked);
   bool (*store_rows)(const Accumulator<const R>& c, Index first, const R* factor,
                      const View<T, 2>& x);
 };

@@ -132,7 +132,7 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   const Shape shape = check_call(call, q, k, v, the_mask, the_score, options);
   const auto problem = make_problem(q, k, v, shape, options);
   const View<const T, 4> d_o = lift(view_of(d_out));
-  check_d_out(call, d_o, shape);
+  check_shape_of_out(call, "d_out", d_o, shape);
 
   ReferenceGradients gradients{make_as<W>(q), make_as<W>(k), make_as<W>(v),
                                make_scores<Q, W>(shape)};

@@ -41,6 +41,7 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/gemm/pack.inl"
 // And these use all of them.
 #include "heed/simd/attention/decode.inl"
+#include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
 #include "heed/simd/layer/layers.inl"
 
@@ -73,6 +74,11 @@ template <class T>
 inline constexpr GradientKernels<T> gradient_table{
     .sums = transposed_shape<Accum<T>>,
     .pv_transposed = &pv_transposed<Accum<T>>,
+    .pv_transposed_masked = &pv_transposed_masked<Accum<T>>,
+    .probabilities = &probabilities<Accum<T>>,
+    .score_gradient = &score_gradient<Accum<T>>,
+    .add_row_dots = &add_row_dots<Accum<T>>,
+    .find_unmasked = &find_unmasked<Accum<T>>,
     .store_rows = &store_rows<T, transposed_shape<Accum<T>>>};
 
 template <class T>

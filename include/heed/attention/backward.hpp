@@ -1,0 +1,182 @@
+// The public backward calls: heed::attention_backward, attention_backward_into,
+// backward_workspace_bytes.
+#pragma once
+
+#include <string>
+#include <type_traits>
+
+#include "heed/attention/flash/backward.hpp"
+#include "heed/attention/gradients.hpp"
+#include "heed/attention/reference/backward.hpp"
+#include "heed/attention/run.hpp"
+#include "heed/softmax/merge.hpp"
+
+namespace heed {
+
+inline namespace HEED_ABI {
+
+// The views of a call's gradients, checked.
+template <class T>
+struct GradientViews {
+  View<T, 4> d_q, d_k, d_v;
+};
+
+// Throws heed::Error where `gradient` has another shape than its input, or overlaps what is read.
+template <class T>
+void check_gradient(const char* call, const char* name, const View<T, 4>& gradient,
+                    const View<const T, 4>& input, const Problem<T>& forward,
+                    const View<const T, 4>& out, const View<const T, 4>& d_out) {
+  bool same = true;
+  for (int n = 0; n < 4; ++n) same = same && gradient.extent[n] == input.extent[n];
+  const auto shapes = [&] {
+    return std::string(name) + " " + to_string(gradient) + ", its input " + to_string(input);
+  };
+  require(same, call, "a gradient must have the shape of its input", shapes);
+  require_distinct(gradient, call, name);
+  const auto apart = [&](const char* other, const View<const T, 4>& x) {
+    require(!may_overlap(gradient, x), call, "a gradient overlaps what is read",
+            [&] { return shapes() + "; " + other + " " + to_string(x); });
+  };
+  apart("q", forward.q);
+  apart("k", forward.k);
+  apart("v", forward.v);
+  apart("out", out);
+  apart("d_out", d_out);
+}
+
+template <class T>
+void check_gradients(const char* call, const GradientViews<T>& g, const Problem<T>& forward,
+                     const View<const T, 4>& out, const View<const T, 4>& d_out) {
+  check_gradient(call, "d_q", g.d_q, forward.q, forward, out, d_out);
+  check_gradient(call, "d_k", g.d_k, forward.k, forward, out, d_out);
+  check_gradient(call, "d_v", g.d_v, forward.v, forward, out, d_out);
+  const auto apart = [&](const char* both, const View<T, 4>& a, const View<T, 4>& b) {
+    require(!may_overlap(a, b), call, "two gradients overlap",
+            [&] { return std::string(both) + ": " + to_string(a) + " and " + to_string(b); });
+  };
+  apart("d_q and d_k", g.d_q, g.d_k);
+  apart("d_q and d_v", g.d_q, g.d_v);
+  apart("d_k and d_v", g.d_k, g.d_v);
+}
+
+// The plan of a backward call and its bytes.
+template <class T, class S>
+BackwardPlan make_backward_plan(const Shape& shape, const Options& options) {
+  using Bound = decltype(score::bind(std::declval<const S&>(), shape, 0, 0));
+  BackwardPlan plan =
+      backward_plan(shape, simd::element_kernels<T>(isa()).tile_shape,
+                    simd::gradient_kernels<T>(isa()).sums, options.threads, options.executor);
+  plan.keeps_scores = !score::unit_derivative<Bound>;
+  plan.drops = Dropout::of(options.dropout, options.seed).active();
+  return plan;
+}
+
+template <class T>
+std::size_t backward_bytes(const Shape& shape, const BackwardPlan& plan) {
+  using R = Accum<T>;
+  return static_cast<std::size_t>(
+      checked_sum(backward_wave_bytes<R>(shape, plan),
+                  checked_product(backward_worker_bytes<R>(shape, plan), plan.workers)));
+}
+
+template <class T, class M, class S>
+void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
+                  const View<const T, 4>& d_out, const GradientViews<T>& to, const M& mask,
+                  const S& score, const Options& options) {
+  const BackwardPlan plan = make_backward_plan<T, S>(forward.shape, options);
+  const std::size_t bytes = backward_bytes<T>(forward.shape, plan);
+  const Scratch scratch(bytes, options.workspace);
+  const BackwardCall<T, M, S> call{forward,
+                                   out,
+                                   d_out,
+                                   to.d_q,
+                                   to.d_k,
+                                   to.d_v,
+                                   mask,
+                                   score,
+                                   plan,
+                                   simd::element_kernels<T>(isa()),
+                                   simd::gradient_kernels<T>(isa())};
+  flash_backward(call, options.executor, scratch.begin());
+  if (options.report != nullptr) {
+    *options.report = {name_of(Backend::flash),
+                       name_of(call.kernels.isa),
+                       "the backward call has one way",
+                       parallel_name(options.executor),
+                       plan.workers,
+                       bytes};
+  }
+}
+
+// attention_backward into memory the caller has: `gradients` is a Gradients, or another type with
+// members d_q, d_k and d_v, tensors of the shapes of q, k and v and any layout. Allocates no
+// results, and with options.workspace nothing at all. Throws heed::Error also where a gradient has
+// another shape than its input, or overlaps an input, out, d_out or another gradient.
+template <class G, class DOut, class Q, class K, class V, HasOutAndLse X, class M = mask::None,
+          class S = score::None>
+requires RightTypes<Q, K, V, M, S> && RightGradientTypes<DOut, Q, S>
+void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const K& k, const V& v,
+                             const X& result, const M& mask = {}, const S& score = {},
+                             const Options& options = {}) {
+  constexpr const char* call = "heed::attention_backward";
+  using T = ScalarOf<Q>;
+  using R = Accum<T>;
+  const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
+  check_on_cpu(call, options.backend);
+  Problem<T> forward = make_problem(q, k, v, shape, options);
+  const View<const T, 4> d_o = lift(view_of(d_out)), out = lift(view_of(result.out));
+  check_shape_of_out(call, "d_out", d_o, shape);
+  check_shape_of_out(call, "result.out", out, shape);
+  forward.lse =
+      lift_rows(rows_view(const_cast<std::remove_const_t<decltype(result.lse)>&>(result.lse)));
+  check_rows(call, forward.lse, shape, forward.q);
+  const GradientViews<T> to{lift(mutable_view_of(gradients.d_q)),
+                            lift(mutable_view_of(gradients.d_k)),
+                            lift(mutable_view_of(gradients.d_v))};
+  check_gradients(call, to, forward, out, d_o);
+  check_workspace(forward, options);
+  run_backward(forward, out, d_o, to, as_mask(mask), as_score(score), options);
+  static_assert(std::is_same_v<R, std::remove_cvref_t<decltype(forward.lse(0, 0, 0))>>);
+}
+
+// The gradients of Σ d_out ∘ out, where out = attention(q, k, v, mask, score, options).out.
+//
+//   d_out    [B, Hq, Lq, Dv], of q's element type and rank, any strides
+//   q, k, v  as for attention; mask, score and options as in that call, its dropout and seed too
+//   result   what attention returned: {out, lse}
+//
+// Returns {d_q, d_k, d_v} in the layouts of q, k and v; d_k and d_v are summed over the heads of a
+// group. A masked pair adds exactly 0, whatever its key or its query holds; a row that sees no key
+// has gradient 0. Sums are float for half types, rounded once. The score needs a derivative
+// (score::with_derivative gives a lambda one); else the call does not compile.
+//
+// Bits depend on neither threads nor batch. Time 2.5 times the forward call's (3.5 times for half
+// types); scratch O(L·D), one allocation a call. Throws heed::Error as attention does, and where
+// d_out, result.out or result.lse has the shape of another call.
+// Dao, "FlashAttention-2" (2023), Algorithm 2.
+template <class DOut, class Q, class K, class V, HasOutAndLse X, class M = mask::None,
+          class S = score::None>
+requires RightTypes<Q, K, V, M, S> && RightGradientTypes<DOut, Q, S>
+auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, const X& result,
+                        const M& mask = {}, const S& score = {}, const Options& options = {}) {
+  using T = ScalarOf<Q>;
+  Gradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v)};
+  attention_backward_into(gradients, d_out, q, k, v, result, mask, score, options);
+  return gradients;
+}
+
+// Bytes that options.workspace must have for the backward call to allocate nothing but results.
+// Throws heed::Error as attention does.
+template <class Q, class K, class V, class M = mask::None, class S = score::None>
+requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
+    const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+    const Options& options = {}) {
+  const Shape shape = check_call("heed::backward_workspace_bytes", q, k, v, as_mask(mask),
+                                 as_score(score), options);
+  using TheScore = std::remove_cvref_t<decltype(as_score(score))>;
+  return Scratch::with_slack(backward_bytes<ScalarOf<Q>>(
+      shape, make_backward_plan<ScalarOf<Q>, TheScore>(shape, options)));
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,119 @@
+// Between the products of a backward call: scores to weights, weights' gradients to scores'.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "heed/attention/flash/tile_epilogue.hpp"
+#include "heed/attention/problem.hpp"
+#include "heed/core/random.hpp"
+#include "heed/simd/kernels.hpp"
+
+namespace heed {
+
+// Some queries of one head and the keys of a KV block: where score tiles stand.
+struct ScorePlace {
+  Index b, h;
+  int q_begin, q_end, k_begin, k_end;
+};
+
+inline namespace HEED_ABI {
+
+// f(row tile, panel, tile) for each live tile.
+template <class R, class F>
+void for_each_live_tile(const simd::ScoreTiles<R>& scores, const ScorePlace& at, F&& f) {
+  const simd::TileShape& shape = scores.shape;
+  for (int g = 0; g < scores.m_tiles; ++g) {
+    for (int p = 0; p < scores.panels; ++p) {
+      if (!scores.live(g, p)) continue;
+      const int i = at.q_begin + g * shape.mr, j = at.k_begin + p * shape.nr;
+      f(g, p, mask::Tile{i, std::min(i + shape.mr, at.q_end), j, std::min(j + shape.nr, at.k_end)});
+    }
+  }
+}
+
+// Scores of one head become logits: scaled, modified, masked. M and S are bound.
+template <class R, class M, class S>
+void apply_epilogue(const simd::ScoreTiles<R>& scores, const ScorePlace& at, const M& mask,
+                    const S& score, R scale, Isa isa) {
+  using Epilogue = TileEpilogue<R, M, S>;
+  const auto epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(isa);
+  for_each_live_tile(scores, at, [&](int g, int p, const mask::Tile& tile) {
+    const bool masked = scores.coverage[Index{g} * scores.panels + p] !=
+                        static_cast<std::uint8_t>(mask::Coverage::Full);
+    if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == scores.shape.nr) return;
+    epilogue(Epilogue{mask, score, scale, masked}, scores.tile(g, p), tile);
+  });
+}
+
+// d_s = d_m · derivative(s), s the scaled score of q·k. Stays 0 where it is 0: masked, among
+// others.
+template <class R, class S>
+struct MultiplyDerivative {
+  const S& score;
+  R scale;
+
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* d, const R* s, const mask::Tile& tile) const {
+    for (int i = tile.q_begin; i < tile.q_end; ++i, d += Panel, s += Panel) {
+      for (int c = 0; c < tile.k_end - tile.k_begin; ++c) {
+        const R slope = static_cast<R>(score.derivative(scale * s[c], i, tile.k_begin + c));
+        d[c] = select(d[c] == R(0), R(0), d[c] * slope);
+      }
+    }
+  }
+};
+
+template <class R, class S>
+void multiply_derivative(const simd::ScoreTiles<R>& d_scores, const R* scores, const ScorePlace& at,
+                         const S& score, R scale, Isa isa) {
+  using Multiply = MultiplyDerivative<R, S>;
+  const auto multiply = simd::for_isa<R, Multiply, R*, const R*, mask::Tile>(isa);
+  for_each_live_tile(d_scores, at, [&](int g, int p, const mask::Tile& tile) {
+    R* d = d_scores.tile(g, p);
+    multiply(Multiply{score, scale}, d, scores + (d - d_scores.data), tile);
+  });
+}
+
+// x becomes x / (1 − dropout), or 0 where the weight was dropped.
+template <class R>
+void drop(const simd::ScoreTiles<R>& x, const ScorePlace& at, const Dropout& dropout) {
+  const auto b = static_cast<std::uint32_t>(at.b), h = static_cast<std::uint32_t>(at.h);
+  for_each_live_tile(x, at, [&](int g, int p, const mask::Tile& tile) {
+    R* row = x.tile(g, p);
+    for (int i = tile.q_begin; i < tile.q_end; ++i, row += x.shape.nr) {
+      for (int j = tile.k_begin; j < tile.k_end; ++j) {
+        R& one = row[j - tile.k_begin];
+        const bool kept =
+            dropout.keeps(b, h, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
+        one = kept ? one * static_cast<R>(dropout.keep_scale) : R(0);
+      }
+    }
+  });
+}
+
+// to[r] = Σ_d a(r, d)·b(r, d) of contiguous rows.
+template <class R>
+struct RowDots {
+  const R *a, *b;
+  Index columns;
+
+  template <int Lanes>
+  [[gnu::always_inline]] inline void operator()(R* to, Index rows) const {
+    for (Index r = 0; r < rows; ++r) {
+      const R *x = a + r * columns, *y = b + r * columns;
+      simd::Array<R, Lanes> sum = {};
+      Index d = 0;
+      for (; d + Lanes <= columns; d += Lanes) {
+        for (int c = 0; c < Lanes; ++c) sum[c] += x[d + c] * y[d + c];
+      }
+      for (int c = 0; d + c < columns; ++c) sum[c] += x[d + c] * y[d + c];
+      to[r] = 0;
+      for (int c = 0; c < Lanes; ++c) to[r] += sum[c];
+    }
+  }
+};
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,130 @@
+// The cut of a backward call: KV blocks, spans of keys, waves of heads; and its scratch.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/attention/flash/plan.hpp"
+#include "heed/core/scratch.hpp"
+
+namespace heed {
+
+struct BackwardPlan {
+  simd::TileShape tile_shape{};  // of scores and d_q
+  simd::TileShape sums{};        // of d_k and d_v, whose rows are keys
+  Index block = 0;               // keys that are packed together
+  int rows = 0;                  // queries that pass a KV block together, whole row tiles
+  Index span = 0;                // keys of a task, which has a d_q of its own
+  Index spans = 0;               // of a head; its d_q are added in ascending order
+  Index heads = 0;               // heads of keys in a wave: those whose d_q exist at one time
+  bool keeps_scores = false;     // a derivative is asked for at each score
+  bool drops = false;            // dropout
+  int workers = 1;
+
+  // Rows of a query head, in whole row tiles.
+  Index head_rows(const Shape& shape) const { return tile_shape.m_tiles(shape.Lq) * tile_shape.mr; }
+};
+
+// Scratch of one worker. R is the type of sums.
+template <class R>
+struct BackwardScratch {
+  R *q, *d_out;                  // of some queries, PackedA
+  R *q_columns, *d_out_columns;  // the same, PackedB
+  R *kt, *vt, *k;                // of a KV block, PackedB
+  R *p, *d_p;                    // ScoreTiles: weights; their gradients, then those of the scores
+  R *scores, *dropped;           // ScoreTiles, where the plan has them
+  R *d_k, *d_v;                  // of a KV block, Accumulators
+  R* factor;                     // [rows or keys], the scale
+  std::uint8_t *coverage, *unmasked;
+
+  [[gnu::always_inline]] BackwardScratch(Carver& carver, const Shape& shape,
+                                         const BackwardPlan& plan) {
+    using simd::Accumulator, simd::PackedA, simd::PackedB, simd::ScoreTiles;
+    const simd::TileShape& tiles = plan.tile_shape;
+    const Index D = tiles.columns(shape.D), Dv = tiles.columns(shape.Dv);
+    const Index cells = ScoreTiles<R>::size(tiles, plan.rows, plan.block);
+    q = carver.array<R>(PackedA<R>::size(tiles, plan.rows, shape.D));
+    d_out = carver.array<R>(PackedA<R>::size(tiles, plan.rows, shape.Dv));
+    q_columns = carver.array<R>(PackedB<R>::size(tiles, plan.rows, D));
+    d_out_columns = carver.array<R>(PackedB<R>::size(tiles, plan.rows, Dv));
+    kt = carver.array<R>(PackedB<R>::size(tiles, shape.D, plan.block));
+    vt = carver.array<R>(PackedB<R>::size(tiles, shape.Dv, plan.block));
+    k = carver.array<R>(PackedB<R>::size(tiles, plan.block, D));
+    p = carver.array<R>(cells);
+    d_p = carver.array<R>(cells);
+    scores = carver.array<R>(plan.keeps_scores ? cells : 0);
+    dropped = carver.array<R>(plan.drops ? cells : 0);
+    d_k = carver.array<R>(Accumulator<R>::size(plan.sums, plan.block, D));
+    d_v = carver.array<R>(Accumulator<R>::size(plan.sums, plan.block, Dv));
+    factor = carver.array<R>(std::max<Index>(plan.rows, plan.block));
+    coverage = carver.array<std::uint8_t>(tiles.m_tiles(plan.rows) * tiles.panels(plan.block));
+    unmasked = carver.array<std::uint8_t>(cells);
+  }
+};
+
+// What the workers of a wave share.
+template <class R>
+struct BackwardWave {
+  R* lse;    // [heads, group, head_rows]
+  R* delta;  // [heads, group, head_rows], Σ_j p·d_p
+  R* d_q;    // [heads, spans, group], Accumulators of head_rows
+  Index head_rows, columns, group, spans;
+
+  [[gnu::always_inline]] BackwardWave(Carver& carver, const Shape& shape, const BackwardPlan& plan)
+      : head_rows(plan.head_rows(shape)),
+        columns(plan.tile_shape.columns(shape.D)),
+        group(shape.Hkv == 0 ? 0 : shape.group()),
+        spans(plan.spans) {
+    const Index rows = checked_product(checked_product(plan.heads, group), head_rows);
+    lse = carver.array<R>(rows);
+    delta = carver.array<R>(rows);
+    d_q = carver.array<R>(checked_product(checked_product(rows, spans), columns));
+  }
+
+  // Of query head `g` of the group of head `head` of the wave.
+  R* lse_of(Index head, Index g) const { return lse + (head * group + g) * head_rows; }
+  R* delta_of(Index head, Index g) const { return delta + (head * group + g) * head_rows; }
+  R* d_q_of(Index head, Index span, Index g) const {
+    return d_q + ((head * spans + span) * group + g) * head_rows * columns;
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Spans depend on the length of the keys alone, as the bits of d_q do on them.
+inline BackwardPlan backward_plan(const Shape& shape, const simd::TileShape& tile_shape,
+                                  const simd::TileShape& sums, int threads,
+                                  const Executor* executor) {
+  constexpr Index most_spans = 8, shortest_span = 1024;
+  BackwardPlan plan{tile_shape, sums};
+  plan.block = kv_block_keys(shape, tile_shape);
+  plan.rows = std::min(8, 64 / tile_shape.mr) * tile_shape.mr;
+  const Index blocks = plan.block == 0 ? 0 : (shape.Lk + plan.block - 1) / plan.block;
+  const Index per_span =
+      std::max((blocks + most_spans - 1) / most_spans,
+               plan.block == 0 ? 1 : std::max<Index>(1, shortest_span / plan.block));
+  plan.span = std::max<Index>(1, per_span * plan.block);
+  plan.spans = std::max<Index>(1, (blocks + per_span - 1) / per_span);
+  const Index heads = checked_product(shape.B, shape.Hkv);
+  const int available = worker_count(Index{1} << 30, threads, executor);
+  const Index tasks = 2 * Index{available};  // in a wave: two for each worker, to even them out
+  plan.heads = std::min(heads, available == 1 ? 1 : (tasks + plan.spans - 1) / plan.spans);
+  plan.workers = worker_count(checked_product(heads, plan.spans), threads, executor);
+  return plan;
+}
+
+template <class R>
+Index backward_worker_bytes(const Shape& shape, const BackwardPlan& plan) {
+  Carver counter(nullptr);
+  BackwardScratch<R>(counter, shape, plan);
+  return static_cast<Index>(counter.used());
+}
+
+template <class R>
+Index backward_wave_bytes(const Shape& shape, const BackwardPlan& plan) {
+  Carver counter(nullptr);
+  BackwardWave<R>(counter, shape, plan);
+  return static_cast<Index>(counter.used());
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,308 @@
+// The fused backward call against the textbook in double: a seeded cover of masks × scores × types
+// × sizes, and the laws of the forward call repeated.
+#include "heed/attention/backward.hpp"
+
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "support/problem.hpp"
+
+namespace heed {
+namespace {
+
+using test::Buffer;
+using test::Inputs;
+using test::Layout;
+
+using ErasedFunction = std::function<double(double, int, int, int, int)>;
+using ErasedScore = score::WithDerivative<ErasedFunction, ErasedFunction>;
+
+template <class S>
+ErasedScore erase(const S& score, const Shape& shape) {
+  return {[=](double s, int b, int h, int i, int j) {
+            return score::bind(score, shape, b, h).value(s, i, j);
+          },
+          [=](double s, int b, int h, int i, int j) {
+            return score::bind(score, shape, b, h).derivative(s, i, j);
+          }};
+}
+
+// At most twice as far from the truth as the obvious code in T, plus what any order of summation
+// may cost beside the largest term, and half a step of T.
+template <class T>
+struct GradientRule {
+  double scores;  // the largest
+  double term;    // |d_out|·|v|·|k or q| of the largest
+
+  template <class Out, class Naive, class Truth>
+  void require(const Out& out, const Naive& naive, const Truth& truth) const {
+    const double size = test::max_magnitude(truth) + term;
+    const double sums = test::unit_roundoff<Accum<T>>() * (16 + 4 * scores) * size;
+    const double rounding = sizeof(T) < 4 ? test::unit_roundoff<T>() * size : 0.0;
+    REQUIRE(test::max_difference(out, truth) <=
+            2 * test::max_difference(naive, truth) + sums + rounding);
+  }
+};
+
+constexpr Index sizes[] = {1, 2, 17, 63, 64, 65, 97, 130};
+constexpr Index dims[] = {1, 8, 20, 33, 64};
+
+Index draw(std::uint64_t seed, std::uint32_t n, Index count) {
+  return static_cast<Index>(philox(seed, {n, 0, 0, 0})[0] % static_cast<std::uint64_t>(count));
+}
+
+Shape draw_shape(std::uint64_t seed) {
+  const Index Hkv = 1 + draw(seed, 0, 2);
+  return {1 + draw(seed, 1, 2),
+          Hkv * (1 + draw(seed, 2, 3)),
+          Hkv,
+          sizes[draw(seed, 3, 8)],
+          sizes[draw(seed, 4, 8)],
+          dims[draw(seed, 5, 5)],
+          dims[draw(seed, 6, 5)],
+          4};
+}
+
+template <class T, class M, class S>
+void require_gradients(const Shape& shape, Layout layout, std::uint64_t seed, const M& mask,
+                       const S& score, const Options& options = {}) {
+  CAPTURE(test::name_of(shape), seed);
+  const Inputs<T> in(shape, layout, seed, 2);
+  Buffer<T> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv, layout);
+  d_out.fill(seed + 99);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const auto d_o = d_out.cview();
+  const auto truth = reference::attention_backward<double>(d_o, q, k, v, mask, score, options);
+  const auto naive = reference::attention_backward(d_o, q, k, v, mask, score, options);
+  const auto result = attention(q, k, v, mask, score, options);
+  const auto g = attention_backward(d_o, q, k, v, result, mask, score, options);
+  const double scale = std::abs(scale_of(options, shape));
+  const GradientRule<T> rule{4 * static_cast<double>(shape.D) * scale, 2 * 2 * scale};
+  rule.require(g.d_q, naive.d_q, truth.d_q);
+  rule.require(g.d_k, naive.d_k, truth.d_k);
+  rule.require(g.d_v, naive.d_v, truth.d_v);
+}
+
+template <class A, class B>
+bool same_gradients(const A& a, const B& b) {
+  return test::same_bits(a.d_q, b.d_q) && test::same_bits(a.d_k, b.d_k) &&
+         test::same_bits(a.d_v, b.d_v);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("gradients: masks × scores × sizes meet the oracle", "", float, double, Half,
+                   BFloat16) {
+  std::uint64_t seed = 10 + sizeof(TestType);
+  for (int m = 0; m < 8; ++m) {
+    for (int s = 0; s < 4; ++s) {
+      const Shape shape = draw_shape(++seed);
+      CAPTURE(m, s);
+      const auto slopes = score::alibi_slopes(static_cast<int>(shape.Hq));
+      std::vector<int> lengths(static_cast<std::size_t>(shape.B), static_cast<int>(shape.Lk / 2));
+      Tensor4<bool> visible(shape.B, 1, shape.Lq, shape.Lk);
+      for (Index n = 0; n < visible.size(); ++n) visible.data()[n] = test::uniform(seed, n) > 0.2;
+      const mask::any masks[8] = {mask::None{},
+                                  mask::causal(),
+                                  mask::causal(mask::align::start),
+                                  mask::window(5, 9),
+                                  mask::local(6) | mask::global(3),
+                                  mask::padding(lengths),
+                                  mask::dense(visible),
+                                  ~mask::causal()};
+      Options options;
+      if (seed % 3 == 0) options.dropout = 0.25;
+      if (seed % 4 == 0) options.scale = seed % 8 == 0 ? 1.5 : -0.4;
+      const auto layout = static_cast<Layout>(draw(seed, 7, 3));
+      if (s == 0) {
+        require_gradients<TestType>(shape, layout, seed, masks[m], score::none(), options);
+      } else {
+        const ErasedScore scores[3] = {erase(score::alibi(slopes), shape),
+                                       erase(score::soft_cap(1.5), shape),
+                                       erase(score::soft_cap(2) >> score::alibi(slopes), shape)};
+        require_gradients<TestType>(shape, layout, seed, masks[m], scores[s - 1], options);
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients of built-in scores, and over several spans of keys") {
+  const auto slopes = score::alibi_slopes(2);
+  require_gradients<float>({1, 2, 1, 70, 2300, 8, 5, 4}, Layout::packed, 1, mask::causal(),
+                           score::alibi(slopes));
+  require_gradients<float>({1, 1, 1, 300, 1100, 16, 16, 4}, Layout::blhd, 2, mask::window(40, 0),
+                           score::soft_cap(1.5));
+  require_gradients<Half>({1, 1, 1, 20, 1100, 16, 16, 4}, Layout::packed, 3, mask::none(),
+                          score::none());
+}
+
+TEST_CASE("the bits of gradients depend on neither threads nor batch") {
+  const Shape shape{2, 4, 2, 150, 1300, 12, 20, 4};
+  const Inputs<float> in(shape, Layout::packed, 4);
+  Buffer<float> d_out(2, 4, 150, 20);
+  d_out.fill(5);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const Options dropped{.threads = 1, .dropout = 0.2, .seed = 3};
+  const auto result = attention(q, k, v, mask::causal(), {}, dropped);
+  const auto one = attention_backward(d_o, q, k, v, result, mask::causal(), {}, dropped);
+  for (const int threads : {0, 2, 3, 8}) {
+    Options options = dropped;
+    options.threads = threads;
+    REQUIRE(
+        same_gradients(one, attention_backward(d_o, q, k, v, result, mask::causal(), {}, options)));
+  }
+  const auto first_of = [](View<const float, 4> x) {
+    x.extent[0] = 1;
+    return x;
+  };
+  const auto alone_result =
+      attention(first_of(q), first_of(k), first_of(v), mask::causal(), {}, dropped);
+  const auto alone = attention_backward(first_of(d_o), first_of(q), first_of(k), first_of(v),
+                                        alone_result, mask::causal(), {}, dropped);
+  REQUIRE(std::equal(alone.d_q.data(), alone.d_q.data() + alone.d_q.size(), one.d_q.data()));
+  REQUIRE(std::equal(alone.d_k.data(), alone.d_k.data() + alone.d_k.size(), one.d_k.data()));
+  REQUIRE(std::equal(alone.d_v.data(), alone.d_v.data() + alone.d_v.size(), one.d_v.data()));
+}
+
+#if !defined(__FAST_MATH__)
+TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, BFloat16) {
+  using T = TestType;
+  const Shape shape{1, 2, 1, 40, 70, 20, 9, 4};
+  Inputs<T> in(shape, Layout::packed, 6);
+  Buffer<T> d_out(1, 2, 40, 9);
+  d_out.fill(7);
+  const auto mask = [](int i, int j) { return i != 11 && j != 13 && (i != 20 || j < 30); };
+  const auto gradients = [&] {
+    const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+    return attention_backward(d_o, q, k, v, attention(q, k, v, mask), mask);
+  };
+  const auto before = gradients();
+  for (Index d = 0; d < 20; ++d) REQUIRE(before.d_q(0, 1, 11, d) == T(0));
+  for (Index d = 0; d < 9; ++d) REQUIRE(before.d_v(0, 0, 13, d) == T(0));
+  for (const double hidden :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (Index d = 0; d < 20; ++d) {
+      in.k.view()(0, 0, 13, d) = static_cast<T>(hidden);
+      in.q.view()(0, 0, 11, d) = static_cast<T>(hidden);
+    }
+    for (Index d = 0; d < 9; ++d) {
+      in.v.view()(0, 0, 13, d) = static_cast<T>(hidden);
+      d_out.view()(0, 1, 11, d) = static_cast<T>(hidden);
+    }
+    REQUIRE(same_gradients(before, gradients()));
+  }
+}
+
+TEST_CASE("a NaN that is seen reaches the gradients that it is part of, and no others") {
+  const Shape shape{1, 1, 1, 30, 50, 8, 8, 4};
+  Inputs<float> in(shape, Layout::packed, 8);
+  Buffer<float> d_out(1, 1, 30, 8);
+  d_out.fill(9);
+  d_out.view()(0, 0, 12, 3) = std::numeric_limits<float>::quiet_NaN();
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const auto g = attention_backward(d_out.cview(), q, k, v, attention(q, k, v, mask::causal()),
+                                    mask::causal());
+  REQUIRE(std::isnan(g.d_q(0, 0, 12, 0)));
+  REQUIRE_FALSE(std::isnan(g.d_q(0, 0, 11, 0)));
+  REQUIRE(std::isnan(g.d_k(0, 0, 32, 0)));  // the last key that query 12 sees
+  REQUIRE_FALSE(std::isnan(g.d_k(0, 0, 33, 0)));
+  REQUIRE(std::isnan(g.d_v(0, 0, 32, 3)));
+  REQUIRE_FALSE(std::isnan(g.d_v(0, 0, 32, 2)));
+  REQUIRE_FALSE(std::isnan(g.d_v(0, 0, 33, 3)));
+}
+#endif
+
+// Rows with equal scores and values of one sign: a delta from a rounded out is off to one side.
+TEST_CASE("the errors of half gradients have mean 0") {
+  const Shape shape{1, 1, 1, 64, 64, 16, 16, 4};
+  Inputs<BFloat16> in(shape, Layout::packed, 10);
+  Buffer<BFloat16> d_out(1, 1, 64, 16);
+  for (Index i = 0; i < 64; ++i) {
+    for (Index d = 0; d < 16; ++d) {
+      const double of_v = 1 + 0.5 * test::uniform(11, i * 16 + d);
+      in.v.view()(0, 0, i, d) = static_cast<BFloat16>(static_cast<float>(of_v));
+      d_out.view()(0, 0, i, d) = static_cast<BFloat16>(static_cast<float>(of_v));
+      in.q.view()(0, 0, i, d) = BFloat16(0.01F);
+    }
+  }
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const auto g = attention_backward(d_o, q, k, v, attention(q, k, v));
+  const auto truth = reference::attention_backward<double>(d_o, q, k, v);
+  double mean = 0, size = 0;
+  for (Index n = 0; n < g.d_q.size(); ++n) {
+    mean += static_cast<double>(g.d_q.data()[n]) - truth.d_q.data()[n];
+    size += std::abs(truth.d_q.data()[n]);
+  }
+  REQUIRE(std::abs(mean) <= 2e-4 * size);
+}
+
+TEST_CASE("gradients of calls without queries, keys, heads or columns") {
+  for (int empty = 0; empty < 7; ++empty) {
+    CAPTURE(empty);
+    Shape shape{2, 2, 1, 5, 7, 4, 3, 4};
+    Index* const extents[] = {&shape.B, &shape.Hq, &shape.Lq, &shape.Lk, &shape.D, &shape.Dv};
+    if (empty < 6) *extents[empty] = 0;
+    if (empty == 6) shape.Lq = shape.Lk = 0;
+    const Inputs<float> in(shape, Layout::packed, 12);
+    Buffer<float> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv);
+    d_out.fill(13);
+    const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+    const auto g = attention_backward(d_out.cview(), q, k, v, attention(q, k, v));
+    const auto truth = reference::attention_backward(d_out.cview(), q, k, v);
+    REQUIRE(test::max_difference(g.d_q, truth.d_q) <= 1e-6);
+    REQUIRE(test::max_difference(g.d_k, truth.d_k) <= 1e-6);
+    REQUIRE(test::max_difference(g.d_v, truth.d_v) <= 1e-6);
+  }
+}
+
+TEST_CASE("gradients go into memory the caller has, and a workspace is all that is needed") {
+  const Shape shape{1, 2, 2, 33, 40, 8, 6, 4};
+  const Inputs<float> in(shape, Layout::gaps, 14);
+  Buffer<float> d_out(1, 2, 33, 6), d_q(1, 2, 33, 8, Layout::gaps), d_k(1, 2, 40, 8, Layout::blhd),
+      d_v(1, 2, 40, 6, Layout::gaps);
+  d_out.fill(15);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const auto result = attention(q, k, v);
+  const auto expected = attention_backward(d_o, q, k, v, result);
+  std::vector<std::byte> workspace(backward_workspace_bytes(q, k, v));
+  Options options{.workspace = workspace};
+  Gradients to{d_q.view(), d_k.view(), d_v.view()};
+  attention_backward_into(to, d_o, q, k, v, result, {}, {}, options);
+  REQUIRE(d_q.margins_intact());
+  REQUIRE(d_k.margins_intact());
+  REQUIRE(d_v.margins_intact());
+  for (Index h = 0; h < 2; ++h) {
+    for (Index j = 0; j < 40; ++j) REQUIRE(to.d_k(0, h, j, 7) == expected.d_k(0, h, j, 7));
+  }
+  options.workspace = std::span(workspace).first(workspace.size() - 64);
+  REQUIRE_THROWS_WITH(attention_backward_into(to, d_o, q, k, v, result, {}, {}, options),
+                      test::ContainsSubstring("the workspace has"));
+}
+
+TEST_CASE("a backward call of other tensors is refused") {
+  using test::ContainsSubstring;
+  const Shape shape{1, 2, 1, 5, 7, 4, 3, 4};
+  const Inputs<float> in(shape, Layout::packed, 16),
+      other({1, 2, 1, 6, 7, 4, 3, 4}, Layout::packed, 17);
+  Buffer<float> d_out(1, 2, 5, 3);
+  d_out.fill(18);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const auto result = attention(q, k, v);
+  const auto wrong = attention(other.q.cview(), other.k.cview(), other.v.cview());
+  REQUIRE_THROWS_WITH(attention_backward(d_o, q, k, v, wrong),
+                      ContainsSubstring("result.out [1,2,6,3], out [1,2,5,3]"));
+  REQUIRE_THROWS_WITH(attention_backward(q, q, k, v, result), ContainsSubstring("d_out [1,2,5,4]"));
+  auto short_lse = result;
+  short_lse.lse = Tensor3<float>(1, 2, 4);
+  REQUIRE_THROWS_WITH(attention_backward(d_o, q, k, v, short_lse), ContainsSubstring("lse"));
+  auto g = attention_backward(d_o, q, k, v, result);
+  Gradients over{mutable_view_of(g.d_q), mutable_view_of(g.d_k), in.v.view()};
+  REQUIRE_THROWS_WITH(attention_backward_into(over, d_o, q, k, v, result),
+                      ContainsSubstring("d_v [1,1,7,3], its input [1,1,7,3]; v"));
+  g.d_k = Tensor4<float>(1, 1, 6, 4);
+  REQUIRE_THROWS_WITH(attention_backward_into(g, d_o, q, k, v, result),
+                      ContainsSubstring("d_k [1,1,6,4]"));
+}
+
+}  // namespace heed
