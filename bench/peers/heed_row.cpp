@@ -107,8 +107,23 @@ std::vector<float> probe(const T* data, std::size_t size) {
   return values;
 }
 
+// The gradients; d_q is probed.
+template <class T, class M, class S>
+Measured measure_backward(const Row& row, double seconds, const M& seen, const S& modify) {
+  heed::bench::BackwardOperands<T> operands(row);
+  const auto call = [&] { operands.differentiate(row.threads, seen, modify); };
+  const heed::bench::FmaLoop fma(row.type, row.threads);
+  const double extra = heed::bench::extra_memory(call);
+  const auto best =
+      heed::bench::alternate({call, fma}, {.seconds = seconds, .one_thread = row.threads == 1});
+  const auto& d_q = operands.gradients.d_q;
+  return {best[0], fma.flops() / best[1], 0,
+          extra,   operands.report.isa,   probe(d_q.data(), static_cast<std::size_t>(d_q.size()))};
+}
+
 template <class T, class M, class S>
 Measured measure(const Row& row, double seconds, const M& seen, const S& modify) {
+  if (row.question == "backward") return measure_backward<T>(row, seconds, seen, modify);
   heed::bench::Operands<T> operands(row);
   const auto call = [&] { operands.attend(row.threads, seen, modify); };
   const bool decode = row.question == "decode";

@@ -20,6 +20,10 @@ def qkv(row):
             numbers(3, row["B"], row["Hkv"], row["Lk"], row["Dv"]))
 
 
+def d_out(row):
+    return numbers(5, row["B"], row["Hq"], row["Lq"], row["Dv"])
+
+
 def bias(row):
     return numbers(4, 1, 1, row["Lq"], row["Lk"])
 

@@ -42,6 +42,8 @@ def bound(runner, given, results):
 
 
 def ways(row):
+    if row["question"] == "backward":  # it has no gradients
+        return []
     if row["question"] == "minilm":
         import minilm_onnx  # which imports this module
         return minilm_onnx.ways(row["name"])

@@ -35,4 +35,19 @@ def prepare(row, options, fold=False):
     def call():
         held["out"] = attention(q, k, v, **options)
 
+    if row["question"] == "backward":
+        return prepare_backward(row, dtype, (q, k, v), options)
     return torch.inference_mode()(call), lambda: held["out"].float().contiguous().numpy()
+
+
+def prepare_backward(row, dtype, inputs_of, options):
+    """The backward pass alone; its result is the gradient of q."""
+    leaves = [x.detach().requires_grad_() for x in inputs_of]
+    out = attention(*leaves, **options)
+    d_out = torch.from_numpy(inputs.d_out(row)).to(dtype)
+    held = {}
+
+    def call():
+        held["d"] = torch.autograd.grad(out, leaves, d_out, retain_graph=True)
+
+    return call, lambda: held["d"][0].float().contiguous().numpy()

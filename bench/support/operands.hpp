@@ -52,4 +52,30 @@ struct Operands {
   }
 };
 
+// The same for a backward call, whose forward call has been made.
+template <class T>
+struct BackwardOperands : Operands<T> {
+  Tensor4<T> d_out;  // [B, Hq, Lq, Dv]
+  Gradients<Tensor4<T>, Tensor4<T>, Tensor4<T>> gradients;
+  std::vector<std::byte> backward_workspace;
+
+  explicit BackwardOperands(const Row& row)
+      : Operands<T>(row),
+        d_out(numbers<T>(5, row.B, row.Hq, row.Lq, row.Dv)),
+        gradients{this->q, this->k, this->v} {}
+
+  template <class M, class S>
+  void differentiate(int threads, const M& mask, const S& score) {
+    Options options{.threads = threads, .report = &this->report};
+    if (backward_workspace.empty()) {
+      this->attend(threads, mask, score);
+      backward_workspace.resize(
+          backward_workspace_bytes(this->q, this->k, this->v, mask, score, options));
+    }
+    options.workspace = backward_workspace;
+    attention_backward_into(gradients, d_out, this->q, this->k, this->v, this->result, mask, score,
+                            options);
+  }
+};
+
 }  // namespace heed::bench

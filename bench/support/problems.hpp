@@ -81,6 +81,18 @@ inline constexpr auto rows = std::to_array<Row>({
 {"d128_l2048_half",        "types",    1,  4,  4,  2048,  2048, 128, 128, Pattern::full,   {}, Type::f16, 1, false, {1.0, 1.0}},
 {"d128_l2048_double",      "types",    1,  4,  4,  2048,  2048, 128, 128, Pattern::full,   {}, Type::f64, 1},
 
+{"backward_d64_l2048",        "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   {}, {}, 1, true, {0.76, 0.74}},
+{"backward_d64_l2048_causal", "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::causal, {}, {}, 1, true, {0.72, 0.68}},
+{"backward_d128_l2048",       "backward", 1, 4,  4,  2048,  2048, 128, 128, Pattern::full,   {}, {}, 1, true, {0.80, 0.78}},
+{"backward_d128_l2048_causal", "backward", 1, 4, 4,  2048,  2048, 128, 128, Pattern::causal, {}, {}, 1, true, {0.76, 0.72}},
+{"backward_d64_l512_causal",  "backward", 1, 8,  8,   512,   512,  64,  64, Pattern::causal, {}, {}, 1, true, {0.60, 0.55}},
+{"backward_d64_l16384_causal", "backward", 1, 1, 1, 16384, 16384,  64,  64, Pattern::causal, {}, {}, 1, true, {0.72, 0.68}},
+{"backward_causal_window256", "backward", 1, 1,  1, 16384, 16384,  64,  64, Pattern::causal_window, {}, {}, 1, true, {0.43, 0.41}},
+{"backward_bias",             "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   Modifier::bias, {}, 1, true, {0.65, 0.63}},
+{"backward_alibi",            "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   Modifier::alibi, {}, 1, false, {0.65, 0.63}},
+{"backward_d128_l2048_bf16",  "backward", 1, 4,  4,  2048,  2048, 128, 128, Pattern::full,   {}, Type::bf16, 1, true, {0.80, 0.78, 1.12}},
+{"backward_threads",          "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   {}, {}, 2, true, {0.70, 0.68}},
+
 {"threads_d64_l2048",        "threads", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   {}, {}, 2, true, {0.94, 0.94}},
 {"threads_d64_l2048_causal", "threads", 1, 4,  4,  2048,  2048,  64,  64, Pattern::causal, {}, {}, 2, true, {0.94, 0.94}},
 {"threads_d64_l512_causal",  "threads", 1, 8,  8,   512,   512,  64,  64, Pattern::causal, {}, {}, 2, false, {0.94, 0.94}},
@@ -107,10 +119,12 @@ constexpr Index visible_keys(const Row& row, Index i) {
 }
 
 // Multiplications and additions of q·k and p·v for the pairs that attend; softmax counts nothing.
+// Backward has five products where forward has two.
 constexpr double useful_flops(const Row& row) {
   double pairs = 0;
   for (Index i = 0; i < row.Lq; ++i) pairs += static_cast<double>(visible_keys(row, i));
-  return 2.0 * static_cast<double>(row.B * row.Hq * (row.D + row.Dv)) * pairs;
+  const double products = row.question == "backward" ? 2.5 : 1;
+  return products * 2.0 * static_cast<double>(row.B * row.Hq * (row.D + row.Dv)) * pairs;
 }
 
 // The same row, small enough to run in a moment even in a build that is not optimised.

@@ -15,6 +15,7 @@
 #include "heed/approx/lsh/lsh.hpp"
 #include "heed/approx/top_k/top_k.hpp"
 #include "heed/attention/attention.hpp"
+#include "heed/attention/backward.hpp"
 #include "heed/attention/reference/backward.hpp"
 #include "heed/attention/row_weights.hpp"
 #include "heed/dispatch/backends.hpp"
