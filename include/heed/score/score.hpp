@@ -115,19 +115,19 @@ S first_parameter(R (F::*)(S, Place...) const);
 // False where a callable's first parameter is a whole number, as of (b, h, s, i, j): the score
 // would be converted to it.
 template <class F>
-inline constexpr bool takes_score_first = true;
-template <class F>
-requires requires { first_parameter(&F::operator()); }
-inline constexpr bool takes_score_first<F> =
-    !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(&F::operator()))>>;
-template <class F>
-requires requires(F f) { first_parameter(f); }
-inline constexpr bool takes_score_first<F> =
-    !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(std::declval<F>()))>>;
+consteval bool takes_score_first() {
+  if constexpr (requires { first_parameter(&F::operator()); }) {
+    return !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(&F::operator()))>>;
+  } else if constexpr (requires(F f) { first_parameter(f); }) {
+    return !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(std::declval<F>()))>>;
+  } else {
+    return true;
+  }
+}
 
 template <class F>
 struct Function {
-  static_assert(takes_score_first<F>,
+  static_assert(takes_score_first<F>(),
                 "heed: the score comes first, as a floating-point number: (s, i, j) or "
                 "(s, b, h, i, j) -> float");
   F function;
