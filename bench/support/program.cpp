@@ -99,6 +99,10 @@ void set_rate(benchmark::State& state, double flops, double seconds, double fma_
   state.counters["peak"] = flops / seconds / fma_flops;
 }
 
+void set_plain(benchmark::State& state, double flops, double seconds) {
+  state.counters["plain"] = flops / seconds * 1e-9;
+}
+
 void set_goal(benchmark::State& state, const Row& row) { state.counters[goal_name] = goal_of(row); }
 
 }  // namespace heed::bench

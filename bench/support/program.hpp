@@ -5,10 +5,12 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "support/measure.hpp"
 #include "support/operands.hpp"
 #include "support/peak.hpp"
+#include "support/plain.hpp"
 
 namespace heed::bench {
 
@@ -36,26 +38,41 @@ void set_time(benchmark::State& state, double seconds);
 void set_rate(benchmark::State& state, double flops, double seconds, double fma_flops);
 void set_goal(benchmark::State& state, const Row& row);
 
-// heed on a row beside the FMA loop.
+// Column plain: the unfused call's rate in GFLOP/s, where it was measured.
+void set_plain(benchmark::State& state, double flops, double seconds);
+
+// heed on a row beside the FMA loop, and beside another contestant where there is one.
 template <class T, class M, class S>
-void measure_forward(benchmark::State& state, const Row& row, const M& mask, const S& score) {
-  Operands<T> operands(row);
+void measure_forward(benchmark::State& state, const Row& row, const M& mask, const S& score,
+                     Operands<T>& operands, const std::function<void()>& plain = {}) {
   const FmaLoop fma(row.type, row.threads);
-  const auto best = alternate({[&] { operands.attend(row.threads, mask, score); }, fma},
-                              Turns::from_environment(row.threads));
+  std::vector<std::function<void()>> contestants{[&] { operands.attend(row.threads, mask, score); },
+                                                 fma};
+  if (plain) contestants.push_back(plain);
+  const auto best = alternate(contestants, Turns::from_environment(row.threads));
   set_time(state, best[0]);
   set_rate(state, useful_flops(row), best[0], fma.flops() / best[1]);
+  if (plain) set_plain(state, useful_flops(row), best[2]);
   set_goal(state, row);
   state.SetLabel(operands.report.isa);
 }
 
-// Full or causal.
+template <class T, class M, class S>
+void measure_forward(benchmark::State& state, const Row& row, const M& mask, const S& score) {
+  Operands<T> operands(row);
+  measure_forward<T>(state, row, mask, score, operands);
+}
+
+// Full or causal, beside the unfused call where one thread computes a row that fits it.
 template <class T>
 void measure_forward(benchmark::State& state, const Row& row) {
+  Operands<T> operands(row);
+  std::function<void()> plain;
+  if (row.threads == 1 && Plain<T>::fits(row)) plain = Plain<T>(row, operands);
   if (row.pattern == Pattern::causal) {
-    measure_forward<T>(state, row, mask::causal(), score::None{});
+    measure_forward<T>(state, row, mask::causal(), score::None{}, operands, plain);
   } else {
-    measure_forward<T>(state, row, mask::None{}, score::None{});
+    measure_forward<T>(state, row, mask::None{}, score::None{}, operands, plain);
   }
 }
 
