@@ -223,11 +223,11 @@ void for_each_query_tiles(const BackwardTask<T, M, S>& task, const BackwardBlock
   }
 }
 
-// Algorithm 2's inner loop: one KV block and all queries of a query head.
+// Algorithm 2's inner loop: one KV block and all queries of a query head, whose d_q goes to `part`.
 template <class T, class M, class S>
 void attend_backward(const BackwardTask<T, M, S>& task, const BackwardBlock<Accum<T>>& block,
-                     Index span, Index g) {
-  const simd::Accumulator<Accum<T>> d_q{task.wave.d_q_of(task.head, span, g), task.wave.columns,
+                     Index part, Index g) {
+  const simd::Accumulator<Accum<T>> d_q{task.wave.d_q_of(task.head, part, g), task.wave.columns,
                                         task.call.plan.tile_shape};
   const auto* lse = task.wave.lse_of(task.head, g);
   const auto* delta = task.wave.delta_of(task.head, g);
@@ -241,17 +241,24 @@ void attend_backward(const BackwardTask<T, M, S>& task, const BackwardBlock<Accu
   });
 }
 
+template <class R>
+void add_to(R* sum, const R* more, Index count) {
+  for (Index n = 0; n < count; ++n) sum[n] += more[n];
+}
+
 // d_k and d_v of the keys of a span, and what they add to d_q.
 template <class T, class M, class S>
 void backward_span(const BackwardTask<T, M, S>& task, Index span) {
   using R = Accum<T>;
   const BackwardPlan& plan = task.call.plan;
   const BackwardWave<R>& wave = task.wave;
-  std::fill_n(wave.d_q_of(task.head, span, 0), wave.group * wave.head_rows * wave.columns, R(0));
+  const Index part = std::min(span, wave.parts - 1);
+  R* const d_q = wave.d_q_of(task.head, part, 0);
+  std::fill_n(d_q, wave.d_q_size(), R(0));
   const Index last = std::min((span + 1) * plan.span, task.shape().Lk);
   for (Index begin = span * plan.span; begin < last; begin += plan.block) {
     const auto block = load_block(task, begin, std::min(begin + plan.block, last));
-    for (Index g = 0; g < wave.group; ++g) attend_backward(task, block, span, g);
+    for (Index g = 0; g < wave.group; ++g) attend_backward(task, block, part, g);
     const auto store = [&](const simd::Accumulator<R>& sum, R factor, const View<T, 4>& to) {
       std::fill_n(task.scratch.factor, block.keys, factor);
       task.call.gradients.store_rows(sum, 0, task.scratch.factor,
@@ -260,6 +267,7 @@ void backward_span(const BackwardTask<T, M, S>& task, Index span) {
     store(block.d_k, static_cast<R>(task.call.forward.scale), task.call.d_k);
     store(block.d_v, R(1), task.call.d_v);
   }
+  if (plan.adds_spans && part > 0) add_to(wave.d_q_of(task.head, 0, 0), d_q, wave.d_q_size());
 }
 
 // lse and delta of the queries [q_begin, q_end) of head g. delta = Σ_d d_out·out in float and
@@ -310,9 +318,8 @@ void store_d_q(const BackwardTask<T, M, S>& task, Index g, Index row, Index coun
   const Index numbers =
       simd::Accumulator<R>::size(plan.tile_shape, count, wave.columns);  // of these rows
   R* sum = wave.d_q_of(task.head, 0, g) + row * wave.columns;
-  for (Index span = 1; span < plan.spans; ++span) {
-    const R* more = wave.d_q_of(task.head, span, g) + row * wave.columns;
-    for (Index n = 0; n < numbers; ++n) sum[n] += more[n];
+  for (Index part = 1; part < wave.parts && !plan.adds_spans; ++part) {
+    add_to(sum, wave.d_q_of(task.head, part, g) + row * wave.columns, numbers);
   }
   std::fill_n(task.scratch.factor, count, static_cast<R>(task.call.forward.scale));
   task.call.kernels.store_rows(simd::Accumulator<const R>{sum, wave.columns, plan.tile_shape}, 0,

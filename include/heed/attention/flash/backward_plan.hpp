@@ -16,6 +16,7 @@ struct BackwardPlan {
   Index span = 0;                // keys of a task, which has a d_q of its own
   Index spans = 0;               // of a head; its d_q are added in ascending order
   Index heads = 0;               // heads of keys in a wave: those whose d_q exist at one time
+  bool adds_spans = false;       // one worker: the d_q of a span is added before the next begins
   bool keeps_scores = false;     // a derivative is asked for at each score
   bool drops = false;            // dropout
   int workers = 1;
@@ -66,26 +67,28 @@ template <class R>
 struct BackwardWave {
   R* lse;    // [heads, group, head_rows]
   R* delta;  // [heads, group, head_rows], Σ_j p·d_p
-  R* d_q;    // [heads, spans, group], Accumulators of head_rows
-  Index head_rows, columns, group, spans;
+  R* d_q;    // [heads, parts, group], Accumulators of head_rows
+  Index head_rows, columns, group;
+  Index parts;  // of d_q: its spans, or the sum so far and the next span
 
   [[gnu::always_inline]] BackwardWave(Carver& carver, const Shape& shape, const BackwardPlan& plan)
       : head_rows(plan.head_rows(shape)),
         columns(plan.tile_shape.columns(shape.D)),
         group(shape.Hkv == 0 ? 0 : shape.group()),
-        spans(plan.spans) {
+        parts(plan.adds_spans ? std::min<Index>(plan.spans, 2) : plan.spans) {
     const Index rows = checked_product(checked_product(plan.heads, group), head_rows);
     lse = carver.array<R>(rows);
     delta = carver.array<R>(rows);
-    d_q = carver.array<R>(checked_product(checked_product(rows, spans), columns));
+    d_q = carver.array<R>(checked_product(checked_product(rows, parts), columns));
   }
 
   // Of query head `g` of the group of head `head` of the wave.
   R* lse_of(Index head, Index g) const { return lse + (head * group + g) * head_rows; }
   R* delta_of(Index head, Index g) const { return delta + (head * group + g) * head_rows; }
-  R* d_q_of(Index head, Index span, Index g) const {
-    return d_q + ((head * spans + span) * group + g) * head_rows * columns;
+  R* d_q_of(Index head, Index part, Index g) const {
+    return d_q + ((head * parts + part) * group + g) * head_rows * columns;
   }
+  Index d_q_size() const { return group * head_rows * columns; }  // of a part
 };
 
 inline namespace HEED_ABI {
@@ -109,6 +112,7 @@ inline BackwardPlan backward_plan(const Shape& shape, const simd::TileShape& til
   const Index tasks = 2 * Index{available};  // in a wave: two for each worker, to even them out
   plan.heads = std::min(heads, available == 1 ? 1 : (tasks + plan.spans - 1) / plan.spans);
   plan.workers = worker_count(checked_product(heads, plan.spans), threads, executor);
+  plan.adds_spans = plan.workers == 1;
   return plan;
 }
 
