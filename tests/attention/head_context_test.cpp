@@ -1,0 +1,44 @@
+// A task binds mask and score once for each of its heads, however many tiles it has.
+#include "heed/attention/flash/head_context.hpp"
+
+#include "support/problem.hpp"
+
+namespace heed {
+namespace {
+
+// Causal, and counts how often it is bound.
+struct Counted {
+  int* count;
+
+  auto bind(const Shape& shape, Index b, Index h) const {
+    ++*count;
+    return mask::causal().bind(shape, b, h);
+  }
+};
+
+int binds(const Shape& shape) {
+  const test::Inputs<float> in(shape, test::Layout::packed, 1);
+  int count = 0;
+  attention(in.q.cview(), in.k.cview(), in.v.cview(), Counted{&count}, {}, {.threads = 1});
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("head context: bound once a head and task") {
+  CHECK(binds({1, 2, 1, 300, 700, 16, 16}) == 2);   // a task a head
+  CHECK(binds({2, 4, 2, 20, 700, 16, 16}) == 8);    // a task has the heads of a group
+  CHECK(binds({1, 1, 1, 2000, 300, 16, 16}) == 2);  // two q blocks
+}
+
+TEST_CASE("head context: the heads of a task, by query head") {
+  const std::vector<mask::any> heads = {mask::any(), mask::causal(), mask::window(1), mask::any()};
+  const Shape shape{2, 4, 2, 8, 8, 4, 4};
+  const HeadContexts contexts(mask::per_head(heads), score::None{}, shape, {1, 1, 2, 0, 8});
+  CHECK(contexts[1].mask.allows(3, 3));
+  CHECK_FALSE(contexts[1].mask.allows(3, 4));
+  CHECK(contexts[1].mask.allows(3, 0));
+  CHECK_FALSE(contexts[2].mask.allows(3, 0));
+}
+
+}  // namespace heed
