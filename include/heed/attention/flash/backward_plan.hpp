@@ -62,7 +62,7 @@ struct BackwardScratch {
   }
 };
 
-// What the workers of a wave share.
+// Arrays that the workers of a wave share.
 template <class R>
 struct BackwardWave {
   R* lse;    // [heads, group, head_rows]

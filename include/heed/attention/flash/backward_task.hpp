@@ -1,0 +1,90 @@
+// One worker on one head of keys in a backward call, and the KV block that it packs.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/attention/flash/backward_plan.hpp"
+#include "heed/attention/problem.hpp"
+#include "heed/simd/kernels.hpp"
+
+namespace heed {
+
+// A checked backward call; `forward` holds q, k, v, lse and the options.
+template <class T, class M, class S>
+struct BackwardCall {
+  const Problem<T>& forward;
+  View<const T, 4> out;    // [B, Hq, Lq, Dv]
+  View<const T, 4> d_out;  // [B, Hq, Lq, Dv]
+  View<T, 4> d_q, d_k, d_v;
+  const M& mask;
+  const S& score;
+  const BackwardPlan& plan;
+  const simd::PackedKernels<T>& kernels;  // of elements
+  const simd::GradientKernels<T>& gradients;
+};
+
+// A KV block, packed, and the sums of its gradients.
+template <class R>
+struct BackwardBlock {
+  int begin, keys;
+  simd::PackedB<R> kt, vt, k;
+  simd::Accumulator<R> d_k, d_v;
+  bool finite;  // all of k
+};
+
+inline namespace HEED_ABI {
+
+// One worker on one head of keys.
+template <class T, class M, class S>
+struct BackwardTask {
+  using R = Accum<T>;
+
+  const BackwardCall<T, M, S>& call;
+  const BackwardWave<R>& wave;
+  Index head;  // of the wave
+  Index b, kv_head;
+  BackwardScratch<R> scratch;
+
+  const Shape& shape() const { return call.forward.shape; }
+  Index query_head(Index g) const { return kv_head * wave.group + g; }
+};
+
+template <class T, class M, class S>
+BackwardBlock<Accum<T>> load_block(const BackwardTask<T, M, S>& task, Index begin, Index end) {
+  using R = Accum<T>;
+  const BackwardPlan& plan = task.call.plan;
+  const Shape& shape = task.shape();
+  const simd::TileShape& tiles = plan.tile_shape;
+  const BackwardScratch<R>& scratch = task.scratch;
+  const Index D = tiles.columns(shape.D), Dv = tiles.columns(shape.Dv);
+  BackwardBlock<R> block{static_cast<int>(begin),
+                         static_cast<int>(end - begin),
+                         {scratch.kt, shape.D, plan.block, tiles},
+                         {scratch.vt, shape.Dv, plan.block, tiles},
+                         {scratch.k, plan.block, D, tiles},
+                         {scratch.d_k, D, plan.sums},
+                         {scratch.d_v, Dv, plan.sums},
+                         true};
+  const auto k = slice(task.call.forward.k.matrix(task.b, task.kv_head), begin, end - begin);
+  const auto v = slice(task.call.forward.v.matrix(task.b, task.kv_head), begin, end - begin);
+  task.call.kernels.pack_b_transposed(k, block.kt);
+  task.call.kernels.pack_b_transposed(v, block.vt);
+  block.finite = task.call.kernels.pack_b(k, block.k);
+  std::fill_n(scratch.d_k, simd::Accumulator<R>::size(plan.sums, plan.block, D), R(0));
+  std::fill_n(scratch.d_v, simd::Accumulator<R>::size(plan.sums, plan.block, Dv), R(0));
+  return block;
+}
+
+// Rows [begin, begin + count) of x as operand A; the row tile's other rows become 0.
+template <class T>
+simd::PackedA<Accum<T>> pack_rows(const simd::PackedKernels<T>& kernels, const View<const T, 2>& x,
+                                  Index begin, Index count, Accum<T> scale, Accum<T>* to) {
+  using R = Accum<T>;
+  const simd::PackedA<R> packed{to, x.extent[1], kernels.tile_shape};
+  kernels.pack_a(slice(x, begin, count), scale, packed);
+  std::fill(packed.row(count), packed.tile(kernels.tile_shape.m_tiles(count)), R(0));
+  return packed;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed

@@ -1,0 +1,57 @@
+// A shape and its cut for a backward call: spans by the keys alone, waves by the threads, memory by
+// the wave.
+#include "heed/attention/flash/backward_plan.hpp"
+
+#include "support/catch.hpp"
+
+namespace heed {
+namespace {
+
+constexpr simd::TileShape tiles{8, 32, 16};
+
+BackwardPlan plan_of(const Shape& shape, int threads) {
+  return backward_plan(shape, tiles, tiles, threads, nullptr);
+}
+
+}  // namespace
+
+TEST_CASE("spans depend on the length of the keys alone") {
+  struct Cut {
+    Index Lk, span, spans;
+  };
+  for (const Cut& cut : {Cut{0, 1024, 1}, Cut{1, 1024, 1}, Cut{1024, 1024, 1}, Cut{1025, 1024, 2},
+                         Cut{8192, 1024, 8}, Cut{8193, 1280, 7}, Cut{32768, 4096, 8}}) {
+    for (const int threads : {1, 4}) {
+      for (const Index B : {1, 3}) {
+        const BackwardPlan plan = plan_of({B, 4, 2, 100, cut.Lk, 64, 64, 4}, threads);
+        CAPTURE(cut.Lk, threads, B);
+        REQUIRE(plan.spans == cut.spans);
+        if (cut.Lk > 1024) REQUIRE(plan.span == cut.span);
+        REQUIRE(plan.spans * plan.span >= cut.Lk);
+        REQUIRE((plan.block == 0 || plan.span % plan.block == 0));
+      }
+    }
+  }
+}
+
+TEST_CASE("one thread holds one head and two d_q, whatever the batch and the spans") {
+  const Shape shape{16, 8, 8, 4096, 32768, 64, 64, 4};
+  const BackwardPlan plan = plan_of(shape, 1);
+  REQUIRE(plan.heads == 1);
+  REQUIRE(plan.adds_spans);
+  const Index d_q = 4096 * 64 * 4;
+  REQUIRE(backward_wave_bytes<float>(shape, plan) >= 2 * d_q);
+  REQUIRE(backward_wave_bytes<float>(shape, plan) < 2 * d_q + d_q / 8);
+}
+
+TEST_CASE("rows that pass a KV block are whole row tiles") {
+  for (const int mr : {4, 6, 8, 16}) {
+    const BackwardPlan plan =
+        backward_plan({1, 1, 1, 500, 500, 64, 64, 4}, {mr, 32, 16}, {mr, 32, 16}, 1, nullptr);
+    REQUIRE(plan.rows % mr == 0);
+    REQUIRE(plan.rows >= mr);
+    REQUIRE(plan.head_rows({1, 1, 1, 500, 500, 64, 64, 4}) >= 500);
+  }
+}
+
+}  // namespace heed
