@@ -276,7 +276,8 @@ TEST_CASE("a result of another shape, and a backend of the CPU, are refused") {
   CHECK(result.out(0, 0, 0, 0) == 7);
   for (const Backend backend : {Backend::reference, Backend::chunked, Backend::flash}) {
     CHECK_THAT(error_of([&] { cuda::attention(x, x, x, {}, {}, {.backend = backend}); }),
-               ContainsSubstring(std::string(call) + "options.backend is " + name_of(backend)));
+               ContainsSubstring(std::string("heed::cuda::attention: options.backend is ") +
+                                 name_of(backend)));
   }
 }
 
