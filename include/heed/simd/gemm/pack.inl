@@ -86,14 +86,14 @@ bool pack_b(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
   const auto to = b.in(ConstantShape<tile_shape<R>>{});
   HEED_ASSERT(x.extent[0] <= to.k && x.extent[1] <= to.columns);
   Exponents<R> worst{};
+  const Index columns = x.extent[1], step = x.stride[1];
   for (Index c = 0; c < x.extent[0]; ++c) {
     const T* from = x.data + c * x.stride[0];
-    for (Index p = 0; p * nr<R> < x.extent[1]; ++p) {
+    for (Index p = 0, d = 0; d < columns; ++p) {
       R* row = to.panel(p) + c * to.width(p);
-      for (Index n = 0; n < to.width(p) / vl<R>; ++n) {
-        const Index at = p * nr<R> + n * vl<R>;
-        const Vec<R> v = load_some_as<R>(from + at * x.stride[1], x.stride[1], x.extent[1] - at);
-        store(row + n * vl<R>, v);
+      for (const R* end = row + to.width(p); row < end; row += vl<R>, d += vl<R>) {
+        const Vec<R> v = load_some_as<R>(from + d * step, step, columns - d);
+        store(row, v);
         worst.add(v);
       }
     }
@@ -113,8 +113,9 @@ bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T
   Exponents<R> worst{};
   for (Index r = 0; r < x.extent[0]; ++r) {
     T* to = x.data + r * x.stride[0];
+    const Index g = (first + r) / Shape.mr, row = (first + r) % Shape.mr;
     for (Index d = 0; d < x.extent[1]; d += lanes) {
-      const Vec<R> v = load(&acc.at(first + r, d)) * factor[r];
+      const Vec<R> v = load(&acc.tile_at(g, row, d)) * factor[r];
       worst.add(v);
       if (x.stride[1] == 1 && d + lanes <= x.extent[1]) {
         store_as<R>(v, to + d);
