@@ -288,7 +288,7 @@ TEST_CASE("a backward call of other tensors is refused") {
   Buffer<float> d_out(1, 2, 5, 3);
   d_out.fill(18);
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
-  const auto result = attention(q, k, v);
+  auto result = attention(q, k, v);
   const auto wrong = attention(other.q.cview(), other.k.cview(), other.v.cview());
   REQUIRE_THROWS_WITH(attention_backward(d_o, q, k, v, wrong),
                       ContainsSubstring("result.out [1,2,6,3], out [1,2,5,3]"));
@@ -300,6 +300,21 @@ TEST_CASE("a backward call of other tensors is refused") {
   Gradients over{mutable_view_of(g.d_q), mutable_view_of(g.d_k), in.v.view()};
   REQUIRE_THROWS_WITH(attention_backward_into(over, d_o, q, k, v, result),
                       ContainsSubstring("d_v [1,1,7,3], its input [1,1,7,3]; v"));
+  Gradients over_lse{View<float, 4>{result.lse.data(), {1, 2, 5, 4}, {0, 0, 0, 0}}, g.d_k, g.d_v};
+  over_lse.d_q.stride[0] = 40, over_lse.d_q.stride[1] = 20, over_lse.d_q.stride[2] = 4;
+  over_lse.d_q.stride[3] = 1;
+  REQUIRE_THROWS_WITH(attention_backward_into(over_lse, d_o, q, k, v, result),
+                      ContainsSubstring("a gradient overlaps what is read"));
+  const auto bytes = std::as_writable_bytes(std::span(d_out.view().data, 30));
+  REQUIRE_THROWS_WITH(
+      attention_backward_into(g, d_o, q, k, v, result, {}, {}, {.workspace = bytes}),
+      ContainsSubstring("options.workspace, 120 bytes, overlaps d_out"));
+  REQUIRE_THROWS_WITH(
+      attention_backward(d_o, q, k, v, result, {}, {}, {.backend = Backend::chunked}),
+      ContainsSubstring("options.backend is chunked, which has no backward call"));
+  const auto textbook =
+      attention_backward(d_o, q, k, v, result, {}, {}, {.backend = Backend::reference});
+  REQUIRE(test::same_bits(textbook.d_k, reference::attention_backward(d_o, q, k, v).d_k));
   g.d_k = Tensor4<float>(1, 1, 6, 4);
   REQUIRE_THROWS_WITH(attention_backward_into(g, d_o, q, k, v, result),
                       ContainsSubstring("d_k [1,1,6,4]"));

@@ -25,7 +25,8 @@ struct GradientViews {
 template <class T>
 void check_gradient(const char* call, const char* name, const View<T, 4>& gradient,
                     const View<const T, 4>& input, const Problem<T>& forward,
-                    const View<const T, 4>& out, const View<const T, 4>& d_out) {
+                    const View<const T, 4>& out, const View<const T, 4>& d_out,
+                    const Options& options) {
   bool same = true;
   for (int n = 0; n < 4; ++n) same = same && gradient.extent[n] == input.extent[n];
   const auto shapes = [&] {
@@ -33,7 +34,8 @@ void check_gradient(const char* call, const char* name, const View<T, 4>& gradie
   };
   require(same, call, "a gradient must have the shape of its input", shapes);
   require_distinct(gradient, call, name);
-  const auto apart = [&](const char* other, const View<const T, 4>& x) {
+  check_workspace(options, name, gradient);
+  const auto apart = [&](const char* other, const auto& x) {
     require(!may_overlap(gradient, x), call, "a gradient overlaps what is read",
             [&] { return shapes() + "; " + other + " " + to_string(x); });
   };
@@ -41,15 +43,20 @@ void check_gradient(const char* call, const char* name, const View<T, 4>& gradie
   apart("k", forward.k);
   apart("v", forward.v);
   apart("out", out);
+  apart("lse", forward.lse);
   apart("d_out", d_out);
 }
 
 template <class T>
 void check_gradients(const char* call, const GradientViews<T>& g, const Problem<T>& forward,
-                     const View<const T, 4>& out, const View<const T, 4>& d_out) {
-  check_gradient(call, "d_q", g.d_q, forward.q, forward, out, d_out);
-  check_gradient(call, "d_k", g.d_k, forward.k, forward, out, d_out);
-  check_gradient(call, "d_v", g.d_v, forward.v, forward, out, d_out);
+                     const View<const T, 4>& out, const View<const T, 4>& d_out,
+                     const Options& options) {
+  check_workspace(forward, options);
+  check_workspace(options, "out", out);
+  check_workspace(options, "d_out", d_out);
+  check_gradient(call, "d_q", g.d_q, forward.q, forward, out, d_out, options);
+  check_gradient(call, "d_k", g.d_k, forward.k, forward, out, d_out, options);
+  check_gradient(call, "d_v", g.d_v, forward.v, forward, out, d_out, options);
   const auto apart = [&](const char* both, const View<T, 4>& a, const View<T, 4>& b) {
     require(!may_overlap(a, b), call, "two gradients overlap",
             [&] { return std::string(both) + ": " + to_string(a) + " and " + to_string(b); });
@@ -61,11 +68,11 @@ void check_gradients(const char* call, const GradientViews<T>& g, const Problem<
 
 // The plan of a backward call and its bytes.
 template <class T, class S>
-BackwardPlan make_backward_plan(const Shape& shape, const Options& options) {
+BackwardPlan make_backward_plan(const Shape& shape, Isa machine, const Options& options) {
   using Bound = decltype(score::bind(std::declval<const S&>(), shape, 0, 0));
   BackwardPlan plan =
-      backward_plan(shape, simd::element_kernels<T>(isa()).tile_shape,
-                    simd::gradient_kernels<T>(isa()).sums, options.threads, options.executor);
+      backward_plan(shape, simd::element_kernels<T>(machine).tile_shape,
+                    simd::gradient_kernels<T>(machine).sums, options.threads, options.executor);
   plan.keeps_scores = !score::unit_derivative<Bound>;
   plan.drops = Dropout::of(options.dropout, options.seed).active();
   return plan;
@@ -79,11 +86,36 @@ std::size_t backward_bytes(const Shape& shape, const BackwardPlan& plan) {
                   checked_product(backward_worker_bytes<R>(shape, plan), plan.workers)));
 }
 
+// Throws heed::Error for a backend that has no backward call.
+inline void check_backward_backend(const char* call, Backend backend) {
+  check_on_cpu(call, backend);
+  if (backend != Backend::chunked) return;
+  throw Error(std::string(call) +
+              ": options.backend is chunked, which has no backward call; automatic, flash and "
+              "reference have one");
+}
+
+// The reference has gradients of its own, in tensors as the call's.
+template <class T, class M, class S>
+void copy_reference_gradients(const Problem<T>& forward, const View<const T, 4>& d_out,
+                              const GradientViews<T>& to, const M& mask, const S& score,
+                              const Options& options) {
+  const auto textbook =
+      reference::attention_backward(d_out, forward.q, forward.k, forward.v, mask, score, options);
+  copy(lift(view_of(textbook.d_q)), to.d_q);
+  copy(lift(view_of(textbook.d_k)), to.d_k);
+  copy(lift(view_of(textbook.d_v)), to.d_v);
+}
+
 template <class T, class M, class S>
 void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
                   const View<const T, 4>& d_out, const GradientViews<T>& to, const M& mask,
                   const S& score, const Options& options) {
-  const BackwardPlan plan = make_backward_plan<T, S>(forward.shape, options);
+  if (options.backend == Backend::reference) {
+    return copy_reference_gradients(forward, d_out, to, mask, score, options);
+  }
+  const Isa machine = isa();
+  const BackwardPlan plan = make_backward_plan<T, S>(forward.shape, machine, options);
   const std::size_t bytes = backward_bytes<T>(forward.shape, plan);
   const Scratch scratch(bytes, options.workspace);
   const BackwardCall<T, M, S> call{forward,
@@ -95,13 +127,13 @@ void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
                                    mask,
                                    score,
                                    plan,
-                                   simd::element_kernels<T>(isa()),
-                                   simd::gradient_kernels<T>(isa())};
+                                   simd::element_kernels<T>(machine),
+                                   simd::gradient_kernels<T>(machine)};
   flash_backward(call, options.executor, scratch.begin());
   if (options.report != nullptr) {
     *options.report = {name_of(Backend::flash),
                        name_of(call.kernels.isa),
-                       "the backward call has one way",
+                       "gradients are computed on elements",
                        parallel_name(options.executor),
                        plan.workers,
                        bytes};
@@ -122,7 +154,7 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   using T = ScalarOf<Q>;
   using R = Accum<T>;
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
-  check_on_cpu(call, options.backend);
+  check_backward_backend(call, options.backend);
   Problem<T> forward = make_problem(q, k, v, shape, options);
   const View<const T, 4> d_o = lift(view_of(d_out)), out = lift(view_of(result.out));
   check_shape_of_out(call, "d_out", d_o, shape);
@@ -133,8 +165,7 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   const GradientViews<T> to{lift(mutable_view_of(gradients.d_q)),
                             lift(mutable_view_of(gradients.d_k)),
                             lift(mutable_view_of(gradients.d_v))};
-  check_gradients(call, to, forward, out, d_o);
-  check_workspace(forward, options);
+  check_gradients(call, to, forward, out, d_o, options);
   run_backward(forward, out, d_o, to, as_mask(mask), as_score(score), options);
   static_assert(std::is_same_v<R, std::remove_cvref_t<decltype(forward.lse(0, 0, 0))>>);
 }
@@ -150,9 +181,10 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
 // has gradient 0. Sums are float for half types, rounded once. The score needs a derivative
 // (score::with_derivative gives a lambda one); else the call does not compile.
 //
-// Bits depend on neither threads nor batch. Time 2.5 times the forward call's (3.5 times for half
-// types); scratch O(L·D), one allocation a call. Throws heed::Error as attention does, and where
-// d_out, result.out or result.lse has the shape of another call.
+// Bits depend on neither threads nor batch. Five products where forward has two, for half types
+// seven; scratch O(L·D), one allocation a call. options.backend is automatic, flash or reference.
+// Throws heed::Error as attention does, and where d_out, result.out or result.lse has the shape of
+// another call.
 // Dao, "FlashAttention-2" (2023), Algorithm 2.
 template <class DOut, class Q, class K, class V, HasOutAndLse X, class M = mask::None,
           class S = score::None>
@@ -175,7 +207,7 @@ requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
                                  as_score(score), options);
   using TheScore = std::remove_cvref_t<decltype(as_score(score))>;
   return Scratch::with_slack(backward_bytes<ScalarOf<Q>>(
-      shape, make_backward_plan<ScalarOf<Q>, TheScore>(shape, options)));
+      shape, make_backward_plan<ScalarOf<Q>, TheScore>(shape, isa(), options)));
 }
 
 }  // namespace HEED_ABI

@@ -164,22 +164,23 @@ void check_rows(const char* call, const View<R, 3>& lse, const Shape& shape,
               to_string(q));
 }
 
-// Throws heed::Error where options.workspace, which a call overwrites, is memory of its tensors.
-template <class T>
-void check_workspace(const Problem<T>& problem, const Options& options) {
+// Throws heed::Error where options.workspace, which a call overwrites, is memory of x.
+template <class T, int Rank>
+void check_workspace(const Options& options, const char* name, const View<T, Rank>& x) {
   const View<std::byte, 1> scratch{
       options.workspace.data(), {static_cast<Index>(options.workspace.size())}, {1}};
-  const auto check = [&](const char* name, const auto& x) {
-    if (x.data == nullptr || !may_overlap(scratch, x)) return;
-    throw Error("heed: options.workspace, " + std::to_string(options.workspace.size()) +
-                " bytes, overlaps " + name + " " + to_string(x));
-  };
-  if (scratch.data == nullptr) return;
-  check("q", problem.q);
-  check("k", problem.k);
-  check("v", problem.v);
-  check("out", problem.out);
-  check("lse", problem.lse);
+  if (scratch.data == nullptr || x.data == nullptr || !may_overlap(scratch, x)) return;
+  throw Error("heed: options.workspace, " + std::to_string(options.workspace.size()) +
+              " bytes, overlaps " + name + " " + to_string(x));
+}
+
+template <class T>
+void check_workspace(const Problem<T>& problem, const Options& options) {
+  check_workspace(options, "q", problem.q);
+  check_workspace(options, "k", problem.k);
+  check_workspace(options, "v", problem.v);
+  check_workspace(options, "out", problem.out);
+  check_workspace(options, "lse", problem.lse);
 }
 
 // The problem of a checked call, results not yet set.

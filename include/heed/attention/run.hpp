@@ -8,6 +8,7 @@
 #include "heed/attention/operands.hpp"
 #include "heed/attention/reference/forward.hpp"
 #include "heed/attention/strided_keys.hpp"
+#include "heed/core/copy.hpp"
 
 namespace heed {
 
@@ -16,7 +17,7 @@ struct Plan {
   Backend backend;
   const char* why;
   FlashPlan cut;        // of flash and of chunked
-  Isa isa;              // that the report names
+  Isa isa;              // of the machine, asked once
   Index scratch_bytes;  // of all workers together
 };
 
@@ -47,26 +48,26 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: the tensors are the host's" : "options.backend asked for it",
             {},
-            Isa::portable,
+            isa(),
             0};
   if (plan.backend == Backend::reference) return plan;
-  const Isa best = isa();
-  const simd::TileShape& tile_shape = packed_flash_kernels<T>(shape, best).packed.tile_shape;
+  const simd::TileShape& tile_shape = packed_flash_kernels<T>(shape, plan.isa).packed.tile_shape;
   plan.cut = plan.backend == Backend::flash
-                 ? flash_plan(shape, tile_shape, simd::element_kernels<T>(best).tile_shape,
+                 ? flash_plan(shape, tile_shape, simd::element_kernels<T>(plan.isa).tile_shape,
                               contiguous, options.threads, options.executor)
                  : chunked::plan(shape, tile_shape, chunked::Options{}.chunk, options.threads,
                                  options.executor);
-  // Calls that do without AMX are AVX-512's; BF16 is named for every type of a machine that has it.
-  plan.isa = best == Isa::amx ? flash_kernels<T>(plan.cut, shape, best).packed.isa : best;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
 
-inline CallReport describe(const Plan& plan, const Options& options) {
+// Calls that do without AMX are AVX-512's; BF16 is named for every type of a machine that has it.
+template <class T>
+CallReport describe(const Plan& plan, const FlashKernels<T>& kernels, const Options& options) {
+  const Isa used = plan.isa == Isa::amx ? kernels.packed.isa : plan.isa;
   CallReport report;
   report.backend = name_of(plan.backend);
-  report.isa = plan.backend == Backend::reference ? "plain C++" : name_of(plan.isa);
+  report.isa = plan.backend == Backend::reference ? "plain C++" : name_of(used);
   report.why = plan.why;
   report.parallel = plan.backend == Backend::reference ? "one thread (reference)"
                                                        : parallel_name(options.executor);
@@ -80,16 +81,10 @@ template <class T, class M, class S>
 void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
                     const Options& options) {
   const auto textbook = reference::attention(problem.q, problem.k, problem.v, mask, score, options);
-  const Shape& shape = problem.shape;
-  const Index batches = shape.Lq == 0 || shape.Hq == 0 ? 0 : shape.B;
-  for (Index b = 0; b < batches; ++b) {
-    for (Index h = 0; h < shape.Hq; ++h) {
-      for (Index i = 0; i < shape.Lq; ++i) {
-        for (Index d = 0; d < shape.Dv; ++d) problem.out(b, h, i, d) = textbook.out(b, h, i, d);
-        if (problem.lse.data != nullptr) problem.lse(b, h, i) = textbook.lse(b, h, i);
-      }
-    }
-  }
+  copy(lift(view_of(textbook.out)), problem.out);
+  if (problem.lse.data == nullptr) return;
+  for_each_row(problem.out,
+               [&](Index b, Index h, Index i) { problem.lse(b, h, i) = textbook.lse(b, h, i); });
 }
 
 // Distance of the keys that a call reads. Flash leaves out the keys that a mask steps over, except
@@ -100,30 +95,26 @@ int key_stride_of(const M& mask, const Options& options) {
   return flash && options.dropout == 0 ? mask::key_stride(mask) : 1;
 }
 
+// A checked call: its plan, its scratch, its kernels, its report.
 template <class T, class M, class S>
-void run_planned(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
-  const Plan plan = make_plan<T>(problem.shape, contiguous(problem.k, problem.v), options);
+void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
+  const Shape& shape = problem.shape;
+  check_workspace(problem, options);
+  if constexpr (mask::HasKeyStride<M>) {
+    if (const int step = key_stride_of(mask, options); step > 1) {
+      return run(strided_keys(problem, step), StridedKeysMask<M>{mask, shape, step},
+                 strided_keys_score(score, shape, step), options);
+    }
+  }
+  const Plan plan = make_plan<T>(shape, contiguous(problem.k, problem.v), options);
+  const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, shape, plan.isa);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);
   } else {
-    flash_forward(problem, mask, score, plan.cut, flash_kernels<T>(plan.cut, problem.shape, isa()),
-                  options.executor, scratch.begin());
+    flash_forward(problem, mask, score, plan.cut, kernels, options.executor, scratch.begin());
   }
-  if (options.report != nullptr) *options.report = describe(plan, options);
-}
-
-template <class T, class M, class S>
-void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
-  check_workspace(problem, options);
-  if constexpr (mask::HasKeyStride<M>) {
-    if (const int step = key_stride_of(mask, options); step > 1) {
-      const Shape& shape = problem.shape;
-      return run_planned(strided_keys(problem, step), StridedKeysMask<M>{mask, shape, step},
-                         strided_keys_score(score, shape, step), options);
-    }
-  }
-  run_planned(problem, mask, score, options);
+  if (options.report != nullptr) *options.report = describe(plan, kernels, options);
 }
 
 }  // namespace HEED_ABI
