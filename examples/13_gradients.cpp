@@ -1,4 +1,4 @@
-// Which inputs a position's output depends on: the gradients of output row 2 of five tokens, by
+// The inputs that a position's output depends on: the gradients of output row 2 of five tokens, by
 // attention_backward, and a check of them by central differences.
 #include <cmath>
 #include <cstdio>
