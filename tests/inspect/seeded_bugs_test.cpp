@@ -248,7 +248,7 @@ TEST_CASE(
 
 // docs/why_nan.md quotes what heed prints, on lines that begin with "> ".
 std::vector<std::string> quotes_of_page() {
-  std::ifstream page(std::string(HEED_TEST_DIR) + "/../docs/why_nan.md");
+  std::ifstream page(HEED_TEST_DIR "/../docs/why_nan.md");
   std::vector<std::string> quotes;
   for (std::string line; std::getline(page, line);) {
     if (line.starts_with("> ")) quotes.push_back(line.substr(2));

@@ -151,7 +151,9 @@ TEST_CASE("of a text of megabytes the first 4096 bytes count") {
   while (text.size() < 5'000'000) text += "\xe4\xb8\xad";
   const std::string_view first = std::string_view(text).substr(0, 1 + 3 * 1365);
   CHECK(text_width(text, 10) == text_width(first, 10));
-  CHECK(heed::plot::fit_text(text, 10, 1e9) == std::string(first) + "...");
+  const std::string cut = heed::plot::fit_text(text, 10, 1e9);
+  CHECK(cut.starts_with(first));
+  CHECK(std::string_view(cut).substr(first.size()) == "...");
   std::fill(text.begin(), text.end(), 'x');
   for (std::size_t n = 1; n < text.size(); n += 2) text[n] = ' ';
   const auto lines = heed::plot::wrap_text(text, 10, 1e9);
