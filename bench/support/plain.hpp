@@ -21,14 +21,15 @@ class Plain {
       : row_(row), operands_(operands), kernels_(simd::packed_kernels<T>(isa())) {
     const simd::TileShape& shape = kernels_.tile_shape;
     const Index keys = shape.panels(row.Lk) * shape.nr, columns = shape.columns(row.Dv);
-    const Index rows = shape.m_tiles(row.Lq) * shape.mr;
-    q_ = zeros<R>(simd::PackedA<R>::size(shape, rows, row.D));
+    const Index padded_rows = shape.m_tiles(row.Lq) * shape.mr;
+    q_ = zeros<R>(simd::PackedA<R>::size(shape, padded_rows, row.D));
     kt_ = zeros<R>(simd::PackedB<R>::size(shape, row.D, keys));
     v_ = zeros<R>(simd::PackedB<R>::size(shape, keys, columns));
-    scores_ = zeros<R>(simd::ScoreTiles<R>::size(shape, rows, keys));
-    acc_ = zeros<R>(simd::Accumulator<R>::size(shape, rows, columns));
-    max_ = zeros<R>(rows), sum_ = zeros<R>(rows), packed_p_ = zeros<R>(shape.packed_p);
-    coverage_.assign(static_cast<std::size_t>(shape.m_tiles(rows) * shape.panels(keys)), 1);
+    scores_ = zeros<R>(simd::ScoreTiles<R>::size(shape, padded_rows, keys));
+    acc_ = zeros<R>(simd::Accumulator<R>::size(shape, padded_rows, columns));
+    max_ = zeros<R>(padded_rows), sum_ = zeros<R>(padded_rows),
+    packed_p_ = zeros<R>(shape.packed_p);
+    coverage_.assign(static_cast<std::size_t>(shape.m_tiles(padded_rows) * shape.panels(keys)), 1);
     out_ = Tensor4<T>(row.B, row.Hq, row.Lq, row.Dv);
   }
 

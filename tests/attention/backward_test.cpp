@@ -137,34 +137,6 @@ TEST_CASE("gradients of built-in scores, and over several spans of keys") {
                           score::none());
 }
 
-TEST_CASE("the bits of gradients depend on neither threads nor batch") {
-  const Shape shape{2, 4, 2, 150, 1300, 12, 20, 4};
-  const Inputs<float> in(shape, Layout::packed, 4);
-  Buffer<float> d_out(2, 4, 150, 20);
-  d_out.fill(5);
-  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
-  const Options dropped{.threads = 1, .dropout = 0.2, .seed = 3};
-  const auto result = attention(q, k, v, mask::causal(), {}, dropped);
-  const auto one = attention_backward(d_o, q, k, v, result, mask::causal(), {}, dropped);
-  for (const int threads : {0, 2, 3, 8}) {
-    Options options = dropped;
-    options.threads = threads;
-    REQUIRE(
-        same_gradients(one, attention_backward(d_o, q, k, v, result, mask::causal(), {}, options)));
-  }
-  const auto first_of = [](View<const float, 4> x) {
-    x.extent[0] = 1;
-    return x;
-  };
-  const auto alone_result =
-      attention(first_of(q), first_of(k), first_of(v), mask::causal(), {}, dropped);
-  const auto alone = attention_backward(first_of(d_o), first_of(q), first_of(k), first_of(v),
-                                        alone_result, mask::causal(), {}, dropped);
-  REQUIRE(std::equal(alone.d_q.data(), alone.d_q.data() + alone.d_q.size(), one.d_q.data()));
-  REQUIRE(std::equal(alone.d_k.data(), alone.d_k.data() + alone.d_k.size(), one.d_k.data()));
-  REQUIRE(std::equal(alone.d_v.data(), alone.d_v.data() + alone.d_v.size(), one.d_v.data()));
-}
-
 #if !defined(__FAST_MATH__)
 TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, BFloat16) {
   using T = TestType;

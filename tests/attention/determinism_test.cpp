@@ -47,6 +47,12 @@ auto run(const Inputs<float>& in, const Options& options) {
   return attention(in.q.cview(), in.k.cview(), in.v.cview(), mask::causal(), {}, options);
 }
 
+template <class A, class B>
+bool same_gradients(const A& a, const B& b) {
+  return test::same_bits(a.d_q, b.d_q) && test::same_bits(a.d_k, b.d_k) &&
+         test::same_bits(a.d_v, b.d_v);
+}
+
 }  // namespace
 
 TEST_CASE("the bits do not depend on the number of threads") {
@@ -203,6 +209,48 @@ TEST_CASE("a workspace at any address will do") {
         attention(in.q.cview(), in.k.cview(), in.v.cview(), {}, {}, {.workspace = workspace});
     REQUIRE(test::same_bits(r.out, expected.out));
   }
+}
+
+TEST_CASE("the bits of gradients depend on neither threads nor batch") {
+  const Shape shape{2, 4, 2, 150, 1300, 12, 20, 4};
+  const Inputs<float> in(shape, Layout::packed, 4);
+  test::Buffer<float> d_out(2, 4, 150, 20);
+  d_out.fill(5);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const Options dropped{.threads = 1, .dropout = 0.2, .seed = 3};
+  const auto result = attention(q, k, v, mask::causal(), {}, dropped);
+  const auto one = attention_backward(d_o, q, k, v, result, mask::causal(), {}, dropped);
+  for (const int threads : {0, 2, 3, 8}) {
+    Options options = dropped;
+    options.threads = threads;
+    REQUIRE(
+        same_gradients(one, attention_backward(d_o, q, k, v, result, mask::causal(), {}, options)));
+  }
+  const auto first_of = [](View<const float, 4> x) {
+    x.extent[0] = 1;
+    return x;
+  };
+  const auto alone_result =
+      attention(first_of(q), first_of(k), first_of(v), mask::causal(), {}, dropped);
+  const auto alone = attention_backward(first_of(d_o), first_of(q), first_of(k), first_of(v),
+                                        alone_result, mask::causal(), {}, dropped);
+  REQUIRE(std::equal(alone.d_q.data(), alone.d_q.data() + alone.d_q.size(), one.d_q.data()));
+  REQUIRE(std::equal(alone.d_k.data(), alone.d_k.data() + alone.d_k.size(), one.d_k.data()));
+  REQUIRE(std::equal(alone.d_v.data(), alone.d_v.data() + alone.d_v.size(), one.d_v.data()));
+}
+
+TEST_CASE("with a workspace a backward call allocates nothing") {
+  const Inputs<float> in(shape, Layout::packed, 6);
+  test::Buffer<float> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv);
+  d_out.fill(7);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const auto result = attention(q, k, v, mask::causal());
+  auto to = attention_backward(d_o, q, k, v, result, mask::causal());
+  std::vector<std::byte> workspace(backward_workspace_bytes(q, k, v, mask::causal()));
+  const Options options{.threads = 1, .workspace = workspace};
+  REQUIRE(test::allocations_of([&] {
+            attention_backward_into(to, d_o, q, k, v, result, mask::causal(), {}, options);
+          }) == 0);
 }
 
 }  // namespace heed

@@ -15,17 +15,17 @@
 namespace heed::models::minilm {
 namespace {
 
-inspect::Image picture(const std::vector<Measured>& all, const std::string& title) {
+plot::Image picture(const std::vector<Measured>& all, const std::string& title) {
   constexpr double exact_enough = 1e-7;  // a logarithmic axis has no 0
-  std::vector<inspect::ScatterSeries> series;
+  std::vector<plot::ScatterSeries> series;
   for (const Measured& m : all) {
     if (series.empty() || series.back().name != m.method) series.push_back({m.method, {}});
     series.back().points.push_back({m.speed, std::max(m.error, exact_enough), m.setting});
   }
-  return inspect::scatter(series, {.title = title,
+  return plot::scatter(series, {.title = title,
                                    .x_name = "speed, times exact attention",
                                    .y_name = "relative error",
-                                   .guide = inspect::Guide{1, "exact"}});
+                                   .guide = plot::Guide{1, "exact"}});
 }
 
 void print(const std::vector<Measured>& all, Output& out) {
@@ -59,7 +59,7 @@ void methods(const CommandLine& line, const SentenceEncoder& encoder) {
   const Index tokens = inputs.q.dimension(2);
   const std::vector<Measured> all = compare_methods(inputs, line.threads);
   const std::string file = line.out.value_or("methods.png");
-  inspect::write_png(file, picture(all, "Layer " + std::to_string(layer) + ", " +
+  plot::write_png(file, picture(all, "Layer " + std::to_string(layer) + ", " +
                                             std::to_string(tokens) + " tokens"));
   Output out;
   if (line.json) {
