@@ -42,8 +42,8 @@
 #define B 2
 
 #include <heed/heed.hpp>
-#include <heed/plot.hpp>
 #include <heed/inspect.hpp>
+#include <heed/plot.hpp>
 
 #if !defined(I) || None != 0L || !defined(near) || Error != 1 || Tile != 2 || Full != 3 || \
     Empty != 4 || Partial != 5 || Half != 6 || Result != 7 || View != 8 || D != 64 || B != 2

@@ -72,9 +72,8 @@ auto attend(const Inputs<T>& in, const Shape& shape, const Source& source, const
   Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, Options{});
   problem.k.data = nullptr;
   problem.v.data = nullptr;
-  Result<Tensor4<T>, Tensor3<Accum<T>>> result{
-      Tensor4<T>(shape.B, shape.Hq, shape.Lq, shape.Dv),
-      Tensor3<Accum<T>>(shape.B, shape.Hq, shape.Lq)};
+  Result<Tensor4<T>, Tensor3<Accum<T>>> result{Tensor4<T>(shape.B, shape.Hq, shape.Lq, shape.Dv),
+                                               Tensor3<Accum<T>>(shape.B, shape.Hq, shape.Lq)};
   problem.out = mutable_view_of(result.out);
   problem.lse = rows_view(result.lse);
   FlashPlan plan = flash_plan(shape, packed_flash_kernels<T>(shape, isa()).packed.tile_shape,
@@ -102,8 +101,7 @@ TEMPLATE_TEST_CASE("source: keys in pages have the bits of dense keys", "", floa
       const auto expected = attend(in, shape, dense(in), mask);
       for (const Index page : {5, 16, 32, 128}) {
         CAPTURE(Lq, page);
-        const auto paged =
-            attend(in, shape, Pages<TestType>(in, shape, page, {2300, 2300}), mask);
+        const auto paged = attend(in, shape, Pages<TestType>(in, shape, page, {2300, 2300}), mask);
         REQUIRE(test::same_bits(paged.out, expected.out));
         REQUIRE(test::same_bits(paged.lse, expected.lse));
       }

@@ -23,9 +23,9 @@ plot::Image picture(const std::vector<Measured>& all, const std::string& title) 
     series.back().points.push_back({m.speed, std::max(m.error, exact_enough), m.setting});
   }
   return plot::scatter(series, {.title = title,
-                                   .x_name = "speed, times exact attention",
-                                   .y_name = "relative error",
-                                   .guide = plot::Guide{1, "exact"}});
+                                .x_name = "speed, times exact attention",
+                                .y_name = "relative error",
+                                .guide = plot::Guide{1, "exact"}});
 }
 
 void print(const std::vector<Measured>& all, Output& out) {
@@ -60,7 +60,7 @@ void methods(const CommandLine& line, const SentenceEncoder& encoder) {
   const std::vector<Measured> all = compare_methods(inputs, line.threads);
   const std::string file = line.out.value_or("methods.png");
   plot::write_png(file, picture(all, "Layer " + std::to_string(layer) + ", " +
-                                            std::to_string(tokens) + " tokens"));
+                                         std::to_string(tokens) + " tokens"));
   Output out;
   if (line.json) {
     print_json(all, tokens, out);

@@ -109,9 +109,9 @@ void attend_block(const ScanWork<T, Map>& work, Index head, const QueryRange& bl
 // The three passes over heads that are divided into spans of keys and blocks of queries.
 // work_of(worker) is a ScanWork.
 template <class T, class WorkOf>
-void attend_divided(const Problem<T>& problem, const ScanCall<T>& plan, const mask::KeyLimit* visible,
-                    const KvStates<Accum<T>>& states, int workers, Executor* executor,
-                    const WorkOf& work_of) {
+void attend_divided(const Problem<T>& problem, const ScanCall<T>& plan,
+                    const mask::KeyLimit* visible, const KvStates<Accum<T>>& states, int workers,
+                    Executor* executor, const WorkOf& work_of) {
   const Shape& shape = problem.shape;
   const Index heads = shape.B * shape.Hkv;
   parallel_for(heads * plan.spans, workers, executor, [&](Index task, int worker) {
