@@ -212,8 +212,8 @@ TEST_CASE("a workspace at any address will do") {
 }
 
 TEST_CASE("the bits of gradients depend on neither threads nor batch") {
-  const Shape shape{2, 4, 2, 150, 1300, 12, 20, 4};
-  const Inputs<float> in(shape, Layout::packed, 4);
+  const Shape spans{2, 4, 2, 150, 1300, 12, 20, 4};
+  const Inputs<float> in(spans, Layout::packed, 4);
   test::Buffer<float> d_out(2, 4, 150, 20);
   d_out.fill(5);
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();

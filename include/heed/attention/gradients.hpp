@@ -16,6 +16,8 @@ struct Gradients {
   K d_k;
   V d_v;
 };
+template <class Q, class K, class V>
+Gradients(Q, K, V) -> Gradients<Q, K, V>;  // clang 14 does not deduce it by itself
 
 inline namespace HEED_ABI {
 

@@ -22,6 +22,8 @@ struct ReferenceGradients {
   V d_v;
   Scores d_scores;  // [B, Hq, Lq, Lk]  of the modified scores; 0 where masked
 };
+template <class Q, class K, class V, class Scores>
+ReferenceGradients(Q, K, V, Scores) -> ReferenceGradients<Q, K, V, Scores>;
 
 inline namespace HEED_ABI {
 
