@@ -2,6 +2,7 @@
 // type, at sizes drawn anew each time. Masks and scores are erased, so a type is one instantiation.
 #include <functional>
 
+#include "support/draw.hpp"
 #include "support/problem.hpp"
 
 namespace heed {
@@ -19,33 +20,13 @@ ErasedScore erase(const S& score, const Shape& shape) {
   };
 }
 
-constexpr Index sizes[] = {1, 2, 17, 63, 64, 65, 97, 130};
-constexpr Index dims[] = {1, 8, 20, 33, 64};
-
-// The n-th draw of a number below `count`.
-Index draw(std::uint64_t seed, std::uint32_t n, Index count) {
-  return static_cast<Index>(philox(seed, {n, 0, 0, 0})[0] % static_cast<std::uint64_t>(count));
-}
-
-Shape draw_shape(std::uint64_t seed) {
-  const Index Hkv = 1 + draw(seed, 0, 2);
-  return {1 + draw(seed, 1, 2),
-          Hkv * (1 + draw(seed, 2, 3)),
-          Hkv,
-          sizes[draw(seed, 3, 8)],
-          sizes[draw(seed, 4, 8)],
-          dims[draw(seed, 5, 5)],
-          dims[draw(seed, 6, 5)],
-          4};
-}
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("masks × scores × sizes meet the oracle", "", float, double, Half, BFloat16) {
   std::uint64_t seed = sizeof(TestType);
   for (int m = 0; m < 12; ++m) {
     for (int s = 0; s < 6; ++s) {
-      const Shape shape = draw_shape(++seed);
+      const Shape shape = test::draw_shape(++seed);
       CAPTURE(test::name_of(shape), m, s);
       const auto slopes = score::alibi_slopes(static_cast<int>(shape.Hq));
       std::vector<int> lengths(static_cast<std::size_t>(shape.B), static_cast<int>(shape.Lk / 2));
@@ -78,7 +59,7 @@ TEMPLATE_TEST_CASE("masks × scores × sizes meet the oracle", "", float, double
           erase(score::soft_cap(2) >> score::alibi(slopes) >> score::bias(bias), shape),
           erase(score::bias(bias) >> score::soft_cap(3), shape),
       };
-      const Inputs<TestType> in(shape, static_cast<Layout>(draw(seed, 7, 3)), seed, 2);
+      const Inputs<TestType> in(shape, static_cast<Layout>(test::draw(seed, 7, 3)), seed, 2);
       const auto q = in.q.cview();
       const auto k = in.k.cview();
       const auto v = in.v.cview();

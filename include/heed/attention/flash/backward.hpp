@@ -1,10 +1,10 @@
 // Gradients of attention in tiles; neither scores nor weights are ever stored whole.
 // Dao, "FlashAttention-2" (2023), Algorithm 2.
 //
-// A task holds a span of the keys of one head. Of each of its KV blocks it packs keys and values,
-// lets the queries of the group pass by, some row tiles at a time, and stores d_k and d_v. Each
-// span has a d_q of its own; they are added in ascending order. Tiles that the mask calls Empty are
-// skipped in all five products.
+// A task holds a span of the keys of one head. Of each of its KV blocks it packs keys and values
+// once a query sees one, lets the queries of the group pass by, some row tiles at a time, and
+// stores d_k and d_v. Each span has a d_q of its own; they are added in ascending order. Tiles that
+// the mask calls Empty are skipped in all five products.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@ inline namespace HEED_ABI {
 
 // Algorithm 2's inner loop: one KV block and all queries of a query head, whose d_q goes to `part`.
 template <class T, class M, class S>
-void attend_backward(const BackwardTask<T, M, S>& task, const BackwardBlock<Accum<T>>& block,
-                     Index part, Index g) {
+void attend_backward(const BackwardTask<T, M, S>& task, BackwardBlock<Accum<T>>& block, Index part,
+                     Index g) {
   const simd::Accumulator<Accum<T>> d_q{task.wave.d_q_of(task.head, part, g), task.wave.columns,
                                         task.call.plan.tile_shape};
   const auto* lse = task.wave.lse_of(task.head, g);
@@ -51,7 +51,12 @@ void backward_span(const BackwardTask<T, M, S>& task, Index span) {
   std::fill_n(d_q, wave.d_q_size(), R(0));
   const Index last = std::min((span + 1) * plan.span, task.shape().Lk);
   for (Index begin = span * plan.span; begin < last; begin += plan.block) {
-    const auto block = load_block(task, begin, std::min(begin + plan.block, last));
+    auto block = make_block(task, begin, std::min(begin + plan.block, last));
+    const auto clear = [](const simd::Accumulator<R>& sum, Index keys) {
+      std::fill_n(sum.data, sum.size(sum.shape, keys, sum.columns), R(0));
+    };
+    clear(block.d_k, plan.block);
+    clear(block.d_v, plan.block);
     for (Index g = 0; g < wave.group; ++g) attend_backward(task, block, part, g);
     const auto store = [&](const simd::Accumulator<R>& sum, R factor, const View<T, 4>& to) {
       std::fill_n(task.scratch.factor, block.keys, factor);
@@ -93,7 +98,7 @@ void find_delta(const BackwardTask<T, M, S>& task, Index g, Index q_begin, Index
     }
   } else {
     for (Index begin = 0; begin < task.shape().Lk; begin += plan.block) {
-      const auto block = load_block(task, begin, std::min(begin + plan.block, task.shape().Lk));
+      auto block = make_block(task, begin, std::min(begin + plan.block, task.shape().Lk));
       for_each_query_tiles(task, block, g, q_begin, q_end, [&](const auto& tiles, Index row) {
         tiles.weights(lse + row);
         tiles.weight_gradients();
@@ -124,8 +129,8 @@ void store_d_q(const BackwardTask<T, M, S>& task, Index g, Index row, Index coun
 // All gradients, wave by wave: delta; the spans; the sums of d_q. No atomics: bits depend on
 // neither threads nor batch.
 //
-// Time 2.5 times the forward call's, for half types 3.5 times. Scratch O(Lq·D·spans) for each head
-// of a wave, with at most 8 spans, and O(workers·block·(D + Dv)).
+// Five products where forward has two, seven for half types. Scratch O(Lq·D·spans) for each head of
+// a wave, at most 8 spans and on one worker two d_q, and O(workers·block·(D + Dv)).
 template <class T, class M, class S>
 void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::byte* memory) {
   using R = Accum<T>;

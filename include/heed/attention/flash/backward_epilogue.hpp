@@ -2,12 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
-#include <type_traits>
 
 #include "heed/attention/flash/tile_epilogue.hpp"
 #include "heed/attention/problem.hpp"
-#include "heed/core/random.hpp"
 #include "heed/simd/kernels.hpp"
 
 namespace heed {
@@ -76,20 +73,10 @@ void multiply_derivative(const simd::ScoreTiles<R>& d_scores, const R* scores, c
   });
 }
 
-// x becomes x / (1 − dropout), or 0 where the weight was dropped.
 template <class R>
 void drop(const simd::ScoreTiles<R>& x, const ScorePlace& at, const Dropout& dropout) {
-  const auto b = static_cast<std::uint32_t>(at.b), h = static_cast<std::uint32_t>(at.h);
   for_each_live_tile(x, at, [&](int g, int p, const mask::Tile& tile) {
-    R* row = x.tile(g, p);
-    for (int i = tile.q_begin; i < tile.q_end; ++i, row += x.shape.nr) {
-      for (int j = tile.k_begin; j < tile.k_end; ++j) {
-        R& one = row[j - tile.k_begin];
-        const bool kept =
-            dropout.keeps(b, h, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
-        one = kept ? one * static_cast<R>(dropout.keep_scale) : R(0);
-      }
-    }
+    drop_tile(x.tile(g, p), x.shape.nr, tile, at.b, at.h, dropout);
   });
 }
 

@@ -23,13 +23,14 @@ struct BackwardCall {
   const simd::GradientKernels<T>& gradients;
 };
 
-// A KV block, packed, and the sums of its gradients.
+// A KV block and the sums of its gradients.
 template <class R>
 struct BackwardBlock {
   int begin, keys;
   simd::PackedB<R> kt, vt, k;
   simd::Accumulator<R> d_k, d_v;
-  bool finite;  // all of k
+  bool packed = false;  // only once a query sees a key
+  bool finite = true;   // all of k
 };
 
 inline namespace HEED_ABI {
@@ -49,30 +50,34 @@ struct BackwardTask {
   Index query_head(Index g) const { return kv_head * wave.group + g; }
 };
 
+// The KV block of keys [begin, end), not packed yet.
 template <class T, class M, class S>
-BackwardBlock<Accum<T>> load_block(const BackwardTask<T, M, S>& task, Index begin, Index end) {
-  using R = Accum<T>;
+BackwardBlock<Accum<T>> make_block(const BackwardTask<T, M, S>& task, Index begin, Index end) {
   const BackwardPlan& plan = task.call.plan;
   const Shape& shape = task.shape();
   const simd::TileShape& tiles = plan.tile_shape;
-  const BackwardScratch<R>& scratch = task.scratch;
+  const BackwardScratch<Accum<T>>& scratch = task.scratch;
   const Index D = tiles.columns(shape.D), Dv = tiles.columns(shape.Dv);
-  BackwardBlock<R> block{static_cast<int>(begin),
-                         static_cast<int>(end - begin),
-                         {scratch.kt, shape.D, plan.block, tiles},
-                         {scratch.vt, shape.Dv, plan.block, tiles},
-                         {scratch.k, plan.block, D, tiles},
-                         {scratch.d_k, D, plan.sums},
-                         {scratch.d_v, Dv, plan.sums},
-                         true};
-  const auto k = slice(task.call.forward.k.matrix(task.b, task.kv_head), begin, end - begin);
-  const auto v = slice(task.call.forward.v.matrix(task.b, task.kv_head), begin, end - begin);
-  task.call.kernels.pack_b_transposed(k, block.kt);
-  task.call.kernels.pack_b_transposed(v, block.vt);
-  block.finite = task.call.kernels.pack_b(k, block.k);
-  std::fill_n(scratch.d_k, simd::Accumulator<R>::size(plan.sums, plan.block, D), R(0));
-  std::fill_n(scratch.d_v, simd::Accumulator<R>::size(plan.sums, plan.block, Dv), R(0));
-  return block;
+  return {static_cast<int>(begin),
+          static_cast<int>(end - begin),
+          {scratch.kt, shape.D, plan.block, tiles},
+          {scratch.vt, shape.Dv, plan.block, tiles},
+          {scratch.k, plan.block, D, tiles},
+          {scratch.d_k, D, plan.sums},
+          {scratch.d_v, Dv, plan.sums}};
+}
+
+// Packs keys and values, if no query before has seen a key of the block.
+template <class T, class M, class S>
+void pack_block(const BackwardTask<T, M, S>& task, BackwardBlock<Accum<T>>& block) {
+  if (block.packed) return;
+  const simd::PackedKernels<T>& kernels = task.call.kernels;
+  const auto k = slice(task.call.forward.k.matrix(task.b, task.kv_head), block.begin, block.keys);
+  const auto v = slice(task.call.forward.v.matrix(task.b, task.kv_head), block.begin, block.keys);
+  kernels.pack_b_transposed(k, block.kt);
+  kernels.pack_b_transposed(v, block.vt);
+  block.finite = kernels.pack_b(k, block.k);
+  block.packed = true;
 }
 
 // Rows [begin, begin + count) of x as operand A; the row tile's other rows become 0.

@@ -110,7 +110,7 @@ struct BackwardTiles {
 
 // f(tiles, row) for all queries of head g that see a key of the block, some row tiles at a time.
 template <class T, class M, class S, class F>
-void for_each_query_tiles(const BackwardTask<T, M, S>& task, const BackwardBlock<Accum<T>>& block,
+void for_each_query_tiles(const BackwardTask<T, M, S>& task, BackwardBlock<Accum<T>>& block,
                           Index g, Index q_begin, Index q_end, F&& f) {
   using R = Accum<T>;
   const BackwardPlan& plan = task.call.plan;
@@ -136,7 +136,9 @@ void for_each_query_tiles(const BackwardTask<T, M, S>& task, const BackwardBlock
         at,
         tiles_of(task.scratch.p),
         tiles_of(task.scratch.d_p)};
-    if (tiles.cover()) f(tiles, row);
+    if (!tiles.cover()) continue;
+    pack_block(task, block);
+    f(tiles, row);
   }
 }
 

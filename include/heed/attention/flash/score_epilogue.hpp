@@ -109,22 +109,10 @@ void scale_scores(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T
 template <class T, class M, class S>
 void drop_weights(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                   int first_m_tile, int k_begin) {
-  using R = Accum<T>;
-  const Dropout& dropout = task.problem.dropout;
-  const int panel = task.plan.tile_shape.nr;
-  const auto b = static_cast<std::uint32_t>(task.rows.b);
-  const auto drop = [&](std::uint32_t h, R* p, const mask::Tile& tile) {
-    for (int i = tile.q_begin; i < tile.q_end; ++i, p += panel) {
-      for (int j = tile.k_begin; j < tile.k_end; ++j) {
-        const bool kept =
-            dropout.keeps(b, h, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
-        p[j - tile.k_begin] *= kept ? static_cast<R>(dropout.keep_scale) : R(0);
-      }
-    }
-  };
   for_each_tile_segment(task, scores, first_m_tile, k_begin, [&](Index head) {
-    return [&drop, h = static_cast<std::uint32_t>(head)](R* p, const mask::Tile& tile,
-                                                         mask::Coverage) { drop(h, p, tile); };
+    return [&task, head](Accum<T>* p, const mask::Tile& tile, mask::Coverage) {
+      drop_tile(p, task.plan.tile_shape.nr, tile, task.rows.b, head, task.problem.dropout);
+    };
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "heed/core/random.hpp"
 #include "heed/core/types.hpp"
 #include "heed/mask/mask.hpp"
 #include "heed/score/score.hpp"
@@ -106,6 +107,21 @@ struct ScaleTile {
     }
   }
 };
+
+// A tile of head (b, h), rows `stride` apart: x becomes x / (1 − dropout), or 0 where it is
+// dropped.
+template <class R>
+void drop_tile(R* x, int stride, const mask::Tile& tile, Index b, Index h, const Dropout& dropout) {
+  const auto batch = static_cast<std::uint32_t>(b), head = static_cast<std::uint32_t>(h);
+  const R scale = static_cast<R>(dropout.keep_scale);
+  for (int i = tile.q_begin; i < tile.q_end; ++i, x += stride) {
+    for (int j = tile.k_begin; j < tile.k_end; ++j) {
+      const bool kept =
+          dropout.keeps(batch, head, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
+      x[j - tile.k_begin] = kept ? x[j - tile.k_begin] * scale : R(0);
+    }
+  }
+}
 
 }  // namespace HEED_ABI
 }  // namespace heed
