@@ -1,8 +1,12 @@
-// expect: a target names its instruction set|.target_isa. was not declared|undeclared identifier
-// .target_isa expect: a target provides Vec<R>, a register of vl<R> numbers expect: a target's
-// tiles have at most max_mr rows and 4 registers of columns expect: a target provides Vec<R> fma.a,
-// b, c. expect: a target provides Vec<R> maximum.a, b. expect: a target provides Vec<R> opaque.v.
+// clang-format off
+// expect: a target names its instruction set|.target_isa. was not declared|undeclared identifier .target_isa
+// expect: a target provides Vec<R>, a register of vl<R> numbers
+// expect: a target's tiles have at most max_mr rows and 4 registers of columns
+// expect: a target provides Vec<R> fma.a, b, c.
+// expect: a target provides Vec<R> maximum.a, b.
+// expect: a target provides Vec<R> opaque.v.
 // expect: a target provides Vec<float> from_half.p. and void to_half.v, p.
+// clang-format on
 #include "heed/simd/table.hpp"
 
 #pragma GCC diagnostic ignored "-Wold-style-cast"
