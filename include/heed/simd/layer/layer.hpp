@@ -3,6 +3,7 @@
 
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/simd/gemm/blocked.hpp"
 #include "heed/simd/gemm/packed.hpp"
 #include "heed/simd/layer/activation.hpp"
 
