@@ -16,6 +16,7 @@
 #include "heed/approx/top_k/top_k.hpp"
 #include "heed/attention/attention.hpp"
 #include "heed/attention/backward.hpp"
+#include "heed/attention/over_source.hpp"
 #include "heed/attention/reference/backward.hpp"
 #include "heed/attention/row_weights.hpp"
 #include "heed/dispatch/backends.hpp"

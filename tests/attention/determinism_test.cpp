@@ -239,6 +239,18 @@ TEST_CASE("the bits of gradients depend on neither threads nor batch") {
   REQUIRE(std::equal(alone.d_v.data(), alone.d_v.data() + alone.d_v.size(), one.d_v.data()));
 }
 
+TEST_CASE("with a workspace a call over a source of keys allocates nothing") {
+  const Inputs<float> in(shape, Layout::packed, 6);
+  const kv::Dense<float> source{in.k.cview(), in.v.cview()};
+  const auto q = in.q.cview();
+  auto result = attention(q, source, mask::causal());
+  std::vector<std::byte> workspace(workspace_bytes(q, source, mask::causal()));
+  const Options options{.threads = 1, .workspace = workspace};
+  REQUIRE(test::allocations_of([&] {
+            attention_into(result, q, source, mask::causal(), {}, options);
+          }) == 0);
+}
+
 TEST_CASE("with a workspace a backward call allocates nothing") {
   const Inputs<float> in(shape, Layout::packed, 6);
   test::Buffer<float> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv);

@@ -6,6 +6,7 @@
 // expect: must be Eigen tensors, matrices or maps in memory
 // expect: elements must be float, double
 // expect: elements must be float, double|std::float16_t and std::bfloat16_t are not elements
+// expect: a source of keys has length.b. and bind.shape, b, kv_head., whose for_each_run
 #include <vector>
 
 #include "heed/heed.hpp"
@@ -41,5 +42,8 @@ int main() {
 #endif
   const auto small = heed::view(numbers.data(), {1, 2, 3, 4});
   heed::attention(small, small, small);
+#elif HEED_WRONG == 9
+  const heed::kv::Dense<double> source{};
+  heed::attention(q, source);
 #endif
 }

@@ -49,6 +49,9 @@ class Pages {
       }
     }
   };
+  kv::Extents extents() const {
+    return {static_cast<Index>(lengths_.size()), Hkv_, k_.cview().extent[3], v_.cview().extent[3]};
+  }
   Index length(Index b) const { return lengths_[static_cast<std::size_t>(b)]; }
   Head bind(const Shape&, Index b, Index kv_head) const { return {*this, b * Hkv_ + kv_head}; }
 
@@ -64,30 +67,11 @@ class Pages {
   std::vector<Index> lengths_;
   Buffer<T> k_, v_;
 };
-static_assert(kv::Source<Pages<float>, float>);
-
-template <class T, class Source>
-auto attend(const Inputs<T>& in, const Shape& shape, const Source& source, const mask::any& mask) {
-  const bool dense = std::is_same_v<Source, kv::Dense<T>>;
-  Problem<T> problem = make_problem(in.q.cview(), in.k.cview(), in.v.cview(), shape, Options{});
-  problem.k.data = nullptr;
-  problem.v.data = nullptr;
-  Result<Tensor4<T>, Tensor3<Accum<T>>> result{Tensor4<T>(shape.B, shape.Hq, shape.Lq, shape.Dv),
-                                               Tensor3<Accum<T>>(shape.B, shape.Hq, shape.Lq)};
-  problem.out = mutable_view_of(result.out);
-  problem.lse = rows_view(result.lse);
-  FlashPlan plan = flash_plan(shape, packed_flash_kernels<T>(shape, isa()).packed.tile_shape,
-                              simd::element_kernels<T>(isa()).tile_shape, true, 1, nullptr);
-  plan.gathers = !dense;
-  const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
-  flash_forward(problem, source, mask, score::None{}, plan, flash_kernels<T>(plan, shape, isa()),
-                nullptr, scratch.begin());
-  return result;
-}
+static_assert(kv::Source<Pages<float>, float> && kv::HasExtents<Pages<float>>);
 
 template <class T>
-kv::Dense<T> dense(const Inputs<T>& in) {
-  return {in.k.cview(), in.v.cview()};
+auto attend_dense(const Inputs<T>& in, const mask::any& mask) {
+  return attention(in.q.cview(), in.k.cview(), in.v.cview(), mask);
 }
 
 }  // namespace
@@ -98,10 +82,11 @@ TEMPLATE_TEST_CASE("source: keys in pages have the bits of dense keys", "", floa
     const Shape shape{2, 6, 2, Lq, 2300, 48, 20};
     const Inputs<TestType> in(shape, Layout::blhd, 5, 2);
     for (const mask::any& mask : {mask::any(), mask::any(mask::causal() & mask::window(300))}) {
-      const auto expected = attend(in, shape, dense(in), mask);
+      const auto expected = attend_dense(in, mask);
       for (const Index page : {5, 16, 32, 128}) {
         CAPTURE(Lq, page);
-        const auto paged = attend(in, shape, Pages<TestType>(in, shape, page, {2300, 2300}), mask);
+        const auto paged =
+            attention(in.q.cview(), Pages<TestType>(in, shape, page, {2300, 2300}), mask);
         REQUIRE(test::same_bits(paged.out, expected.out));
         REQUIRE(test::same_bits(paged.lse, expected.lse));
       }
@@ -114,8 +99,8 @@ TEST_CASE("source: a shorter length of a batch entry hides the keys behind it") 
     const Shape shape{2, 2, 1, Lq, 2300, 16, 16};
     const Inputs<float> in(shape, Layout::packed, 5, 2);
     const std::vector<Index> lengths = {2100, 77};
-    const auto expected = attend(in, shape, dense(in), mask::padding(lengths));
-    const auto paged = attend(in, shape, Pages<float>(in, shape, 32, lengths), mask::any());
+    const auto expected = attend_dense(in, mask::padding(lengths));
+    const auto paged = attention(in.q.cview(), Pages<float>(in, shape, 32, lengths), mask::any());
     CHECK(test::max_difference(paged.out, expected.out) < 1e-6);
     CHECK(test::max_difference(paged.lse, expected.lse) < 1e-6);
   }
@@ -126,14 +111,14 @@ TEST_CASE("source: NaN and infinity behind a mask change no bit of keys in pages
     const Shape shape{1, 2, 1, Lq, 2300, 16, 16};
     const Inputs<float> clean(shape, Layout::packed, 5, 2);
     const mask::any mask = [](int, int j) { return j % 1000 != 7; };
-    const auto expected = attend(clean, shape, dense(clean), mask);
+    const auto expected = attend_dense(clean, mask);
     for (const float poison : {test::nan, test::inf}) {
       Inputs<float> dirty = clean;
       for (const Index j : {7, 1007}) {
         dirty.k.view()(0, 0, j, 2) = poison;
         dirty.v.view()(0, 0, j, 1) = poison;
       }
-      const auto hidden = attend(dirty, shape, Pages<float>(dirty, shape, 32, {2300}), mask);
+      const auto hidden = attention(dirty.q.cview(), Pages<float>(dirty, shape, 32, {2300}), mask);
       CHECK(test::same_bits(hidden.out, expected.out));
       CHECK(test::same_bits(hidden.lse, expected.lse));
     }
@@ -145,11 +130,62 @@ TEST_CASE("source: sums of values that overflow are computed again from the page
     const Shape shape{1, 1, 1, Lq, 2300, 16, 8};
     Inputs<float> in(shape, Layout::packed, 3, 2);
     for (Index j = 0; j < shape.Lk; ++j) in.v.view()(0, 0, j, 1) = 3e38F;
-    const auto expected = attend(in, shape, dense(in), mask::any());
-    const auto paged = attend(in, shape, Pages<float>(in, shape, 16, {2300}), mask::any());
+    const auto expected = attend_dense(in, mask::any());
+    const auto paged = attention(in.q.cview(), Pages<float>(in, shape, 16, {2300}), mask::any());
     CHECK(std::abs(paged.out(0, 0, 0, 1) / 3e38F - 1) < 1e-4F);
     CHECK(test::same_bits(paged.out, expected.out));
   }
+}
+
+TEST_CASE("source: results in the caller's memory, of any rank") {
+  const Shape shape{1, 1, 1, 9, 300, 16, 8};
+  const Inputs<float> in(shape, Layout::packed, 5);
+  const Pages<float> pages(in, shape, 7, {300});
+  const auto expected = attend_dense(in, mask::causal());
+  const View<const float, 2> q = in.q.cview().matrix(0, 0);
+  auto result = attention(q, pages, mask::causal());
+  const auto same = [&] {
+    return test::same_bits(result.out, expected.out) &&
+           test::same_bits(result.lse, expected.lse);
+  };
+  CHECK(same());
+  std::vector<std::byte> workspace(workspace_bytes(q, pages, mask::causal()));
+  CallReport report;
+  std::fill_n(result.out.data(), 9 * 8, 0.0F);
+  std::fill_n(result.lse.data(), 9, 0.0F);
+  attention_into(result, q, pages, mask::causal(), {},
+                 {.threads = 1, .workspace = workspace, .report = &report});
+  CHECK(report.scratch_bytes <= workspace.size());
+  CHECK(same());
+}
+
+TEST_CASE("source: what does not fit is refused, with both shapes") {
+  const Shape shape{2, 4, 2, 9, 300, 16, 8};
+  const Inputs<float> in(shape, Layout::packed, 5);
+  const Pages<float> pages(in, shape, 32, {300, 20});
+  const Tensor4<float> three(3, 4, 9, 16), narrow(2, 4, 9, 15), odd(2, 3, 9, 16);
+  using Catch::Contains;
+  CHECK_THROWS_WITH(attention(three, pages), Contains("the source has batch 2 but q has batch 3"));
+  CHECK_THROWS_WITH(attention(narrow, pages), Contains("dim 16") && Contains("[2,4,9,15]"));
+  CHECK_THROWS_WITH(attention(odd, pages), Contains("not a multiple"));
+  const Pages<float> negative(in, shape, 32, {300, -1});
+  CHECK_THROWS_WITH(attention(in.q.cview(), negative), Contains("length -1 in batch entry 1"));
+  CHECK_THROWS_WITH(attention(in.q.cview(), pages, {}, {}, {.backend = Backend::reference}),
+                    Contains("reads dense keys only"));
+  Tensor4<float> small(2, 4, 9, 7);
+  CHECK_THROWS_WITH(attention_into(small, in.q.cview(), pages), Contains("out must be"));
+}
+
+TEST_CASE("source: a batch entry without keys, and none at all") {
+  const Shape shape{2, 2, 1, 5, 40, 16, 8};
+  const Inputs<float> in(shape, Layout::packed, 5);
+  const auto one = attention(in.q.cview(), Pages<float>(in, shape, 16, {40, 0}));
+  CHECK(one.lse(0, 0, 0) > -10);
+  CHECK(one.lse(1, 1, 4) == -test::inf);
+  CHECK(one.out(1, 1, 4, 7) == 0);
+  const auto none = attention(in.q.cview(), Pages<float>(in, shape, 16, {0, 0}));
+  CHECK(none.lse(0, 0, 0) == -test::inf);
+  CHECK(none.out(0, 0, 0, 0) == 0);
 }
 
 }  // namespace heed

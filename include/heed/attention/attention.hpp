@@ -41,6 +41,29 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
   return result;
 }
 
+// The memory that a call writes: `out`, checked, and its lse where it is a Result.
+template <class Q, class Out>
+void set_output(const char* call, Problem<ScalarOf<Q>>& problem, Out& out, const Q& q,
+                const View<const ScalarOf<Q>, rank_of<Q>>& k,
+                const View<const ScalarOf<Q>, rank_of<Q>>& v) {
+  using T = ScalarOf<Q>;
+  using Traits = TraitsOf<Q>;
+  const auto write_to = [&](const auto& view) {
+    static_assert(std::is_same_v<decltype(view.data), T*>,
+                  "heed::attention_into: out must be writable and of q's element type");
+    check_output(call, view, problem.shape, view_of(q), k, v);
+    problem.out = lift(view);
+  };
+  if constexpr (is_result<std::remove_cvref_t<Out>>) {
+    write_to(Traits::template owned_view<T>(out.out));
+    problem.lse = lift_rows(Traits::template rows_view<Accum<T>>(out.lse));
+    check_rows(call, problem.lse, problem.shape, problem.q);
+  } else {
+    static_assert(TensorLike<Out>, "heed::attention_into: out is no tensor that heed can view");
+    write_to(mutable_view_of(out));
+  }
+}
+
 // attention into memory the caller has: `out` is a tensor [B, Hq, Lq, Dv] of any layout, or a
 // Result of an earlier call, whose lse is then written too. Allocates no results, and with
 // options.workspace nothing at all. Throws heed::Error also where out has another shape or overlaps
@@ -53,20 +76,7 @@ void attention_into(Out&& out, const Q& q, const K& k, const V& v, const M& mask
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
   check_on_cpu(call, options.backend);
   auto problem = make_problem(q, k, v, shape, options);
-  const auto write_to = [&](const auto& view) {
-    static_assert(std::is_same_v<decltype(view.data), ScalarOf<Q>*>,
-                  "heed::attention_into: out must be writable and of q's element type");
-    check_output(call, view, shape, view_of(q), view_of(k), view_of(v));
-    problem.out = lift(view);
-  };
-  if constexpr (is_result<std::remove_cvref_t<Out>>) {
-    write_to(TraitsOf<Q>::template owned_view<ScalarOf<Q>>(out.out));
-    problem.lse = lift_rows(TraitsOf<Q>::template rows_view<Accum<ScalarOf<Q>>>(out.lse));
-    check_rows(call, problem.lse, shape, problem.q);
-  } else {
-    static_assert(TensorLike<Out>, "heed::attention_into: out is no tensor that heed can view");
-    write_to(mutable_view_of(out));
-  }
+  set_output(call, problem, out, q, view_of(k), view_of(v));
   run(problem, as_mask(mask), as_score(score), options);
 }
 

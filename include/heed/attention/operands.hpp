@@ -12,6 +12,7 @@
 #include "heed/core/check.hpp"
 #include "heed/core/layout.hpp"
 #include "heed/core/tensor.hpp"
+#include "heed/kv/source.hpp"
 #include "heed/mask/combine.hpp"
 #include "heed/score/combine.hpp"
 
@@ -137,21 +138,29 @@ consteval bool check_score_type() {
 // The types of every call. As its constraint this keeps the compiler from going on with wrong ones:
 // the error that names the mistake comes first, and nearly alone.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
-concept RightTypes = check_tensors<Q, K, V>() && check_mask_type<M>() && check_score_type<S>();
+concept RightTypes =
+    !kv::HasExtents<K> && check_tensors<Q, K, V>() && check_mask_type<M>() && check_score_type<S>();
+
+// Throws heed::Error for options, a mask or a score that a call of T and that shape cannot have.
+template <class T, class M, class S>
+void check_call(const char* call, const Shape& shape, const M& mask, const S& score,
+                const Options& options) {
+  check_options(call, options);
+  using R = Accum<T>;
+  if (std::abs(scale_of(options, shape)) > double{std::numeric_limits<R>::max()}) {
+    throw Error(std::string(call) + ": the scale is not finite as a " + Element<R>::name +
+                ", in which q of " + Element<T>::name + " is multiplied");
+  }
+  mask::check(mask, shape);
+  score::check(score, shape);
+}
 
 // The shape of a call. Throws heed::Error for whatever the contract refuses.
 template <class Q, class K, class V, class M, class S>
 Shape check_call(const char* call, const Q& q, const K& k, const V& v, const M& mask,
                  const S& score, const Options& options) {
   const Shape shape = check_operands(call, view_of(q), view_of(k), view_of(v));
-  check_options(call, options);
-  using R = Accum<ScalarOf<Q>>;
-  if (std::abs(scale_of(options, shape)) > double{std::numeric_limits<R>::max()}) {
-    throw Error(std::string(call) + ": the scale is not finite as a " + Element<R>::name +
-                ", in which q of " + Element<ScalarOf<Q>>::name + " is multiplied");
-  }
-  mask::check(mask, shape);
-  score::check(score, shape);
+  check_call<ScalarOf<Q>>(call, shape, mask, score, options);
   return shape;
 }
 

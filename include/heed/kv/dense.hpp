@@ -21,12 +21,13 @@ struct Dense {
   View<const T, 4> k;  // [B, Hkv, Lk, D]
   View<const T, 4> v;  // [B, Hkv, Lk, Dv]
 
+  Extents extents() const { return {k.extent[0], k.extent[1], k.extent[3], v.extent[3]}; }
   Index length(Index) const { return k.extent[2]; }
   BoundDense<T> bind(const Shape&, Index b, Index kv_head) const {
     return {k.matrix(b, kv_head), v.matrix(b, kv_head)};
   }
 };
 
-static_assert(Source<Dense<float>, float>);
+static_assert(Source<Dense<float>, float> && HasExtents<Dense<float>>);
 
 }  // namespace heed::kv

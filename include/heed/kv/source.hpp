@@ -28,12 +28,23 @@ concept BoundSource = requires(const S& source, Index begin, Index end, const Ru
   source.for_each_run(begin, end, f);
 };
 
-//   length(b)               keys of batch entry b, Lk at most; the mask counts from Lk nonetheless
-//   bind(shape, b, kv_head)  the keys and values of one key head
+//   length(b)                keys of batch entry b, Lk at most; the mask counts from Lk nonetheless
+//   bind(shape, b, kv_head)  the keys and values of one key head; copied to each worker
 template <class S, class T>
 concept Source = requires(const S& source, const Shape& shape, Index b, Index kv_head) {
   { source.length(b) } -> std::convertible_to<Index>;
   { source.bind(shape, b, kv_head) } -> BoundSource<T>;
+};
+
+// The shape of a source: keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv].
+struct Extents {
+  Index B, Hkv, D, Dv;
+};
+
+// A source that stands in a call for k and v: heed::attention(q, source, mask, score, options).
+template <class S>
+concept HasExtents = requires(const S& source) {
+  { source.extents() } -> std::same_as<Extents>;
 };
 
 }  // namespace heed::kv
