@@ -145,8 +145,7 @@ TEST_CASE("source: results in the caller's memory, of any rank") {
   const View<const float, 2> q = in.q.cview().matrix(0, 0);
   auto result = attention(q, pages, mask::causal());
   const auto same = [&] {
-    return test::same_bits(result.out, expected.out) &&
-           test::same_bits(result.lse, expected.lse);
+    return test::same_bits(result.out, expected.out) && test::same_bits(result.lse, expected.lse);
   };
   CHECK(same());
   std::vector<std::byte> workspace(workspace_bytes(q, pages, mask::causal()));
