@@ -29,16 +29,9 @@ struct ScaledPaired : Paired {
   HEED_INLINE Vec<float> finish(Vec<float> sum) const { return sum * broadcast(scale); }
 };
 
-inline constexpr TileShape bf16_tile_shape{mr<float>, nr<float>, vl<float>, Paired::k_pack};
+inline constexpr TileShape bf16_tile_shape = tile_shape<float, Paired::k_pack>;
 
 #include "heed/simd/gemm/pack_bf16_pairs.inl"
-
-inline void qk_pairs(const PackedA<const float>& a, const PackedB<const float>& b,
-                     const ScoreTiles<float>& c) {
-  constexpr ConstantShape<bf16_tile_shape> shape;
-  HEED_ASSERT(a.k == b.k);
-  qk_tiles(a.in(shape), b.in(shape), c.in(shape), ScaledPaired{a.scale});
-}
 
 // The weights of every live tile as pairs, in the first half of each row of it.
 template <class Shape>
@@ -60,10 +53,8 @@ HEED_INLINE void pack_weights_as_pairs(const ScoreTiles<float, Shape>& p) {
 // pv with weights rounded to bfloat16; the scores are pairs afterwards.
 inline void pv_pairs(const ScoreTiles<float>& p, const PackedB<const float>& v,
                      const Accumulator<float>& acc) {
-  constexpr ConstantShape<bf16_tile_shape> shape;
-  HEED_ASSERT(p.columns <= v.k && v.columns == acc.columns);
-  pack_weights_as_pairs(p.in(shape));
-  pv_tiles(p.in(shape), v.in(shape), acc.in(shape), Paired{});
+  pack_weights_as_pairs(p.in(ConstantShape<bf16_tile_shape>{}));
+  pv<float, Paired>(p, v, acc);
 }
 
 // acc[r] += weight of one key · v for the rows that see it.
@@ -130,7 +121,7 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
     .isa = target_isa,
     .tile_shape = bf16_tile_shape,
     .folds_scale = false,
-    .gemm = {.qk = &qk_pairs, .pv = &pv_pairs, .pv_masked = &pv_masked_pairs},
+    .gemm = {.qk = &qk<float, ScaledPaired>, .pv = &pv_pairs, .pv_masked = &pv_masked_pairs},
     .pack_a = &pack_a_pairs<T, bf16_tile_shape>,
     .pack_b_transposed = &pack_b_transposed_pairs<T, bf16_tile_shape>,
     .pack_b = &pack_b_pairs<T, bf16_tile_shape>,

@@ -11,6 +11,7 @@ template <class R>
 struct Single {
   static constexpr int k_pack = 1;  // elements of a lane
 
+  HEED_INLINE explicit Single([[maybe_unused]] R scale = 1) { HEED_ASSERT(scale == 1); }
   HEED_INLINE Vec<R> add(Vec<R> a, Vec<R> b, Vec<R> sum) const { return fma(a, b, sum); }
   HEED_INLINE Vec<R> finish(Vec<R> sum) const { return sum; }
 };
@@ -105,23 +106,21 @@ template <int N, class R, class Shape, class Step>
 
 // c = a·b, every live tile. A panel of b stays in L1 while all row tiles use it. Beyond the last
 // column c is whatever it was.
-template <class R, class Shape, class Step>
-HEED_INLINE void qk_tiles(const PackedA<const R, Shape>& a, const PackedB<const R, Shape>& b,
-                          const ScoreTiles<R, Shape>& c, const Step& step) {
+template <class R, class Step = Single<R>>
+void qk(const PackedA<const R>& q, const PackedB<const R>& kt, const ScoreTiles<R>& scores) {
+  constexpr ConstantShape<tile_shape<R, Step::k_pack>> shape;
   constexpr int half = (vectors<R> + 1) / 2;
+  HEED_ASSERT(q.k == kt.k);
+  const auto a = q.in(shape);
+  const auto b = kt.in(shape);
+  const auto c = scores.in(shape);
+  const Step step(q.scale);
   for (int p = 0; p < c.panels; ++p) {
     if (c.columns - p * nr<R> <= half * vl<R>) return qk_short_panel<half>(a, b, c, p, step);
     for (int g = 0; g < c.m_tiles; ++g) {
       if (c.live(g, p)) qk_tile<vectors<R>>(a, b, c, g, p, step);
     }
   }
-}
-
-template <class R>
-void qk(const PackedA<const R>& a, const PackedB<const R>& b, const ScoreTiles<R>& c) {
-  constexpr ConstantShape<tile_shape<R>> shape;
-  HEED_ASSERT(a.scale == 1 && a.k == b.k);
-  qk_tiles(a.in(shape), b.in(shape), c.in(shape), Single<R>{});
 }
 
 // Row tile g of c and one panel of columns, over every run of live tiles of a.
@@ -142,30 +141,28 @@ HEED_INLINE void pv_m_tile(const ScoreTiles<R, Shape>& a, int g, const R* b, R* 
 }
 
 // c += a·b. A panel of b stays in L1 while all row tiles use it.
-template <class R, class Shape, class Step>
-HEED_INLINE void pv_tiles(const ScoreTiles<R, Shape>& a, const PackedB<const R, Shape>& b,
-                          const Accumulator<R, Shape>& c, const Step& step) {
-  for (Index p = 0; p < b.panels(); ++p) {
-    const Index registers = b.width(p) / vl<R>;
+template <class R, class Step = Single<R>>
+void pv(const ScoreTiles<R>& p, const PackedB<const R>& v, const Accumulator<R>& acc) {
+  constexpr ConstantShape<tile_shape<R, Step::k_pack>> shape;
+  HEED_ASSERT(p.columns <= v.k && v.columns == acc.columns);
+  const auto a = p.in(shape);
+  const auto b = v.in(shape);
+  const auto c = acc.in(shape);
+  const Step step;
+  for (Index n = 0; n < b.panels(); ++n) {
+    const Index registers = b.width(n) / vl<R>;
     for (int g = 0; g < a.m_tiles; ++g) {
-      R* to = c.tile(g, p);
+      R* to = c.tile(g, n);
       if (registers == vectors<R>) {
-        pv_m_tile<vectors<R>>(a, g, b.panel(p), to, step);
+        pv_m_tile<vectors<R>>(a, g, b.panel(n), to, step);
       } else if (registers == 1) {
-        pv_m_tile<1>(a, g, b.panel(p), to, step);
+        pv_m_tile<1>(a, g, b.panel(n), to, step);
       } else if constexpr (vectors<R> > 2) {
-        if (registers == 2) pv_m_tile<2>(a, g, b.panel(p), to, step);
-        if (registers == 3) pv_m_tile<3>(a, g, b.panel(p), to, step);
+        if (registers == 2) pv_m_tile<2>(a, g, b.panel(n), to, step);
+        if (registers == 3) pv_m_tile<3>(a, g, b.panel(n), to, step);
       }
     }
   }
-}
-
-template <class R>
-void pv(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c) {
-  constexpr ConstantShape<tile_shape<R>> shape;
-  HEED_ASSERT(a.columns <= b.k && b.columns == c.columns);
-  pv_tiles(a.in(shape), b.in(shape), c.in(shape), Single<R>{});
 }
 
 // c += a·b where some of b are NaN or infinite: columns that a row of a does not see are left out,

@@ -13,8 +13,8 @@
 template <class R>
 inline constexpr int nr = vectors<R>* vl<R>;
 
-template <class R>
-inline constexpr TileShape tile_shape{mr<R>, nr<R>, vl<R>};
+template <class R, int KPack = 1>
+inline constexpr TileShape tile_shape{mr<R>, nr<R>, vl<R>, KPack};
 
 using Words = typename Register<std::uint32_t, vl<float>>::type;
 
