@@ -68,6 +68,7 @@
 #include "heed/score/soft_cap.hpp"
 #include "heed/score/t5.hpp"
 #include "heed/score/with_derivative.hpp"
+#include "heed/score/with_gradient.hpp"
 #include "heed/softmax/merge.hpp"
 #include "heed/version.hpp"
 

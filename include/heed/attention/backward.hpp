@@ -47,9 +47,9 @@ void check_gradient(const char* call, const char* name, const View<T, 4>& gradie
   apart("d_out", d_out);
 }
 
-template <class T>
+template <class T, class S>
 void check_gradients(const char* call, const GradientViews<T>& g, const Problem<T>& forward,
-                     const View<const T, 4>& out, const View<const T, 4>& d_out,
+                     const View<const T, 4>& out, const View<const T, 4>& d_out, const S& score,
                      const Options& options) {
   check_workspace(forward, options);
   check_workspace(options, "out", out);
@@ -64,25 +64,32 @@ void check_gradients(const char* call, const GradientViews<T>& g, const Problem<
   apart("d_q and d_k", g.d_q, g.d_k);
   apart("d_q and d_v", g.d_q, g.d_v);
   apart("d_k and d_v", g.d_k, g.d_v);
+  check_score_gradients(call, score, forward.shape, options, std::pair{"q", forward.q},
+                        std::pair{"k", forward.k}, std::pair{"v", forward.v}, std::pair{"out", out},
+                        std::pair{"lse", forward.lse}, std::pair{"d_out", d_out},
+                        std::pair{"d_q", g.d_q}, std::pair{"d_k", g.d_k}, std::pair{"d_v", g.d_v});
 }
 
 // The plan of a backward call and its bytes.
 template <class T, class S>
-BackwardPlan make_backward_plan(const Shape& shape, Isa machine, const Options& options) {
+BackwardPlan make_backward_plan(const Shape& shape, const S& score, Isa machine,
+                                const Options& options) {
   using Bound = decltype(score::bind(std::declval<const S&>(), shape, 0, 0));
   BackwardPlan plan =
       backward_plan(shape, simd::element_kernels<T>(machine).tile_shape,
                     simd::gradient_kernels<T>(machine).sums, options.threads, options.executor);
   plan.keeps_scores = !score::unit_derivative<Bound>;
   plan.drops = Dropout::of(options.dropout, options.seed).active();
+  keep_heads_apart<Accum<T>>(plan, score, shape);
   return plan;
 }
 
-template <class T>
-std::size_t backward_bytes(const Shape& shape, const BackwardPlan& plan) {
+template <class T, class S>
+std::size_t backward_bytes(const Shape& shape, const S& score, const BackwardPlan& plan) {
   using R = Accum<T>;
+  const Index sums = sums_bytes<R>(score, shape, wave_tasks(shape, plan));
   return static_cast<std::size_t>(
-      checked_sum(backward_wave_bytes<R>(shape, plan),
+      checked_sum(checked_sum(backward_wave_bytes<R>(shape, plan), sums),
                   checked_product(backward_worker_bytes<R>(shape, plan), plan.workers)));
 }
 
@@ -115,8 +122,8 @@ void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
     return copy_reference_gradients(forward, d_out, to, mask, score, options);
   }
   const Isa machine = isa();
-  const BackwardPlan plan = make_backward_plan<T, S>(forward.shape, machine, options);
-  const std::size_t bytes = backward_bytes<T>(forward.shape, plan);
+  const BackwardPlan plan = make_backward_plan<T>(forward.shape, score, machine, options);
+  const std::size_t bytes = backward_bytes<T>(forward.shape, score, plan);
   const Scratch scratch(bytes, options.workspace);
   const BackwardCall<T, M, S> call{forward,
                                    out,
@@ -164,7 +171,7 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   const GradientViews<T> to{lift(mutable_view_of(gradients.d_q)),
                             lift(mutable_view_of(gradients.d_k)),
                             lift(mutable_view_of(gradients.d_v))};
-  check_gradients(call, to, forward, out, d_o, options);
+  check_gradients(call, to, forward, out, d_o, as_score(score), options);
   run_backward(forward, out, d_o, to, as_mask(mask), as_score(score), options);
 }
 
@@ -203,9 +210,10 @@ requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
     const Options& options = {}) {
   const Shape shape = check_call("heed::backward_workspace_bytes", q, k, v, as_mask(mask),
                                  as_score(score), options);
-  using TheScore = std::remove_cvref_t<decltype(as_score(score))>;
-  return Scratch::with_slack(backward_bytes<ScalarOf<Q>>(
-      shape, make_backward_plan<ScalarOf<Q>, TheScore>(shape, isa(), options)));
+  using T = ScalarOf<Q>;
+  const auto& the_score = as_score(score);
+  return Scratch::with_slack(
+      backward_bytes<T>(shape, the_score, make_backward_plan<T>(shape, the_score, isa(), options)));
 }
 
 }  // namespace HEED_ABI

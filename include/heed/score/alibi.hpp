@@ -9,6 +9,7 @@
 
 #include "heed/core/error.hpp"
 #include "heed/core/span.hpp"
+#include "heed/score/add_gradient.hpp"
 #include "heed/score/score.hpp"
 
 namespace heed::score {
@@ -30,6 +31,21 @@ struct BoundAlibi {
   HEED_DEVICE constexpr R derivative(R, int, int) const {
     return R(1);
   }
+
+  // sums [1, 1]
+  template <class X, class R>
+  void add_gradient(const View<X, 2>& sums, R d, R, int i, int j) const {
+    add_gradient(sums, &d, &d, i, j, 1);
+  }
+  template <class X, class R>
+  [[gnu::always_inline]] void add_gradient(const View<X, 2>& sums, const R* d, const R*, int i,
+                                           int j, int keys) const {
+    const int first = j - i - offset;
+    add_to(sums(0, 0), -sum_of<R>(keys, [&](int c) {
+             const int distance = first + c;
+             return d[c] * static_cast<R>(distance < 0 ? -distance : distance);
+           }));
+  }
 };
 
 }  // namespace HEED_ABI
@@ -44,6 +60,11 @@ struct Alibi {
   template <class Arena>
   Alibi to_device(Arena& arena) const {
     return {arena.copy(slopes)};
+  }
+
+  View<const float, 4> parameters(const Shape& shape) const {
+    const Index batches = slopes.size() == shape.Hq ? 1 : shape.B;
+    return {slopes.data(), {batches, shape.Hq, 1, 1}, {shape.Hq, 1, 0, 0}};
   }
 
   [[gnu::always_inline]] void check(const Shape& shape) const {

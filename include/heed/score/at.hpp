@@ -28,6 +28,8 @@ struct At {
     return At<decltype(there), decltype(score_there)>{there, score_there};
   }
 
+  auto gradients(const Shape& shape) const { return score::gradients(inside, shape); }
+
   // Distances must fit an int.
   [[gnu::always_inline]] void check(const Shape& shape) const {
     constexpr Index most = std::numeric_limits<std::int32_t>::max();

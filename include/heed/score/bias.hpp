@@ -2,9 +2,11 @@
 // a NaN or +inf of a padded key stays unseen.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "heed/core/broadcast.hpp"
+#include "heed/score/add_gradient.hpp"
 #include "heed/score/score.hpp"
 
 namespace heed::score {
@@ -49,6 +51,27 @@ struct BoundBias {
   HEED_DEVICE constexpr R derivative(R, int, int) const {
     return R(1);
   }
+
+  // sums [Lq | 1, Lk | 1], with stride 0 where 1
+  template <class X, class R>
+  void add_gradient(const View<X, 2>& sums, R d, R, int i, int j) const {
+    if (j < end) add_to(sums(i, j), d);
+  }
+  template <class X, class R>
+  [[gnu::always_inline]] void add_gradient(const View<X, 2>& sums, const R* d, const R*, int i,
+                                           int j, int keys) const {
+    const int count = std::min(keys, end - j);
+    if (count <= 0) return;
+    X* row = &sums(i, j);
+    const Index step = sums.stride[1];
+    if (step == 1) {
+      for (int c = 0; c < count; ++c) add_to(row[c], d[c]);
+    } else if (step == 0) {
+      add_to(*row, sum_of<R>(count, [&](int c) { return d[c]; }));
+    } else {
+      for (int c = 0; c < count; ++c) add_to(row[c * step], d[c]);
+    }
+  }
 };
 
 }  // namespace HEED_ABI
@@ -65,6 +88,12 @@ struct Bias {
     return {tensor.to_device(arena)};
   }
   void check(const Shape& shape) const { tensor.check("heed::score::bias", shape); }
+
+  View<const T, 4> parameters(const Shape&) const { return tensor.view; }
+  bool pairs_apart(const Shape& shape) const {
+    const Index queries = tensor.view.extent[2], keys = tensor.view.extent[3];
+    return queries == shape.Lq && (keys == shape.Lk || keys != 1);
+  }
 };
 
 inline namespace HEED_ABI {

@@ -1,10 +1,12 @@
 // first >> second: the second score modifies what the first one gives.
 #pragma once
 
+#include <tuple>
 #include <utility>
 
 #include "heed/score/score.hpp"
 #include "heed/score/to_device.hpp"
+#include "heed/score/with_gradient.hpp"
 
 namespace heed::score {
 
@@ -41,6 +43,9 @@ struct Then {
     auto one = score::to_device(first, arena);
     auto two = score::to_device(second, arena);
     return Then<decltype(one), decltype(two)>{one, two};
+  }
+  auto gradients(const Shape& shape) const {
+    return std::tuple_cat(score::gradients(first, shape), score::gradients(second, shape));
   }
   void check(const Shape& shape) const {
     score::check(first, shape);

@@ -5,6 +5,7 @@
 // 3.2, for clip(j − i, −k, k); as a bias: Raffel et al., T5 (2020), section 2.1.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "heed/core/check.hpp"
@@ -52,6 +53,26 @@ struct BoundRelative {
     return R(1);
   }
 
+  // sums [1, 2·most + 1]
+  template <class X, class R>
+  void add_gradient(const View<X, 2>& sums, R d, R, int i, int j) const {
+    add_to(sums(0, most + std::clamp(j - i - offset, -most, most)), d);
+  }
+  template <class X, class R>
+  [[gnu::always_inline]] void add_gradient(const View<X, 2>& sums, const R* d, const R* s, int i,
+                                           int j, int keys) const {
+    const int first = j - i - offset;
+    const int last = first + (keys - 1);
+    if (first >= most || last <= -most) {
+      add_to(sums(0, first >= most ? 2 * most : 0), sum_of<R>(keys, [&](int c) { return d[c]; }));
+    } else if (first >= -most && last <= most && sums.stride[1] == 1) {
+      X* row = &sums(0, most + first);
+      for (int c = 0; c < keys; ++c) add_to(row[c], d[c]);
+    } else {
+      for (int c = 0; c < keys; ++c) add_gradient(sums, d[c], s[c], i, j + c);
+    }
+  }
+
  private:
   HEED_DEVICE const T& at(int distance) const { return middle[distance * stride]; }
 };
@@ -70,6 +91,11 @@ struct Relative {
   template <class Arena>
   Relative to_device(Arena& arena) const {
     return {arena.copy(table)};
+  }
+  View<const T, 4> parameters(const Shape&) const {
+    return {table.data,
+            {1, table.extent[0], 1, table.extent[1]},
+            {0, table.stride[0], 0, table.stride[1]}};
   }
   [[gnu::always_inline]] void check(const Shape& shape) const {
     if (table.extent[0] == 1 || table.extent[0] == shape.Hq) return;

@@ -12,6 +12,7 @@
 #include "heed/core/check.hpp"
 #include "heed/core/eigen.hpp"
 #include "heed/core/error.hpp"
+#include "heed/core/zeros.hpp"
 
 namespace heed::score {
 
@@ -109,6 +110,42 @@ Tensor2<ScalarOf<X>> t5_table(const X& buckets, const T5Options& options = {}) {
     for (Index h = 0; h < from.extent[0]; ++h) table(h, distance + most) = from(h, bucket);
   }
   return table;
+}
+
+// The gradient of t5_table: of the buckets from that of the table they made, as
+// score::with_gradient(score::relative(table), d_table) gives it. Sums are double, rounded once.
+//
+//   d_table  [H, 2 · options.max_distance + 1]
+//   returns  [H, options.buckets]               row-major
+//
+// Throws heed::Error for options that make no buckets, and where the table has another width.
+template <TensorLike X>
+Tensor2<ScalarOf<X>> t5_table_backward(const X& d_table, const T5Options& options = {}) {
+  static_assert(rank_of<X> == 2, "heed::score::t5_table_backward: the table is [H, distances]");
+  constexpr const char* call = "heed::score::t5_table_backward";
+  using T = ScalarOf<X>;
+  const auto from = view_of(d_table);
+  check_t5(options);
+  require_sane(from, call, "d_table");
+  const Index most = options.max_distance;
+  require_equal(from.extent[1], 2 * most + 1, "the table has distances", "the options make", call,
+                [&] { return "d_table " + to_string(from); });
+  Tensor2<T> d_buckets(from.extent[0], Index{options.buckets});
+  std::vector<int> bucket_of;
+  for (Index n = -most; n <= most; ++n) {
+    bucket_of.push_back(t5_bucket(static_cast<int>(n), options));
+  }
+  for (Index h = 0; h < from.extent[0]; ++h) {
+    auto sums = zeros<double>(options.buckets);
+    for (std::size_t n = 0; n < bucket_of.size(); ++n) {
+      sums[static_cast<std::size_t>(bucket_of[n])] +=
+          static_cast<double>(from(h, static_cast<Index>(n)));
+    }
+    for (std::size_t n = 0; n < sums.size(); ++n) {
+      d_buckets(h, static_cast<Index>(n)) = static_cast<T>(sums[n]);
+    }
+  }
+  return d_buckets;
 }
 
 }  // namespace HEED_ABI

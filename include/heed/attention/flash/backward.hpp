@@ -49,6 +49,7 @@ void backward_span(const BackwardTask<T, M, S>& task, Index span) {
   const Index part = std::min(span, wave.parts - 1);
   R* const d_q = wave.d_q_of(task.head, part, 0);
   std::fill_n(d_q, wave.d_q_size(), R(0));
+  for (Index g = 0; g < wave.group; ++g) clear_task(task.sums, task.sums_of(span, g));
   const Index last = std::min((span + 1) * plan.span, task.shape().Lk);
   for (Index begin = span * plan.span; begin < last; begin += plan.block) {
     auto block = make_block(task, begin, std::min(begin + plan.block, last));
@@ -142,17 +143,21 @@ void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::
   const Index worker_bytes = backward_worker_bytes<R>(shape, plan);
   Carver carver(memory);
   const BackwardWave<R> wave(carver, shape, plan);
+  const ScoreSums<R, S> sums = gradient_sums<R>(carver, call.score, shape, wave_tasks(shape, plan));
   std::byte* scratch = memory + carver.used();
-  for (Index first = 0; first < heads; first += plan.heads) {
-    const Index count = std::min(plan.heads, heads - first);
+  clear_sums(sums, plan.workers, executor);
+  for (Index first = 0, count = 0; first < heads; first += count) {
+    count = std::min({plan.heads, heads - first, plan.apart - first % plan.apart});
+    const auto place = [&](Index head) { return plan.place(shape, first + head); };
     const auto task_of = [&](Index head, int worker) {
       Carver own(scratch + worker * worker_bytes);
       return BackwardTask<T, M, S>{call,
                                    wave,
                                    head,
-                                   (first + head) / shape.Hkv,
-                                   (first + head) % shape.Hkv,
-                                   BackwardScratch<R>(own, shape, plan)};
+                                   place(head).b,
+                                   place(head).kv_head,
+                                   BackwardScratch<R>(own, shape, plan),
+                                   sums};
     };
     const Index row_tasks = wave.group * row_blocks;
     const auto for_each_rows = [&](const auto& f) {
@@ -172,7 +177,9 @@ void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::
         store_d_q(task, g, row, std::min<Index>(plan.rows, end - row));
       }
     });
+    add_tasks(sums, plan, shape, first, count, executor);
   }
+  store_sums(sums, plan.workers, executor);
 }
 
 }  // namespace HEED_ABI

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "heed/attention/flash/plan.hpp"
+#include "heed/core/check.hpp"
 #include "heed/core/scratch.hpp"
 
 namespace heed {
@@ -19,7 +20,17 @@ struct BackwardPlan {
   bool adds_spans = false;       // one worker: the d_q of a span is added before the next begins
   bool keeps_scores = false;     // a derivative is asked for at each score
   bool drops = false;            // dropout
+  Index apart = max_length;      // a wave holds heads of one run of so many
+  bool batch_first = false;      // heads are counted over the batch first
   int workers = 1;
+
+  // Head n of the keys: that of a batch entry.
+  struct Place {
+    Index b, kv_head;
+  };
+  Place place(const Shape& shape, Index n) const {
+    return batch_first ? Place{n % shape.B, n / shape.B} : Place{n / shape.Hkv, n % shape.Hkv};
+  }
 
   // Rows of a query head, in whole row tiles.
   Index head_rows(const Shape& shape) const { return tile_shape.m_tiles(shape.Lq) * tile_shape.mr; }

@@ -5,6 +5,7 @@
 
 #include "heed/attention/flash/backward_plan.hpp"
 #include "heed/attention/problem.hpp"
+#include "heed/attention/score_gradients.hpp"
 #include "heed/simd/kernels.hpp"
 
 namespace heed {
@@ -45,9 +46,13 @@ struct BackwardTask {
   Index head;  // of the wave
   Index b, kv_head;
   BackwardScratch<R> scratch;
+  const ScoreSums<R, S>& sums;
 
   const Shape& shape() const { return call.forward.shape; }
   Index query_head(Index g) const { return kv_head * wave.group + g; }
+  Index sums_of(Index span, Index g) const {  // number of its sums in the wave
+    return (head * call.plan.spans + span) * wave.group + g;
+  }
 };
 
 // The KV block of keys [begin, end), not packed yet.

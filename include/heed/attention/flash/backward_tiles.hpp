@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "heed/attention/flash/backward_epilogue.hpp"
+#include "heed/attention/flash/backward_scores.hpp"
 #include "heed/attention/flash/backward_task.hpp"
 #include "heed/attention/flash/block_mask.hpp"
 
@@ -88,7 +89,12 @@ struct BackwardTiles {
   // d_p becomes the gradient of the scaled products of q and k.
   void score_gradients(const R* delta) const {
     task.call.gradients.score_gradient(p, d_p, delta);
-    if (task.call.plan.keeps_scores) {
+    if constexpr (score::gradient_count < S >> 0) {
+      const Index group = at.h - task.query_head(0), span = block.begin / task.call.plan.span;
+      backward_score<S>(d_p, task.scratch.scores, at, bound_score,
+                        head_sums(task.sums, at.b, at.h, task.sums_of(span, group)),
+                        static_cast<R>(task.call.forward.scale), task.call.kernels.isa);
+    } else if (task.call.plan.keeps_scores) {
       multiply_derivative(d_p, task.scratch.scores, at, bound_score,
                           static_cast<R>(task.call.forward.scale), task.call.kernels.isa);
     }

@@ -12,6 +12,8 @@
 
 #include "heed/attention/gradients.hpp"
 #include "heed/attention/reference/forward.hpp"
+#include "heed/attention/score_gradients.hpp"
+#include "heed/core/zeros.hpp"
 
 namespace heed::reference {
 
@@ -97,6 +99,18 @@ void add_row(const Problem<T>& problem, const View<const T, 4>& d_out, Index b, 
   for (Index d = 0; d < D; ++d) d_q(b, h, i, d) = static_cast<W>(of_q[static_cast<std::size_t>(d)]);
 }
 
+// Adds to the gradients of what the score holds, pair by pair.
+template <class TheScore, class W, class R, class S, class Sums>
+void add_score_row(const Shape& shape, int i, const S& score, const RowGradient<W, R>& row,
+                   const Sums& sums) {
+  for (int j = 0; j < shape.Lk; ++j) {
+    if (is_masked(row.modified[j])) continue;
+    R d = static_cast<R>(row.d_scores[j]);
+    const R s = static_cast<R>(row.scores[j]);
+    score::ChainRule<TheScore>::template row<0, 1>(score, sums, &d, &s, i, j, 1);
+  }
+}
+
 template <class W, class R>
 void store_sums(const KvSums<R>& sums, Index b, Index kv_head, const View<W, 4>& d_k,
                 const View<W, 4>& d_v) {
@@ -119,7 +133,8 @@ void store_sums(const KvSums<R>& sums, Index b, Index kv_head, const View<W, 4>&
 // heads of a group; d_scores of the scores after the modifier. A masked pair adds nothing, whatever
 // its key holds; a row that sees no key has gradient 0. attention_backward<double>(…) is the
 // oracle; without <double> it rounds where the obvious code in the inputs' type does. A score needs
-// a derivative. Throws heed::Error as attention does, and where d_out has another shape than out.
+// a derivative. The gradients that score::with_gradient asks for are written too, summed in double.
+// Throws heed::Error as attention does, and where d_out has another shape than out.
 template <class Compute = void, class DOut, class Q, class K, class V, class M = mask::None,
           class S = score::None>
 requires RightTypes<Q, K, V, M, S> && RightGradientTypes<DOut, Q, S>
@@ -135,6 +150,9 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   const auto problem = make_problem(q, k, v, shape, options);
   const View<const T, 4> d_o = lift(view_of(d_out));
   check_shape_of_out(call, "d_out", d_o, shape);
+  check_score_gradients(call, the_score, shape, options, std::pair{"q", problem.q},
+                        std::pair{"k", problem.k}, std::pair{"v", problem.v},
+                        std::pair{"d_out", d_o});
 
   ReferenceGradients gradients{make_as<W>(q), make_as<W>(k), make_as<W>(v),
                                make_scores<Q, W>(shape)};
@@ -145,6 +163,10 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   const auto keys = static_cast<std::size_t>(shape.Lk);
   std::vector<W> weights(keys), dropped(keys), scores(keys), masked_scores(keys);
   std::vector<R> modified(keys);
+  using TheScore = std::remove_cvref_t<decltype(the_score)>;
+  auto totals = zeros<double>(sums_bytes<R>(the_score, shape, 0) / Index{sizeof(double)});
+  Carver carver(reinterpret_cast<std::byte*>(totals.data()));
+  const auto score_sums = gradient_sums<R>(carver, the_score, shape, 0);
   for (Index b = 0; b < shape.B; ++b) {
     for (Index kv_head = 0; kv_head < shape.Hkv; ++kv_head) {
       KvSums<R> sums(shape);
@@ -160,11 +182,15 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
               gradients.d_scores.data() + ((b * shape.Hq + h) * shape.Lq + i) * shape.Lk};
           row_gradient(problem, d_o, b, h, i, of_row);
           add_row(problem, d_o, b, h, i, bound_score, of_row, d_q, sums);
+          add_score_row<TheScore>(shape, i, bound_score, of_row, head_sums(score_sums, b, h, 0));
         }
       }
       store_sums(sums, b, kv_head, d_k, d_v);
     }
   }
+  for_each_of(score_sums, [](const auto& of_one) {
+    for (Index n = 0; n < of_one.rows(); ++n) store_row(of_one, n);
+  });
   return gradients;
 }
 
