@@ -39,6 +39,12 @@ void measure_row(benchmark::State& state, const Row& row) {
     const auto bias = heed::bench::numbers<float>(4, 1, 1, row.Lq, row.Lk);
     return measure<float>(state, row, heed::mask::None{}, heed::score::bias(bias));
   }
+  if (row.modifier == Modifier::bias_gradient) {
+    const auto bias = heed::bench::numbers<float>(4, 1, 1, row.Lq, row.Lk);
+    auto d_bias = bias;
+    return measure<float>(state, row, heed::mask::None{},
+                          heed::score::with_gradient(heed::score::bias(bias), d_bias));
+  }
   measure<float>(state, row, heed::mask::None{}, none);
 }
 

@@ -12,7 +12,7 @@
 namespace heed::bench {
 
 enum class Pattern { full, causal, window, causal_window, padding };
-enum class Modifier { none, alibi, bias, soft_cap, lambda };
+enum class Modifier { none, alibi, bias, bias_gradient, soft_cap, lambda };
 enum class Type { f32, f64, bf16, f16 };
 
 // The aim of a row, on a processor with AVX-512, on one that stops at AVX2, and, where that
@@ -89,6 +89,7 @@ inline constexpr auto rows = std::to_array<Row>({
 {"backward_d64_l16384_causal", "backward", 1, 1, 1, 16384, 16384,  64,  64, Pattern::causal, {}, {}, 1, true, {0.72, 0.68}},
 {"backward_causal_window256", "backward", 1, 1,  1, 16384, 16384,  64,  64, Pattern::causal_window, {}, {}, 1, true, {0.43, 0.41}},
 {"backward_bias",             "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   Modifier::bias, {}, 1, true, {0.65, 0.63}},
+{"backward_bias_gradient",    "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   Modifier::bias_gradient, {}, 1, false, {0.57, 0.55}},
 {"backward_alibi",            "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   Modifier::alibi, {}, 1, false, {0.65, 0.63}},
 {"backward_d128_l2048_bf16",  "backward", 1, 4,  4,  2048,  2048, 128, 128, Pattern::full,   {}, Type::bf16, 1, true, {0.80, 0.78, 1.12}},
 {"backward_threads",          "backward", 1, 4,  4,  2048,  2048,  64,  64, Pattern::full,   {}, {}, 2, true, {0.70, 0.68}},

@@ -263,6 +263,24 @@ TEST_CASE("with a workspace a backward call allocates nothing") {
   REQUIRE(test::allocations_of([&] {
             attention_backward_into(to, d_o, q, k, v, result, mask::causal(), {}, options);
           }) == 0);
+  Tensor2<float> table(4, 9), d_table(4, 9), bias(200, 260);
+  Tensor2<BFloat16> d_bias(200, 260);  // sums of halves are in the workspace
+  table.setZero();
+  bias.setZero();
+  using score::operator>>;
+  const auto score = score::with_gradient(score::relative(table), d_table) >>
+                     score::with_gradient(score::bias(bias), d_bias);
+  Options with_score{.threads = 1};
+  std::vector<std::byte> larger(
+      backward_workspace_bytes(q, k, v, mask::causal(), score, with_score));
+  with_score.workspace = larger;
+  REQUIRE(test::allocations_of([&] {
+            attention_backward_into(to, d_o, q, k, v, result, mask::causal(), score, with_score);
+          }) == 0);
+  REQUIRE(larger.size() >= sizeof(double) * 200 * 260);
+  with_score.workspace = std::span(larger).first(larger.size() - 64);
+  REQUIRE_THROWS_AS(
+      attention_backward_into(to, d_o, q, k, v, result, mask::causal(), score, with_score), Error);
 }
 
 }  // namespace heed

@@ -125,27 +125,31 @@ auto head_sums(const std::tuple<Sums...>& sums, Index b, Index h, Index task) {
                     sums);
 }
 
-// Row n of the rows (b, h, m) of a gradient becomes its totals, or 0 where it is summed in place.
-template <class P, bool CanBeApart, class F>
-void for_each_number(const GradientSums<P, CanBeApart>& sums, Index n, F&& f) {
+// Row n of a gradient's rows (b, h, m): of the caller's, and of the totals.
+template <class P, bool CanBeApart>
+View<P, 1> row_of(const GradientSums<P, CanBeApart>& sums, Index n) {
   const auto& extent = sums.to.extent;
   const Index i = n % extent[2], h = n / extent[2] % extent[1], b = n / extent[2] / extent[1];
-  for (Index d = 0; d < extent[3]; ++d) f(sums.to(b, h, i, d), n * extent[3] + d);
+  return {sums.to.data + sums.to.offset(b, h, i), {extent[3]}, {sums.to.stride[3]}};
 }
 template <class P, bool CanBeApart>
 void clear_row(const GradientSums<P, CanBeApart>& sums, Index n) {
-  for_each_number(sums, n, [&](P& to, Index at) {
-    if (sums.in_place) {
-      to = P(0);
-    } else {
-      sums.totals[at] = 0;
-    }
-  });
+  const View<P, 1> row = row_of(sums, n);
+  const Index count = row.extent[0];
+  if (!sums.in_place) {
+    std::fill_n(sums.totals + n * count, count, 0.0);
+  } else if (row.stride[0] == 1) {
+    std::fill_n(row.data, count, P(0));
+  } else {
+    for (Index d = 0; d < count; ++d) row(d) = P(0);
+  }
 }
 template <class P, bool CanBeApart>
 void store_row(const GradientSums<P, CanBeApart>& sums, Index n) {
   if (sums.in_place) return;
-  for_each_number(sums, n, [&](P& to, Index at) { to = static_cast<P>(sums.totals[at]); });
+  const View<P, 1> row = row_of(sums, n);
+  const Index count = row.extent[0];
+  for (Index d = 0; d < count; ++d) row(d) = static_cast<P>(sums.totals[n * count + d]);
 }
 
 }  // namespace HEED_ABI

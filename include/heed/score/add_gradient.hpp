@@ -26,10 +26,9 @@ template <class R, class F>
     for (int n = 0; n < lanes; ++n) sums[n] += f(c + n);
   }
   for (int n = 0; c + n < count; ++n) sums[n] += f(c + n);
-  for (int half = lanes / 2; half > 0; half /= 2) {
-    for (int n = 0; n < half; ++n) sums[n] += sums[n + half];
-  }
-  return sums[0];
+  for (int n = 0; n < 8; ++n) sums[n] += sums[n + 8];
+  for (int n = 0; n < 4; ++n) sums[n] += sums[n + 4];
+  return (sums[0] + sums[2]) + (sums[1] + sums[3]);
 }
 
 }  // namespace HEED_ABI
