@@ -7,8 +7,10 @@
 
 #include "heed/approx/compare.hpp"
 #include "heed/approx/linear/linear.hpp"
+#include "heed/approx/linear/linear_backward.hpp"
 #include "heed/approx/linear/linear_state.hpp"
 #include "heed/approx/linear/performer.hpp"
+#include "heed/approx/linear/performer_backward.hpp"
 #include "heed/approx/low_rank/linformer.hpp"
 #include "heed/approx/low_rank/low_rank.hpp"
 #include "heed/approx/low_rank/nystrom.hpp"

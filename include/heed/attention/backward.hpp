@@ -21,6 +21,13 @@ struct GradientViews {
   View<T, 4> d_q, d_k, d_v;
 };
 
+// Of a Gradients, or another type with members d_q, d_k and d_v.
+template <class T, class G>
+GradientViews<T> gradient_views(G& gradients) {
+  return {lift(mutable_view_of(gradients.d_q)), lift(mutable_view_of(gradients.d_k)),
+          lift(mutable_view_of(gradients.d_v))};
+}
+
 // Throws heed::Error where `gradient` has another shape than its input, or overlaps what is read.
 template <class T>
 void check_gradient(const char* call, const char* name, const View<T, 4>& gradient,
@@ -168,9 +175,7 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   forward.lse =
       lift_rows(rows_view(const_cast<std::remove_const_t<decltype(result.lse)>&>(result.lse)));
   check_rows(call, forward.lse, shape, forward.q);
-  const GradientViews<T> to{lift(mutable_view_of(gradients.d_q)),
-                            lift(mutable_view_of(gradients.d_k)),
-                            lift(mutable_view_of(gradients.d_v))};
+  const auto to = gradient_views<T>(gradients);
   check_gradients(call, to, forward, out, d_o, as_score(score), options);
   run_backward(forward, out, d_o, to, as_mask(mask), as_score(score), options);
 }

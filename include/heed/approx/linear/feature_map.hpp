@@ -21,6 +21,11 @@ struct EluPlusOne {
     const R above = x + R(1);
     return select(x < R(0), exp2_of_negative(power), above);  // a NaN comes out of `above`
   }
+  // 1 above 0, e^x below.
+  template <class R>
+  [[gnu::always_inline]] constexpr R derivative(R x) const {
+    return select(x < R(0), (*this)(x), R(1));
+  }
 };
 
 // max(x, 0): a query may then see nothing of any key, and its out is 0.
@@ -29,6 +34,26 @@ struct Relu {
   [[gnu::always_inline]] constexpr R operator()(R x) const {
     return select(x < R(0), R(0), x);
   }
+  template <class R>
+  [[gnu::always_inline]] constexpr R derivative(R x) const {
+    return select(x > R(0), R(1), R(0));
+  }
+};
+
+// A feature map of two callables R -> R, its value and its derivative.
+template <class F, class D>
+struct WithDerivative {
+  F of_value;
+  D of_derivative;
+
+  template <class R>
+  [[gnu::always_inline]] constexpr R operator()(R x) const {
+    return static_cast<R>(of_value(x));
+  }
+  template <class R>
+  [[gnu::always_inline]] constexpr R derivative(R x) const {
+    return static_cast<R>(of_derivative(x));
+  }
 };
 
 inline namespace HEED_ABI {
@@ -36,6 +61,19 @@ inline namespace HEED_ABI {
 // F maps numbers of R to such.
 template <class F, class R>
 concept FeatureMap = std::is_invocable_r_v<R, const F&, R>;
+
+// A feature map that gradients flow through.
+template <class F, class R>
+concept DifferentiableMap = FeatureMap<F, R> && requires(const F& f, R x) {
+  { f.derivative(x) } -> std::convertible_to<R>;
+};
+
+// A lambda with its derivative, for linear_backward: map(x) and derivative(x), R -> R. Neither is
+// checked against the other: inspect::gradcheck does.
+template <class F, class D>
+constexpr WithDerivative<F, D> with_derivative(const F& map, const D& derivative) {
+  return {map, derivative};
+}
 
 // f of every number; compiled for each instruction set, with f inlined.
 template <class R, class F>

@@ -24,6 +24,13 @@ struct PerformerOptions {
 
 inline namespace HEED_ABI {
 
+// Throws heed::Error for a number of features that no Performer has.
+inline void check_features(const char* call, Index features) {
+  if (features >= 1 && features <= max_length) return;
+  throw Error(std::string(call) + ": features " + std::to_string(features) +
+              " is outside 1 … 2^31 - 1");
+}
+
 // out = softmax(scale · q kᵀ) v, where e^(scale·q·k) is estimated from `features` random features.
 //
 //   q     [B, Hq,  Lq, D]     any tensor that attention takes; Hq % Hkv == 0
@@ -48,10 +55,7 @@ auto performer(const Q& q, const K& k, const V& v, Index features, const M& mask
       "both with &: sums over other sets of keys would take Lq sums of their own");
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
-  if (features < 1 || features > max_length) {
-    throw Error(std::string(call) + ": features " + std::to_string(features) +
-                " is outside 1 … 2^31 - 1");
-  }
+  check_features(call, features);
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
