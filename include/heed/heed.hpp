@@ -12,6 +12,7 @@
 #include "heed/approx/linear/performer.hpp"
 #include "heed/approx/linear/performer_backward.hpp"
 #include "heed/approx/low_rank/linformer.hpp"
+#include "heed/approx/low_rank/linformer_backward.hpp"
 #include "heed/approx/low_rank/low_rank.hpp"
 #include "heed/approx/low_rank/nystrom.hpp"
 #include "heed/approx/lsh/lsh.hpp"

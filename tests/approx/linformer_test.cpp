@@ -3,6 +3,8 @@
 
 #include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
+#include "heed/approx/low_rank/linformer_backward.hpp"
+#include "heed/inspect/gradcheck.hpp"
 
 namespace heed {
 namespace {
@@ -70,7 +72,155 @@ void check(const Shape& shape, Index rank, Layout layout, bool padded) {
           sums + (sizeof(T) < 4 ? test::unit_roundoff<T>() * size : 0));
 }
 
+// The chain rule written out, in W; the textbook has the gradients of attention.
+template <class W>
+struct NaiveGradients {
+  Tensor4<W> d_q, d_k, d_v;
+  Tensor2<W> d_e, d_f;
+};
+
+template <class W, class T, int Rank>
+auto as(const View<const T, Rank>& x) {
+  auto to = heed::make_tensor<W, Rank, Eigen::RowMajor>(x.extent);
+  Index n = 0;
+  const auto all = lift(x);
+  for_each_row(all, [&](Index b, Index h, Index i) {
+    for (Index d = 0; d < all.extent[3]; ++d) to.data()[n++] = static_cast<W>(all(b, h, i, d));
+  });
+  return to;
+}
+
+// Σ_j by(j, n) x(b, h, j, d) of keys before the end, then the gradients of x and by.
+template <class W>
+Tensor4<W> times(const Tensor2<W>& by, const Tensor4<W>& x, const std::vector<int>& lengths) {
+  Tensor4<W> to(x.dimension(0), x.dimension(1), by.dimension(1), x.dimension(3));
+  to.setZero();
+  for_each_row(view_of(x), [&](Index b, Index h, Index j) {
+    if (j >= lengths[static_cast<std::size_t>(b)]) return;
+    for (Index n = 0; n < by.dimension(1); ++n) {
+      for (Index d = 0; d < x.dimension(3); ++d) to(b, h, n, d) += by(j, n) * x(b, h, j, d);
+    }
+  });
+  return to;
+}
+template <class W>
+void times_backward(const Tensor2<W>& by, const Tensor4<W>& x, const Tensor4<W>& d,
+                    const std::vector<int>& lengths, Tensor4<W>& d_x, Tensor2<W>& d_by) {
+  d_x = x;
+  d_x.setZero();
+  d_by = by;
+  d_by.setZero();
+  for_each_row(view_of(x), [&](Index b, Index h, Index j) {
+    if (j >= lengths[static_cast<std::size_t>(b)]) return;
+    for (Index n = 0; n < by.dimension(1); ++n) {
+      for (Index c = 0; c < x.dimension(3); ++c) {
+        d_x(b, h, j, c) += by(j, n) * d(b, h, n, c);
+        d_by(j, n) += x(b, h, j, c) * d(b, h, n, c);
+      }
+    }
+  });
+}
+
+template <class W, class T>
+NaiveGradients<W> naive_gradients(const Inputs<T>& in, const View<const T, 4>& d_out,
+                                  const Tensor2<T>& e, const Tensor2<T>& f,
+                                  const std::vector<int>& lengths) {
+  const auto q = as<W>(in.q.cview()), k = as<W>(in.k.cview()), v = as<W>(in.v.cview());
+  const auto of_e = as<W>(view_of(e)), of_f = as<W>(view_of(f));
+  const auto inner = reference::attention_backward(as<W>(d_out), q, times(of_e, k, lengths),
+                                                   times(of_f, v, lengths));
+  NaiveGradients<W> g;
+  g.d_q = inner.d_q;
+  times_backward<W>(of_e, k, inner.d_k, lengths, g.d_k, g.d_e);
+  times_backward<W>(of_f, v, inner.d_v, lengths, g.d_v, g.d_f);
+  return g;
+}
+
+// At most twice as far from the truth as the obvious code, plus the rounding of `terms` numbers of
+// the size of `term`, and half a step of T.
+template <class T, class Out, class Own, class Truth>
+void require_near(double term, Index terms, const Out& out, const Own& own, const Truth& truth) {
+  const double size = term + test::max_magnitude(truth);
+  const double sums = (32 + static_cast<double>(terms)) * test::unit_roundoff<Accum<T>>() * size;
+  const double rounding = sizeof(T) < 4 ? test::unit_roundoff<T>() * size : 0.0;
+  REQUIRE(test::max_difference(out, truth) <=
+          2 * test::max_difference(own, truth) + sums + rounding);
+}
+
+template <class T>
+void check_gradients(const Shape& shape, Index rank, Layout layout, bool padded) {
+  CAPTURE(test::name_of(shape), rank, padded, static_cast<int>(layout));
+  const Inputs<T> in(shape, layout, 5, 2);
+  test::Buffer<T> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv, layout);
+  d_out.fill(31);
+  const auto e = approx::linformer_projection<T>(shape.Lk, rank, 1);
+  const auto f = approx::linformer_projection<T>(shape.Lk, rank, 2);
+  std::vector<int> lengths;
+  for (Index b = 0; b < shape.B; ++b) {
+    lengths.push_back(static_cast<int>(padded ? shape.Lk * b / shape.B : shape.Lk));
+  }
+  const auto g = approx::linformer_backward(d_out.cview(), in.q.cview(), in.k.cview(), in.v.cview(),
+                                            e, f, mask::padding(lengths));
+  const auto truth = naive_gradients<double>(in, d_out.cview(), e, f, lengths);
+  const auto own = naive_gradients<Accum<T>>(in, d_out.cview(), e, f, lengths);
+  const double term =
+      1 + test::max_magnitude(times(as<double>(view_of(e)), as<double>(in.k.cview()), lengths)) *
+              test::max_magnitude(times(as<double>(view_of(f)), as<double>(in.v.cview()), lengths));
+  const Index terms = rank + shape.Lk, rows = terms + shape.group() * shape.Lq;
+  require_near<T>(term, terms, g.d_q, own.d_q, truth.d_q);
+  require_near<T>(term, rows, g.d_k, own.d_k, truth.d_k);
+  require_near<T>(term, rows, g.d_v, own.d_v, truth.d_v);
+  require_near<T>(term, rows * shape.B, g.d_e, own.d_e, truth.d_e);
+  require_near<T>(term, rows * shape.B, g.d_f, own.d_f, truth.d_f);
+}
+
 }  // namespace
+
+TEST_CASE("gradients of Linformer meet the chain rule written out") {
+  Index turn = 0;
+  for (const Index Lq : {0, 1, 70}) {
+    for (const Index Lk : {0, 1, 63, 300}) {
+      for (const Index rank : {1, 20}) {
+        const Shape shape{2, 4, turn % 2 == 0 ? 4 : 2, Lq, Lk, 12, 9, 4};
+        check_gradients<float>(shape, rank, static_cast<Layout>(turn % 3), turn % 3 == 1);
+        ++turn;
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("gradients of Linformer in other types", "", double, Half, BFloat16) {
+  check_gradients<TestType>({2, 4, 2, 60, 90, 24, 16, 4}, 20, Layout::blhd, true);
+}
+
+TEST_CASE("gradients of Linformer are the differences of its forward call") {
+  const Shape shape{2, 4, 2, 4, 6, 3, 2, 4};
+  const Inputs<double> in(shape, Layout::gaps, 3);
+  test::Buffer<double> d_out(2, 4, 4, 2);
+  d_out.fill(9);
+  Tensor3<double> e(2, 6, 3);  // one a head
+  auto f = approx::linformer_projection<double>(6, 3, 2);
+  for (Index n = 0; n < e.size(); ++n) e.data()[n] = test::uniform(8, n);
+  const std::vector<int> lengths{4, 6};
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const approx::Options options{.scale = 0.8};
+  const auto g = approx::linformer_backward(d_o, q, k, v, e, f, mask::padding(lengths), options);
+  const auto loss = [&] {
+    const auto out = approx::linformer(q, k, v, e, f, mask::padding(lengths), options).out;
+    double sum = 0;
+    for_each_row(d_o, [&](Index b, Index h, Index i) {
+      for (Index d = 0; d < 2; ++d) sum += d_o(b, h, i, d) * out(b, h, i, d);
+    });
+    return sum;
+  };
+  using inspect::gradcheck_input;
+  const auto check = inspect::gradcheck(
+      loss, {gradcheck_input("q", in.q.view(), g.d_q), gradcheck_input("k", in.k.view(), g.d_k),
+             gradcheck_input("v", in.v.view(), g.d_v), gradcheck_input("e", e, g.d_e),
+             gradcheck_input("f", f, g.d_f)});
+  CAPTURE(check);
+  REQUIRE(check.ok(1e-6));
+}
 
 TEST_CASE("Linformer meets its naive at every length and rank") {
   Index turn = 0;
@@ -128,6 +278,9 @@ TEST_CASE("Linformer has the same bits for any number of threads, and padding hi
   const auto e = approx::linformer_projection<float>(300, 24, 1);
   const auto f = approx::linformer_projection<float>(300, 24, 2);
   const std::vector<int> lengths{0, 300, 200};
+  test::Buffer<float> d_out(3, 4, 100, 12);
+  d_out.fill(6);
+  d_out.view()(0, 1, 3, 2) = test::nan;  // of a text without keys
   const auto run = [&](const Inputs<float>& inputs, int threads, Executor* executor) {
     return approx::linformer(inputs.q.cview(), inputs.k.cview(), inputs.v.cview(), e, f,
                              mask::padding(lengths), {.threads = threads, .executor = executor});
@@ -141,6 +294,22 @@ TEST_CASE("Linformer has the same bits for any number of threads, and padding hi
   dirty.k.view()(0, 1, 0, 3) = test::inf;
   CHECK(test::same_bits(expected.out, run(dirty, 1, nullptr).out));
   CHECK(expected.out(0, 0, 5, 5) == 0);
+
+  const auto gradients = [&](const Inputs<float>& inputs, int threads) {
+    return approx::linformer_backward(d_out.cview(), inputs.q.cview(), inputs.k.cview(),
+                                      inputs.v.cview(), e, f, mask::padding(lengths),
+                                      {.threads = threads, .executor = &pool});
+  };
+  const auto one = gradients(in, 1);
+  const auto same = [&](const auto& g) {
+    return test::same_bits(g.d_q, one.d_q) && test::same_bits(g.d_k, one.d_k) &&
+           test::same_bits(g.d_v, one.d_v) && test::same_bits(g.d_e, one.d_e) &&
+           test::same_bits(g.d_f, one.d_f);
+  };
+  for (const int threads : {2, 3, 5}) CHECK(same(gradients(in, threads)));
+  CHECK(same(gradients(dirty, 2)));
+  CHECK(one.d_q(0, 1, 3, 2) == 0);
+  CHECK(one.d_v(2, 1, 200, 3) == 0);
 }
 
 TEST_CASE("wrong calls of Linformer are named") {
@@ -153,6 +322,12 @@ TEST_CASE("wrong calls of Linformer are named") {
   const auto heads = test::uncountable_empty();
   const Tensor2<float> of_none(0, 3);
   CHECK(approx::linformer(heads, heads, heads, of_none, of_none).out.size() == 0);
+  CHECK_THAT(test::error_of([&] { approx::linformer_backward(q, q, q, q, other, e); }),
+             test::ContainsSubstring("heed::approx::linformer_backward: e, as"));
+  const Tensor4<float> wrong(1, 2, 9, 3);
+  CHECK_THAT(test::error_of([&] { approx::linformer_backward(wrong, q, q, q, e, e); }),
+             test::ContainsSubstring("d_out [1,2,9,3], out [1,2,9,4]"));
+  CHECK(approx::linformer_backward(heads, heads, heads, heads, of_none, of_none).d_q.size() == 0);
   const Tensor2<float> empty(9, 0);
   CHECK_THAT(test::error_of([&] { approx::linformer(q, q, q, empty, empty); }),
              test::ContainsSubstring("a rank of at least 1"));

@@ -54,6 +54,56 @@ void check_projection(const char* call, const char* name, const View<const T, 3>
               std::to_string(shape.Lk) + " keys and a rank of at least 1");
 }
 
+// The projections of a call, [Hkv, Lk, rank] each, checked against its keys and each other.
+template <class T>
+struct Projections {
+  View<const T, 3> of_keys, of_values;
+
+  Index rank() const { return of_keys.extent[2]; }
+};
+
+template <class E, class F>
+auto check_projections(const char* call, const E& e, const F& f, const Shape& shape) {
+  const Projections<ScalarOf<E>> both{head_projections(e, shape.Hkv),
+                                      head_projections(f, shape.Hkv)};
+  check_projection(call, "e", both.of_keys, shape);
+  check_projection(call, "f", both.of_values, shape);
+  if (both.of_values.extent[2] != both.rank()) {
+    throw Error(std::string(call) + ": e has rank " + std::to_string(both.rank()) +
+                " but f has rank " + std::to_string(both.of_values.extent[2]));
+  }
+  return both;
+}
+
+// True where e and f are projections for tensors of T; else a compile error.
+template <class T, class E, class F>
+consteval bool check_projection_types() {
+  static_assert(TensorLike<E> && TensorLike<F>,
+                "heed::approx::linformer: e and f must be tensors [Lk, rank] or [Hkv, Lk, rank]");
+  static_assert(std::is_same_v<T, ScalarOf<E>> && std::is_same_v<T, ScalarOf<F>>,
+                "heed::approx::linformer: e and f must have the element type of q");
+  static_assert((rank_of<E> == 2 || rank_of<E> == 3) && (rank_of<F> == 2 || rank_of<F> == 3),
+                "heed::approx::linformer: e and f are [Lk, rank] or [Hkv, Lk, rank]");
+  return true;
+}
+
+// keys = Eᵀk and values = Fᵀv of the keys before the end, [B, Hkv, rank, D] and [B, Hkv, rank, Dv].
+template <class T, class M>
+void project(const Problem<T>& problem, const Projections<T>& by, const M& mask, int threads,
+             Executor* executor, const View<Accum<T>, 4>& keys, const View<Accum<T>, 4>& values) {
+  using R = Accum<T>;
+  const Shape& shape = problem.shape;
+  const Index heads = checked_product(shape.B, shape.Hkv);
+  parallel_for(heads, worker_count(heads, threads, executor), executor, [&](Index head, int) {
+    const Index b = head / shape.Hkv, h = head % shape.Hkv;
+    const Index length = mask::key_limit(mask, shape, b).length;
+    simd::multiply_columns<R>(slice(by.of_keys.matrix(h), 0, length),
+                              slice(problem.k.matrix(b, h), 0, length), keys.matrix(b, h).data);
+    simd::multiply_columns<R>(slice(by.of_values.matrix(h), 0, length),
+                              slice(problem.v.matrix(b, h), 0, length), values.matrix(b, h).data);
+  });
+}
+
 // out = softmax(scale · q (Eᵀk)ᵀ) (Fᵀv).
 //
 //   q     [B, Hq,  Lq, D]     any tensor that attention takes; Hq % Hkv == 0
@@ -71,13 +121,7 @@ requires RightTypes<Q, K, V, M>
 auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const M& mask = {},
                const Options& options = {}) {
   constexpr const char* call = "heed::approx::linformer";
-  static_assert(TensorLike<E> && TensorLike<F>,
-                "heed::approx::linformer: e and f must be tensors [Lk, rank] or [Hkv, Lk, rank]");
-  static_assert(
-      std::is_same_v<ScalarOf<Q>, ScalarOf<E>> && std::is_same_v<ScalarOf<Q>, ScalarOf<F>>,
-      "heed::approx::linformer: e and f must have the element type of q");
-  static_assert((rank_of<E> == 2 || rank_of<E> == 3) && (rank_of<F> == 2 || rank_of<F> == 3),
-                "heed::approx::linformer: e and f are [Lk, rank] or [Hkv, Lk, rank]");
+  static_assert(check_projection_types<ScalarOf<Q>, E, F>());
   static_assert(mask::is_padding_only<M>,
                 "heed::approx::linformer: the mask can only be mask::padding(lengths): a projected "
                 "key is a sum of many, early and late ones, and no other mask can tell them apart");
@@ -85,33 +129,15 @@ auto linformer(const Q& q, const K& k, const V& v, const E& e, const F& f, const
   using R = Accum<T>;
   const heed::Options common = options.common();
   Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
-  const auto of_keys = head_projections(e, shape.Hkv);
-  const auto of_values = head_projections(f, shape.Hkv);
-  check_projection(call, "e", of_keys, shape);
-  check_projection(call, "f", of_values, shape);
-  const Index rank = of_keys.extent[2];
-  if (of_values.extent[2] != rank) {
-    throw Error(std::string(call) + ": e has rank " + std::to_string(rank) + " but f has rank " +
-                std::to_string(of_values.extent[2]));
-  }
+  const auto projections = check_projections(call, e, f, shape);
   auto problem = make_problem(q, k, v, shape, common);
   auto result = output_for(q, problem);
   if (result.out.size() == 0) return result;
-  const OwnedTensor<R> keys(shape.B, shape.Hkv, rank, shape.D);
-  const OwnedTensor<R> values(shape.B, shape.Hkv, rank, shape.Dv);
-  const Index heads = checked_product(shape.B, shape.Hkv);
-  parallel_for(heads, worker_count(heads, options.threads, options.executor), options.executor,
-               [&](Index head, int) {
-                 const Index b = head / shape.Hkv, h = head % shape.Hkv;
-                 const Index length = mask::key_limit(mask, shape, b).length;
-                 simd::multiply_columns<R>(slice(of_keys.matrix(h), 0, length),
-                                           slice(problem.k.matrix(b, h), 0, length),
-                                           keys.view().matrix(b, h).data);
-                 simd::multiply_columns<R>(slice(of_values.matrix(h), 0, length),
-                                           slice(problem.v.matrix(b, h), 0, length),
-                                           values.view().matrix(b, h).data);
-               });
-  shape.Lk = rank;
+  const OwnedTensor<R> keys(shape.B, shape.Hkv, projections.rank(), shape.D);
+  const OwnedTensor<R> values(shape.B, shape.Hkv, projections.rank(), shape.Dv);
+  project(problem, projections, mask, options.threads, options.executor, keys.view(),
+          values.view());
+  shape.Lk = projections.rank();
   const Upcast<T, R> queries(problem.q);
   attention_in<T, R>(queries.view(), keys.view().as_const(), values.view().as_const(), shape,
                      problem.scale, problem.out, {nullptr, {}, {}}, mask::None{}, score::None{},
