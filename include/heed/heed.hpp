@@ -17,6 +17,7 @@
 #include "heed/approx/low_rank/nystrom.hpp"
 #include "heed/approx/lsh/lsh.hpp"
 #include "heed/approx/top_k/top_k.hpp"
+#include "heed/approx/top_k/top_k_backward.hpp"
 #include "heed/attention/attention.hpp"
 #include "heed/attention/backward.hpp"
 #include "heed/attention/over_source.hpp"

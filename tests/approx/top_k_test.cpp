@@ -5,6 +5,8 @@
 
 #include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
+#include "heed/approx/top_k/top_k_backward.hpp"
+#include "heed/inspect/gradcheck.hpp"
 
 namespace heed {
 namespace {
@@ -33,11 +35,11 @@ Inputs<T> on_grid(const Shape& shape, Layout layout, std::uint64_t seed) {
   return in;
 }
 
-// Attention with all but the best `keep` keys of a row masked: a row's scores are sorted, equal
-// ones by key. `score` and `mask` as in the call.
+// The mask of all but the best `keep` keys of a row: its scores are sorted, equal ones by key.
+// `score` and `mask` as in the call.
 template <class T, class M, class S>
-auto naive(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mask,
-           const S& the_score) {
+auto kept_keys(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mask,
+               const S& the_score) {
   const auto all = reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview());
   std::vector<bool> kept(static_cast<std::size_t>(shape.B * shape.Hq * shape.Lq * shape.Lk));
   const auto at = [&](Index b, Index h, Index i, Index j) {
@@ -62,9 +64,23 @@ auto naive(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mas
       }
     }
   }
-  const auto selected = [&](int b, int h, int i, int j) { return bool{kept[at(b, h, i, j)]}; };
-  return reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview(), selected,
-                                      the_score);
+  return [kept, shape](int b, int h, int i, int j) {
+    return bool{kept[static_cast<std::size_t>(((b * shape.Hq + h) * shape.Lq + i) * shape.Lk + j)]};
+  };
+}
+
+// Attention with all other keys masked.
+template <class T, class M, class S>
+auto naive(const Inputs<T>& in, const Shape& shape, Index keep, const M& the_mask,
+           const S& the_score) {
+  return reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview(),
+                                      kept_keys(in, shape, keep, the_mask, the_score), the_score);
+}
+
+template <class A, class B>
+bool same_gradients(const A& a, const B& b) {
+  return test::same_bits(a.d_q, b.d_q) && test::same_bits(a.d_k, b.d_k) &&
+         test::same_bits(a.d_v, b.d_v);
 }
 
 template <class T, class M = mask::None, class S = score::None>
@@ -80,7 +96,86 @@ void check(const Shape& shape, Index keep, Layout layout, const M& mask = {}, co
   REQUIRE(test::max_difference(result.lse, truth.lse) <= sums * 4);
 }
 
+// At most twice as far from the truth as the obvious code in T, plus what any order of summation
+// may cost beside the largest term, and half a step of T.
+template <class T, class Out, class Own, class Truth>
+void require_near(double terms, const Out& out, const Own& own, const Truth& truth) {
+  const double size = test::max_magnitude(truth) + 1;
+  const double rounding = sizeof(T) < 4 ? test::unit_roundoff<T>() * size : 0.0;
+  REQUIRE(test::max_difference(out, truth) <= 2 * test::max_difference(own, truth) +
+                                                  terms * test::unit_roundoff<Accum<T>>() * size +
+                                                  rounding);
+}
+
+template <class T, class M = mask::None, class S = score::None>
+void check_gradients(const Shape& shape, Index keep, Layout layout, const M& mask = {},
+                     const S& score = {}) {
+  CAPTURE(test::name_of(shape), keep, static_cast<int>(layout));
+  const Inputs<T> in = on_grid<T>(shape, layout, 5);
+  test::Buffer<T> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv, layout);
+  d_out.fill(8);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  const mask::any kept = kept_keys(in, shape, keep, mask, score);
+  const auto truth = reference::attention_backward<double>(d_o, q, k, v, kept, score);
+  const auto own = reference::attention_backward(d_o, q, k, v, kept, score);
+  const auto g = approx::top_k_backward(d_o, q, k, v, keep, mask, score);
+  require_near<T>(64, g.d_q, own.d_q, truth.d_q);
+  require_near<T>(64, g.d_k, own.d_k, truth.d_k);
+  require_near<T>(64, g.d_v, own.d_v, truth.d_v);
+}
+
 }  // namespace
+
+TEST_CASE("gradients of top-k meet the textbook's over the kept keys, ties to the first") {
+  const mask::any masks[] = {mask::None{}, mask::causal(), mask::bigbird(8, 1, 2, 3),
+                             [](int i, int j) { return i % 3 != 0 && j % 2 == 0; }};
+  Index turn = 0;
+  for (const Index Lq : {0, 1, 70}) {
+    for (const Index Lk : {0, 1, 63, 64, 300}) {
+      for (const Index keep : {0, 1, 31, 65, 299, 300}) {
+        const Shape shape{1, 4, 2, Lq, Lk, turn % 3 == 0 ? 16 : 5, turn % 2 == 0 ? 16 : 7, 4};
+        check_gradients<float>(shape, keep, static_cast<Layout>(turn % 3), masks[turn % 4]);
+        ++turn;
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("gradients of top-k in other types", "", double, Half, BFloat16) {
+  const mask::any causal = mask::causal();
+  check_gradients<TestType>({2, 4, 1, 50, 200, 12, 20, 4}, 9, Layout::blhd, causal);
+}
+
+TEST_CASE("gradients of top-k through modified scores are the differences of its forward call") {
+  const Shape shape{2, 4, 2, 5, 12, 4, 3, 4};
+  const std::vector<float> slopes = score::alibi_slopes(4);
+  const mask::any masks[] = {mask::None{}, mask::causal(mask::align::start)};
+  const auto score = score::soft_cap(1.5) >> score::alibi(slopes);
+  const approx::Options options{.scale = -0.7};
+  const Inputs<double> in(shape, Layout::gaps, 3);
+  test::Buffer<double> d_out(2, 4, 5, 3);
+  d_out.fill(9);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+  for (const mask::any& mask : masks) {
+    for (const Index keep : {2, 5, 12}) {
+      const auto g = approx::top_k_backward(d_o, q, k, v, keep, mask, score, options);
+      const auto loss = [&] {
+        const auto out = approx::top_k(q, k, v, keep, mask, score, options).out;
+        double sum = 0;
+        for_each_row(d_o, [&](Index b, Index h, Index i) {
+          for (Index d = 0; d < 3; ++d) sum += d_o(b, h, i, d) * out(b, h, i, d);
+        });
+        return sum;
+      };
+      using inspect::gradcheck_input;
+      const auto check = inspect::gradcheck(
+          loss, {gradcheck_input("q", in.q.view(), g.d_q), gradcheck_input("k", in.k.view(), g.d_k),
+                 gradcheck_input("v", in.v.view(), g.d_v)});
+      CAPTURE(keep, check);
+      REQUIRE(check.ok(1e-6));
+    }
+  }
+}
 
 TEST_CASE("top-k meets its naive at every length and k, ties to the first key") {
   const mask::any masks[] = {mask::None{}, mask::causal(), mask::bigbird(8, 1, 2, 3),
@@ -167,10 +262,16 @@ TEST_CASE("top-k has the same bits for any number of threads") {
                          {.threads = threads, .executor = executor});
   };
   const auto one = run(1, nullptr);
+  const auto gradients = [&](int threads) {
+    return approx::top_k_backward(in.q.cview(), in.q.cview(), in.k.cview(), in.k.cview(), 24,
+                                  mask::causal(), {}, {.threads = threads, .executor = &pool});
+  };
+  const auto g = gradients(1);
   for (const int threads : {2, 3, 5}) {
     const auto many = run(threads, &pool);
     CHECK(test::same_bits(one.out, many.out));
     CHECK(test::same_bits(one.lse, many.lse));
+    CHECK(same_gradients(g, gradients(threads)));
   }
 }
 
@@ -189,6 +290,13 @@ TEST_CASE("NaN or inf behind a mask changes no bit of top-k") {
     const auto result = approx::top_k(dirty.q.cview(), dirty.k.cview(), dirty.v.cview(), 12, sees);
     CHECK(test::same_bits(expected.out, result.out));
     CHECK(test::same_bits(expected.lse, result.lse));
+    const auto gradients = [&](const Inputs<float>& in) {
+      return approx::top_k_backward(clean.q.cview(), in.q.cview(), in.k.cview(), in.v.cview(), 12,
+                                    sees);
+    };
+    const auto g = gradients(dirty);
+    CHECK(same_gradients(gradients(clean), g));
+    CHECK(g.d_k(0, 0, 77, 2) == 0);
   }
 }
 
@@ -229,6 +337,18 @@ TEST_CASE("rows of top-k that see nothing are 0, and wrong calls are named") {
   CHECK(early.out(0, 0, 30, 3) != 0);
   CHECK_THAT(test::error_of([&] { approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), -2); }),
              test::ContainsSubstring("heed::approx::top_k: keep -2"));
+  const auto g = approx::top_k_backward(in.q.cview(), in.q.cview(), in.k.cview(), in.v.cview(), 6,
+                                        mask::causal());
+  for (Index d = 0; d < 4; ++d) CHECK(g.d_q(0, 0, 29, d) == 0);
+  CHECK(g.d_q(0, 0, 33, 3) != 0);
+  CHECK_THAT(test::error_of([&] {
+               approx::top_k_backward(in.q.cview(), in.q.cview(), in.k.cview(), in.v.cview(), -2);
+             }),
+             test::ContainsSubstring("heed::approx::top_k_backward: keep -2"));
+  CHECK_THAT(test::error_of([&] {
+               approx::top_k_backward(in.k.cview(), in.q.cview(), in.k.cview(), in.v.cview(), 2);
+             }),
+             test::ContainsSubstring("d_out [1,1,40,4], out [1,1,70,4]"));
   const auto heads = test::uncountable_empty();
   CHECK(approx::top_k(heads, heads, heads, 3).out.size() == 0);
   const test::Small<float> small;

@@ -186,8 +186,9 @@ void write_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>&
   kernels.store_rows(rows.acc, 0, &factor, out);
 }
 
-template <class T, class M, class S>
-void top_k_task(const TopKTask<T, M, S>& task) {
+// f(best keys, h, i) for each query of a task, when all keys have passed by.
+template <class T, class M, class S, class F>
+void for_each_best(const TopKTask<T, M, S>& task, F&& f) {
   using R = Accum<T>;
   const QueryBlock& rows = task.flash.rows;
   const simd::TileShape& shape = task.flash.plan.tile_shape;
@@ -196,10 +197,14 @@ void top_k_task(const TopKTask<T, M, S>& task) {
   start_rows(task);
   push_all(task);
   for_each_head_segment(rows, 0, rows.count(), [&](Index h, int row, int begin, int end) {
-    for (int i = begin; i < end; ++i) {
-      write_best(task, attend_best(task, task.scratch.rows[row + i - begin]), h, i);
-    }
+    for (int i = begin; i < end; ++i) f(task.scratch.rows[row + i - begin], h, i);
   });
+}
+
+template <class T, class M, class S>
+void top_k_task(const TopKTask<T, M, S>& task) {
+  for_each_best(
+      task, [&](auto& best, Index h, int i) { write_best(task, attend_best(task, best), h, i); });
 }
 
 }  // namespace HEED_ABI

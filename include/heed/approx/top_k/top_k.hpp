@@ -31,10 +31,10 @@ inline FlashPlan top_k_plan(const Shape& shape, const simd::TileShape& tile_shap
   return plan;
 }
 
-// Every row of a problem whose out and lse are set; 0 < keep.
-template <class T, class M, class S>
-void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& score,
-               const Options& options) {
+// f(task, memory) for every task of a call; 0 < keep. `more` bytes of memory are f's own.
+template <class T, class M, class S, class F>
+void for_each_top_k_task(const Problem<T>& problem, int keep, const M& mask, const S& score,
+                         const Options& options, Index more, F&& f) {
   using R = Accum<T>;
   Problem<T> scores = problem;
   scores.shape.Dv = 0;
@@ -47,6 +47,7 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
   Carver counter(nullptr);
   FlashScratch<R>(counter, scores.shape, plan);
   TopKScratch<R>(counter, tile_shape, plan.rows(), keep, problem.shape.Dv);
+  counter.array<std::byte>(more);
   const auto bytes = static_cast<Index>(counter.used());
   const Scratch memory(static_cast<std::size_t>(checked_product(bytes, plan.workers)), {});
   parallel_for(plan.tasks, plan.workers, options.executor, [&](Index index, int worker) {
@@ -55,11 +56,23 @@ void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& scor
     const QueryBlock rows = query_block_of(plan, scores.shape, index);
     const FlashTask<T, M, S> flash{scores, {mask, score, scores.shape, rows}, plan, of_flash, rows,
                                    scratch};
-    top_k_task(
-        TopKTask<T, M, S>{flash, problem, keep,
-                          TopKScratch<R>(carver, tile_shape, plan.rows(), keep, problem.shape.Dv),
-                          kernels, simd::unpacked_kernels<R>(best)});
+    const TopKScratch<R> own(carver, tile_shape, plan.rows(), keep, problem.shape.Dv);
+    f(TopKTask<T, M, S>{flash, problem, keep, own, kernels, simd::unpacked_kernels<R>(best)},
+      carver.array<std::byte>(more));
   });
+}
+
+// Every row of a problem whose out and lse are set; 0 < keep.
+template <class T, class M, class S>
+void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& score,
+               const Options& options) {
+  for_each_top_k_task(problem, keep, mask, score, options, 0,
+                      [](const auto& task, std::byte*) { top_k_task(task); });
+}
+
+// Throws heed::Error for a negative number of keys.
+inline void check_keep(const char* call, Index keep) {
+  if (keep < 0) throw Error(std::string(call) + ": keep " + std::to_string(keep) + " is negative");
 }
 
 // Attention in which each row sees only the `keep` keys of its largest scores.
@@ -82,7 +95,7 @@ auto top_k(const Q& q, const K& k, const V& v, Index keep, const M& mask = {}, c
   using T = ScalarOf<Q>;
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), common);
-  if (keep < 0) throw Error(std::string(call) + ": keep " + std::to_string(keep) + " is negative");
+  check_keep(call, keep);
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
