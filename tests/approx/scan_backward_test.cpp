@@ -241,30 +241,27 @@ TEST_CASE("gradients of linear attention and Performers meet the sum over pairs 
 }
 
 TEST_CASE("gradients of scans meet the sum over pairs over spans and blocks") {
-  for (const Index Lk : {1024, 1025, 2113}) {
-    for (const Index Lq : {Lk, Lk - 77, Lk + 1100, Index{3}}) {
-      for (const mask::align alignment : {mask::align::end, mask::align::start}) {
-        const Shape shape{1, 1, 1, Lq, Lk, 3, 4, 4};
-        const Case<float> of(shape, Prefix::of(shape, true, Lk == 1025, alignment), Layout::packed);
-        of.check_linear();
-      }
-      const Shape shape{1, 1, 1, Lq, Lk, 3, 4, 4};
-      Case<float>(shape, Prefix::of(shape, Lq == Lk, Lk == 1025), Layout::packed)
-          .check_performer(5);
-      Case<float>(shape, Prefix::of(shape, false, Lk == 1025), Layout::packed).check_linear();
-    }
-  }
+  const auto check = [](Index Lq, Index Lk, bool causal, bool padded,
+                        mask::align alignment = mask::align::end) {
+    const Shape shape{1, 1, 1, Lq, Lk, 3, 2, 4};
+    return Case<float>(shape, Prefix::of(shape, causal, padded, alignment), Layout::packed);
+  };
+  check(1100, 1100, true, false).check_linear();
+  check(1030, 2113, true, false).check_linear();
+  check(2300, 1025, true, true).check_linear();
+  check(1200, 1024, true, false, mask::align::start).check_linear();
+  check(3, 2113, false, false).check_linear();
+  check(1100, 1200, false, true).check_linear();
+  check(1100, 1200, true, false).check_performer(5);
 }
 
 TEMPLATE_TEST_CASE("gradients of scans of other types meet the sum over pairs", "", double, Half,
                    BFloat16) {
-  for (const Index Dv : {20, 33}) {
-    const Shape shape{2, 6, 3, 90, 110, 24, Dv, 4};
-    for (const bool causal : {false, true}) {
-      const Case<TestType> of(shape, Prefix::of(shape, causal, true), Layout::blhd);
-      of.check_linear();
-      of.check_performer(70);
-    }
+  const Shape shape{2, 4, 2, 70, 80, 24, 33, 4};
+  for (const bool causal : {false, true}) {
+    const Case<TestType> of(shape, Prefix::of(shape, causal, true), Layout::blhd);
+    of.check_linear();
+    of.check_performer(40);
   }
 }
 
@@ -322,12 +319,12 @@ TEST_CASE("gradients of scans are the differences of their forward calls") {
 TEST_CASE("the bits of a scan's gradients depend on neither threads nor batch") {
   const Shape shape{2, 4, 2, 2100, 2300, 8, 12, 4};  // 4 workers take whole heads, 3 and 5 parts
   test::ThreadPerWorker pool;
-  for (const auto& [causal, padded] : {std::pair{true, false}, {false, true}, {true, true}}) {
+  for (const auto& [causal, padded] : {std::pair{false, true}, {true, true}}) {
     CAPTURE(causal, padded);
     const Case<float> of(shape, Prefix::of(shape, causal, padded), Layout::packed);
     const auto one = of.linear(approx::Relu{}, {.threads = 1});
     const auto random = of.performer(12, {.threads = 1});
-    for (const int threads : {0, 2, 3, 4, 5}) {
+    for (const int threads : {2, 3, 4, 5}) {
       REQUIRE(same_gradients(one, of.linear(approx::Relu{}, {.threads = threads})));
       REQUIRE(
           same_gradients(one, of.linear(approx::Relu{}, {.threads = threads, .executor = &pool})));

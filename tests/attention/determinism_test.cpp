@@ -2,6 +2,7 @@
 // several threads at once; and exceptions come out of the parallel region.
 #include <atomic>
 #include <cfenv>
+#include <cstring>
 #include <thread>
 
 #include "support/allocations.hpp"
@@ -249,6 +250,43 @@ TEST_CASE("with a workspace a call over a source of keys allocates nothing") {
   REQUIRE(test::allocations_of([&] {
             attention_into(result, q, source, mask::causal(), {}, options);
           }) == 0);
+}
+
+TEST_CASE("1,000 gradients over 1 to 8 threads and other batch mates have the same bits") {
+  const Shape few{3, 2, 1, 40, 1100, 8, 8, 4};  // two spans of keys or more
+  const Inputs<float> in(few, Layout::packed, 8);
+  test::Buffer<float> d_out(3, 2, 40, 8);
+  d_out.fill(9);
+  ThreadPerWorker pool;
+  const auto mates = [](View<const float, 4> x, Index first, Index count) {
+    x.data += first * x.stride[0];
+    x.extent[0] = count;
+    return x;
+  };
+  const auto gradients = [&](Index first, Index count, const Options& options) {
+    const auto of = [&](const auto& x) { return mates(x.cview(), first, count); };
+    const auto q = of(in.q), k = of(in.k), v = of(in.v);
+    const auto result = attention(q, k, v, mask::causal(), {}, {.threads = 1});
+    return attention_backward(of(d_out), q, k, v, result, mask::causal(), {}, options);
+  };
+  const auto all = gradients(0, 3, {.threads = 1});
+  const auto same = [](const auto& part, const auto& whole, Index first) {
+    const Index size = whole.size() / 3;
+    return std::memcmp(part.data(), whole.data() + first * size,
+                       static_cast<std::size_t>(part.size()) * sizeof(float)) == 0;
+  };
+  int wrong = 0;
+  for (int repeat = 0; repeat < 1000; ++repeat) {
+    const Index first = repeat % 3, count = 1 + repeat / 3 % (3 - first);
+    const int threads = 1 + repeat % 8;
+    Executor* const executor = repeat % 5 == 0 ? &pool : nullptr;
+    const auto g = gradients(first, count, {.threads = threads, .executor = executor});
+    wrong +=
+        same(g.d_q, all.d_q, first) && same(g.d_k, all.d_k, first) && same(g.d_v, all.d_v, first)
+            ? 0
+            : 1;
+  }
+  REQUIRE(wrong == 0);
 }
 
 TEST_CASE("with a workspace a backward call allocates nothing") {

@@ -69,7 +69,7 @@ struct ScanGradientScratch {
   R* of_values;                       // ScoreTiles, [chunk, Dv + 1]
   R* of_features;                     // ScoreTiles, [chunk, F]
   R* d_features;                      // [chunk, F]
-  R* d_rows;                          // [chunk, D]
+  R* d_rows;                          // [chunk, max(D, Dv)], rows as R
   R* map;
   R* tops;                 // [rows], the exponents that the rows' sums are relative to
   Index rows;              // of a chunk, in whole row tiles
@@ -106,7 +106,7 @@ struct ScanGradientScratch {
     of_values = carver.array<R>(checked_product(rows, whole(E)));
     of_features = carver.array<R>(checked_product(rows, whole(F)));
     d_features = carver.array<R>(checked_product(rows, F));
-    d_rows = carver.array<R>(checked_product(rows, shape.D));
+    d_rows = carver.array<R>(checked_product(rows, std::max(shape.D, shape.Dv)));
     map = carver.array<R>(map_size);
     tops = carver.array<R>(rows);
     visible = carver.array<Index>(rows);

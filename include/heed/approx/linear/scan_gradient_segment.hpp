@@ -12,6 +12,7 @@
 
 #include "heed/approx/linear/scan_products.hpp"
 #include "heed/approx/linear/scan_state.hpp"
+#include "heed/approx/orthogonal.hpp"
 #include "heed/attention/backward.hpp"
 
 namespace heed::approx {
@@ -202,16 +203,22 @@ class ScanGradientHead {
     return slice(x.matrix(b_, h), begin, end - begin);
   }
 
+  // Rows of any type and strides as R, row-major.
+  const R* take_rows(const View<const T, 2>& x) {
+    work_.plan.kernels.copy_rows(x, R(1), work_.scratch.d_rows);
+    return work_.scratch.d_rows;
+  }
+
   // Keys [begin, end): φ(k) and [v, 1].
   void load_keys(Index begin, Index end) {
     keys_.count = end - begin;
     std::fill_n(keys_.exponents, keys_.count, R(0));
     work_.map.features(work_.plan, slice(work_.problem.k.matrix(b_, kv_head_), begin, end - begin),
                        R(1), keys_.features, keys_.exponents, work_.scratch.map);
-    const auto v = slice(work_.problem.v.matrix(b_, kv_head_), begin, end - begin);
+    const Index Dv = E_ - 1;
+    const R* v = take_rows(slice(work_.problem.v.matrix(b_, kv_head_), begin, end - begin));
     for (Index r = 0; r < keys_.count; ++r) {
-      work_.plan.kernels.copy_rows(slice(v, r, 1), R(1), keys_.values + r * E_);
-      keys_.values[(r + 1) * E_ - 1] = 1;
+      *std::copy_n(v + r * Dv, Dv, keys_.values + r * E_) = 1;
     }
     clear_padding(keys_);
   }
@@ -236,11 +243,12 @@ class ScanGradientHead {
         products_.add_values(queries_.features, queries_.count, keys_.exponents, work_.scratch.tops,
                              scratch.of_values);
       }
-      find_statistics(h, begin);
       std::array<R, ScanPlan::chunk> raises;
-      const auto d_out = query_rows(work_.d_out, h, begin, end);
+      const R* d_out = take_rows(query_rows(work_.d_out, h, begin, end));
+      find_statistics(d_out, h, begin);
       for (Index r = 0; r < queries_.count; ++r) {
-        raises[static_cast<std::size_t>(r)] = load_gradient(d_out, statistics_at(h, begin + r), r);
+        raises[static_cast<std::size_t>(r)] =
+            load_gradient(d_out + r * (E_ - 1), statistics_at(h, begin + r), r);
       }
       products_.read_state(queries_.values, queries_.count, scratch.state.transposed,
                            work_.plan.features, exponent_, work_.scratch.tops, scratch.of_features);
@@ -275,28 +283,30 @@ class ScanGradientHead {
   }
 
   // z, delta and the top of each query, of its sums.
-  void find_statistics(Index h, Index begin) {
+  void find_statistics(const R* d_out, Index h, Index begin) {
     const ScanGradientScratch<R>& scratch = work_.scratch;
+    const Index nr = work_.plan.tile_shape.nr, Dv = E_ - 1;
     const auto sums = simd::ScoreTiles<R>::of(work_.plan.tile_shape, scratch.of_values, scratch.all,
                                               queries_.count, E_);
-    const auto d_out = work_.d_out.matrix(b_, h);
-    for (Index r = 0; r < queries_.count; ++r) {
+    for (Index r = 0; r < queries_.count; ++r, d_out += Dv) {
       const Index at = statistics_at(h, begin + r);
-      const R sum = sums.at(r, E_ - 1);
-      const R raise = raise_of(sum);
-      R dot = 0;
-      for (Index d = 0; d + 1 < E_; ++d) {
-        dot += static_cast<R>(d_out(begin + r, d)) * (sums.at(r, d) * raise);
+      const R sum = sums.at(r, Dv), raise = raise_of(sum);
+      R product = 0;
+      for (Index p = 0; p * nr < Dv; ++p) {
+        R* of_row = sums.row(r, p);
+        const Index width = std::min(nr, Dv - p * nr);
+        for (Index c = 0; raise != R(1) && c < width; ++c) of_row[c] *= raise;
+        product += dot(d_out + p * nr, of_row, width);
       }
       work_.statistics.sum[at] = sum;
-      work_.statistics.delta[at] = sum == R(0) ? R(0) : dot / (sum * raise);
-      work_.statistics.exponent[at] = work_.scratch.tops[r];
+      work_.statistics.delta[at] = sum == R(0) ? R(0) : product / (sum * raise);
+      work_.statistics.exponent[at] = scratch.tops[r];
     }
   }
 
   // g = [d_out, −delta] / z of a query, 0 where z is. Where z has no reciprocal, it is raised, as
   // if the query's features were: out does not depend on their scale. Returns the factor.
-  R load_gradient(const View<const T, 2>& d_out, Index at, Index row) {
+  R load_gradient(const R* d_out, Index at, Index row) {
     const R sum = work_.statistics.sum[at], raise = raise_of(sum);
     R* values = queries_.values + row * E_;
     if (sum == R(0)) {
@@ -304,7 +314,7 @@ class ScanGradientHead {
       return 1;
     }
     const R factor = R(1) / (sum * raise);
-    work_.plan.kernels.copy_rows(slice(d_out, row, 1), factor, values);
+    for (Index d = 0; d + 1 < E_; ++d) values[d] = factor * d_out[d];
     values[E_ - 1] = -work_.statistics.delta[at] * factor;
     return raise;
   }
@@ -317,12 +327,12 @@ class ScanGradientHead {
       return x;
     };
     const Index F = work_.plan.features;
-    const auto d_out = last_first(query_rows(work_.d_out, h, begin, end));
     queries_.count = end - begin;
     work_.map.features(work_.plan, last_first(query_rows(work_.problem.q, h, begin, end)),
                        work_.map.query_sign(), queries_.features, queries_.exponents,
                        work_.scratch.map);
-    for (Index r = 0; r < queries_.count; ++r) {
+    const R* d_out = take_rows(last_first(query_rows(work_.d_out, h, begin, end)));
+    for (Index r = 0; r < queries_.count; ++r, d_out += E_ - 1) {
       const Index at = statistics_at(h, end - 1 - r);
       const R raise = load_gradient(d_out, at, r);
       for (Index f = 0; raise != R(1) && f < F; ++f) queries_.features[r * F + f] *= raise;
@@ -385,8 +395,14 @@ class ScanGradientHead {
     const Index D = work_.problem.shape.D;
     work_.map.gradient(work_.plan, x, sign, rows.features, scratch.d_features, scratch.d_rows,
                        scratch.map);
-    for (Index r = 0; r < rows.count; ++r) {
-      for (Index d = 0; d < D; ++d) to(r, d) = static_cast<T>(scratch.d_rows[r * D + d]);
+    const R* from = scratch.d_rows;
+    for (Index r = 0; r < rows.count; ++r, from += D) {
+      T* row = to.data + r * to.stride[0];
+      if (to.stride[1] == 1) {  // apart, since only it is vectorised
+        for (Index d = 0; d < D; ++d) row[d] = static_cast<T>(from[d]);
+      } else {
+        for (Index d = 0; d < D; ++d) row[d * to.stride[1]] = static_cast<T>(from[d]);
+      }
     }
   }
 

@@ -1,0 +1,29 @@
+// expect: heed::approx::nystrom has no backward call
+// expect: heed::approx::low_rank has no backward call
+// expect: heed::approx::lsh has no backward call
+// expect: heed::approx::linear_backward: this map has no derivative
+#if HEED_WRONG == 0 || HEED_WRONG == 4
+#include "heed/approx/linear/linear_backward.hpp"
+#else
+#include "heed/approx/no_backward.hpp"
+#endif
+
+int main() {
+  namespace approx = heed::approx;
+#if HEED_WRONG == 0
+  const heed::Tensor4<float> q(1, 2, 3, 4);
+  approx::linear_backward(q, q, q, q, approx::Relu{});
+  approx::linear_backward(
+      q, q, q, q,
+      approx::with_derivative([](float x) { return x * x; }, [](float x) { return 2 * x; }));
+#elif HEED_WRONG == 1
+  approx::nystrom_backward(1, 2, 3, 4);
+#elif HEED_WRONG == 2
+  approx::low_rank_backward(1, 2, 3, 4);
+#elif HEED_WRONG == 3
+  approx::lsh_backward(1, 2, 3, 4);
+#elif HEED_WRONG == 4
+  const heed::Tensor4<float> q(1, 2, 3, 4);
+  approx::linear_backward(q, q, q, q, [](float x) { return x * x; });
+#endif
+}
