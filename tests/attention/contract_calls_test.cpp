@@ -1,5 +1,7 @@
 // The contract: which calls are valid, which are refused and with what words, and what a call
 // tells.
+#include <sys/mman.h>
+
 #include "support/contract.hpp"
 
 namespace heed {
@@ -201,6 +203,45 @@ TEST_CASE("a dense mask and bias beyond 2^31 elements are read at the right plac
   // Two rows more than 2^31 elements apart in memory; only their ends are touched.
   const Index stride = Index{1} << 31;
   REQUIRE(view(static_cast<const float*>(nullptr), {2, 4}, {stride, 1}).offset(1, 3) == stride + 3);
+}
+
+// Scores of 70000² in sum; d_k's batch entries lie 2^31 elements apart, of which few are touched.
+TEST_CASE("gradients beyond 2^31 scores, and 2^31 elements apart, come to the right place") {
+  const Index L = 70000, apart = Index{1} << 31;
+  const auto numbers = [](Index count, std::uint64_t seed) {
+    Tensor2<float> x(count, 1);
+    for (Index n = 0; n < count; ++n) x(n, 0) = static_cast<float>(test::uniform(seed, n));
+    return x;
+  };
+  const Tensor2<float> q = numbers(L, 1), k = numbers(L, 2), v = numbers(L, 3),
+                       d_out = numbers(L, 4);
+  const auto g = attention_backward(d_out, q, k, v, attention(q, k, v, mask::window(1, 0)),
+                                    mask::window(1, 0));
+  const auto last = [&](const Tensor2<float>& x, Index count) {
+    return view(x.data() + L - count, {count, Index{1}});
+  };
+  const auto few = attention_backward(last(d_out, 1), last(q, 1), last(k, 2), last(v, 2),
+                                      attention(last(q, 1), last(k, 2), last(v, 2)));
+  REQUIRE(std::abs(g.d_q(L - 1, 0) - few.d_q(0, 0)) <= 1e-6f);
+  REQUIRE(std::abs(g.d_k(L - 1, 0) - few.d_k(1, 0)) <= 1e-6f);
+  REQUIRE(std::abs(g.d_v(L - 1, 0) - few.d_v(1, 0)) <= 1e-6f);
+
+  const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(apart + 8);
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  const test::Inputs<float> in({2, 1, 1, 3, 4, 2, 2, 4}, Layout::packed, 5);
+  const auto of_q = in.q.cview(), of_k = in.k.cview(), of_v = in.v.cview();
+  const auto result = attention(of_q, of_k, of_v);
+  auto expected = attention_backward(of_q, of_q, of_k, of_v, result);
+  const View<float, 4> d_k{static_cast<float*>(memory), {2, 1, 4, 2}, {apart, 8, 2, 1}};
+  Gradients to{mutable_view_of(expected.d_q), d_k, mutable_view_of(expected.d_v)};
+  attention_backward_into(to, of_q, of_q, of_k, of_v, result);
+  for (Index n = 0; n < 8; ++n) {
+    REQUIRE(d_k(0, 0, n / 2, n % 2) == expected.d_k(0, 0, n / 2, n % 2));
+    REQUIRE(d_k(1, 0, n / 2, n % 2) == expected.d_k(1, 0, n / 2, n % 2));
+  }
+  munmap(memory, bytes);
 }
 
 TEST_CASE("the report says which path ran, and why") {
