@@ -9,6 +9,7 @@
 #include "heed/approx/linear/linear.hpp"
 #include "heed/approx/linear/linear_backward.hpp"
 #include "heed/approx/linear/linear_state.hpp"
+#include "heed/approx/linear/linear_step_backward.hpp"
 #include "heed/approx/linear/performer.hpp"
 #include "heed/approx/linear/performer_backward.hpp"
 #include "heed/approx/low_rank/linformer.hpp"

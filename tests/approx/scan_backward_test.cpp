@@ -4,6 +4,7 @@
 
 #include "approx/naive.hpp"
 #include "heed/approx/linear/linear_backward.hpp"
+#include "heed/approx/linear/linear_step_backward.hpp"
 #include "heed/approx/linear/performer_backward.hpp"
 #include "heed/inspect/gradcheck.hpp"
 
@@ -312,6 +313,68 @@ TEST_CASE("gradients of scans are the differences of their forward calls") {
         });
       });
       ++turn;
+    }
+  }
+}
+
+// Both states are inputs: a loss of out and of the state afterwards.
+TEST_CASE("gradients of steps are the differences of linear_step, of its state too") {
+  const Shape shape{2, 4, 2, 5, 5, 3, 2, 4};
+  Case<double> of(shape, Prefix::of(shape, true, false), Layout::gaps, 1);
+  const auto q = of.in.q.cview(), k = of.in.k.cview(), v = of.in.v.cview();
+  const auto fill = [](approx::LinearState<double>& x, std::uint64_t seed) {
+    for (Index n = 0; n < x.S.size(); ++n) x.S.data()[n] = test::uniform(seed, n);
+    for (Index n = 0; n < x.z.size(); ++n) x.z.data()[n] = 1.5 + test::uniform(seed + 1, n);
+  };
+  approx::LinearState<double> before(2, 2, 3, 2), after(2, 2, 3, 2);
+  fill(before, 21);
+  fill(after, 23);  // the gradient of the state after the steps
+  auto d_state = after;
+  const auto g = approx::linear_step_backward(d_state, before, of.d_out.cview(), q, k, v);
+  const auto loss = [&] {
+    auto state = before;
+    double sum = loss_of(approx::linear_step(state, q, k, v).out, of.d_out.cview());
+    for (Index n = 0; n < state.S.size(); ++n) sum += state.S.data()[n] * after.S.data()[n];
+    for (Index n = 0; n < state.z.size(); ++n) sum += state.z.data()[n] * after.z.data()[n];
+    return sum;
+  };
+  require_differences(of, g, loss);
+  const auto check = inspect::gradcheck(loss, {inspect::gradcheck_input("S", before.S, d_state.S),
+                                               inspect::gradcheck_input("z", before.z, d_state.z)});
+  CAPTURE(check);
+  REQUIRE(check.ok(1e-6));
+  approx::LinearState<double> wrong(2, 2, 3, 7);
+  REQUIRE_THAT(test::error_of(
+                   [&] { approx::linear_step_backward(wrong, before, of.d_out.cview(), q, k, v); }),
+               test::ContainsSubstring("linear_step_backward: the state's dimension is 7"));
+}
+
+TEST_CASE("steps back through pieces of a text give the gradients of the whole") {
+  const Shape shape{1, 2, 1, 70, 70, 6, 5, 4};
+  const Case<float> of(shape, Prefix::of(shape, true, false), Layout::packed);
+  const auto whole = of.linear();
+  const auto piece = [](View<const float, 4> x, Index begin, Index count) {
+    x.data += begin * x.stride[2];
+    x.extent[2] = count;
+    return x;
+  };
+  const auto q = of.in.q.cview(), k = of.in.k.cview(), v = of.in.v.cview();
+  approx::LinearState<float> state(1, 1, 6, 5), d_state(1, 1, 6, 5);
+  std::vector<approx::LinearState<float>> states;
+  for (Index t = 0; t < 70; t += 14) {
+    states.push_back(state);
+    approx::linear_step(state, piece(q, t, 14), piece(k, t, 14), piece(v, t, 14));
+  }
+  for (Index t = 56; t >= 0; t -= 14) {
+    const auto g = approx::linear_step_backward(d_state, states[static_cast<std::size_t>(t / 14)],
+                                                piece(of.d_out.cview(), t, 14), piece(q, t, 14),
+                                                piece(k, t, 14), piece(v, t, 14));
+    for (Index i = 0; i < 14; ++i) {
+      for (Index d = 0; d < 6; ++d) {
+        REQUIRE(std::abs(g.d_q(0, 1, i, d) - whole.d_q(0, 1, t + i, d)) <= 1e-5f);
+        REQUIRE(std::abs(g.d_k(0, 0, i, d) - whole.d_k(0, 0, t + i, d)) <= 1e-5f);
+      }
+      REQUIRE(std::abs(g.d_v(0, 0, i, 2) - whole.d_v(0, 0, t + i, 2)) <= 1e-5f);
     }
   }
 }

@@ -68,6 +68,20 @@ struct LinearState {
 
 inline namespace HEED_ABI {
 
+// Throws heed::Error where the state has other sizes than k and v want, or q another length than k.
+template <class R, class Q, class K, class V>
+void check_state(const char* call, const LinearState<R>& state, const Q& q, const K& k, const V& v,
+                 const Shape& shape) {
+  const Index sizes[4] = {shape.B, shape.Hkv, shape.D, shape.Dv};
+  for (int d = 0; d < 4; ++d) {
+    require_equal(state.S.dimension(static_cast<std::size_t>(d)), sizes[d],
+                  "the state's dimension is", "k and v want", call,
+                  [&] { return "k " + to_string(view_of(k)) + ", v " + to_string(view_of(v)); });
+  }
+  require_equal(shape.Lq, shape.Lk, "q has length", "k has length", call,
+                [&] { return "q " + to_string(view_of(q)) + ", k " + to_string(view_of(k)); });
+}
+
 // One step of decoding, or several: token after token, its key and value go into the state, then
 // its query reads it. The same out as linear(…, mask::causal()) over the whole text, but for
 // rounding.
@@ -86,14 +100,7 @@ auto linear_step(LinearState<R>& state, const Q& q, const K& k, const V& v, cons
                 "heed::approx::linear_step: the state must be of the tensors' type of sums");
   static_assert(FeatureMap<F, R>, "heed::approx::linear_step: the map must be callable as R -> R");
   const Shape shape = check_call(call, q, k, v, mask::None{}, score::None{}, {});
-  const Index sizes[4] = {shape.B, shape.Hkv, shape.D, shape.Dv};
-  for (int d = 0; d < 4; ++d) {
-    require_equal(state.S.dimension(static_cast<std::size_t>(d)), sizes[d],
-                  "the state's dimension is", "k and v want", call,
-                  [&] { return "k " + to_string(view_of(k)) + ", v " + to_string(view_of(v)); });
-  }
-  require_equal(shape.Lq, shape.Lk, "q has length", "k has length", call,
-                [&] { return "q " + to_string(view_of(q)) + ", k " + to_string(view_of(k)); });
+  check_state(call, state, q, k, v, shape);
   auto problem = make_problem(q, k, v, shape, {});
   auto result = output_for(q, problem);
   std::vector<R> sums(static_cast<std::size_t>(shape.Dv));

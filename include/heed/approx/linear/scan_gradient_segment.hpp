@@ -79,7 +79,7 @@ class ScanGradientHead {
   }
 
   // d_q and the statistics of the queries of span n. Returns S of its keys, as sum_keys does.
-  KvState<R> attend_span(Index n) {
+  KvState<R> scan_up(Index n) {
     KvState<R> own = cleared(work_.scratch.own);
     const auto [begin, end] = cut_.keys_of(n);
     for (Index j = begin; j < end; j += chunk) {
@@ -97,7 +97,7 @@ class ScanGradientHead {
   }
 
   // d_q and the statistics of block n of the queries that see all keys.
-  void attend_whole(Index n) {
+  void scan_up_whole(Index n) {
     const auto [begin, end] = cut_.whole_block(n);
     if (begin == end) return;
     publish(work_.before.get(head_, work_.before.spans), nullptr);
@@ -128,7 +128,7 @@ class ScanGradientHead {
   }
 
   // d_k and d_v of span n. Returns G of its queries, as sum_queries does.
-  KvState<R> attend_keys(Index n) {
+  KvState<R> scan_down(Index n) {
     KvState<R> own = cleared(work_.scratch.own);
     const auto [begin, end] = cut_.keys_of(n);
     bool published = false;

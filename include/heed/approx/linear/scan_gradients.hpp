@@ -65,14 +65,14 @@ void scan_gradients_of_head(const ScanGradientWork<T, Map>& work, const ScanCut&
   ScanGradientHead<T, Map> segments(work, cut, head);
   clear_state(plan, work.before, head, 0);
   for (Index n = 0; n < plan.spans; ++n) {
-    store_sum(plan, work.before, head, n + 1, n, segments.attend_span(n));
+    store_sum(plan, work.before, head, n + 1, n, segments.scan_up(n));
   }
-  for (Index n = 0; n < plan.blocks; ++n) segments.attend_whole(n);
+  for (Index n = 0; n < plan.blocks; ++n) segments.scan_up_whole(n);
   const Index end = plan.spans + plan.blocks;
   clear_state(plan, work.behind, head, end);
   for (Index n = end - 1; n >= 0; --n) {
     store_sum(plan, work.behind, head, n, n + 1,
-              n < plan.spans ? segments.attend_keys(n) : segments.sum_whole(n - plan.spans));
+              n < plan.spans ? segments.scan_down(n) : segments.sum_whole(n - plan.spans));
   }
 }
 
@@ -106,15 +106,15 @@ void scan_gradients_divided(const ScanPlan& plan, const ScanGradientStates<Accum
   each_head([&](Index head) { add_up_states(plan, states.before, head, true); });
   each(plan.spans + plan.blocks, [&](auto& segments, Index head, Index n) {
     if (n < plan.spans) {
-      if (segments.has_queries(n)) segments.attend_span(n);
+      if (segments.has_queries(n)) segments.scan_up(n);
       keep(states.behind, head, n, segments.sum_queries(n));
     } else {
-      segments.attend_whole(n - plan.spans);
+      segments.scan_up_whole(n - plan.spans);
       keep(states.behind, head, n, segments.sum_whole(n - plan.spans));
     }
   });
   each_head([&](Index head) { add_up_states(plan, states.behind, head, false); });
-  each(plan.spans, [](auto& segments, Index, Index n) { segments.attend_keys(n); });
+  each(plan.spans, [](auto& segments, Index, Index n) { segments.scan_down(n); });
 }
 
 // True where a call has nothing to write, however many heads it has.
