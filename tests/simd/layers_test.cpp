@@ -201,8 +201,9 @@ TEMPLATE_TEST_CASE("layer kernels: an element's bits depend on its value alone",
                    Eigen::half, Eigen::bfloat16) {
   const auto x = numbers<TestType>(100, 5);
   for (const auto& body : tables<TestType>()) {
-    for (const Activation curve : {Activation::erf, Activation::tanh, Activation::relu,
-                                   Activation::gelu, Activation::gelu_tanh, Activation::none}) {
+    for (const Activation curve :
+         {Activation::erf, Activation::tanh, Activation::relu, Activation::gelu,
+          Activation::gelu_tanh, Activation::silu, Activation::none}) {
       auto all = x;
       body.layers->activate(curve, all.data(), 100);
       for (const Index from : {1, 17, 50, 99}) {
@@ -238,7 +239,7 @@ TEMPLATE_TEST_CASE("layer kernels: a normalised row equals loops in double, in e
     for (const auto& body : tables<TestType>()) {
       INFO(body.name << " size " << size);
       auto y = x;
-      body.layers->normalise(y.data(), size, weight.data(), bias.data(), 1e-5);
+      body.layers->normalise(simd::Norm::layer, y.data(), size, weight.data(), bias.data(), 1e-5);
       double worst = 0;
       for (std::size_t j = 0; j < y.size(); ++j) {
         const double exact = (static_cast<double>(x[j]) - mean) / std::sqrt(variance + 1e-5) *

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <initializer_list>
 #include <ostream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "heed/core/check.hpp"
 #include "heed/core/copy.hpp"
@@ -82,12 +82,12 @@ void for_each_element(const GradcheckInput& input, F&& f) {
 // The worst element of all inputs.
 //
 //   loss    loss() -> double, computed from the inputs' memory each time
-//   inputs  gradcheck_input("q", q, g.d_q), …
+//   inputs  {gradcheck_input("q", q, g.d_q), …}, or gradcheck_parameters(module, gradients)
 //
 // A loss with a step or a corner at x (top-k's choice) has no derivative there. Time: two losses an
 // element.
 template <class F>
-Gradcheck gradcheck(const F& loss, std::initializer_list<GradcheckInput> inputs) {
+Gradcheck gradcheck(const F& loss, const std::vector<GradcheckInput>& inputs) {
   Gradcheck worst;
   worst.error = -1;
   Index elements = 0;

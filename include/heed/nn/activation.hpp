@@ -38,6 +38,9 @@ using Tanh = CurveActivation<simd::Activation::tanh>;
 // max(x, 0); NaN stays NaN.
 using Relu = CurveActivation<simd::Activation::relu>;
 
+// x / (1 + e^−x), also called Swish. The gate of SwiGLU.
+using Silu = CurveActivation<simd::Activation::silu>;
+
 // x.
 using Identity = CurveActivation<simd::Activation::none>;
 
@@ -81,6 +84,22 @@ void activate(const F& activation, T* row, Index size) {
       x = activation(x);
       std::copy_n(x.data(), n, row + j);
     }
+  }
+}
+
+// d[j] *= activation'(x[j]) for j in [0, size), x the values before the activation. An activation
+// of the caller's has derivative(x), the number dy/dx.
+template <class T, Activation<T> F>
+void activation_gradient(const F& activation, const T* x, T* d, Index size) {
+  if constexpr (is_curve<F>) {
+    simd::layer_kernels<T>(isa()).activation_gradient(curve_of<F>, x, d, size);
+  } else {
+    static_assert(
+        requires {
+          { activation.derivative(*x) } -> std::convertible_to<T>;
+        },
+        "heed::nn: to be trained, an activation needs a member derivative(x): its slope at x");
+    for (Index j = 0; j < size; ++j) d[j] *= static_cast<T>(activation.derivative(x[j]));
   }
 }
 

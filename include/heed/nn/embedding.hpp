@@ -6,7 +6,8 @@
 #include <utility>
 
 #include "heed/core/check.hpp"
-#include "heed/nn/parameter.hpp"
+#include "heed/core/parallel.hpp"
+#include "heed/nn/gradients.hpp"
 #include "heed/nn/tokens.hpp"
 
 namespace heed::nn {
@@ -21,6 +22,10 @@ inline namespace HEED_ABI {
 template <class T>
 class Embedding {
  public:
+  struct Saved {
+    Tensor2<std::int64_t> ids;  // [B, L]
+  };
+
   Embedding(Index vocabulary, Index features)
       : weight_(Parameter<T>::table(vocabulary, features)) {}
 
@@ -57,6 +62,45 @@ class Embedding {
         for (Index d = 0; d < features(); ++d) to(b, i, d) = weight_.value(id, d);
       }
     }
+  }
+
+  // {rows, saved}
+  template <TokenIds Ids>
+  auto forward_train(const Ids& ids, const Options& = {}) const {
+    auto out = forward(ids);
+    const auto from = view_of(ids);
+    Saved saved{make_tensor<std::int64_t, 2, Eigen::RowMajor>({from.extent[0], from.extent[1]})};
+    for (Index b = 0; b < from.extent[0]; ++b) {
+      for (Index i = 0; i < from.extent[1]; ++i) {
+        saved.ids(b, i) = static_cast<std::int64_t>(from(b, i));
+      }
+    }
+    return OutWithSaved{std::move(out), std::move(saved)};
+  }
+
+  // gradients: row ids(b, i) += dy(b, i), tokens in ascending order. Ids have no gradient. Throws
+  // heed::Error where dy or the gradients are not of the saved call.
+  template <Tokens D>
+  void backward(const D& dy, const Saved& saved, Embedding& gradients,
+                const Options& options = {}) const {
+    constexpr const char* call = "heed::nn::Embedding::backward";
+    constexpr Index width = 16;  // features of a task
+    const Index L = saved.ids.dimension(1);
+    const auto d = gradient_of(dy, features(),
+                               View<const T, 3>{nullptr, {saved.ids.dimension(0), L, 0}, {}}, call);
+    require(gradients.vocabulary() == vocabulary() && gradients.features() == features(), call,
+            "the gradients are another module's", [&] { return "dy " + to_string(d); });
+    check_trainable<T>();
+    const Index tasks = (features() + width - 1) / width;
+    const int workers = worker_count(tasks, options.threads, options.executor);
+    parallel_for(tasks, workers, options.executor, [&](Index task, int) {
+      for (Index n = 0; n < token_count(d); ++n) {
+        const T* row = token(d, n);
+        for (Index j = task * width; j < std::min(features(), (task + 1) * width); ++j) {
+          gradients.weight_.value(saved.ids.data()[n], j) += row[j * d.stride[2]];
+        }
+      }
+    });
   }
 
   // Names: weight.

@@ -5,6 +5,7 @@
 
 #include "heed/nn/dropout.hpp"
 #include "heed/nn/linear.hpp"
+#include "heed/nn/token_activation.hpp"
 
 namespace heed::nn {
 
@@ -20,6 +21,13 @@ inline namespace HEED_ABI {
 template <class T, Activation<T> F = Gelu>
 class FeedForward {
  public:
+  struct Saved {
+    Tensor3<T> x;       // [B, L, features]
+    Tensor3<T> before;  // [B, L, hidden], before the activation
+    Tensor3<T> hidden;  // [B, L, hidden], after it and its dropout
+    SavedDropout dropout;
+  };
+
   FeedForward(Index features, Index hidden, const F& activation = {}, Bias bias = Bias::yes)
       : FeedForward(features, hidden, FeedForwardOptions{.bias = bias}, activation) {}
   // Throws heed::Error for dropout outside [0, 1].
@@ -55,6 +63,43 @@ class FeedForward {
     const auto to = out_view<X>(y);
     check_out(call, to, tokens, "x", features(), options, true);
     run(to, tokens, options);
+  }
+
+  // {y, saved}
+  template <Tokens X>
+  auto forward_train(const X& x, const Options& options = {}) const {
+    const auto tokens = tokens_of(x, features(), "heed::nn::FeedForward::forward_train");
+    Saved saved{kept(tokens), {}, {}, SavedDropout(options)};
+    saved.before = first_.forward(saved.x, options);
+    saved.hidden = saved.before;
+    const auto hidden = mutable_view_of(saved.hidden);
+    activate_tokens(activation_, hidden, options);
+    drop_into(hidden, dropout_, DropoutSite::hidden, options);
+    auto y = make_tokens(x, features());
+    affine_into(made_view<X>(y), hidden.as_const(), second_.affine(), options);
+    drop_into(made_view<X>(y), dropout_, DropoutSite::feed_forward_output, options);
+    return OutWithSaved{std::move(y), std::move(saved)};
+  }
+
+  // dx, of dy's kind; adds to the gradients. Throws heed::Error where dy or the gradients are not
+  // of the saved call.
+  template <Tokens D>
+  auto backward(const D& dy, const Saved& saved, FeedForward& gradients,
+                const Options& options = {}) const {
+    const auto x = view_of(saved.x);
+    const auto d = gradient_of(dy, features(), x, "heed::nn::FeedForward::backward");
+    const Options replayed = saved.dropout.with(options);
+    auto d_out = kept(d);
+    const auto d_y = mutable_view_of(d_out);
+    drop_into(d_y, dropout_, DropoutSite::feed_forward_output, replayed);
+    auto d_hidden = make_tensor3<T>(x.extent[0], x.extent[1], hidden());
+    const auto d_h = mutable_view_of(d_hidden);
+    second_.backward_into(d_h, d_y.as_const(), view_of(saved.hidden), gradients.second_, options);
+    drop_into(d_h, dropout_, DropoutSite::hidden, replayed);
+    activation_gradient_tokens(activation_, view_of(saved.before), d_h, options);
+    auto dx = make_tokens(dy, features());
+    first_.backward_into(made_view<D>(dx), d_h.as_const(), x, gradients.first_, options);
+    return dx;
   }
 
   template <Tokens X>

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "heed/nn/parameter.hpp"
+#include "heed/nn/gradients.hpp"
 #include "heed/nn/workspace.hpp"
 #include "heed/position/learned.hpp"
 
@@ -14,6 +14,10 @@ inline namespace HEED_ABI {
 template <class T>
 class LearnedPositions {
  public:
+  struct Saved {
+    Index first;  // position of token 0
+  };
+
   // The documents have 512 positions.
   explicit LearnedPositions(Index features, Index positions = 512)
       : table_(Parameter<T>::table(positions, features)) {}
@@ -40,6 +44,31 @@ class LearnedPositions {
   template <class Out, Tokens X>
   void forward_into(Out&& y, const X& x, Index first = 0) const {
     run("heed::nn::LearnedPositions::forward_into", out_view<X>(y), x, first);
+  }
+
+  // {y, saved}
+  template <Tokens X>
+  auto forward_train(const X& x, Index first = 0) const {
+    return OutWithSaved{forward(x, first), Saved{first}};
+  }
+
+  // gradients: row first + i += Σ_b dy(b, i), b ascending. dx is dy itself. Throws heed::Error
+  // where the gradients are another module's.
+  template <Tokens D>
+  void backward(const D& dy, const Saved& saved, LearnedPositions& gradients) const {
+    constexpr const char* call = "heed::nn::LearnedPositions::backward";
+    check_trainable<T>();
+    const auto d = tokens_of(dy, features(), call, "dy");
+    require(
+        gradients.features() == features() && saved.first + d.extent[1] <= gradients.positions(),
+        call, "the gradients are another module's", [&] { return "dy " + to_string(d); });
+    for (Index b = 0; b < d.extent[0]; ++b) {
+      for (Index i = 0; i < d.extent[1]; ++i) {
+        for (Index j = 0; j < features(); ++j) {
+          gradients.table_.value(saved.first + i, j) += d(b, i, j);
+        }
+      }
+    }
   }
 
   // Names: table.

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "heed/nn/parameter.hpp"
-#include "heed/nn/product.hpp"
+#include "heed/nn/gradients.hpp"
+#include "heed/nn/product_gradient.hpp"
 #include "heed/nn/workspace.hpp"
 
 namespace heed::nn {
@@ -14,6 +14,10 @@ inline namespace HEED_ABI {
 template <class T>
 class Linear {
  public:
+  struct Saved {
+    Tensor3<T> x;  // [B, L, in]
+  };
+
   Linear(Index in, Index out, Bias bias = Bias::yes)
       : weight_(Parameter<T>::weight(out, in)),
         bias_(Parameter<T>::bias(bias == Bias::yes ? out : 0, in)),
@@ -24,13 +28,9 @@ class Linear {
   const Parameter<T>& weight() const { return weight_; }  // [out, in]
   const Parameter<T>& bias() const { return bias_; }      // [out], or [0] without
 
-  // EpilogueArgs [first, first + count) alone.
+  // Outputs [first, first + count) alone.
   Affine<T> rows(Index first, Index count) const {
-    return {weight_.value.data() + first,
-            count,
-            in(),
-            out(),
-            has_bias_ ? bias_.value.data() + first : nullptr,
+    return {slice(weight_.view(), first, count), has_bias_ ? bias_.value.data() + first : nullptr,
             weight_.packed ? weight_.packed->rows(first) : nullptr};
   }
   Affine<T> affine() const { return rows(0, out()); }
@@ -60,6 +60,44 @@ class Linear {
     const auto to = out_view<X>(y);
     check_out(call, to, tokens, "x", out(), options, false);
     affine_into(to, tokens, affine(), options, activation);
+  }
+
+  // {x Wᵀ + b, saved}
+  template <Tokens X>
+  auto forward_train(const X& x, const Options& options = {}) const {
+    const auto tokens = tokens_of(x, in(), "heed::nn::Linear::forward_train");
+    return OutWithSaved{forward(x, options), Saved{kept(tokens)}};
+  }
+
+  // dx = dy W, of dy's kind; gradients: W += dyᵀ x, b += Σ dy. Throws heed::Error where dy or
+  // the gradients are not of the saved call.
+  template <Tokens D>
+  auto backward(const D& dy, const Saved& saved, Linear& gradients,
+                const Options& options = {}) const {
+    const auto x = view_of(saved.x);
+    const auto d = gradient_of(dy, out(), x, "heed::nn::Linear::backward");
+    auto dx = make_tokens(dy, in());
+    backward_into(made_view<D>(dx), d, x, gradients, options);
+    return dx;
+  }
+
+  // backward of views, x being what forward was given; dx must not overlap dy.
+  void backward_into(const View<T, 3>& dx, const View<const T, 3>& dy, const View<const T, 3>& x,
+                     Linear& gradients, const Options& options) const {
+    add_affine_gradient(gradients.gradient_rows(0, out(), *this), dy, x, options);
+    input_gradient_into(dx, dy, affine(), options);
+  }
+
+  // Of outputs [first, first + count) of `module`, this being its gradients. Throws heed::Error
+  // where it is not.
+  AffineGradient<T> gradient_rows(Index first, Index count, const Linear& module) {
+    require(in() == module.in() && out() == module.out(), "heed::nn::Linear::backward",
+            "the gradients are another module's", [&] {
+              return "weight " + to_string(module.weight_.shape()) + ", gradient " +
+                     to_string(weight_.shape());
+            });
+    return {slice(mutable_view_of(weight_.value), first, count),
+            has_bias_ ? bias_.value.data() + first : nullptr};
   }
 
   template <Tokens X>

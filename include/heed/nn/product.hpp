@@ -19,14 +19,15 @@ namespace heed::nn {
 
 inline namespace HEED_ABI {
 
-// A weight [out, in], column-major, possibly some rows of a larger one, and a bias or none.
+// A weight of any strides, possibly some rows of a larger one, and a bias or none.
 template <class T>
 struct Affine {
-  const T* weight;
-  Index out, in;
-  Index weight_stride;               // from a column to the next
-  const T* bias;                     // [out] or null
+  View<const T, 2> weight;           // [out, in]
+  const T* bias = nullptr;           // [out] or null
   const Accum<T>* packed = nullptr;  // the same weight as pack_weights leaves it, or null
+
+  Index out() const { return weight.extent[0]; }
+  Index in() const { return weight.extent[1]; }
 };
 
 // The cut of a product into tasks, and the scratch of a worker.
@@ -114,11 +115,11 @@ void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index 
                   const simd::LayerKernels<T>& kernels) {
   const Index panel = kernels.tile_shape.nr;
   const Index first = p * panel;
-  const Index columns = std::min(panel, affine.out - first);
+  const Index columns = std::min(panel, affine.out() - first);
   const T* bias = affine.bias == nullptr ? nullptr : affine.bias + first;
   const simd::EpilogueArgs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
-  const auto weight = packed_weight(affine.packed, kernels.tile_shape, affine.out, affine.in);
-  kernels.multiply({worker.x, room, affine.in}, count, weight.from_panel(p), worker.sums);
+  const auto weight = packed_weight(affine.packed, kernels.tile_shape, affine.out(), affine.in());
+  kernels.multiply({worker.x, room, affine.in()}, count, weight.from_panel(p), worker.sums);
   if constexpr (is_curve<F>) {
     kernels.finish(worker.sums, count, to);
   } else {
@@ -143,7 +144,7 @@ void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Af
   const int workers = worker_count(plan.tasks(), options.threads, options.executor);
   const auto worker_at = [&](int worker) {
     Carver carver(memory + bytes * static_cast<std::size_t>(worker));
-    return AffineWorker<T>::carve(carver, plan, affine.in, kernels.tile_shape.nr);
+    return AffineWorker<T>::carve(carver, plan, affine.in(), kernels.tile_shape.nr);
   };
   for (int n = 0; n < workers; ++n) *worker_at(n).block = -1;
   parallel_for(plan.tasks(), workers, options.executor, [&](Index task, int n) {
@@ -166,11 +167,11 @@ struct AffineScratch {
   std::size_t bytes = 0;  // of all together
 
   AffineScratch(Index tokens, const Affine<T>& affine, const Options& options) {
-    if (tokens == 0 || affine.out == 0) return;
+    if (tokens == 0 || affine.out() == 0) return;
     const simd::TileShape& tile_shape = simd::layer_kernels<T>(isa()).tile_shape;
-    plan = plan_affine(tokens, affine.in, affine.out, tile_shape, sizeof(Accum<T>));
-    worker_bytes = affine_worker_bytes<T>(plan, affine.in, tile_shape.nr);
-    packed = affine.packed == nullptr ? packed_size<T>(affine.out, affine.in) : 0;
+    plan = plan_affine(tokens, affine.in(), affine.out(), tile_shape, sizeof(Accum<T>));
+    worker_bytes = affine_worker_bytes<T>(plan, affine.in(), tile_shape.nr);
+    packed = affine.packed == nullptr ? packed_size<T>(affine.out(), affine.in()) : 0;
     Carver counter(nullptr);
     counter.array<Accum<T>>(packed);
     counter.array<std::byte>(
@@ -198,8 +199,7 @@ void affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>
   auto* packed = carver.array<Accum<T>>(cut.packed);
   Affine<T> with = affine;
   if (affine.packed == nullptr) {
-    pack_weights<T>({affine.weight, {affine.out, affine.in}, {1, affine.weight_stride}}, packed,
-                    options);
+    pack_weights(affine.weight, packed, options);
     with.packed = packed;
   }
   packed_affine_into(y, x, with, options, activation, cut.plan, cut.worker_bytes,

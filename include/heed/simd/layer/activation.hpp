@@ -8,9 +8,10 @@ enum class Activation {
   none,
   erf,
   tanh,
-  relu,      // max(x, 0)
-  gelu,      // x·Φ(x)
-  gelu_tanh  // 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+  relu,       // max(x, 0)
+  gelu,       // x·Φ(x)
+  gelu_tanh,  // 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+  silu        // x / (1 + e^−x)
 };
 
 // erf(x) is x + x·near(x²) for |x| ≤ 1 and 1 − 2^far(|x| − 1), with its sign, beyond; it is ±1 to

@@ -105,12 +105,35 @@ HEED_INLINE void gelu_tanh(Array<Vec<R>, N>& x) {
   }
 }
 
+// y = 1 / (1 + e^−x), of e^−|x|, which does not overflow.
+template <class R, int N>
+HEED_INLINE void sigmoid(const Array<Vec<R>, N>& x, Array<Vec<R>, N>& y) {
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) y[n] = -magnitude<R>(x[n]);
+  exp<R, N>(y);
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) {
+    y[n] = (x[n] < Vec<R>{} ? y[n] : broadcast<R>(1)) / (R(1) + y[n]);
+  }
+}
+
+// Hendrycks and Gimpel (2016), section 2; Ramachandran et al., "Searching for Activation
+// Functions" (2017), call it Swish.
+template <class R, int N>
+HEED_INLINE void silu(Array<Vec<R>, N>& x) {
+  Array<Vec<R>, N> sigma;
+  sigmoid<R, N>(x, sigma);
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) x[n] *= sigma[n];
+}
+
 template <class R, int N>
 HEED_INLINE void activate(Activation curve, Array<Vec<R>, N>& x) {
   if (curve == Activation::erf) erf<R, N>(x);
   if (curve == Activation::tanh) tanh<R, N>(x);
   if (curve == Activation::gelu) gelu<R, N>(x);
   if (curve == Activation::gelu_tanh) gelu_tanh<R, N>(x);
+  if (curve == Activation::silu) silu<R, N>(x);
   if (curve != Activation::relu) return;
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) x[n] = maximum(Vec<R>{}, x[n]);

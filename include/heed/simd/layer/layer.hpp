@@ -20,7 +20,11 @@ struct EpilogueArgs {
   Activation curve;
 };
 
-// Kernels for tensors of T, summed in R. Each is documented in layers.inl and activation.inl.
+// Normalisation by the root of the mean square, or of the variance about the mean.
+enum class Norm { rms, layer };
+
+// Kernels for tensors of T, summed in R. Each is documented in layers.inl, activation.inl or
+// gradient.inl.
 template <class T>
 struct LayerKernels {
   using R = Accum<T>;
@@ -31,7 +35,10 @@ struct LayerKernels {
   void (*multiply)(const BlockedA<const R>& x, Index count, const PackedB<const R>& w, R* sums);
   void (*finish)(const R* sums, Index count, const EpilogueArgs<T>& to);
   void (*activate)(Activation curve, T* x, Index size);
-  void (*normalise)(T* row, Index size, const T* weight, const T* bias, double eps);
+  void (*activation_gradient)(Activation curve, const T* x, T* d, Index size);
+  void (*normalise)(Norm norm, T* row, Index size, const T* weight, const T* bias, double eps);
+  void (*normalise_gradient)(Norm norm, const T* x, T* d, Index size, const T* weight, double eps,
+                             double* d_weight, double* d_bias);
 };
 
 }  // namespace heed::simd

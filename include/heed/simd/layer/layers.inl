@@ -145,11 +145,12 @@ HEED_INLINE double row_sum(const T* row, Index size, double from) {
 }
 
 // row = (row − mean) / sqrt(variance + eps) · weight + bias; mean and biased variance in double.
+// Without the centre the mean is 0, and the variance the mean square.
 template <class T>
-void normalise_row(T* row, Index size, const T* weight, const T* bias, double eps) {
+void normalise_row(Norm norm, T* row, Index size, const T* weight, const T* bias, double eps) {
   using R = Accum<T>;
   const double n = static_cast<double>(size);
-  const double mean = row_sum<false>(row, size, 0.0) / n;
+  const double mean = norm == Norm::layer ? row_sum<false>(row, size, 0.0) / n : 0.0;
   const double factor = 1 / __builtin_sqrt(row_sum<true>(row, size, mean) / n + eps);
   Index j = 0;
   if constexpr (std::is_same_v<T, R>) {

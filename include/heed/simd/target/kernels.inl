@@ -44,6 +44,8 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
 #include "heed/simd/layer/layers.inl"
+// This uses those two.
+#include "heed/simd/layer/gradient.inl"
 
 // Calls a functor that is compiled here, and so vectorised for this instruction set.
 template <class R, class F, class... Args>
@@ -88,7 +90,9 @@ inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
                                              .multiply = &multiply<Accum<T>>,
                                              .finish = &finish<T>,
                                              .activate = &activate_row<T>,
-                                             .normalise = &normalise_row<T>};
+                                             .activation_gradient = &activation_gradient_row<T>,
+                                             .normalise = &normalise_row<T>,
+                                             .normalise_gradient = &normalise_gradient_row<T>};
 
 #if __INCLUDE_LEVEL__ == 0
 #include "heed/simd/target/alone_end.inl"

@@ -1,0 +1,163 @@
+// The gradients of y = x Wᵀ + b, by simd's kernels.
+//
+// dx = dy W is the product of product.hpp with the weight transposed. dW += dyᵀ x and db += Σ dy
+// sum over the tokens in blocks of 512: one ascending sum a block, the blocks in ascending order.
+// So bits depend on the tensors alone, never on the threads.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "heed/core/zeros.hpp"
+#include "heed/nn/gradients.hpp"
+#include "heed/nn/product.hpp"
+
+namespace heed::nn {
+
+// Gradients of an Affine, to be added to.
+template <class T>
+struct AffineGradient {
+  View<T, 2> weight;  // [out, in], any strides
+  T* bias = nullptr;  // [out] or null
+};
+
+inline namespace HEED_ABI {
+
+// The tokens [B, L, features] as rows [B·L, features], copied only where no stride reaches them.
+template <class T>
+class TokenRows {
+ public:
+  explicit TokenRows(const View<const T, 3>& x)
+      : view_{x.data, {token_count(x), x.extent[2]}, {x.stride[1], x.stride[2]}} {
+    if (x.extent[1] == 1) view_.stride[0] = x.stride[0];
+    if (x.extent[0] <= 1 || x.extent[1] <= 1 || x.stride[0] == x.extent[1] * x.stride[1]) return;
+    copy_ = zeros<T>(checked_size(x));
+    for (Index n = 0; n < token_count(x); ++n) {
+      read_token(x, n, copy_.data() + n * x.extent[2]);
+    }
+    view_ = matrix_of(std::as_const(copy_).data(), token_count(x), x.extent[2]);
+  }
+
+  const View<const T, 2>& view() const { return view_; }
+
+ private:
+  std::vector<T> copy_;
+  View<const T, 2> view_;
+};
+
+// dx = dy W
+//
+//   dy  [B, L, out]    dx  [B, L, in], written; any strides; must not overlap dy
+//
+// Time and scratch as affine_into of a weight that is not packed.
+template <class T>
+void input_gradient_into(const View<T, 3>& dx, const View<const T, 3>& dy, const Affine<T>& affine,
+                         const Options& options) {
+  affine_into(dx, dy, Affine<T>{transposed(affine.weight)}, options);
+}
+
+// sum[j] += Σ x(n, j) over the rows in ascending order, in double; 64 columns a task.
+template <class T>
+void add_column_sums(T* sum, const View<const T, 2>& x, const Options& options) {
+  constexpr Index width = 64;
+  const Index tasks = (x.extent[1] + width - 1) / width;
+  const int workers = worker_count(tasks, options.threads, options.executor);
+  parallel_for(tasks, workers, options.executor, [&](Index task, int) {
+    const Index first = task * width, count = std::min(width, x.extent[1] - first);
+    double total[width] = {};
+    for (Index n = 0; n < x.extent[0]; ++n) {
+      const T* row = x.data + n * x.stride[0] + first * x.stride[1];
+      for (Index j = 0; j < count; ++j) total[j] += static_cast<double>(row[j * x.stride[1]]);
+    }
+    for (Index j = 0; j < count; ++j) sum[first + j] += static_cast<T>(total[j]);
+  });
+}
+
+// One block of tokens of dW += dyᵀ x. A task computes some columns of dW, and packs x for them.
+template <class T>
+class WeightGradientBlock {
+ public:
+  static constexpr Index tokens = 512;
+
+  WeightGradientBlock(Index in, Index out, const Options& options)
+      : options_(options),
+        plan_(plan_affine(in, tokens, out, kernels_.tile_shape, sizeof(T))),
+        worker_bytes_(affine_worker_bytes<T>(plan_, tokens, kernels_.tile_shape.nr)),
+        workers_(worker_count(plan_.tasks(), options.threads, options.executor)),
+        packed_(zeros<T>(packed_size<T>(out, tokens))),
+        scratch_(worker_bytes_ * static_cast<std::size_t>(workers_), {}) {}
+
+  // dw += dyᵀ x
+  //   dy [n, out]   x [n, in]   n at most `tokens`
+  void add(const View<T, 2>& dw, const View<const T, 2>& dy, const View<const T, 2>& x) {
+    pack_weights(transposed(dy), packed_.data(), options_);
+    for (int n = 0; n < workers_; ++n) *worker(n, x.extent[0]).block = -1;
+    parallel_for(plan_.tasks(), workers_, options_.executor, [&](Index task, int n) {
+      const auto mine = worker(n, x.extent[0]);
+      const Index block = task / plan_.panel_blocks;
+      if (*mine.block != block) pack(mine, block, x);
+      *mine.block = block;
+      const Index begin = task % plan_.panel_blocks * plan_.panels_a_task;
+      const Index end = std::min(plan_.panels, begin + plan_.panels_a_task);
+      for (Index p = begin; p < end; ++p) add_panel(mine, block, p, dw, x.extent[0]);
+    });
+  }
+
+ private:
+  AffineWorker<T> worker(int n, Index depth) const {
+    Carver carver(scratch_.begin() + worker_bytes_ * static_cast<std::size_t>(n));
+    return AffineWorker<T>::carve(carver, plan_, depth, kernels_.tile_shape.nr);
+  }
+  Index columns_of(Index block) const {
+    return std::min(plan_.rows, plan_.tokens - block * plan_.rows);
+  }
+  // Columns of x become the rows of a product.
+  void pack(const AffineWorker<T>& mine, Index block, const View<const T, 2>& x) const {
+    const auto columns = slice(transposed(x), block * plan_.rows, columns_of(block));
+    kernels_.pack_rows(columns, 0, {mine.x, plan_.rows, x.extent[0]});
+  }
+  void add_panel(const AffineWorker<T>& mine, Index block, Index p, const View<T, 2>& dw,
+                 Index depth) const {
+    const Index nr = kernels_.tile_shape.nr, first = p * nr;
+    const Index outputs = std::min(nr, dw.extent[0] - first);
+    const auto b = packed_weight(packed_.data(), kernels_.tile_shape, dw.extent[0], depth);
+    kernels_.multiply({mine.x, plan_.rows, depth}, columns_of(block), b.from_panel(p), mine.sums);
+    for (Index r = 0; r < columns_of(block); ++r) {
+      T* to = &dw(first, block * plan_.rows + r);
+      const T* sums = mine.sums + r * nr;
+      for (Index o = 0; o < outputs; ++o) to[o * dw.stride[0]] += sums[o];
+    }
+  }
+
+  const simd::LayerKernels<T>& kernels_ = simd::layer_kernels<T>(isa());
+  const Options& options_;
+  AffinePlan plan_;  // of a product whose rows are the columns of x
+  std::size_t worker_bytes_;
+  int workers_;
+  std::vector<T> packed_;
+  Scratch scratch_;
+};
+
+// dW += dyᵀ x and db += Σ dy
+//
+//   dy  [B, L, out]    x  [B, L, in]    any strides
+//
+// Time O(B·L·in·out); scratch O(512·out + threads · 128 KiB).
+template <class T>
+void add_affine_gradient(const AffineGradient<T>& gradient, const View<const T, 3>& dy,
+                         const View<const T, 3>& x, const Options& options) {
+  check_trainable<T>();
+  const View<T, 2>& dw = gradient.weight;
+  const TokenRows<T> d_rows(dy), rows(x);
+  const Index tokens = token_count(x);
+  if (gradient.bias != nullptr) add_column_sums(gradient.bias, d_rows.view(), options);
+  if (tokens == 0 || dw.empty()) return;
+  WeightGradientBlock<T> block(dw.extent[1], dw.extent[0], options);
+  for (Index first = 0; first < tokens; first += block.tokens) {
+    const Index count = std::min(block.tokens, tokens - first);
+    block.add(dw, slice(d_rows.view(), first, count), slice(rows.view(), first, count));
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn

@@ -1,0 +1,36 @@
+// Activations of whole tensors, tokens in parallel: where training needs the values before them.
+#pragma once
+
+#include "heed/core/parallel.hpp"
+#include "heed/nn/activation.hpp"
+#include "heed/nn/options.hpp"
+#include "heed/nn/tokens.hpp"
+
+namespace heed::nn {
+
+inline namespace HEED_ABI {
+
+// x = activation(x).
+//   x  [B, L, features], packed
+template <class T, Activation<T> F>
+void activate_tokens(const F& activation, const View<T, 3>& x, const Options& options) {
+  const Index tokens = token_count(x);
+  const int workers = worker_count(tokens, options.threads, options.executor);
+  parallel_for(tokens, workers, options.executor,
+               [&](Index n, int) { activate(activation, token(x, n), x.extent[2]); });
+}
+
+// d *= activation'(x).
+//   x, d  [B, L, features], packed
+template <class T, Activation<T> F>
+void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& d,
+                                const Options& options) {
+  const Index tokens = token_count(x);
+  const int workers = worker_count(tokens, options.threads, options.executor);
+  parallel_for(tokens, workers, options.executor, [&](Index n, int) {
+    activation_gradient(activation, token(x, n), token(d, n), x.extent[2]);
+  });
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn
