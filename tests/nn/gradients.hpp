@@ -34,17 +34,36 @@ bool same_parameters(const Module& a, const Module& b) {
   return same;
 }
 
-// |a − b| over all elements, relative to the largest of b.
-template <class A, class B>
-double relative_difference(const A& a, const B& b) {
-  double worst = 0, largest = 0;
+template <class A>
+double largest(const A& a) {
+  double most = 0;
   for (Index n = 0; n < a.size(); ++n) {
-    const auto x = static_cast<double>(a.data()[n]), y = static_cast<double>(b.data()[n]);
-    worst = std::max(worst, std::abs(x - y));
-    largest = std::max(largest, std::abs(y));
-    if (std::isnan(x)) return INFINITY;
+    most = std::max(most, std::abs(static_cast<double>(a.data()[n])));
   }
-  return largest > 0 ? worst / largest : worst;
+  return most;
+}
+
+// |a − b| over all elements, relative to the largest of b, or to `least` where that is more.
+template <class A, class B>
+double relative_difference(const A& a, const B& b, double least = 1e-300) {
+  double worst = a.size() == b.size() ? 0 : INFINITY;
+  for (Index n = 0; n < std::min<Index>(a.size(), b.size()); ++n) {
+    const double gap =
+        std::abs(static_cast<double>(a.data()[n]) - static_cast<double>(b.data()[n]));
+    if (!(gap <= worst)) worst = gap;
+  }
+  return worst / std::max(largest(b), least);
+}
+
+// A tenth of a module's largest gradient: a gradient that is 0 but for rounding, as of the bias of
+// keys, is measured against it.
+template <class Module>
+double least_gradient(const Module& gradients) {
+  double most = 0;
+  heed::nn::each_parameter(gradients, [&](const std::string&, const auto& g) {
+    most = std::max(most, largest(g.value));
+  });
+  return most / 10;
 }
 
 // One forward_train and backward of a module for tokens x: its results.
@@ -83,9 +102,13 @@ void check_gradients(const Make& make, Index B, Index L, Index features,
 
   auto inputs = heed::inspect::gradcheck_parameters(module, exact.gradients);
   inputs.push_back(heed::inspect::gradcheck_input("x", x, exact.dx));
-  const auto check = heed::inspect::gradcheck(loss, inputs);
-  INFO(check);
-  CHECK(check.ok(1e-6));
+  const double least = least_gradient(exact.gradients);
+  for (const auto& input : inputs) {
+    const auto check = heed::inspect::gradcheck(loss, {input});
+    INFO(check);
+    const double off = std::abs(check.gradient - check.difference);
+    CHECK((check.ok(1e-6) || off < 1e-6 * least));
+  }
 
   auto in_float = make.template operator()<float>();
   scatter(in_float, 0.7, 3);
@@ -94,7 +117,7 @@ void check_gradients(const Make& make, Index B, Index L, Index features,
   const auto of_double = weights_of(exact.gradients);
   for (const auto& [name, value] : weights_of(rounded.gradients)) {
     INFO(name);
-    CHECK(relative_difference(value, of_double.at(name)) < 1e-5);
+    CHECK(relative_difference(value, of_double.at(name), least) < 1e-5);
   }
 
   for (const int threads : {1, 3}) {
@@ -108,8 +131,8 @@ void check_gradients(const Make& make, Index B, Index L, Index features,
   auto twice = exact.gradients;
   module.backward(dy, result.saved, twice, args...);
   heed::nn::for_each_parameter(
-      [](const std::string&, const auto& both, const auto& one) {
-        CHECK(relative_difference(both.value, (2 * one.value).eval()) < 1e-14);
+      [&](const std::string&, const auto& both, const auto& one) {
+        CHECK(relative_difference(both.value, (2 * one.value).eval(), least) < 1e-13);
       },
       twice, exact.gradients);
 }

@@ -5,14 +5,10 @@
 #include <string>
 
 #include "heed/nn/feed_forward.hpp"
-#include "heed/nn/layer_norm.hpp"
 #include "heed/nn/multi_head_attention.hpp"
+#include "heed/nn/residual.hpp"
 
 namespace heed::nn {
-
-// post: norm(x + part(x)), as the paper and BERT. pre: x + part(norm(x)), as GPT-2; Xiong et al.,
-// "On Layer Normalization in the Transformer Architecture" (2020).
-enum class NormPlace { post, pre };
 
 // Every dropout is of Mode::train; presets.hpp has the documents' and torch's.
 struct EncoderBlockOptions {
@@ -30,6 +26,13 @@ inline namespace HEED_ABI {
 template <class T, Activation<T> F = Gelu>
 class EncoderBlock {
  public:
+  struct Saved {
+    SelfAttentionSaved<T> attention;
+    typename LayerNorm<T>::Saved norm1, norm2;
+    typename FeedForward<T, F>::Saved feed_forward;
+    SavedDropout dropout;
+  };
+
   // Throws heed::Error where the features do not divide among the heads.
   explicit EncoderBlock(Index features, const EncoderBlockOptions& options = {},
                         const F& activation = {})
@@ -74,6 +77,53 @@ class EncoderBlock {
     const auto to = out_view<X>(out);
     check_out(call, to, in, "x", features(), options, true);
     run(to, in, mask, score, options, attend);
+  }
+
+  // {out, saved}; memory O(L · (features + hidden)).
+  template <Tokens X, class M = mask::None, class S = score::None>
+  auto forward_train(const X& x, const M& mask = {}, const S& score = {},
+                     const Options& options = {}) const {
+    Saved saved;
+    saved.dropout = SavedDropout(options);
+    const auto attend = [&](const Tensor3<T>& in) {
+      auto trained = attention_.forward_train(in, mask, score, options);
+      saved.attention = std::move(trained.saved);
+      drop(trained.out, options);
+      return std::move(trained.out);
+    };
+    const auto feed_forward = [&](const Tensor3<T>& in) {
+      auto trained = feed_forward_.forward_train(in, options);
+      saved.feed_forward = std::move(trained.saved);
+      return std::move(trained.out);
+    };
+    const auto in = kept(tokens_of(x, features(), "heed::nn::EncoderBlock::forward_train"));
+    const auto middle = residual_train(place_, in, norm1_, saved.norm1, options, attend);
+    const auto y = residual_train(place_, middle, norm2_, saved.norm2, options, feed_forward);
+    auto out = make_tokens(x, features());
+    copy_tokens(made_view<X>(out), view_of(y));
+    return OutWithSaved{std::move(out), std::move(saved)};
+  }
+
+  // dx, of dy's kind; adds to the gradients. Mask and score are the forward call's. Throws
+  // heed::Error where dy or the gradients are not of the saved call.
+  template <Tokens D, class M = mask::None, class S = score::None>
+  auto backward(const D& dy, const Saved& saved, EncoderBlock& gradients, const M& mask = {},
+                const S& score = {}, const Options& options = {}) const {
+    const auto attend = [&](Tensor3<T> d) {
+      drop(d, saved.dropout.with(options));
+      return attention_.backward(d, saved.attention, gradients.attention_, mask, score, options);
+    };
+    const auto feed_forward = [&](const Tensor3<T>& d) {
+      return feed_forward_.backward(d, saved.feed_forward, gradients.feed_forward_, options);
+    };
+    const auto d = kept(tokens_of(dy, features(), "heed::nn::EncoderBlock::backward", "dy"));
+    const auto d_middle =
+        residual_backward(place_, d, norm2_, saved.norm2, gradients.norm2_, options, feed_forward);
+    const auto d_in =
+        residual_backward(place_, d_middle, norm1_, saved.norm1, gradients.norm1_, options, attend);
+    auto dx = make_tokens(dy, features());
+    copy_tokens(made_view<D>(dx), view_of(d_in));
+    return dx;
   }
 
   template <Tokens X, class M = mask::None, class S = score::None>
@@ -160,6 +210,11 @@ class EncoderBlock {
       feed_forward_.forward_into(out, middle.as_const(), memory.parts());
       add_and_normalise(out, middle.as_const(), norm2_, memory.parts());
     }
+  }
+
+  void drop(Tensor3<T>& x, const Options& options) const {
+    drop_into(mutable_view_of(x), attention_output_dropout_, DropoutSite::attention_output,
+              options);
   }
 
   MultiHeadAttention<T> attention_;

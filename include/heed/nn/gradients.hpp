@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -93,11 +92,10 @@ void for_each_parameter(const F& f, Module& first, Others&... others) {
   std::size_t n = 0;
   each_parameter(first, [&](const std::string& name, auto& parameter) {
     using T = typename std::remove_reference_t<decltype(parameter.value)>::Scalar;
-    std::size_t module = 0;
-    // In braces, so that the modules are counted from left to right.
-    const auto call = [&](auto&... rest) { f(name, parameter, rest...); };
-    std::apply(call, std::tuple<decltype(parameter_at<T, Others>(nullptr))...>{
-                         parameter_at<T, Others>(found[module++][n].parameter)...});
+    [&]<std::size_t... Other>(std::index_sequence<Other...>) {
+      f(name, parameter, parameter_at<T, Others>(found[Other][n].parameter)...);
+    }
+    (std::index_sequence_for<Others...>{});
     ++n;
   });
 }

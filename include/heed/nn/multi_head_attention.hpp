@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "heed/nn/multi_head_call.hpp"
+#include "heed/nn/multi_head_training.hpp"
 
 namespace heed::nn {
 
@@ -85,6 +85,49 @@ class MultiHeadAttention {
     parts_.run(to, call, mask, score, options, attend);
   }
 
+  // {out, saved} of self-attention or of attention to elsewhere, in memory O(L · features). Throws
+  // heed::Error for a module with extra keys, which have no gradients.
+  template <Tokens X, class M = mask::None, class S = score::None>
+  requires(!Tokens<M>) auto forward_train(const X& x, const M& mask = {}, const S& score = {},
+                                          const Options& options = {}) const {
+    auto out = make_tokens(x, out_features());
+    const auto call = parts_.call(train_name, x, x, x);
+    SelfAttentionSaved<T> saved{
+        multi_head_forward(parts_, made_view<X>(out), call, true, mask, score, options)};
+    return OutWithSaved{std::move(out), std::move(saved)};
+  }
+  template <Tokens X, Tokens K, Tokens V, class M = mask::None, class S = score::None>
+  auto forward_train(const X& query, const K& key, const V& value, const M& mask = {},
+                     const S& score = {}, const Options& options = {}) const {
+    auto out = make_tokens(query, out_features());
+    const auto call = parts_.call(train_name, query, key, value);
+    auto saved = multi_head_forward(parts_, made_view<X>(out), call, false, mask, score, options);
+    return OutWithSaved{std::move(out), std::move(saved)};
+  }
+
+  // dx, of dy's kind, or {d_query, d_key, d_value}; adds to the gradients. Mask and score are the
+  // forward call's; the score needs a derivative, as for heed::attention_backward. Throws
+  // heed::Error where dy or the gradients are not of the saved call.
+  template <Tokens D, class M = mask::None, class S = score::None>
+  auto backward(const D& dy, const SelfAttentionSaved<T>& saved, MultiHeadAttention& gradients,
+                const M& mask = {}, const S& score = {}, const Options& options = {}) const {
+    const InputGradients<T> d = backward(dy, saved.call, gradients, mask, score, options);
+    auto dx = make_tokens(dy, features());
+    const auto to = made_view<D>(dx);
+    copy_tokens(to, view_of(d.d_query));
+    add_into(to, view_of(d.d_key));
+    add_into(to, view_of(d.d_value));
+    return dx;
+  }
+  template <Tokens D, class M = mask::None, class S = score::None>
+  InputGradients<T> backward(const D& dy, const MultiHeadSaved<T>& saved,
+                             MultiHeadAttention& gradients, const M& mask = {}, const S& score = {},
+                             const Options& options = {}) const {
+    const auto d = gradient_of(dy, out_features(), view_of(saved.query),
+                               "heed::nn::MultiHeadAttention::backward");
+    return multi_head_backward(parts_, d, saved, gradients.parts_, mask, score, options);
+  }
+
   // Bytes that options.workspace must have for forward_into to allocate nothing.
   template <Tokens X, class M = mask::None, class S = score::None>
   requires(!Tokens<M>) std::size_t workspace_bytes(const X& x, const M& mask = {},
@@ -146,6 +189,8 @@ class MultiHeadAttention {
   }
 
  private:
+  static constexpr const char* train_name = "heed::nn::MultiHeadAttention::forward_train";
+
   MultiHeadParts<T> parts_;
 };
 

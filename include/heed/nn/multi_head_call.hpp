@@ -159,14 +159,29 @@ struct MultiHeadParts {
     visit(prefix + "bias_value", self.bias_value);
   }
 
- private:
-  // The projection to queries (0), keys (1) or values (2).
+  // Where the projection to queries (0), keys (1) or values (2) stands: rows of a linear map.
+  struct InputRows {
+    std::size_t linear;
+    Index first, count;
+  };
+  InputRows input_rows(int part) const {
+    const Index count = part == 0 ? options.query_size() : options.key_size();
+    if (inputs.size() == 3) return {static_cast<std::size_t>(part), 0, count};
+    return {0, part == 0 ? 0 : options.query_size() + (part - 1) * options.key_size(), count};
+  }
   Affine<T> input(int part) const {
-    if (inputs.size() == 3) return inputs[static_cast<std::size_t>(part)].affine();
-    const Index first = part == 0 ? 0 : options.query_size() + (part - 1) * options.key_size();
-    return inputs[0].rows(first, part == 0 ? options.query_size() : options.key_size());
+    const InputRows rows = input_rows(part);
+    return inputs[rows.linear].rows(rows.first, rows.count);
   }
 
+  heed::Options attention_options(const Options& call) const {
+    return {.threads = call.threads,
+            .executor = call.executor,
+            .dropout = call.mode == Mode::train ? options.dropout : 0,
+            .seed = call.seed};
+  }
+
+ private:
   // The most that a projection or attention needs.
   template <class M, class S>
   std::size_t parts_bytes(const MultiHeadLengths& lengths, const M& mask, const S& score,
@@ -196,29 +211,13 @@ struct MultiHeadParts {
     return p;
   }
 
-  heed::Options attention_options(const Options& call) const {
-    return {.threads = call.threads,
-            .executor = call.executor,
-            .dropout = call.mode == Mode::train ? options.dropout : 0,
-            .seed = call.seed};
-  }
-
-  // attention_into that keeps the lse, then the extra keys.
+  // Attention that keeps the lse, then the extra keys.
   template <class M, class S>
   void attend_with_extra_keys(const Projected<T>& p, const M& mask, const S& score,
                               const heed::Options& how, const Options& call) const {
-    const auto q = swap_heads(split_heads(p.q, options.heads)).as_const();
-    const auto k = swap_heads(split_heads(p.k, options.kv_heads)).as_const();
-    const auto v = swap_heads(split_heads(p.v, options.kv_heads)).as_const();
-    const auto& the_mask = as_mask(mask);
-    const auto& the_score = as_score(score);
-    const Shape shape =
-        check_call("heed::nn::MultiHeadAttention", q, k, v, the_mask, the_score, how);
-    auto problem = make_problem(q, k, v, shape, how);
-    problem.out = swap_heads(split_heads(p.context, options.heads));
-    problem.lse = p.lse;
-    heed::run(problem, the_mask, the_score, how);
-    extend(p, p.lse.as_const(), problem.out, {nullptr, {}, {}}, how, call);
+    attend_with_lse(p, options, mask, score, how);
+    const auto out = swap_heads(split_heads(p.context, options.heads));
+    extend(p, p.lse.as_const(), out, {nullptr, {}, {}}, how, call);
   }
 
   // Joins the extra keys to what attention gave.

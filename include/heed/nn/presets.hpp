@@ -95,6 +95,21 @@ class LocalAttention {
     attention_.forward_into(out, x, window_ & mask::as_mask(mask), score, options);
   }
 
+  // As MultiHeadAttention's; mask and score as in forward.
+  template <Tokens X, class M = mask::None, class S = score::None>
+  auto forward_train(const X& x, const M& mask = {}, const S& score = {},
+                     const Options& options = {}) const {
+    using mask::operator&;
+    return attention_.forward_train(x, window_ & mask::as_mask(mask), score, options);
+  }
+  template <Tokens D, class M = mask::None, class S = score::None>
+  auto backward(const D& dy, const SelfAttentionSaved<T>& saved, LocalAttention& gradients,
+                const M& mask = {}, const S& score = {}, const Options& options = {}) const {
+    using mask::operator&;
+    return attention_.backward(dy, saved, gradients.attention_, window_ & mask::as_mask(mask),
+                               score, options);
+  }
+
   // Names: those of MultiHeadAttention.
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
@@ -139,6 +154,22 @@ class AlibiMultiHeadAttention {
                     const Options& options = {}) const {
     using score::operator>>;
     attention_.forward_into(out, x, mask, score::as_score(score) >> score::alibi(slopes_), options);
+  }
+
+  // As MultiHeadAttention's, of self-attention; mask and score as in forward.
+  template <Tokens X, class M = mask::None, class S = score::None>
+  auto forward_train(const X& x, const M& mask = {}, const S& score = {},
+                     const Options& options = {}) const {
+    using score::operator>>;
+    return attention_.forward_train(x, mask, score::as_score(score) >> score::alibi(slopes_),
+                                    options);
+  }
+  template <Tokens D, class M = mask::None, class S = score::None>
+  auto backward(const D& dy, const SelfAttentionSaved<T>& saved, AlibiMultiHeadAttention& gradients,
+                const M& mask = {}, const S& score = {}, const Options& options = {}) const {
+    using score::operator>>;
+    return attention_.backward(dy, saved, gradients.attention_, mask,
+                               score::as_score(score) >> score::alibi(slopes_), options);
   }
 
   // Names: those of MultiHeadAttention.

@@ -66,6 +66,22 @@ MultiHeadInputs<T> check_inputs(const char* name, const MultiHeadInputs<T>& in) 
   return in;
 }
 
+// heed::attention of the projections into context and lse, both written.
+template <class T, class M, class S>
+void attend_with_lse(const Projected<T>& p, const MultiHeadAttentionOptions& options, const M& mask,
+                     const S& score, const heed::Options& how) {
+  const auto q = swap_heads(split_heads(p.q, options.heads)).as_const();
+  const auto k = swap_heads(split_heads(p.k, options.kv_heads)).as_const();
+  const auto v = swap_heads(split_heads(p.v, options.kv_heads)).as_const();
+  const auto& the_mask = as_mask(mask);
+  const auto& the_score = as_score(score);
+  const Shape shape = check_call("heed::nn::MultiHeadAttention", q, k, v, the_mask, the_score, how);
+  auto problem = make_problem(q, k, v, shape, how);
+  problem.out = swap_heads(split_heads(p.context, options.heads));
+  problem.lse = p.lse;
+  heed::run(problem, the_mask, the_score, how);
+}
+
 // Bytes of attention's own scratch over q, k and v of a Projected.
 template <class T, class M, class S>
 std::size_t attention_scratch_bytes(const MultiHeadLengths& lengths,

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "heed/attention/attention.hpp"
+#include "heed/attention/backward.hpp"
 #include "heed/nn/dropout.hpp"
+#include "heed/nn/gradients.hpp"
 
 namespace heed::nn {
 
@@ -19,6 +21,13 @@ template <class Out, class Weights>
 struct OutWithWeights {
   Out out;          // as q, with v's dim
   Weights weights;  // [B, Hq, Lq, Lk], [B, Lq, Lk] or [Lq, Lk], after dropout
+};
+
+// A forward_train call.
+template <class X>
+struct AttentionSaved {
+  X result;  // {out, lse}
+  SavedDropout dropout;
 };
 
 inline namespace HEED_ABI {
@@ -77,6 +86,25 @@ class ScaledDotProductAttention {
                  options);
     return OutWithWeights<decltype(result.out), decltype(result.weights)>{
         std::move(result.out), std::move(result.weights)};
+  }
+
+  // {out, saved}: the result of heed::attention and the dropout.
+  template <class Q, class K, class V, class M = mask::None, class S = score::None>
+  auto forward_train(const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
+                     const Options& options = {}) const {
+    auto result = attention(q, k, v, mask, score, attention_options(options));
+    auto out = result.out;
+    return OutWithSaved{std::move(out),
+                        AttentionSaved<decltype(result)>{std::move(result), SavedDropout(options)}};
+  }
+
+  // {d_q, d_k, d_v} in the layouts of q, k and v, which with mask and score are the forward call's.
+  template <class D, class Q, class K, class V, class X, class M = mask::None,
+            class S = score::None>
+  auto backward(const D& d_out, const Q& q, const K& k, const V& v, const AttentionSaved<X>& saved,
+                const M& mask = {}, const S& score = {}, const Options& options = {}) const {
+    return attention_backward(d_out, q, k, v, saved.result, mask, score,
+                              attention_options(saved.dropout.with(options)));
   }
 
   template <class Self, class Visit>

@@ -10,6 +10,7 @@
 #include "heed/nn/embedding.hpp"
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/learned_positions.hpp"
+#include "heed/nn/mean_pool.hpp"
 
 namespace heed::nn {
 
@@ -30,6 +31,13 @@ inline namespace HEED_ABI {
 template <class T, Activation<T> F = Gelu>
 class SimpleTransformer {
  public:
+  struct Saved {
+    typename Embedding<T>::Saved embedding;
+    std::vector<typename EncoderBlock<T, F>::Saved> blocks;
+    Tensor3<T> pooled;         // [B, 1, features]
+    std::vector<int> lengths;  // [B], or none
+  };
+
   // Throws heed::Error where the features do not divide among the heads.
   explicit SimpleTransformer(const SimpleTransformerOptions& options = {}, const F& activation = {})
       : embedding_(options.vocabulary, options.features),
@@ -77,6 +85,30 @@ class SimpleTransformer {
   void forward_into(Out&& logits, const Ids& ids, std::span<const int> lengths,
                     const Options& options = {}) const {
     run(mutable_view_of(logits), ids, lengths, mask::padding(lengths), options);
+  }
+
+  // {logits, saved}, of all tokens or of `lengths[b]` each.
+  template <TokenIds Ids>
+  auto forward_train(const Ids& ids, const Options& options = {}) const {
+    return train(ids, {}, mask::None{}, options);
+  }
+  template <TokenIds Ids>
+  auto forward_train(const Ids& ids, std::span<const int> lengths,
+                     const Options& options = {}) const {
+    return train(ids, lengths, mask::padding(lengths), options);
+  }
+
+  // Adds to the gradients; ids have none. Throws heed::Error where d_logits [B, classes] or the
+  // gradients are not of the saved call.
+  template <TensorLike D>
+  requires(rank_of<D> == 2) void backward(const D& d_logits, const Saved& saved,
+                                          SimpleTransformer& gradients,
+                                          const Options& options = {}) const {
+    if (saved.lengths.empty()) {
+      run_backward(view_of(d_logits), saved, gradients, mask::None{}, options);
+    } else {
+      run_backward(view_of(d_logits), saved, gradients, mask::padding(saved.lengths), options);
+    }
   }
 
   // Of forward with lengths as without.
@@ -150,21 +182,57 @@ class SimpleTransformer {
                               layer_options(workspace.parts(), static_cast<Index>(n)));
     }
     mean_into(memory.pooled, memory.x.as_const(), lengths);
-    affine_into<T>({logits.data, {B, 1, classes()}, {logits.stride[0], 0, logits.stride[1]}},
-                   memory.pooled.as_const(), classifier_.affine(), workspace.parts());
+    affine_into(class_tokens(logits), memory.pooled.as_const(), classifier_.affine(),
+                workspace.parts());
   }
 
-  // The mean over each sequence's own tokens, summed in double.
-  static void mean_into(const View<T, 3>& pooled, const View<const T, 3>& x,
-                        std::span<const int> lengths) {
-    for (Index b = 0; b < x.extent[0]; ++b) {
-      const Index own = lengths.empty() ? x.extent[1] : lengths[static_cast<std::size_t>(b)];
-      for (Index d = 0; d < x.extent[2]; ++d) {
-        double sum = 0;
-        for (Index i = 0; i < own; ++i) sum += static_cast<double>(x(b, i, d));
-        pooled(b, 0, d) = static_cast<T>(own == 0 ? 0.0 : sum / static_cast<double>(own));
-      }
+  template <TokenIds Ids, class M>
+  auto train(const Ids& ids, std::span<const int> lengths, const M& mask,
+             const Options& options) const {
+    const Index B = view_of(ids).extent[0], L = view_of(ids).extent[1];
+    mask::check(mask, Shape{.B = B, .Lq = L, .Lk = L});
+    auto [x, embedding] = embedding_.forward_train(ids);
+    Saved saved{std::move(embedding),
+                {},
+                make_tensor3<T>(B, 1, features()),
+                {lengths.begin(), lengths.end()}};
+    positions_.forward_into(mutable_view_of(x), mutable_view_of(x).as_const());
+    for (std::size_t n = 0; n < blocks_.size(); ++n) {
+      auto block = blocks_[n].forward_train(x, mask, score::None{},
+                                            layer_options(options, static_cast<Index>(n)));
+      x = std::move(block.out);
+      saved.blocks.push_back(std::move(block.saved));
     }
+    mean_into(mutable_view_of(saved.pooled), view_of(x), lengths);
+    auto logits = make_logits(ids);
+    affine_into(class_tokens(logits_view<Ids>(logits)), view_of(saved.pooled), classifier_.affine(),
+                options);
+    return OutWithSaved{std::move(logits), std::move(saved)};
+  }
+
+  template <class M>
+  void run_backward(const View<const T, 2>& d_logits, const Saved& saved,
+                    SimpleTransformer& gradients, const M& mask, const Options& options) const {
+    require(gradients.blocks_.size() == blocks_.size(), "heed::nn::SimpleTransformer::backward",
+            "the gradients are another module's", [&] { return "d " + to_string(d_logits); });
+    const auto d_pooled = classifier_.backward(class_tokens(d_logits), {saved.pooled},
+                                               gradients.classifier_, options);
+    const auto& ids = saved.embedding.ids;
+    Tensor3<T> d = mean_gradient(d_pooled, ids.dimension(1), saved.lengths);
+    for (std::size_t n = blocks_.size(); n-- > 0;) {
+      d = blocks_[n].backward(d, saved.blocks[n], gradients.blocks_[n], mask, score::None{},
+                              options);
+    }
+    positions_.backward(d, {0}, gradients.positions_);
+    embedding_.backward(d, saved.embedding, gradients.embedding_, options);
+  }
+
+  // Logits [B, classes] as one token a sequence.
+  template <class X>
+  static View<X, 3> class_tokens(const View<X, 2>& logits) {
+    return {logits.data,
+            {logits.extent[0], 1, logits.extent[1]},
+            {logits.stride[0], 0, logits.stride[1]}};
   }
 
   Embedding<T> embedding_;

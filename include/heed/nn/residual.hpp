@@ -1,0 +1,58 @@
+// A part of a transformer block with its residual and its norm, in training.
+#pragma once
+
+#include <utility>
+
+#include "heed/nn/layer_norm.hpp"
+
+namespace heed::nn {
+
+// post: norm(x + part(x)), as the paper and BERT. pre: x + part(norm(x)), as GPT-2; Xiong et al.,
+// "On Layer Normalization in the Transformer Architecture" (2020).
+enum class NormPlace { post, pre };
+
+inline namespace HEED_ABI {
+
+template <class T>
+void add_tokens(Tensor3<T>& y, const Tensor3<T>& x) {
+  add_into(mutable_view_of(y), view_of(x));
+}
+
+// y of x [B, L, features]; `part` maps tokens to tokens and keeps what its gradient needs.
+template <class T, class Part>
+Tensor3<T> residual_train(NormPlace place, const Tensor3<T>& x, const LayerNorm<T>& norm,
+                          typename LayerNorm<T>::Saved& saved, const Options& options,
+                          const Part& part) {
+  if (place == NormPlace::pre) {
+    auto normed = norm.forward_train(x, options);
+    saved = std::move(normed.saved);
+    auto y = part(normed.out);
+    add_tokens(y, x);
+    return y;
+  }
+  auto sum = part(x);
+  add_tokens(sum, x);
+  auto normed = norm.forward_train(sum, options);
+  saved = std::move(normed.saved);
+  return std::move(normed.out);
+}
+
+// forward: y = x + part(norm(x)) or norm(x + part(x)); so: the gradient of the sum goes to both of
+// its terms. `part` maps the gradient of its result to that of its input.
+template <class T, class Part>
+Tensor3<T> residual_backward(NormPlace place, const Tensor3<T>& dy, const LayerNorm<T>& norm,
+                             const typename LayerNorm<T>::Saved& saved, LayerNorm<T>& gradients,
+                             const Options& options, const Part& part) {
+  if (place == NormPlace::pre) {
+    auto dx = norm.backward(part(dy), saved, gradients, options);
+    add_tokens(dx, dy);
+    return dx;
+  }
+  const auto d_sum = norm.backward(dy, saved, gradients, options);
+  auto dx = part(d_sum);
+  add_tokens(dx, d_sum);
+  return dx;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::nn

@@ -1,0 +1,58 @@
+// The norm of all gradients together, and its bound.
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "heed/nn/gradients.hpp"
+
+namespace heed::train {
+
+inline namespace HEED_ABI {
+
+// sqrt(Σ g²) over every gradient, in double, in the order of the parameters.
+template <class Module>
+double global_norm(const Module& gradients) {
+  double sum = 0;
+  nn::each_parameter(gradients, [&](const std::string&, const auto& g) {
+    for (Index n = 0; n < g.size(); ++n) {
+      const auto x = static_cast<double>(g.value.data()[n]);
+      sum += x * x;
+    }
+  });
+  return std::sqrt(sum);
+}
+
+// The name of the first gradient that is not finite, or "".
+template <class Module>
+std::string first_not_finite(const Module& gradients) {
+  std::string found;
+  nn::each_parameter(gradients, [&](const std::string& name, const auto& g) {
+    for (Index n = 0; found.empty() && n < g.size(); ++n) {
+      if (!is_finite(g.value.data()[n])) found = name;
+    }
+  });
+  return found;
+}
+
+// Scales the gradients so that their global norm is at most `most`, and returns the norm from
+// before. Throws heed::Error, with the parameter's name, where a gradient is not finite; then
+// nothing has changed. Pascanu et al., "On the difficulty of training recurrent neural networks"
+// (2013), Algorithm 1.
+template <class Module>
+double clip_global_norm(Module& gradients, double most) {
+  const double norm = global_norm(gradients);
+  if (!is_finite(norm)) {
+    throw Error("heed::train::clip_global_norm: the gradient of " + first_not_finite(gradients) +
+                " is not finite");
+  }
+  if (!(norm > most)) return norm;
+  nn::each_parameter(gradients, [&](const std::string&, auto& g) {
+    using T = typename std::remove_reference_t<decltype(g.value)>::Scalar;
+    g.value *= static_cast<T>(most / norm);
+  });
+  return norm;
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::train

@@ -1,0 +1,46 @@
+// The loss of a regression: the mean of (y − target)².
+#pragma once
+
+#include <utility>
+
+#include "heed/attention/gradients.hpp"
+#include "heed/core/check.hpp"
+#include "heed/core/copy.hpp"
+#include "heed/train/loss.hpp"
+
+namespace heed::train {
+
+inline namespace HEED_ABI {
+
+// {mean of (y − target)² over all elements, its gradient by y}
+//
+//   y, target  of one shape, of rank 2, 3 or 4, any strides
+//
+// Summed in double, in ascending order. Throws heed::Error where the shapes differ.
+template <TensorLike X, TensorLike Y>
+auto mean_squared_error(const X& y, const Y& target) {
+  static_assert(rank_of<X> == rank_of<Y>, "heed::train: y and target must have one rank");
+  using T = ScalarOf<X>;
+  const auto from = lift(view_of(y));
+  const auto to = lift(view_of(target));
+  bool same = true;
+  for (int n = 0; n < 4; ++n) same = same && from.extent[n] == to.extent[n];
+  require(same, "heed::train::mean_squared_error", "target must have the shape of y",
+          [&] { return "y " + to_string(from) + ", target " + to_string(to); });
+  auto gradient = make_as<T>(y);
+  const auto d = lift(TraitsOf<X>::template owned_view<T>(gradient));
+  const Index count = checked_size(from);
+  double sum = 0;
+  for_each_row(from, [&](Index b, Index h, Index i) {
+    for (Index j = 0; j < from.extent[3]; ++j) {
+      const double gap =
+          static_cast<double>(from(b, h, i, j)) - static_cast<double>(to(b, h, i, j));
+      sum += gap * gap;
+      d(b, h, i, j) = static_cast<T>(2 * gap / static_cast<double>(count));
+    }
+  });
+  return Loss{count == 0 ? 0.0 : sum / static_cast<double>(count), std::move(gradient)};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::train

@@ -1,0 +1,111 @@
+// Backward of the modules that attend.
+#include "nn/gradients.hpp"
+
+#include "heed/mask/any.hpp"
+#include "heed/mask/causal.hpp"
+#include "heed/mask/padding.hpp"
+#include "heed/nn/encoder_block.hpp"
+#include "heed/nn/presets.hpp"
+#include "heed/nn/scaled_dot_product_attention.hpp"
+#include "heed/score/alibi.hpp"
+#include "heed/score/soft_cap.hpp"
+
+using namespace nn_test;
+namespace nn = heed::nn;
+namespace mask = heed::mask;
+namespace score = heed::score;
+
+namespace {
+
+const nn::Options training{.mode = nn::Mode::train, .seed = 11};
+
+auto attention(const nn::MultiHeadAttentionOptions& options, Index features = 8) {
+  return [=]<class T>() { return nn::MultiHeadAttention<T>(features, options); };
+}
+
+}  // namespace
+
+TEST_CASE("gradients: multi-head attention, separate and fused, grouped, with dropout") {
+  const mask::any none = mask::none();
+  const score::None plain;
+  check_gradients(attention({.heads = 2}), 2, 5, 8, {}, none, plain);
+  check_gradients(attention({.heads = 4, .kv_heads = 2, .dropout = 0.3}), 2, 5, 8, training, none,
+                  plain);
+  check_gradients(
+      attention({.heads = 2, .bias = nn::Bias::no, .projection = nn::Projection::fused}), 2, 5, 8,
+      {}, none, plain);
+  check_gradients(attention({.heads = 2, .head_dim = 3, .output_projection = false}), 2, 5, 8,
+                  training, none, plain);
+}
+
+TEST_CASE("gradients: multi-head attention under masks and scores") {
+  const std::vector<int> lengths{5, 2};
+  const mask::any causal = mask::causal(), padding = mask::padding(lengths);
+  const auto capped = score::soft_cap(2.0);
+  check_gradients(attention({.heads = 2}), 2, 5, 8, {}, causal, capped);
+  check_gradients(attention({.heads = 2}), 2, 5, 8, {}, padding, score::None{});
+}
+
+TEST_CASE("gradients: attention to elsewhere") {
+  const nn::MultiHeadAttentionOptions options{
+      .heads = 2, .source_features = 5, .value_features = 3};
+  nn::MultiHeadAttention<double> module(6, options);
+  scatter(module, 0.7, 3);
+  auto query = tokens<double>(2, 3, 6, 5), key = tokens<double>(2, 4, 5, 6);
+  auto value = tokens<double>(2, 4, 3, 7);
+  const auto dy = like(query, 99);
+  auto gradients = nn::gradients_of(module);
+  const auto trained = module.forward_train(query, key, value);
+  const auto d = module.backward(dy, trained.saved, gradients);
+  auto inputs = heed::inspect::gradcheck_parameters(module, gradients);
+  inputs.push_back(heed::inspect::gradcheck_input("query", query, d.d_query));
+  inputs.push_back(heed::inspect::gradcheck_input("key", key, d.d_key));
+  inputs.push_back(heed::inspect::gradcheck_input("value", value, d.d_value));
+  const double least = least_gradient(gradients);
+  for (const auto& input : inputs) {
+    const auto check = heed::inspect::gradcheck(
+        [&] { return dot(dy, module.forward(query, key, value)); }, {input});
+    INFO(check);
+    CHECK((check.ok() || std::abs(check.gradient - check.difference) < 1e-6 * least));
+  }
+}
+
+TEST_CASE("gradients: local and ALiBi attention, and attention without parameters") {
+  const mask::None none;
+  const score::None plain;
+  check_gradients([]<class T>() { return nn::LocalAttention<T>(8, {.heads = 2}, 2); }, 1, 5, 8, {},
+                  none, plain);
+  check_gradients([]<class T>() { return nn::AlibiMultiHeadAttention<T>(8, 2); }, 1, 5, 8, training,
+                  none, plain);
+  const nn::ScaledDotProductAttention part({.dropout = 0.4});
+  const mask::any causal = mask::causal();
+  auto q = tokens<double>(2, 3, 4, 1), k = tokens<double>(2, 5, 4, 2),
+       v = tokens<double>(2, 5, 6, 3);
+  const auto trained = part.forward_train(q, k, v, causal, plain, training);
+  CHECK(same_bits(trained.out, part.forward(q, k, v, causal, plain, training)));
+  const auto dy = like(trained.out, 99);
+  const auto d = part.backward(dy, q, k, v, trained.saved, causal);
+  const auto check = heed::inspect::gradcheck(
+      [&] { return dot(dy, part.forward(q, k, v, causal, plain, training)); },
+      {heed::inspect::gradcheck_input("q", q, d.d_q), heed::inspect::gradcheck_input("k", k, d.d_k),
+       heed::inspect::gradcheck_input("v", v, d.d_v)});
+  INFO(check);
+  CHECK(check.ok());
+}
+
+TEST_CASE("gradients: encoder blocks, norms before and after, every dropout") {
+  const auto block = [](nn::NormPlace place, nn::Bias bias) {
+    return [=]<class T>() {
+      return nn::EncoderBlock<T>(6, {.attention = {.heads = 2, .dropout = 0.2},
+                                     .hidden = 10,
+                                     .norm = place,
+                                     .bias = bias,
+                                     .dropout = 0.2,
+                                     .attention_output_dropout = 0.3});
+    };
+  };
+  const mask::any none = mask::none(), causal = mask::causal();
+  const score::None plain;
+  check_gradients(block(nn::NormPlace::post, nn::Bias::yes), 2, 4, 6, training, none, plain);
+  check_gradients(block(nn::NormPlace::pre, nn::Bias::no), 2, 4, 6, training, causal, plain);
+}
