@@ -11,8 +11,7 @@
 
 #include "heed/core/parallel.hpp"
 #include "heed/core/random.hpp"
-#include "heed/nn/options.hpp"
-#include "heed/nn/tokens.hpp"
+#include "heed/nn/for_each_token.hpp"
 
 namespace heed::nn {
 
@@ -48,13 +47,13 @@ inline Options layer_options(Options options, Index layer) {
 // stays. It is kept iff Dropout{site's seed}.keeps(b, 0, i, j), whatever the threads.
 //
 //   x  [B, L, features]   read and written; a dropped NaN is 0
+//
+// The gradient of x is that of the result, dropped alike.
 template <class T>
 void drop_into(const View<T, 3>& x, double p, DropoutSite site, const Options& options) {
   const Dropout dropout = Dropout::of(p, site_seed(options.seed, site));
   if (options.mode == Mode::eval || !dropout.active()) return;
-  const Index tokens = token_count(x);
-  const int workers = worker_count(tokens, options.threads, options.executor);
-  parallel_for(tokens, workers, options.executor, [&](Index n, int) {
+  for_each_token(x, options, [&](Index n) {
     const auto b = static_cast<std::uint32_t>(n / x.extent[1]);
     const auto i = static_cast<std::uint32_t>(n % x.extent[1]);
     T* row = token(x, n);

@@ -1,10 +1,8 @@
 // Activations of whole tensors, tokens in parallel: where training needs the values before them.
 #pragma once
 
-#include "heed/core/parallel.hpp"
 #include "heed/nn/activation.hpp"
-#include "heed/nn/options.hpp"
-#include "heed/nn/tokens.hpp"
+#include "heed/nn/for_each_token.hpp"
 
 namespace heed::nn {
 
@@ -14,10 +12,7 @@ inline namespace HEED_ABI {
 //   x  [B, L, features], packed
 template <class T, Activation<T> F>
 void activate_tokens(const F& activation, const View<T, 3>& x, const Options& options) {
-  const Index tokens = token_count(x);
-  const int workers = worker_count(tokens, options.threads, options.executor);
-  parallel_for(tokens, workers, options.executor,
-               [&](Index n, int) { activate(activation, token(x, n), x.extent[2]); });
+  for_each_token(x, options, [&](Index n) { activate(activation, token(x, n), x.extent[2]); });
 }
 
 // d *= activation'(x).
@@ -25,9 +20,7 @@ void activate_tokens(const F& activation, const View<T, 3>& x, const Options& op
 template <class T, Activation<T> F>
 void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& d,
                                 const Options& options) {
-  const Index tokens = token_count(x);
-  const int workers = worker_count(tokens, options.threads, options.executor);
-  parallel_for(tokens, workers, options.executor, [&](Index n, int) {
+  for_each_token(x, options, [&](Index n) {
     activation_gradient(activation, token(x, n), token(d, n), x.extent[2]);
   });
 }

@@ -1,7 +1,6 @@
 // The learning rate of a step.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -20,9 +19,9 @@ struct CosineWithWarmup {
   // Of step 0, 1, …; step 0 has peak / warmup.
   double operator()(Index step) const {
     if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
-    const auto past = static_cast<double>(std::min(step, total) - warmup);
-    const auto all = static_cast<double>(std::max<Index>(1, total - warmup));
-    return last + (peak - last) * (1 + std::cos(std::numbers::pi * std::min(1.0, past / all))) / 2;
+    if (step >= total) return last;
+    const double part = static_cast<double>(step - warmup) / static_cast<double>(total - warmup);
+    return last + (peak - last) * (1 + std::cos(std::numbers::pi * part)) / 2;
   }
 };
 
