@@ -16,8 +16,7 @@ struct SoftCap {
 
   template <class R>
   HEED_DEVICE R value(R s, int, int) const {
-    const R limit = static_cast<R>(cap);
-    return limit * tanh_of(s / limit);
+    return soft_limited(s, static_cast<R>(cap));
   }
   template <class R>
   HEED_DEVICE R derivative(R s, int, int) const {
