@@ -13,6 +13,10 @@
 // expect: the mask must return bool
 // expect: the score comes first, as a floating-point number
 // expect: the score comes first, as a floating-point number
+// expect: the score comes first, as a floating-point number
+// expect: a tensor stands beside &, . or ~ of masks: nonzero attends: mask::dense.t.
+// expect: a tensor stands beside &, . or ~ of masks: nonzero attends: mask::dense.t.
+// expect: a tensor stands beside &, . or ~ of masks: nonzero attends: mask::dense.t.
 #include <memory>
 #include <vector>
 
@@ -34,7 +38,8 @@ int main() {
   heed::attention(q, q, q, near, halve);
   heed::attention(q, q, q, earlier, halved);
   heed::attention(q, q, q, {}, [](auto s, int, int, int, int j) { return s + float(j); });
-  heed::attention(q, q, q, heed::mask::dense(seen), heed::score::bias(slopes));
+  heed::attention(q, q, q, {}, [](auto s, auto i, auto j) { return i < j ? 0 : s; });
+  heed::attention(q, q, q, ~heed::mask::dense(seen), heed::score::bias(slopes));
 #elif HEED_WRONG == 1
   heed::attention(q, q, q, [](int i) { return i > 0; });
 #elif HEED_WRONG == 2
@@ -67,5 +72,13 @@ int main() {
                   [](int b, int h, float s, int, int) { return s / float(b + h + 1); });
 #elif HEED_WRONG == 15
   heed::attention(q, q, q, {}, from_the_end);
+#elif HEED_WRONG == 16
+  heed::attention(q, q, q, {}, [](auto, auto, auto s) { return s / 2; });  // s is a position
+#elif HEED_WRONG == 17
+  heed::attention(q, q, q, seen & heed::mask::causal());
+#elif HEED_WRONG == 18
+  heed::attention(q, q, q, heed::mask::causal() | table);
+#elif HEED_WRONG == 19
+  heed::attention(q, q, q, ~heed::view(seen.data(), {3, 3}));
 #endif
 }

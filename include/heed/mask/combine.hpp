@@ -196,5 +196,39 @@ constexpr Not<AsMask<A>> operator~(const A& a) {
   return {as_mask(a)};
 }
 
+// A tensor is not a mask by itself: the compile error says how it becomes one.
+template <class X>
+consteval None refuse_tensor() {
+  static_assert(!HoldsNumbers<X>,
+                "heed: a tensor stands beside &, | or ~ of masks: nonzero attends: mask::dense(t), "
+                "and of [B, Lk] mask::dense(t, mask::axes::keys); added to the score: "
+                "score::bias(t), after the mask");
+  return {};
+}
+template <HoldsNumbers A, MaskLike B>
+constexpr None operator&(const A&, const B&) {
+  return refuse_tensor<A>();
+}
+template <MaskLike A, HoldsNumbers B>
+constexpr None operator&(const A&, const B&) {
+  return refuse_tensor<B>();
+}
+template <HoldsNumbers A, MaskLike B>
+constexpr None operator|(const A&, const B&) {
+  return refuse_tensor<A>();
+}
+template <MaskLike A, HoldsNumbers B>
+constexpr None operator|(const A&, const B&) {
+  return refuse_tensor<B>();
+}
+template <HoldsNumbers A>
+constexpr None operator~(const A&) {
+  return refuse_tensor<A>();
+}
+
 }  // namespace HEED_ABI
 }  // namespace heed::mask
+
+namespace heed {
+using mask::operator~;  // of a View, whose namespace this is
+}  // namespace heed

@@ -112,8 +112,23 @@ S first_parameter(R (*)(S, Place...));
 template <class R, class F, class S, class... Place>
 S first_parameter(R (F::*)(S, Place...) const);
 
+// True where a generic callable returns a whole number for the sole reason that positions are: it
+// takes one of them for the score.
+template <class F, class... Place>
+consteval bool returns_position() {
+  if constexpr (std::is_invocable_v<const F&, float, Place...> &&
+                std::is_invocable_v<const F&, float, decltype(Place{} + 0.0F)...>) {
+    return std::is_integral_v<
+               std::remove_cvref_t<std::invoke_result_t<const F&, float, Place...>>> &&
+           std::is_floating_point_v<std::remove_cvref_t<
+               std::invoke_result_t<const F&, float, decltype(Place{} + 0.0F)...>>>;
+  } else {
+    return false;
+  }
+}
+
 // False where a callable's first parameter is a whole number, as of (b, h, s, i, j): the score
-// would be converted to it.
+// would be converted to it. Of a template only the result tells.
 template <class F>
 consteval bool takes_score_first() {
   if constexpr (requires { first_parameter(&F::operator()); }) {
@@ -121,7 +136,7 @@ consteval bool takes_score_first() {
   } else if constexpr (requires(F f) { first_parameter(f); }) {
     return !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(std::declval<F>()))>>;
   } else {
-    return true;
+    return !returns_position<F, int, int>() && !returns_position<F, int, int, int, int>();
   }
 }
 
