@@ -247,9 +247,8 @@ TEST_CASE("with a workspace a call over a source of keys allocates nothing") {
   auto result = attention(q, source, mask::causal());
   std::vector<std::byte> workspace(workspace_bytes(q, source, mask::causal()));
   const Options options{.threads = 1, .workspace = workspace};
-  REQUIRE(test::allocations_of([&] {
-            attention_into(result, q, source, mask::causal(), {}, options);
-          }) == 0);
+  REQUIRE(test::allocations_of(
+              [&] { attention_into(result, q, source, mask::causal(), {}, options); }) == 0);
 }
 
 TEST_CASE("1,000 gradients over 1 to 8 threads and other batch mates have the same bits") {

@@ -44,8 +44,8 @@ std::vector<std::int64_t> target_ids(const X& targets) {
   return ids;
 }
 
-// The number of targets that count. Throws heed::Error where there is another number of targets than of rows,
-// or where one is no class.
+// The number of targets that count. Throws heed::Error where there is another number of targets
+// than of rows, or where one is no class.
 inline Index count_targets(const std::vector<std::int64_t>& targets, Index rows, Index classes,
                            const CrossEntropyOptions& options) {
   constexpr const char* call = "heed::train::cross_entropy: ";
