@@ -2,6 +2,10 @@
 // the wave.
 #include "heed/attention/flash/backward_plan.hpp"
 
+#include "heed/attention/flash/backward_scores.hpp"
+#include "heed/core/eigen.hpp"
+#include "heed/score/bias.hpp"
+#include "heed/score/relative.hpp"
 #include "support/catch.hpp"
 
 namespace heed {
@@ -52,6 +56,35 @@ TEST_CASE("rows that pass a KV block are whole row tiles") {
     REQUIRE(plan.rows >= mr);
     REQUIRE(plan.head_rows({1, 1, 1, 500, 500, 64, 64, 4}) >= 500);
   }
+}
+
+// Heads of a wave run at the same time: none of them adds to the memory of another.
+TEST_CASE("heads that share the gradient of a dense bias are in different waves") {
+  const Shape shape{3, 8, 4, 5, 7, 8, 8, 4};
+  for (const Index B : {1, 3}) {
+    for (const Index H : {1, 8}) {
+      CAPTURE(B, H);
+      Tensor4<float> bias(B, H, 5, 7), d_bias(B, H, 5, 7);
+      bias.setZero();
+      BackwardPlan plan = plan_of(shape, 4);
+      const auto score = score::with_gradient(score::bias(bias), d_bias);
+      keep_heads_apart<float>(plan, score, shape);
+      REQUIRE(plan.heads <= plan.apart);
+      for (Index n = 0; n < 12; ++n) {
+        const auto one = plan.place(shape, n);
+        for (Index m = n + 1; m < 12 && m / plan.apart == n / plan.apart; ++m) {
+          const auto other = plan.place(shape, m);
+          REQUIRE(((B == 3 && one.b != other.b) || (H == 8 && one.kv_head != other.kv_head)));
+        }
+      }
+      if (B == 3 && H == 8) REQUIRE(plan.apart > 12);
+    }
+  }
+  Tensor2<float> table(1, 5), d_table(1, 5);
+  table.setZero();
+  BackwardPlan plan = plan_of(shape, 4);
+  keep_heads_apart<float>(plan, score::with_gradient(score::relative(table), d_table), shape);
+  REQUIRE(plan.apart > 12);  // tasks have sums of their own
 }
 
 }  // namespace heed
