@@ -33,6 +33,7 @@
 #include "heed/inspect/explain_weights.hpp"
 #include "heed/inspect/gradcheck.hpp"
 #include "heed/inspect/gradcheck_module.hpp"
+#include "heed/inspect/gradient_flow.hpp"
 #include "heed/inspect/highlight.hpp"
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/inspect/report.hpp"

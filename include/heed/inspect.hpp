@@ -11,6 +11,8 @@
 #include "heed/inspect/describe.hpp"
 #include "heed/inspect/explain_output.hpp"
 #include "heed/inspect/explain_weights.hpp"
+#include "heed/inspect/gradient_flow.hpp"
+#include "heed/inspect/gradient_picture.hpp"
 #include "heed/inspect/highlight.hpp"
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/inspect/names.hpp"

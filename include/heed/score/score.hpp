@@ -128,7 +128,7 @@ consteval bool returns_position() {
 }
 
 // False where a callable's first parameter is a whole number, as of (b, h, s, i, j): the score
-// would be converted to it. Of a template only the result tells.
+// would be converted to it.
 template <class F>
 consteval bool takes_score_first() {
   if constexpr (requires { first_parameter(&F::operator()); }) {
@@ -136,13 +136,17 @@ consteval bool takes_score_first() {
   } else if constexpr (requires(F f) { first_parameter(f); }) {
     return !std::is_integral_v<std::remove_cvref_t<decltype(first_parameter(std::declval<F>()))>>;
   } else {
-    return !returns_position<F, int, int>() && !returns_position<F, int, int, int, int>();
+    return true;
   }
 }
 
 template <class F>
+inline constexpr bool is_position =
+    returns_position<F, int, int>() || returns_position<F, int, int, int, int>();
+
+template <class F>
 struct Function {
-  static_assert(takes_score_first<F>(),
+  static_assert(takes_score_first<F>() && !is_position<F>,
                 "heed: the score comes first, as a floating-point number: (s, i, j) or "
                 "(s, b, h, i, j) -> float");
   F function;

@@ -26,7 +26,7 @@ struct BoundPair {
 
 template <class F, class D>
 struct WithDerivative {
-  static_assert(takes_score_first<F>() && takes_score_first<D>(),
+  static_assert(takes_score_first<F>() && takes_score_first<D>() && !is_position<F>,
                 "heed: the score comes first, as a floating-point number: (s, i, j) or "
                 "(s, b, h, i, j) -> float");
   F of_value;
