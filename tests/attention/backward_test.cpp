@@ -46,6 +46,16 @@ struct GradientRule {
   }
 };
 
+// The result of forward with out before it is rounded to a half type.
+template <class T, class M = mask::None, class S = score::None>
+auto unrounded(const View<const T, 4>& q, const View<const T, 4>& k, const View<const T, 4>& v,
+               const M& mask = {}, const S& score = {}, const Options& options = {}) {
+  const Index B = q.extent[0], Hq = q.extent[1], Lq = q.extent[2];
+  Result result{Tensor4<Accum<T>>(B, Hq, Lq, v.extent[3]), Tensor3<Accum<T>>(B, Hq, Lq)};
+  attention_into(result, q, k, v, mask, score, options);
+  return result;
+}
+
 template <class T, class M, class S>
 void require_gradients(const Shape& shape, Layout layout, std::uint64_t seed, const M& mask,
                        const S& score, const Options& options = {}) {
@@ -64,6 +74,13 @@ void require_gradients(const Shape& shape, Layout layout, std::uint64_t seed, co
   rule.require(g.d_q, naive.d_q, truth.d_q);
   rule.require(g.d_k, naive.d_k, truth.d_k);
   rule.require(g.d_v, naive.d_v, truth.d_v);
+  if constexpr (sizeof(T) < 4) {
+    const auto kept = unrounded<T>(q, k, v, mask, score, options);
+    const auto fast = attention_backward(d_o, q, k, v, kept, mask, score, options);
+    rule.require(fast.d_q, naive.d_q, truth.d_q);
+    rule.require(fast.d_k, naive.d_k, truth.d_k);
+    rule.require(fast.d_v, naive.d_v, truth.d_v);
+  }
 }
 
 template <class A, class B>
@@ -133,7 +150,11 @@ TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, 
     const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
     return attention_backward(d_o, q, k, v, attention(q, k, v, mask), mask);
   };
-  const auto before = gradients();
+  const auto of_unrounded = [&] {
+    const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
+    return attention_backward(d_o, q, k, v, unrounded<T>(q, k, v, mask), mask);
+  };
+  const auto before = gradients(), before_unrounded = of_unrounded();
   for (Index d = 0; d < 20; ++d) REQUIRE(before.d_q(0, 1, 11, d) == T(0));
   for (Index d = 0; d < 9; ++d) REQUIRE(before.d_v(0, 0, 13, d) == T(0));
   for (const double hidden :
@@ -147,6 +168,7 @@ TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, 
       d_out.view()(0, 1, 11, d) = static_cast<T>(hidden);
     }
     REQUIRE(same_gradients(before, gradients()));
+    REQUIRE(same_gradients(before_unrounded, of_unrounded()));
   }
 }
 
@@ -185,14 +207,18 @@ TEST_CASE("the errors of half gradients have mean 0") {
     }
   }
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
-  const auto g = attention_backward(d_o, q, k, v, attention(q, k, v));
   const auto truth = reference::attention_backward<double>(d_o, q, k, v);
-  double mean = 0, size = 0;
-  for (Index n = 0; n < g.d_q.size(); ++n) {
-    mean += static_cast<double>(g.d_q.data()[n]) - truth.d_q.data()[n];
-    size += std::abs(truth.d_q.data()[n]);
+  for (const bool rounded : {true, false}) {
+    const auto g = rounded ? attention_backward(d_o, q, k, v, attention(q, k, v))
+                           : attention_backward(d_o, q, k, v, unrounded<BFloat16>(q, k, v));
+    double mean = 0, size = 0;
+    for (Index n = 0; n < g.d_q.size(); ++n) {
+      mean += static_cast<double>(g.d_q.data()[n]) - truth.d_q.data()[n];
+      size += std::abs(truth.d_q.data()[n]);
+    }
+    CAPTURE(rounded);
+    REQUIRE(std::abs(mean) <= test::unit_roundoff<BFloat16>() * size);
   }
-  REQUIRE(std::abs(mean) <= test::unit_roundoff<BFloat16>() * size);
 }
 
 TEST_CASE("gradients of calls without queries, keys or heads") {

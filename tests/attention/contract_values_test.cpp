@@ -301,6 +301,31 @@ TEMPLATE_TEST_CASE("scores up to the largest number are scores like others", "",
   }
 }
 
+TEMPLATE_TEST_CASE("out of half types may be float: neither it nor a weight is rounded then", "",
+                   Half, BFloat16) {
+  for (const Index Lq : {70, 3}) {  // packed, and as in decoding
+    const Inputs<TestType> in({2, 4, 2, Lq, 300, 56, 40, 4}, Layout::gaps, 31);
+    const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+    Options options{.dropout = 0.2};
+    const auto truth = reference::attention<double>(q, k, v, mask::causal(), {}, options);
+    const auto naive = reference::attention<float>(q, k, v, mask::causal(), {}, options);
+    Result result{Tensor4<float>(2, 4, Lq, 40), Tensor3<float>(2, 4, Lq)};
+    std::vector<std::byte> workspace(workspace_bytes(q, k, v, mask::causal(), {}, options));
+    for (const Backend backend : every_backend) {
+      CAPTURE(Lq, name_of(backend));
+      options.backend = backend;
+      options.workspace = backend == Backend::flash ? std::span(workspace) : std::span<std::byte>{};
+      attention_into(result, q, k, v, mask::causal(), {}, options);
+      test::require_accurate<float>(result, naive, truth);
+    }
+  }
+  const Small<TestType> s;
+  const View<float, 2> over_q{
+      reinterpret_cast<float*>(const_cast<TestType*>(s.q.data())), {5, 3}, {1, 0}};
+  REQUIRE_THROWS_WITH(attention_into(over_q, s.q, s.k, s.v),
+                      test::ContainsSubstring("heed::attention_into: out"));
+}
+
 // Their sums overflow before they are divided by the sum of the weights.
 TEMPLATE_TEST_CASE("values up to the largest number have a finite mean", "", float, double,
                    BFloat16) {
@@ -323,7 +348,11 @@ TEMPLATE_TEST_CASE("values up to the largest number have a finite mean", "", flo
       for (const Backend backend : {Backend::flash, Backend::chunked}) {
         CAPTURE(Lk, Lq, name_of(backend));
         const auto out = attention(rows, k, v, see, {}, {.backend = backend}).out;
+        Tensor2<Accum<TestType>> unrounded(Lq, 40);
+        attention_into(unrounded, rows, k, v, see, {}, {.backend = backend});
         for (Index i = 0; i < Lq; ++i) {
+          REQUIRE(static_cast<double>(unrounded(i, 1)) == Approx(large).epsilon(1e-6));
+          REQUIRE(static_cast<double>(unrounded(i, 2)) == Approx(-large).epsilon(1e-6));
           const double n = static_cast<double>(Lk - 1),
                        up = static_cast<double>(Lk / 2 - (Lk > 10));
           // Not divided by `large`: its reciprocal is subnormal, and 0 under -ffast-math.

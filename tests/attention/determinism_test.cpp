@@ -212,10 +212,11 @@ TEST_CASE("a workspace at any address will do") {
   }
 }
 
-TEST_CASE("the bits of gradients depend on neither threads nor batch") {
+TEMPLATE_TEST_CASE("the bits of gradients depend on neither threads nor batch", "", float,
+                   BFloat16) {
   const Shape spans{2, 4, 2, 150, 1300, 12, 20, 4};
-  const Inputs<float> in(spans, Layout::packed, 4);
-  test::Buffer<float> d_out(2, 4, 150, 20);
+  const Inputs<TestType> in(spans, Layout::packed, 4);
+  test::Buffer<TestType> d_out(2, 4, 150, 20);
   d_out.fill(5);
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
   const Options dropped{.threads = 1, .dropout = 0.2, .seed = 3};
@@ -227,7 +228,7 @@ TEST_CASE("the bits of gradients depend on neither threads nor batch") {
     REQUIRE(
         same_gradients(one, attention_backward(d_o, q, k, v, result, mask::causal(), {}, options)));
   }
-  const auto first_of = [](View<const float, 4> x) {
+  const auto first_of = [](View<const TestType, 4> x) {
     x.extent[0] = 1;
     return x;
   };
@@ -238,6 +239,12 @@ TEST_CASE("the bits of gradients depend on neither threads nor batch") {
   REQUIRE(std::equal(alone.d_q.data(), alone.d_q.data() + alone.d_q.size(), one.d_q.data()));
   REQUIRE(std::equal(alone.d_k.data(), alone.d_k.data() + alone.d_k.size(), one.d_k.data()));
   REQUIRE(std::equal(alone.d_v.data(), alone.d_v.data() + alone.d_v.size(), one.d_v.data()));
+  Result kept{Tensor4<Accum<TestType>>(2, 4, 150, 20), Tensor3<Accum<TestType>>(2, 4, 150)};
+  attention_into(kept, q, k, v, mask::causal(), {}, dropped);
+  const auto of_kept = attention_backward(d_o, q, k, v, kept, mask::causal(), {}, dropped);
+  const Options threads{.threads = 3, .dropout = 0.2, .seed = 3};
+  REQUIRE(
+      same_gradients(of_kept, attention_backward(d_o, q, k, v, kept, mask::causal(), {}, threads)));
 }
 
 TEST_CASE("with a workspace a call over a source of keys allocates nothing") {
@@ -288,9 +295,9 @@ TEST_CASE("1,000 gradients over 1 to 8 threads and other batch mates have the sa
   REQUIRE(wrong == 0);
 }
 
-TEST_CASE("with a workspace a backward call allocates nothing") {
-  const Inputs<float> in(shape, Layout::packed, 6);
-  test::Buffer<float> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv);
+TEMPLATE_TEST_CASE("with a workspace a backward call allocates nothing", "", float, BFloat16) {
+  const Inputs<TestType> in(shape, Layout::packed, 6);
+  test::Buffer<TestType> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv);
   d_out.fill(7);
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
   const auto result = attention(q, k, v, mask::causal());

@@ -6,6 +6,7 @@
 // expect: refers to the gradient, and this one is gone when the expression ends
 // expect: the gradient must hold float, double, Half or BFloat16, and not be const
 // expect: the gradient must be a tensor, a vector or a span that can be written to
+// expect: result.out must have the element type of q
 #include "heed/heed.hpp"
 
 int main() {
@@ -38,5 +39,8 @@ int main() {
   score::with_gradient(score::bias(q), heed::view(slopes.data(), {1, 2, 3, 4}));
 #elif HEED_WRONG == 8
   score::with_gradient(score::bias(q), q);  // const
+#elif HEED_WRONG == 9
+  const heed::Tensor4<double> out(1, 2, 3, 4);
+  heed::attention_backward(q, q, q, q, heed::Result{out, result.lse});
 #endif
 }

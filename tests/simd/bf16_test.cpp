@@ -217,6 +217,75 @@ bool results_are_right(const PairProblem<T>& problem) {
   return true;
 }
 
+// Gradients' sums over queries of a problem, the last `missing` of which are not there.
+struct TransposedProblem {
+  const simd::GradientKernels<BFloat16>& kernels;
+  const PairProblem<BFloat16>& problem;
+  simd::ScoreTiles<float> a;
+  Guarded<float> rows, sums;
+  std::vector<float> before;
+
+  TransposedProblem(const simd::GradientKernels<BFloat16>& gradients,
+                    const PairProblem<BFloat16>& of, int missing, Side side)
+      : kernels(gradients),
+        problem(of),
+        a(simd::ScoreTiles<float>::of(of.tile_shape, of.scores.data(), of.live.data(),
+                                      of.queries - missing, of.keys)),
+        rows(simd::PackedB<float>::size(of.tile_shape, a.rows, of.columns), side, poison<float>),
+        sums(of.capacity * of.columns, side, 0.0F) {
+    for (int query = a.rows; query < of.queries; ++query) {
+      for (int key = 0; key < of.keys; ++key) a.at(query, key) = poison<float>;
+    }
+    Numbers numbers(22);
+    for (float& x : sums) x = static_cast<float>(numbers.next());
+    before = copy_of(sums);
+  }
+
+  simd::PackedB<float> b() const {
+    return {rows.data(), a.rows, problem.columns, problem.tile_shape};
+  }
+  simd::Accumulator<float> c() const { return {sums.data(), problem.columns, kernels.sums}; }
+  bool pack() const { return problem.kernels.pack_b(slice(problem.x.cview(), 0, a.rows), b()); }
+  void multiply() const { kernels.pv_transposed(a, b(), c()); }
+  void multiply_masked() const {
+    restore(before, sums);
+    kernels.pv_transposed_masked(a, b(), problem.unmasked.data(), c());
+  }
+  // True where c(key, d) is what it was and the weighted sum of the live queries.
+  bool is_right(int key, Index d) const {
+    double exact = double{before[static_cast<std::size_t>(&c().at(key, d) - sums.data())]};
+    double magnitude = std::abs(exact);
+    for (int query = 0; query < a.rows && d < problem.D; ++query) {
+      if (!problem.is_live(query, key)) continue;
+      const double term =
+          taken(problem, a.at(query, key)) * static_cast<double>(problem.x.view()(query, d));
+      exact += term;
+      magnitude += std::abs(term);
+    }
+    return std::abs(double{c().at(key, d)} - exact) <=
+           static_cast<double>(a.rows + 3) * roundoff<float> * magnitude;
+  }
+};
+
+// f(transposed problem) with the queries of a whole and of a part of a row tile, odd and even.
+template <class F>
+void for_each_transposed(F&& f) {
+  int turn = 0;
+  for (const Table<BFloat16>& table : paired_tables()) {
+    for (const int keys : sizes(table.kernels->tile_shape)) {
+      for (const int D : {1, 33, 64}) {
+        const Side side = both_sides[turn % 2];
+        CAPTURE(table.name, keys, D, turn);
+        PairProblem<BFloat16> problem(*table.kernels, keys, D, readable[turn % 4], side);
+        problem.live[turn % problem.live.size()] = turn % 3 == 0;
+        problem.fill_weights();
+        TransposedProblem transposed(*table.gradients, problem, turn++ % 7, side);
+        f(problem, transposed);
+      }
+    }
+  }
+}
+
 // A NaN whose every bit counts, or -inf.
 template <class T>
 T not_finite(bool nan) {
@@ -319,6 +388,57 @@ TEMPLATE_TEST_CASE("pairs: what is not finite reaches those who see it, and nobo
         } else {
           REQUIRE(same_bits(problem.acc[at], expected[static_cast<std::size_t>(at)]));
         }
+      }
+    }
+  });
+}
+
+TEST_CASE("pairs: pv_transposed adds what live weights say, reads nothing else") {
+  for_each_transposed([](const auto& problem, const TransposedProblem& transposed) {
+    REQUIRE(transposed.pack());
+    transposed.multiply();
+    bool right = true;
+    for (int key = 0; key < problem.keys; ++key) {
+      for (Index d = 0; d < problem.columns; ++d) right = right && transposed.is_right(key, d);
+    }
+    REQUIRE(right);
+    const auto expected = copy_of(transposed.sums);
+    transposed.multiply_masked();
+    const Index size = problem.keys / 8 * 8 * problem.columns;  // of the rows that are whole tiles
+    REQUIRE(all_same_bits(transposed.sums.data(), expected.data(), size));
+  });
+}
+
+// One query is NaN or infinite in a column, and every second key is not seen by it.
+TEST_CASE("pairs: a query that is not finite reaches the keys that see it, and no others") {
+  for_each_transposed([](auto& problem, const TransposedProblem& transposed) {
+    const int query = transposed.a.rows / 2;
+    const Index column = problem.D / 2;
+    for (int key = 0; key < problem.keys; key += 2) {
+      const Index at = problem.score_at(query, key);
+      if (problem.is_live(query, key)) problem.scores[at] = 0;
+      problem.unmasked[at] = 0;
+    }
+    problem.x.view()(query, column) = static_cast<BFloat16>(0.5F);
+    transposed.pack();
+    transposed.multiply();
+    const auto expected = copy_of(transposed.sums);
+    problem.x.view()(query, column) = not_finite<BFloat16>(problem.D % 2 == 0);
+    REQUIRE_FALSE(transposed.pack());
+    transposed.multiply_masked();
+    for (int key = 0; key < problem.keys; ++key) {
+      for (Index d = 0; d < problem.columns; ++d) {
+        const float found = transposed.c().at(key, d);
+        // With a stride of 0 other queries or columns have the bad value too.
+        bool reached = false;
+        for (int i = 0; i < transposed.a.rows && d < problem.D; ++i) {
+          const bool sees =
+              problem.is_live(i, key) && problem.unmasked[problem.score_at(i, key)] != 0;
+          reached |= sees && !is_finite(static_cast<float>(problem.x.view()(i, d)));
+        }
+        const Index at = &transposed.c().at(key, d) - transposed.sums.data();
+        REQUIRE((reached ? !is_finite(found)
+                         : same_bits(found, expected[static_cast<std::size_t>(at)])));
       }
     }
   });

@@ -37,11 +37,11 @@ HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
 }  // namespace wide_pairs
 
 Tables<BFloat16> paired_tables() {
-  Tables<BFloat16> all{
-      {"pairs in GNU vectors", &wide_pairs::bf16_pairs_table<BFloat16>, nullptr, nullptr, nullptr}};
+  Tables<BFloat16> all{{"pairs in GNU vectors", &wide_pairs::bf16_pairs_table<BFloat16>, nullptr,
+                        &wide_pairs::bf16_pairs_gradient_table<BFloat16>, nullptr}};
   if (machine_isa() >= Isa::avx512_bf16) {
     all.push_back({"AVX-512 with BF16", &packed_kernels<BFloat16>(Isa::avx512_bf16), nullptr,
-                   nullptr, nullptr});
+                   &gradient_kernels<BFloat16>(Isa::avx512_bf16), nullptr});
   }
   return all;
 }

@@ -25,7 +25,8 @@ using Tables = std::vector<Table<T>>;
 template <class T>
 Tables<T> tables();
 
-// Those that multiply pairs, for BFloat16, Half and float; they have packed kernels alone.
+// Those that multiply pairs, for BFloat16, Half and float; they have packed kernels, and those of
+// pairs in registers gradients'.
 template <class T>
 Tables<T> packed_tables();
 

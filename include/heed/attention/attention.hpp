@@ -49,13 +49,19 @@ void set_output(const char* call, Problem<ScalarOf<Q>>& problem, Out& out, const
   using T = ScalarOf<Q>;
   using Traits = TraitsOf<Q>;
   const auto write_to = [&](const auto& view) {
-    static_assert(std::is_same_v<decltype(view.data), T*>,
-                  "heed::attention_into: out must be writable and of q's element type");
+    constexpr bool rounded = std::is_same_v<decltype(view.data), T*>;
+    static_assert(rounded || std::is_same_v<decltype(view.data), Accum<T>*>,
+                  "heed::attention_into: out must be writable and of q's element type, or float "
+                  "beside a half type");
     check_output(call, view, problem.shape, view_of(q), k, v);
-    problem.out = lift(view);
+    if constexpr (rounded) {
+      problem.out = lift(view);
+    } else {
+      problem.unrounded_out = lift(view);
+    }
   };
   if constexpr (is_result<std::remove_cvref_t<Out>>) {
-    write_to(Traits::template owned_view<T>(out.out));
+    write_to(Traits::template owned_view<ScalarOf<decltype(out.out)>>(out.out));
     problem.lse = lift_rows(Traits::template rows_view<Accum<T>>(out.lse));
     check_rows(call, problem.lse, problem.shape, problem.q);
   } else {
@@ -65,7 +71,8 @@ void set_output(const char* call, Problem<ScalarOf<Q>>& problem, Out& out, const
 }
 
 // attention into memory the caller has: `out` is a tensor [B, Hq, Lq, Dv] of any layout, or a
-// Result of an earlier call, whose lse is then written too. Allocates no results, and with
+// Result of an earlier call, whose lse is then written too. Of half types out may be float: it is
+// not rounded then, and attention_backward is faster with it. Allocates no results, and with
 // options.workspace nothing at all. Throws heed::Error also where out has another shape or overlaps
 // an input.
 template <class Out, class Q, class K, class V, class M = mask::None, class S = score::None>
@@ -92,7 +99,7 @@ requires RightTypes<Q, K, V, M, S> std::size_t workspace_bytes(const Q& q, const
   check_on_cpu("heed::workspace_bytes", options.backend);
   const bool together = contiguous(lift(view_of(k)), lift(view_of(v)));
   const Shape read = strided_keys(shape, key_stride_of(as_mask(mask), options));
-  const Index bytes = make_plan<ScalarOf<Q>>(read, together, options).scratch_bytes;
+  const Index bytes = make_plan<ScalarOf<Q>>(read, together, true, options).scratch_bytes;
   return Scratch::with_slack(static_cast<std::size_t>(bytes));
 }
 

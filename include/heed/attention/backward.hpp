@@ -15,6 +15,9 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
+template <class X, class Q>
+concept ResultOf = HasOutAndLse<X> && check_result_type<X, Q>();
+
 // The views of a call's gradients, checked.
 template <class T>
 struct GradientViews {
@@ -29,10 +32,10 @@ GradientViews<T> gradient_views(G& gradients) {
 }
 
 // Throws heed::Error where `gradient` has another shape than its input, or overlaps what is read.
-template <class T>
+template <class T, class Out>
 void check_gradient(const char* call, const char* name, const View<T, 4>& gradient,
                     const View<const T, 4>& input, const Problem<T>& forward,
-                    const View<const T, 4>& out, const View<const T, 4>& d_out,
+                    const View<const Out, 4>& out, const View<const T, 4>& d_out,
                     const Options& options) {
   bool same = true;
   for (int n = 0; n < 4; ++n) same = same && gradient.extent[n] == input.extent[n];
@@ -54,9 +57,9 @@ void check_gradient(const char* call, const char* name, const View<T, 4>& gradie
   apart("d_out", d_out);
 }
 
-template <class T, class S>
+template <class T, class Out, class S>
 void check_gradients(const char* call, const GradientViews<T>& g, const Problem<T>& forward,
-                     const View<const T, 4>& out, const View<const T, 4>& d_out, const S& score,
+                     const View<const Out, 4>& out, const View<const T, 4>& d_out, const S& score,
                      const Options& options) {
   check_workspace(forward, options);
   check_workspace(options, "out", out);
@@ -83,7 +86,7 @@ BackwardPlan make_backward_plan(const Shape& shape, const S& score, Isa machine,
                                 const Options& options) {
   using Bound = decltype(score::bind(std::declval<const S&>(), shape, 0, 0));
   BackwardPlan plan =
-      backward_plan(shape, simd::element_kernels<T>(machine).tile_shape,
+      backward_plan(shape, simd::packed_kernels<T>(machine).tile_shape,
                     simd::gradient_kernels<T>(machine).sums, options.threads, options.executor);
   plan.keeps_scores = !score::unit_derivative<Bound>;
   plan.drops = Dropout::of(options.dropout, options.seed).active();
@@ -121,14 +124,15 @@ void copy_reference_gradients(const Problem<T>& forward, const View<const T, 4>&
   copy(lift(view_of(textbook.d_v)), to.d_v);
 }
 
+//   out  not rounded; no data where there is none
 template <class T, class M, class S>
-void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
+void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                   const View<const T, 4>& d_out, const GradientViews<T>& to, const M& mask,
                   const S& score, const Options& options) {
   if (options.backend == Backend::reference) {
     return copy_reference_gradients(forward, d_out, to, mask, score, options);
   }
-  const Isa machine = isa();
+  const Isa machine = simd::gradient_isa(isa());
   const BackwardPlan plan = make_backward_plan<T>(forward.shape, score, machine, options);
   const std::size_t bytes = backward_bytes<T>(forward.shape, score, plan);
   const Scratch scratch(bytes, options.workspace);
@@ -141,6 +145,7 @@ void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
                                    mask,
                                    score,
                                    plan,
+                                   simd::packed_kernels<T>(machine),
                                    simd::element_kernels<T>(machine),
                                    simd::gradient_kernels<T>(machine)};
   flash_backward(call, options.executor, scratch.begin());
@@ -158,7 +163,7 @@ void run_backward(const Problem<T>& forward, const View<const T, 4>& out,
 // members d_q, d_k and d_v, tensors of the shapes of q, k and v and any layout. Allocates no
 // results, and with options.workspace nothing at all. Throws heed::Error also where a gradient has
 // another shape than its input, or overlaps an input, out, d_out or another gradient.
-template <class G, class DOut, class Q, class K, class V, HasOutAndLse X, class M = mask::None,
+template <class G, class DOut, class Q, class K, class V, ResultOf<Q> X, class M = mask::None,
           class S = score::None>
 requires RightTypes<Q, K, V, M, S> && RightGradientTypes<DOut, Q, S>
 void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const K& k, const V& v,
@@ -169,7 +174,8 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), options);
   check_backward_backend(call, options.backend);
   Problem<T> forward = make_problem(q, k, v, shape, options);
-  const View<const T, 4> d_o = lift(view_of(d_out)), out = lift(view_of(result.out));
+  const View<const T, 4> d_o = lift(view_of(d_out));
+  const auto out = lift(view_of(result.out));
   check_shape_of_out(call, "d_out", d_o, shape);
   check_shape_of_out(call, "result.out", out, shape);
   forward.lse =
@@ -177,26 +183,28 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   check_rows(call, forward.lse, shape, forward.q);
   const auto to = gradient_views<T>(gradients);
   check_gradients(call, to, forward, out, d_o, as_score(score), options);
-  run_backward(forward, out, d_o, to, as_mask(mask), as_score(score), options);
+  View<const Accum<T>, 4> unrounded{nullptr, {}, {}};
+  if constexpr (std::is_same_v<decltype(out.data), const Accum<T>*>) unrounded = out;
+  run_backward(forward, unrounded, d_o, to, as_mask(mask), as_score(score), options);
 }
 
 // The gradients of Σ d_out ∘ out, where out = attention(q, k, v, mask, score, options).out.
 //
 //   d_out    [B, Hq, Lq, Dv], of q's element type and rank, any strides
 //   q, k, v  as for attention; mask, score and options as in that call, its dropout and seed too
-//   result   what attention returned: {out, lse}
+//   result   what attention returned: {out, lse}. Of half types its out may be float, as
+//            attention_into writes it: the call is faster then
 //
 // Returns {d_q, d_k, d_v} in the layouts of q, k and v; d_k and d_v are summed over the heads of a
 // group. A masked pair adds exactly 0, whatever its key or its query holds; a row that sees no key
 // has gradient 0. Sums are float for half types, rounded once. The score needs a derivative
 // (score::with_derivative gives a lambda one); else the call does not compile.
 //
-// Bits depend on neither threads nor batch. Five products where forward has two, for half types
-// seven; scratch O(L·D), one allocation a call. options.backend is automatic, flash or reference.
-// Throws heed::Error as attention does, and where d_out, result.out or result.lse has the shape of
-// another call.
-// Dao, "FlashAttention-2" (2023), Algorithm 2.
-template <class DOut, class Q, class K, class V, HasOutAndLse X, class M = mask::None,
+// Bits depend on neither threads nor batch. Five products where forward has two, with an out
+// rounded to a half type seven; scratch O(L·D), one allocation a call. options.backend is
+// automatic, flash or reference. Throws heed::Error as attention does, and where d_out, result.out
+// or result.lse has the shape of another call. Dao, "FlashAttention-2" (2023), Algorithm 2.
+template <class DOut, class Q, class K, class V, ResultOf<Q> X, class M = mask::None,
           class S = score::None>
 requires RightTypes<Q, K, V, M, S> && RightGradientTypes<DOut, Q, S>
 auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, const X& result,
@@ -217,8 +225,9 @@ requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
                                  as_score(score), options);
   using T = ScalarOf<Q>;
   const auto& the_score = as_score(score);
-  return Scratch::with_slack(
-      backward_bytes<T>(shape, the_score, make_backward_plan<T>(shape, the_score, isa(), options)));
+  const Isa machine = simd::gradient_isa(isa());
+  return Scratch::with_slack(backward_bytes<T>(
+      shape, the_score, make_backward_plan<T>(shape, the_score, machine, options)));
 }
 
 }  // namespace HEED_ABI

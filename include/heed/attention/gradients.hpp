@@ -47,6 +47,16 @@ consteval bool check_derivative() {
   return score::DifferentiableScore<Bound>;
 }
 
+// True where X holds a result of q's element type, or of what it is summed in.
+template <class X, class Q>
+consteval bool check_result_type() {
+  using Out = ScalarOf<decltype(X::out)>;
+  constexpr bool good = std::is_same_v<Out, ScalarOf<Q>> || std::is_same_v<Out, Accum<ScalarOf<Q>>>;
+  static_assert(good,
+                "heed: result.out must have the element type of q, or be float beside a half type");
+  return good;
+}
+
 template <class DOut, class Q, class S>
 concept RightGradientTypes = check_d_out_type<DOut, Q>() && check_derivative<S>();
 

@@ -189,6 +189,7 @@ void check_workspace(const Problem<T>& problem, const Options& options) {
   check_workspace(options, "k", problem.k);
   check_workspace(options, "v", problem.v);
   check_workspace(options, "out", problem.out);
+  check_workspace(options, "out", problem.unrounded_out);
   check_workspace(options, "lse", problem.lse);
 }
 
@@ -204,7 +205,8 @@ Problem<ScalarOf<Q>> make_problem(const Q& q, const K& k, const V& v, const Shap
           {nullptr, {}, {}},
           shape,
           scale_of(options, shape),
-          Dropout::of(options.dropout, options.seed)};
+          Dropout::of(options.dropout, options.seed),
+          {nullptr, {}, {}}};
 }
 
 }  // namespace HEED_ABI

@@ -22,6 +22,7 @@ struct Problem {
   Shape shape;
   double scale;
   Dropout dropout;
+  View<Accum<T>, 4> unrounded_out{};  // as out, and in its place where there is data
 };
 
 inline namespace HEED_ABI {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 
 #include "heed/attention/chunked.hpp"
 #include "heed/attention/flash/forward.hpp"
@@ -42,8 +43,10 @@ inline void check_on_cpu(const char* call, Backend backend) {
   }
 }
 
+//   contiguous  keys and values, in their last dimension
+//   unrounded   out is not rounded to T
 template <class T>
-Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
+Plan make_plan(const Shape& shape, bool contiguous, bool unrounded, const Options& options) {
   const bool automatic = options.backend == Backend::automatic;
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: the tensors are the host's" : "options.backend asked for it",
@@ -57,6 +60,7 @@ Plan make_plan(const Shape& shape, bool contiguous, const Options& options) {
                               contiguous, options.threads, options.executor)
                  : chunked::plan(shape, tile_shape, chunked::Options{}.chunk, options.threads,
                                  options.executor);
+  plan.cut.value_shape = flash_kernels<T>(plan.cut, shape, plan.isa, unrounded).values.tile_shape;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
@@ -80,11 +84,20 @@ CallReport describe(const Plan& plan, const FlashKernels<T>& kernels, const Opti
 template <class T, class M, class S>
 void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
                     const Options& options) {
-  const auto textbook = reference::attention(problem.q, problem.k, problem.v, mask, score, options);
-  copy(lift(view_of(textbook.out)), problem.out);
-  if (problem.lse.data == nullptr) return;
-  for_each_row(problem.out,
-               [&](Index b, Index h, Index i) { problem.lse(b, h, i) = textbook.lse(b, h, i); });
+  const auto copy_to = [&](const auto& textbook, const auto& out) {
+    copy(lift(view_of(textbook.out)), out);
+    if (problem.lse.data == nullptr) return;
+    for_each_row(out,
+                 [&](Index b, Index h, Index i) { problem.lse(b, h, i) = textbook.lse(b, h, i); });
+  };
+  if constexpr (!std::is_same_v<T, Accum<T>>) {
+    if (problem.unrounded_out.data != nullptr) {
+      return copy_to(
+          reference::attention<Accum<T>>(problem.q, problem.k, problem.v, mask, score, options),
+          problem.unrounded_out);
+    }
+  }
+  copy_to(reference::attention(problem.q, problem.k, problem.v, mask, score, options), problem.out);
 }
 
 // Distance of the keys that a call reads. Flash leaves out the keys that a mask steps over, except
@@ -106,8 +119,9 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
                  strided_keys_score(score, shape, step), options);
     }
   }
-  const Plan plan = make_plan<T>(shape, contiguous(problem.k, problem.v), options);
-  const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, shape, plan.isa);
+  const bool unrounded = problem.unrounded_out.data != nullptr;
+  const Plan plan = make_plan<T>(shape, contiguous(problem.k, problem.v), unrounded, options);
+  const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, shape, plan.isa, unrounded);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);

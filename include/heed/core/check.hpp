@@ -97,8 +97,8 @@ Shape check_operands(const char* call, const View<const T, Rank>& q, const View<
 }
 
 // out is [B, Hq, Lq, Dv] and shares no memory with an input.
-template <class T, int Rank>
-void check_output(const char* call, const View<T, Rank>& out, const Shape& shape,
+template <class Out, class T, int Rank>
+void check_output(const char* call, const View<Out, Rank>& out, const Shape& shape,
                   const View<const T, Rank>& q, const View<const T, Rank>& k,
                   const View<const T, Rank>& v) {
   require_sane(out, call, "out");

@@ -64,9 +64,31 @@ const PackedKernels<T>& packed_kernels(Isa isa) {
   return element_kernels<T>(isa);
 }
 
-// Kernels of gradients, on elements.
+// Kernels of p·v that do not round p, for the score tiles of `packed`.
+template <class T>
+const PackedKernels<T>& exact_pv_kernels(const PackedKernels<T>& packed) {
+  if constexpr (Element<T>::format == Format::bfloat16) {
+#if HEED_X86_TILES
+    if (packed.isa == Isa::amx) return amx::amx_bf16x3_table<T>;
+#endif
+    return element_kernels<T>(packed.isa);
+  }
+  return packed;
+}
+
+// The instruction set of packed_kernels and gradient_kernels in a backward call: there are no
+// gradients on AMX tiles.
+inline Isa gradient_isa(Isa isa) { return isa == Isa::amx ? Isa::avx512 : isa; }
+
+// Kernels of gradients, for the operands of packed_kernels<T>(isa).
+//   isa  a gradient_isa
 template <class T>
 const GradientKernels<T>& gradient_kernels(Isa isa) {
+#if HEED_X86_PAIRS
+  if constexpr (Element<T>::format == Format::bfloat16) {
+    if (isa == Isa::avx512_bf16) return avx512_bf16::bf16_pairs_gradient_table<T>;
+  }
+#endif
 #if HEED_X86
   if (isa >= Isa::avx512) return avx512::gradient_table<T>;
   if (isa == Isa::avx2) return avx2::gradient_table<T>;

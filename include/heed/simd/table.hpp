@@ -30,6 +30,8 @@ struct PackedKernels {
   void (*finalize_rows)(R* max, R* sum, Index count);
   bool (*store_rows)(const Accumulator<const R>& acc, Index first, const R* factor,
                      const View<T, 2>& x);
+  bool (*store_unrounded)(const Accumulator<const R>& acc, Index first, const R* factor,
+                          const View<R, 2>& x);
 };
 
 // Products of a few queries with keys and values where they lie, as in decoding; documented in

@@ -70,9 +70,25 @@ void backward_span(const BackwardTask<T, M, S>& task, Index span) {
   if (plan.adds_spans && part > 0) add_to(wave.d_q_of(task.head, 0, 0), d_q, wave.d_q_size());
 }
 
-// lse and delta of the queries [q_begin, q_end) of head g. delta = Σ_d d_out·out in float and
-// double; out of half types is rounded, which biases that sum (arXiv 2510.04212): there it is Σ_j
-// p·d_p.
+// delta = Σ_j p·d_p of the queries [q_begin, q_end) of head g, which are 0 on entry.
+template <class T, class M, class S>
+void add_delta(const BackwardTask<T, M, S>& task, Index g, Index q_begin, Index q_end) {
+  const Accum<T>* lse = task.wave.lse_of(task.head, g);
+  Accum<T>* delta = task.wave.delta_of(task.head, g);
+  const Index keys = task.shape().Lk, block_keys = task.call.plan.block;
+  for (Index begin = 0; begin < keys; begin += block_keys) {
+    auto block = make_block(task, begin, std::min(begin + block_keys, keys));
+    for_each_query_tiles(task, block, g, q_begin, q_end, [&](const auto& tiles, Index row) {
+      tiles.weights(lse + row);
+      tiles.weight_gradients();
+      task.call.gradients.add_row_dots(tiles.p, tiles.d_p, delta + row);
+    });
+  }
+}
+
+// lse and delta of the queries [q_begin, q_end) of head g. delta is Σ_d d_out·out of an out that is
+// not rounded; a rounded one would bias that sum (arXiv 2510.04212), so there the keys are gone
+// over twice.
 template <class T, class M, class S>
 void find_delta(const BackwardTask<T, M, S>& task, Index g, Index q_begin, Index q_end) {
   using R = Accum<T>;
@@ -86,27 +102,14 @@ void find_delta(const BackwardTask<T, M, S>& task, Index g, Index q_begin, Index
     const R of_row = task.call.forward.lse(task.b, h, i);
     lse[i] = is_masked(of_row) ? R(0) : of_row;
   }
-  if constexpr (std::is_same_v<T, R>) {
-    const auto dots = simd::for_isa<R, RowDots<R>, R*, Index>(task.call.kernels.isa);
-    for (Index row = q_begin; row < q_end; row += plan.rows) {
-      const Index count = std::min<Index>(plan.rows, q_end - row);
-      const auto rows_of = [&](const View<const T, 4>& x, R* to) {
-        return pack_rows(task.call.kernels, x.matrix(task.b, h), row, count, R(1), to).data;
-      };
-      dots(RowDots<R>{rows_of(task.call.d_out, task.scratch.d_out),
-                      rows_of(task.call.out, task.scratch.d_out_columns), task.shape().Dv},
-           delta + row, count);
-    }
-  } else {
-    for (Index begin = 0; begin < task.shape().Lk; begin += plan.block) {
-      auto block = make_block(task, begin, std::min(begin + plan.block, task.shape().Lk));
-      for_each_query_tiles(task, block, g, q_begin, q_end, [&](const auto& tiles, Index row) {
-        tiles.weights(lse + row);
-        tiles.weight_gradients();
-        task.call.gradients.add_row_dots(tiles.p, tiles.d_p, delta + row);
-      });
-    }
+  if constexpr (!std::is_same_v<T, R>) {
+    if (task.call.out.data == nullptr) return add_delta(task, g, q_begin, q_end);
   }
+  const auto rows_of = [&](const auto& x) {
+    return slice(x.matrix(task.b, h), q_begin, q_end - q_begin);
+  };
+  const RowDots<T, R> dots{rows_of(task.call.d_out), rows_of(task.call.out)};
+  simd::for_isa<R, RowDots<T, R>, R*>(task.call.kernels.isa)(dots, delta + q_begin);
 }
 
 // d_q = scale · Σ of the spans' d_q in ascending order, of some rows of a query head.
@@ -130,8 +133,8 @@ void store_d_q(const BackwardTask<T, M, S>& task, Index g, Index row, Index coun
 // All gradients, wave by wave: delta; the spans; the sums of d_q. No atomics: bits depend on
 // neither threads nor batch.
 //
-// Five products where forward has two, seven for half types. Scratch O(Lq·D·spans) for each head of
-// a wave, at most 8 spans and on one worker two d_q, and O(workers·block·(D + Dv)).
+// Five products where forward has two, seven where out is rounded. Scratch O(Lq·D·spans) for each
+// head of a wave, at most 8 spans and on one worker two d_q, and O(workers·block·(D + Dv)).
 template <class T, class M, class S>
 void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::byte* memory) {
   using R = Accum<T>;

@@ -80,25 +80,36 @@ void drop(const simd::ScoreTiles<R>& x, const ScorePlace& at, const Dropout& dro
   });
 }
 
-// to[r] = Σ_d a(r, d)·b(r, d) of contiguous rows.
-template <class R>
+// to[r] = Σ_d a(r, d)·b(r, d).
+template <class T, class R>
 struct RowDots {
-  const R *a, *b;
-  Index columns;
+  View<const T, 2> a;
+  View<const R, 2> b;
 
   template <int Lanes>
-  [[gnu::always_inline]] inline void operator()(R* to, Index rows) const {
-    for (Index r = 0; r < rows; ++r) {
-      const R *x = a + r * columns, *y = b + r * columns;
-      simd::Array<R, Lanes> sum = {};
-      Index d = 0;
-      for (; d + Lanes <= columns; d += Lanes) {
-        for (int c = 0; c < Lanes; ++c) sum[c] += x[d + c] * y[d + c];
-      }
-      for (int c = 0; d + c < columns; ++c) sum[c] += x[d + c] * y[d + c];
-      to[r] = 0;
-      for (int c = 0; c < Lanes; ++c) to[r] += sum[c];
+  [[gnu::always_inline]] inline void operator()(R* to) const {
+    for (Index r = 0; r < a.extent[0]; ++r) {
+      const bool contiguous = a.stride[1] == 1 && b.stride[1] == 1;
+      to[r] = contiguous ? dot<Lanes>(r, 1, 1) : dot<Lanes>(r, a.stride[1], b.stride[1]);
     }
+  }
+
+ private:
+  template <int Lanes>
+  [[gnu::always_inline]] inline R dot(Index r, Index of_a, Index of_b) const {
+    const T* x = a.data + r * a.stride[0];
+    const R* y = b.data + r * b.stride[0];
+    const Index columns = a.extent[1];
+    simd::Array<R, Lanes> sum = {};
+    const auto add = [&](int c, Index d) { sum[c] += static_cast<R>(x[d * of_a]) * y[d * of_b]; };
+    Index d = 0;
+    for (; d + Lanes <= columns; d += Lanes) {
+      for (int c = 0; c < Lanes; ++c) add(c, d + c);
+    }
+    for (int c = 0; d + c < columns; ++c) add(c, d + c);
+    R total = 0;
+    for (int c = 0; c < Lanes; ++c) total += sum[c];
+    return total;
   }
 };
 

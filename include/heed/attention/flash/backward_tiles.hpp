@@ -40,8 +40,9 @@ struct BackwardTiles {
     const simd::PackedKernels<T>& kernels = task.call.kernels;
     const R scale = static_cast<R>(forward.scale);
     const bool folds = folds_scale<BoundScore> && scale >= R(-1) && scale <= R(1);
-    const auto q = pack_rows(kernels, forward.q.matrix(at.b, at.h), at.q_begin,
-                             at.q_end - at.q_begin, folds ? scale : R(1), task.scratch.q);
+    auto q = pack_rows(kernels, forward.q.matrix(at.b, at.h), at.q_begin, at.q_end - at.q_begin,
+                       folds ? scale : R(1), task.scratch.q);
+    if (folds && !kernels.folds_scale) q.scale = scale;
     kernels.gemm.qk(q, block.kt, p);
     if (folds_scale<BoundScore> && !folds) {
       const auto multiply = simd::for_isa<R, ScaleTile<R>, R*, int>(kernels.isa);
@@ -106,10 +107,10 @@ struct BackwardTiles {
 
   void add_d_q(const simd::Accumulator<R>& d_q) const {
     if (block.finite) {
-      task.call.kernels.gemm.pv(d_p, block.k, d_q);
+      task.call.elements.gemm.pv(d_p, block.k, d_q);
     } else {
       task.call.gradients.find_unmasked(p, task.scratch.unmasked);
-      task.call.kernels.gemm.pv_masked(d_p, block.k, task.scratch.unmasked, d_q);
+      task.call.elements.gemm.pv_masked(d_p, block.k, task.scratch.unmasked, d_q);
     }
   }
 };

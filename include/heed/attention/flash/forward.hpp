@@ -86,7 +86,7 @@ void modify_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& ti
 template <class T, class M, class S>
 void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
                        const KvBlock<T>& block, bool finite) {
-  const simd::PackedKernels<T>& kernels = task.kernels.packed;
+  const simd::PackedKernels<T>& kernels = task.kernels.values;
   if (!finite) {
     if (task.plan.unpacked) pack_v(task, block);
     kernels.gemm.pv_masked(tiles.scores, tiles.v, task.scratch.unmasked, tiles.state.acc);

@@ -89,7 +89,7 @@ void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, 
   const Shape& shape = task.problem.shape;
   const KvRun<T>& run = block.only_run();
   block.inf_safe &= kernels.pack_b_transposed(run.k, packed_keys(task.scratch, task.plan, shape));
-  block.finite = kernels.pack_b(run.v, packed_values(task.scratch, task.plan, shape));
+  block.finite = task.kernels.values.pack_b(run.v, packed_values(task.scratch, task.plan, shape));
 }
 
 // Packs the values of an unpacked block.
@@ -98,7 +98,7 @@ void pack_v(const FlashTask<T, M, S>& task, const KvBlock<T>& block) {
   const Index Dv = task.problem.shape.Dv;
   const auto to = packed_values(task.scratch, task.plan, task.problem.shape);
   if (block.run_count == 1) {
-    task.kernels.packed.pack_b(block.runs[0].v, to);
+    task.kernels.values.pack_b(block.runs[0].v, to);
     return;
   }
   T* rows = reinterpret_cast<T*>(task.scratch.gathered);

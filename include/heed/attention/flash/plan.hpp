@@ -12,11 +12,12 @@ namespace heed {
 
 struct FlashPlan {
   simd::TileShape tile_shape{};
-  Index block = 0;         // keys that are packed together; the softmax goes on from block to block
-  int q_inner = 8;         // row tiles of queries that sweep a block together
-  int q_block = 1;         // of one head in a task
-  int heads_per_task = 1;  // in a task
-  Index q_blocks = 1;      // tasks of `heads_per_task` heads, over the same keys
+  Index block = 0;  // keys that are packed together; the softmax goes on from block to block
+  simd::TileShape value_shape = tile_shape;  // how values are packed
+  int q_inner = 8;                           // row tiles of queries that sweep a block together
+  int q_block = 1;                           // of one head in a task
+  int heads_per_task = 1;                    // in a task
+  Index q_blocks = 1;                        // tasks of `heads_per_task` heads, over the same keys
   Index split_keys = Index{1} << 62;  // of a KV split, which begins with a fresh softmax state
   Index splits = 1;                   // KV splits of the call, merged as a tree over their numbers
   Index task_splits = 1;              // KV splits of a task

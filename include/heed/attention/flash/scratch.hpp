@@ -25,10 +25,10 @@ struct FlashScratch {
   [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
       : q(carver.array<R>(simd::PackedA<R>::size(plan.tile_shape, plan.rows(), shape.D))),
         kt(carver.array<R>(simd::PackedB<R>::size(plan.tile_shape, shape.D, plan.block))),
-        v(carver.array<R>(simd::PackedB<R>::size(plan.tile_shape, plan.block,
+        v(carver.array<R>(simd::PackedB<R>::size(plan.value_shape, plan.block,
                                                  plan.tile_shape.columns(shape.Dv)))),
         scores(carver.array<R>(plan.scores())),
-        packed_p(carver.array<R>(plan.tile_shape.packed_p)),
+        packed_p(carver.array<R>(plan.value_shape.packed_p)),
         state(
             RowStates<R>(carver, 1, plan.rows(), plan.tile_shape.columns(shape.Dv), plan.tile_shape)
                 .first),

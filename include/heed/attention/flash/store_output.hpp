@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "heed/attention/flash/tile_args.hpp"
 
@@ -20,6 +21,17 @@ void for_each_done_piece(const FlashTask<T, M, S>& task, F&& f) {
   }
 }
 
+// f(out, store) with the tensor that a call writes and the kernel that does it.
+template <class T, class F>
+auto with_output(const Problem<T>& problem, const simd::PackedKernels<T>& kernels, F&& f) {
+  if constexpr (!std::is_same_v<T, Accum<T>>) {
+    if (problem.unrounded_out.data != nullptr) {
+      return f(problem.unrounded_out, kernels.store_unrounded);
+    }
+  }
+  return f(problem.out, kernels.store_rows);
+}
+
 // out = acc / sum, zero for a row that saw no key; lse beside it. Returns whether all of out is
 // finite.
 template <class T, class M, class S>
@@ -35,23 +47,25 @@ bool store_output(const FlashTask<T, M, S>& task) {
     for (int i = begin; problem.lse.data != nullptr && i < end; ++i) {
       problem.lse(task.rows.b, h, i) = lse[row + i - begin];
     }
-    finite &= kernels.store_rows(state.acc, row, state.sum + row,
-                                 slice(problem.out.matrix(task.rows.b, h), begin, end - begin));
+    finite &= with_output(problem, kernels, [&](const auto& out, auto* store) {
+      return store(state.acc, row, state.sum + row,
+                   slice(out.matrix(task.rows.b, h), begin, end - begin));
+    });
   });
   return finite;
 }
 
 // The same for weights that were smaller by `task.shrink`, of those rows alone whose out is not
 // finite. A mean of finite values is finite: rounding alone does not make it infinite.
-template <class T, class M, class S>
-void rewrite_rows(const FlashTask<T, M, S>& task) {
+template <class T, class M, class S, class Out>
+void rewrite_rows_of(const FlashTask<T, M, S>& task, const View<Out, 4>& all) {
   using R = Accum<T>;
   constexpr R largest = std::numeric_limits<R>::max();
   const simd::RowState<R>& state = task.scratch.state;
   task.kernels.packed.finalize_rows(state.max, state.sum, task.rows.count());
   for_each_done_piece(task, [&](int row, Index h, int begin, int end) {
     for (int i = begin; i < end; ++i, ++row) {
-      const auto out = slice(task.problem.out.matrix(task.rows.b, h), i, 1);
+      const auto out = slice(all.matrix(task.rows.b, h), i, 1);
       bool finite = true;
       for (Index d = 0; d < out.extent[1]; ++d) finite &= is_finite(static_cast<R>(out(0, d)));
       if (finite) continue;
@@ -62,10 +76,16 @@ void rewrite_rows(const FlashTask<T, M, S>& task) {
         if (is_finite(sum) && !is_finite(mean) && !is_nan(mean) && !task.problem.dropout.active()) {
           mean = std::copysign(largest, sum);
         }
-        out(0, d) = static_cast<T>(mean);
+        out(0, d) = static_cast<Out>(mean);
       }
     }
   });
+}
+
+template <class T, class M, class S>
+void rewrite_rows(const FlashTask<T, M, S>& task) {
+  with_output(task.problem, task.kernels.packed,
+              [&](const auto& out, auto*) { rewrite_rows_of(task, out); });
 }
 
 // 1 / (4 · keys) at most, a power of 2: a sum of that many finite values times it is finite.

@@ -13,6 +13,7 @@ template <class T>
 struct FlashKernels {
   const simd::PackedKernels<T>& packed;
   const simd::UnpackedKernels<T>& unpacked;  // of plans that read keys and values where they are
+  const simd::PackedKernels<T>& values = packed;  // of p·v
 };
 
 // Everything a task reads, and the scratch it writes. M and S are as the user gave them; they are
@@ -45,10 +46,14 @@ FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa) {
 }
 
 // Kernels of a plan.
+//   unrounded  out is not rounded to T, so weights are not either
 template <class T>
-FlashKernels<T> flash_kernels(const FlashPlan& plan, const Shape& shape, Isa isa) {
-  if (!plan.unpacked) return packed_flash_kernels<T>(shape, isa);
-  return {simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
+FlashKernels<T> flash_kernels(const FlashPlan& plan, const Shape& shape, Isa isa,
+                              bool unrounded = false) {
+  if (plan.unpacked) return {simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
+  const FlashKernels<T> kernels = packed_flash_kernels<T>(shape, isa);
+  if (!unrounded) return kernels;
+  return {kernels.packed, kernels.unpacked, simd::exact_pv_kernels<T>(kernels.packed)};
 }
 
 }  // namespace HEED_ABI

@@ -29,7 +29,7 @@ simd::PackedB<R> packed_keys(const FlashScratch<R>& scratch, const FlashPlan& pl
 template <class R>
 simd::PackedB<R> packed_values(const FlashScratch<R>& scratch, const FlashPlan& plan,
                                const Shape& shape) {
-  return {scratch.v, plan.block, plan.tile_shape.columns(shape.Dv), plan.tile_shape};
+  return {scratch.v, plan.block, plan.tile_shape.columns(shape.Dv), plan.value_shape};
 }
 
 // Rows [row, row + queries) of a task against a block of `keys` keys; row begins a row tile.

@@ -198,7 +198,8 @@ inline constexpr PackedKernels<T> amx_pairs_table{
     .pack_b = &pack_b_pairs<T, amx_tile_shape<1>>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T, tile_shape<float>>};
+    .store_rows = &store_rows<T, tile_shape<float>>,
+    .store_unrounded = &store_rows<float, tile_shape<float>>};
 
 // Elements that are widened to float are multiplied in parts.
 template <class T>
@@ -212,7 +213,8 @@ inline constexpr PackedKernels<T> amx_bf16x3_table{
     .pack_b = &pack_b_bf16x3<T>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T, tile_shape<float>>};
+    .store_rows = &store_rows<T, tile_shape<float>>,
+    .store_unrounded = &store_rows<float, tile_shape<float>>};
 
 template <class T>
 constexpr const PackedKernels<T>& amx_table() {

@@ -116,6 +116,8 @@ inline void pv_masked_pairs(const ScoreTiles<float>& scores, const PackedB<const
   }
 }
 
+#include "heed/simd/gemm/bf16_pairs_transposed.inl"
+
 template <class T>
 inline constexpr PackedKernels<T> bf16_pairs_table{
     .isa = target_isa,
@@ -127,7 +129,19 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
     .pack_b = &pack_b_pairs<T, bf16_tile_shape>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T, tile_shape<float>>};
+    .store_rows = &store_rows<T, tile_shape<float>>,
+    .store_unrounded = &store_rows<float, tile_shape<float>>};
+
+template <class T>
+inline constexpr GradientKernels<T> bf16_pairs_gradient_table{
+    .sums = transposed_shape<float>,
+    .pv_transposed = &pv_transposed_pairs,
+    .pv_transposed_masked = &pv_transposed_masked_pairs,
+    .probabilities = &probabilities<float>,
+    .score_gradient = &score_gradient<float>,
+    .add_row_dots = &add_row_dots<float>,
+    .find_unmasked = &find_unmasked<float>,
+    .store_rows = &store_rows<T, transposed_shape<float>>};
 
 #if __INCLUDE_LEVEL__ == 0
 #include "heed/simd/target/alone_end.inl"

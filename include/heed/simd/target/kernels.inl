@@ -64,7 +64,8 @@ inline constexpr PackedKernels<T> table{
     .pack_b = &pack_b<T>,
     .softmax = &softmax<Accum<T>>,
     .finalize_rows = &finalize_rows<Accum<T>>,
-    .store_rows = &store_rows<T, tile_shape<Accum<T>>>};
+    .store_rows = &store_rows<T, tile_shape<Accum<T>>>,
+    .store_unrounded = &store_rows<Accum<T>, tile_shape<Accum<T>>>};
 
 template <class T>
 inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,

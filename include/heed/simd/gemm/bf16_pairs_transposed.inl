@@ -1,0 +1,165 @@
+// Part of bf16_pairs.inl: c += aᵀ·b of gradients (pᵀ·dO, dSᵀ·q) in pairs along the rows of a.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE avx512_bf16
+#include "heed/simd/target/alone.inl"
+#endif
+
+// Row tiles of a panel that are packed together: 4 KiB, which stay in L1 beside as much of b.
+inline constexpr int transposed_m_tiles = 64 / mr<float>;
+using TransposedPairs = Array<float, transposed_m_tiles * mr<float> / 2 * nr<float>>;
+
+// a(j, k) = pair k of column j, packed as [pairs of rows, NR].
+struct PairColumnsOfA {
+  const float* a;
+  static constexpr Index row_stride = 1, k_stride = nr<float>;
+
+  HEED_INLINE Index run(Index k) const { return k; }
+  HEED_INLINE void advance() {}
+};
+
+// The halves of v in turns: the first, the first of the upper half, the second, ...
+template <std::size_t... J>
+HEED_INLINE Vec<float> interleave_halves(Vec<float> v, std::index_sequence<J...>) {
+  using Short = typename Halves::type;
+  constexpr int lanes = vl<float>;
+#if defined(__clang__)
+  return (Vec<float>)__builtin_shufflevector(
+      (Short)v, (Short)v, (static_cast<int>(J) % 2 * lanes + static_cast<int>(J) / 2)...);
+#else  // as in shuffle_xor
+  const Short order = {static_cast<std::uint16_t>(J % 2 * lanes + J / 2)...};
+  return (Vec<float>)__builtin_shuffle((Short)v, order);
+#endif
+}
+
+// Rows of a run of live row tiles [begin, end) of panel p; `pairs` counts the last one half empty.
+struct TransposedRun {
+  int begin, end;
+  Index pairs;
+};
+
+// Rounds a run's columns to pairs of rows; beyond the last row they are 0.
+//   to  [pairs, NR]
+template <class Shape>
+HEED_INLINE void pack_transposed_pairs(const ScoreTiles<float, Shape>& a, const TransposedRun& run,
+                                       int p, float* to) {
+  static_assert(mr<float> % 2 == 0 && vectors<float> == 2);
+  constexpr auto halves = std::make_index_sequence<2 * vl<float>>{};
+  for (Index pair = 0; pair < run.pairs; ++pair, to += nr<float>) {
+    const Index row = run.begin * mr<float> + 2 * pair;
+    const float* from = a.row(row, p);
+#pragma GCC unroll 4
+    for (int n = 0; n < vectors<float>; ++n) {
+      const Vec<float> low = load(from + n * vl<float>);
+      const Vec<float> high =
+          row + 1 < a.rows ? load(from + nr<float> + n * vl<float>) : Vec<float>{};
+      store(to + n * vl<float>, interleave_halves(round_pairs(low, high), halves));
+    }
+  }
+}
+
+// f(run) for the runs of live tiles of panel p, of at most transposed_m_tiles tiles each.
+template <class Shape, class F>
+HEED_INLINE void for_each_transposed_run(const ScoreTiles<float, Shape>& a, int p, const F& f) {
+  for (int begin = 0; begin < a.m_tiles; ++begin) {
+    if (!a.live(begin, p)) continue;
+    int end = begin + 1;
+    while (end < a.m_tiles && end - begin < transposed_m_tiles && a.live(end, p)) ++end;
+    const int last = end * mr<float> < a.rows ? end * mr<float> : a.rows;
+    f(TransposedRun{begin, end, Index{(last - begin * mr<float> + 1) / 2}});
+    begin = end - 1;
+  }
+}
+
+// Columns [d, d + N registers) of panel n of c += a run's packed columns · b.
+//   b  [pairs, N registers, b_stride apart]
+template <int N, class Shape, class CShape>
+HEED_INLINE void multiply_transposed_run(const ScoreTiles<float, Shape>& a, Index pairs, int p,
+                                         const float* packed, const float* b, Index b_stride,
+                                         const Accumulator<float, CShape>& c, Index n, Index d) {
+  constexpr int rows = transposed_mr<float>();
+  for (int j = 0; j < nr<float> && p * nr<float> + j < a.columns; j += rows) {
+    micro_kernel<rows, N>(PairColumnsOfA{packed + j}, pairs, b, b_stride,
+                          c.tile((p * nr<float> + j) / rows, n) + d, c.width(n), true, Paired{});
+  }
+}
+
+// pv_transposed with a rounded to bfloat16.
+inline void pv_transposed_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
+                                const Accumulator<float>& c) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  const auto p = a.in(shape);
+  const auto v = b.in(shape);
+  const auto sums = c.in(ConstantShape<transposed_shape<float>>{});
+  HEED_ASSERT(a.rows <= b.k && b.columns == c.columns);
+  TransposedPairs packed;
+  for (int panel = 0; panel < p.panels; ++panel) {
+    for_each_transposed_run(p, panel, [&](const TransposedRun& run) {
+      pack_transposed_pairs(p, run, panel, packed);
+      for (Index n = 0; n < v.panels(); ++n) {
+        const Index stride = v.width(n);
+        const float* from = v.panel(n) + Index{run.begin} * (mr<float> / 2) * stride;
+        if (stride == nr<float>) {
+          multiply_transposed_run<vectors<float>>(p, run.pairs, panel, packed, from, stride, sums,
+                                                  n, 0);
+        } else {
+          multiply_transposed_run<1>(p, run.pairs, panel, packed, from, stride, sums, n, 0);
+        }
+      }
+    });
+  }
+}
+
+// Adds what is not finite in one register of b to the columns of a that see its row.
+//   b  [pairs, stride]; its finite values go to `finite`, [pairs, VL]
+template <class Shape, class CShape>
+HEED_INLINE void add_transposed_unmasked(const ScoreTiles<float, Shape>& a,
+                                         const TransposedRun& run, int p, const float* b,
+                                         Index stride, const std::uint8_t* unmasked, float* finite,
+                                         const Accumulator<float, CShape>& c, Index n, Index d) {
+  for (Index pair = 0; pair < run.pairs; ++pair) {
+    const Sorted sorted = sort_pairs(load(b + pair * stride));
+    store(finite + pair * vl<float>, sorted.finite);
+    for (int which = 0; which < 2; ++which) {
+      const Index row = run.begin * mr<float> + 2 * pair + which;
+      if (row >= a.rows) continue;
+      const Index at = a.row(row, p) - a.data;
+      for (int j = 0; j < nr<float> && p * nr<float> + j < a.columns; ++j) {
+        if (unmasked[at + j] == 0) continue;
+        float* to = c.row(p * nr<float> + j, n) + d;
+        const Vec<float> x = which == 0 ? sorted.first : sorted.second;
+        store(to, fma(broadcast(a.data[at + j]), x, load(to)));
+      }
+    }
+  }
+}
+
+// pv_transposed_pairs where some of b are NaN or infinite: a column of a that does not see their
+// row has the bits that it has without them.
+//   unmasked  as a; nonzero where the row sees the column
+inline void pv_transposed_masked_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
+                                       const std::uint8_t* unmasked, const Accumulator<float>& c) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  const auto p = a.in(shape);
+  const auto v = b.in(shape);
+  const auto sums = c.in(ConstantShape<transposed_shape<float>>{});
+  TransposedPairs packed;
+  Array<float, transposed_m_tiles * mr<float> / 2 * vl<float>> finite;
+  for (int panel = 0; panel < p.panels; ++panel) {
+    for_each_transposed_run(p, panel, [&](const TransposedRun& run) {
+      pack_transposed_pairs(p, run, panel, packed);
+      for (Index n = 0; n < v.panels(); ++n) {
+        const Index stride = v.width(n);
+        for (Index d = 0; d < stride; d += vl<float>) {
+          const float* from = v.panel(n) + Index{run.begin} * (mr<float> / 2) * stride + d;
+          add_transposed_unmasked(p, run, panel, from, stride, unmasked, finite, sums, n, d);
+          multiply_transposed_run<1>(p, run.pairs, panel, packed, finite, Index{vl<float>}, sums, n,
+                                     d);
+        }
+      }
+    });
+  }
+}
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif
