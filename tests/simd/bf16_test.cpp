@@ -444,6 +444,80 @@ TEST_CASE("pairs: a query that is not finite reaches the keys that see it, and n
   });
 }
 
+// Values of 1: each sum is that of a row of weights, not of the rounded ones.
+TEST_CASE("pairs: pv of gradients rounds weights and keeps the sum of each row") {
+  for_each_transposed([](auto& problem, const TransposedProblem& transposed) {
+    for (int key = 0; key < problem.keys; ++key) {
+      for (Index d = 0; d < problem.D; ++d) problem.v.view()(key, d) = static_cast<BFloat16>(1.0F);
+      for (int query = key % 3; query < transposed.a.rows; query += 3 + key) {
+        if (problem.is_live(query, key)) problem.scores[problem.score_at(query, key)] = 0;
+      }
+    }
+    REQUIRE(problem.pack_b());
+    const auto weights = copy_of(problem.scores);
+    const auto before = copy_of(problem.acc);
+    transposed.kernels.pv(transposed.a, problem.packed_v(), problem.state().acc);
+    bool right = true;
+    for (int query = 0; query < transposed.a.rows; ++query) {
+      double sum = 0, magnitude = 0;
+      for (int key = 0; key < problem.keys; ++key) {
+        if (!problem.is_live(query, key)) continue;
+        const double weight = weights[static_cast<std::size_t>(problem.score_at(query, key))];
+        sum += weight;
+        magnitude += std::abs(weight);
+      }
+      for (Index d = 0; d < problem.D; ++d) {
+        const float& found = problem.acc_at(query, d);
+        const double start = before[static_cast<std::size_t>(&found - problem.acc.data())];
+        right =
+            right && std::abs(double{found} - start - sum) <=
+                         (2 * problem.keys + 8) * roundoff<float> * (magnitude + std::abs(start));
+      }
+    }
+    REQUIRE(right);
+  });
+}
+
+// One value is NaN or infinite, and every second query does not see its key.
+TEST_CASE("pairs: pv_masked of gradients has the bits of pv for those who do not see it") {
+  for_each_transposed([](auto& problem, const TransposedProblem& transposed) {
+    const int key = problem.keys / 2;
+    for (int query = 0; query < transposed.a.rows; query += 2) {
+      const Index at = problem.score_at(query, key);
+      if (problem.is_live(query, key)) problem.scores[at] = 0;
+      problem.unmasked[at] = 0;
+    }
+    const auto weights = copy_of(problem.scores);
+    const auto before = copy_of(problem.acc);
+    for (int j = 0; j < problem.keys; ++j) {
+      for (Index d = 0; d < problem.D; ++d) problem.v.view()(j, d) = static_cast<BFloat16>(0.5F);
+    }
+    problem.pack_b();
+    transposed.kernels.pv(transposed.a, problem.packed_v(), problem.state().acc);
+    const auto expected = copy_of(problem.acc);
+    restore(before, problem.acc);
+    restore(weights, problem.scores);
+    problem.v.view()(key, 0) = not_finite<BFloat16>(problem.D % 2 == 0);
+    problem.pack_b();
+    transposed.kernels.pv_masked(transposed.a, problem.packed_v(), problem.unmasked.data(),
+                                 problem.state().acc);
+    for (int query = 0; query < transposed.a.rows; ++query) {
+      for (Index d = 0; d < problem.columns; ++d) {
+        bool reached = false;
+        for (int j = 0; j < problem.keys && d < problem.D; ++j) {
+          const bool sees =
+              problem.is_live(query, j) && problem.unmasked[problem.score_at(query, j)] != 0;
+          reached |= sees && !is_finite(static_cast<float>(problem.v.view()(j, d)));
+        }
+        const float& found = problem.acc_at(query, d);
+        const Index at = &found - problem.acc.data();
+        REQUIRE((reached ? !is_finite(found)
+                         : same_bits(found, expected[static_cast<std::size_t>(at)])));
+      }
+    }
+  });
+}
+
 // Parts of what is infinite are 0, and 0·inf is NaN: then packing says so.
 TEMPLATE_TEST_CASE("pairs: a score is not finite where a query or a key is not", "", BFloat16, Half,
                    float) {

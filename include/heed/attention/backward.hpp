@@ -146,13 +146,13 @@ void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                                    score,
                                    plan,
                                    simd::packed_kernels<T>(machine),
-                                   simd::element_kernels<T>(machine),
                                    simd::gradient_kernels<T>(machine)};
   flash_backward(call, options.executor, scratch.begin());
   if (options.report != nullptr) {
     *options.report = {name_of(Backend::flash),
                        name_of(call.kernels.isa),
-                       "gradients are computed on elements",
+                       plan.tile_shape.k_pack == 1 ? "gradients are computed on elements"
+                                                   : "gradients are computed in pairs",
                        parallel_name(options.executor),
                        plan.workers,
                        bytes};

@@ -46,13 +46,17 @@ struct UnpackedKernels {
   bool (*all_finite)(const View<const T, 2>& x);
 };
 
-// Products of gradients on elements, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl, and the
-// softmax's gradient, in attention/gradient.inl.
+// Products of gradients, dS·k, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl and
+// gemm/bf16_pairs_gradient.inl, and the softmax's gradient, in attention/gradient.inl. Operands are
+// packed by packed_kernels<T>(gradient_isa(isa)).
 template <class T>
 struct GradientKernels {
   using R = Accum<T>;
 
-  TileShape sums;  // of c, whose rows are the columns of the scores
+  TileShape sums;  // of pv_transposed's c, whose rows are the columns of the scores
+  void (*pv)(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c);
+  void (*pv_masked)(const ScoreTiles<R>& a, const PackedB<const R>& b, const std::uint8_t* unmasked,
+                    const Accumulator<R>& c);
   void (*pv_transposed)(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c);
   void (*pv_transposed_masked)(const ScoreTiles<R>& a, const PackedB<const R>& b,
                                const std::uint8_t* unmasked, const Accumulator<R>& c);

@@ -60,7 +60,7 @@ struct BackwardScratch {
     d_out_columns = carver.array<R>(PackedB<R>::size(tiles, plan.rows, Dv));
     kt = carver.array<R>(PackedB<R>::size(tiles, shape.D, plan.block));
     vt = carver.array<R>(PackedB<R>::size(tiles, shape.Dv, plan.block));
-    k = carver.array<R>(PackedB<R>::size(tiles.of_elements(), plan.block, D));
+    k = carver.array<R>(PackedB<R>::size(tiles, plan.block, D));
     p = carver.array<R>(cells);
     d_p = carver.array<R>(cells);
     scores = carver.array<R>(plan.keeps_scores ? cells : 0);

@@ -21,8 +21,6 @@ struct BackwardCall {
   const S& score;
   const BackwardPlan& plan;
   const simd::PackedKernels<T>& kernels;
-  const simd::PackedKernels<T>&
-      elements;  // of dS·k: rows of dS sum to 0, which rounding would show
   const simd::GradientKernels<T>& gradients;
 };
 
@@ -69,7 +67,7 @@ BackwardBlock<Accum<T>> make_block(const BackwardTask<T, M, S>& task, Index begi
           static_cast<int>(end - begin),
           {scratch.kt, shape.D, plan.block, tiles},
           {scratch.vt, shape.Dv, plan.block, tiles},
-          {scratch.k, plan.block, D, tiles.of_elements()},
+          {scratch.k, plan.block, D, tiles},
           {scratch.d_k, D, plan.sums},
           {scratch.d_v, Dv, plan.sums}};
 }
@@ -83,7 +81,7 @@ void pack_block(const BackwardTask<T, M, S>& task, BackwardBlock<Accum<T>>& bloc
   const auto v = slice(task.call.forward.v.matrix(task.b, task.kv_head), block.begin, block.keys);
   kernels.pack_b_transposed(k, block.kt);
   kernels.pack_b_transposed(v, block.vt);
-  block.finite = task.call.elements.pack_b(k, block.k);
+  block.finite = kernels.pack_b(k, block.k);
   block.packed = true;
 }
 

@@ -107,10 +107,10 @@ struct BackwardTiles {
 
   void add_d_q(const simd::Accumulator<R>& d_q) const {
     if (block.finite) {
-      task.call.elements.gemm.pv(d_p, block.k, d_q);
+      task.call.gradients.pv(d_p, block.k, d_q);
     } else {
       task.call.gradients.find_unmasked(p, task.scratch.unmasked);
-      task.call.elements.gemm.pv_masked(d_p, block.k, task.scratch.unmasked, d_q);
+      task.call.gradients.pv_masked(d_p, block.k, task.scratch.unmasked, d_q);
     }
   }
 };

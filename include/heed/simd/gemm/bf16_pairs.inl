@@ -116,7 +116,7 @@ inline void pv_masked_pairs(const ScoreTiles<float>& scores, const PackedB<const
   }
 }
 
-#include "heed/simd/gemm/bf16_pairs_transposed.inl"
+#include "heed/simd/gemm/bf16_pairs_gradient.inl"
 
 template <class T>
 inline constexpr PackedKernels<T> bf16_pairs_table{
@@ -135,6 +135,8 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
 template <class T>
 inline constexpr GradientKernels<T> bf16_pairs_gradient_table{
     .sums = transposed_shape<float>,
+    .pv = &pv_balanced_pairs,
+    .pv_masked = &pv_masked_balanced_pairs,
     .pv_transposed = &pv_transposed_pairs,
     .pv_transposed_masked = &pv_transposed_masked_pairs,
     .probabilities = &probabilities<float>,

@@ -30,8 +30,6 @@ struct TileShape {
   constexpr Index packed_k(Index elements) const { return round_up_k(elements) / k_pack * splits; }
 
   constexpr bool operator==(const TileShape&) const = default;
-  // The same tiles of operands whose packed words are elements.
-  constexpr TileShape of_elements() const { return {mr, nr, vl}; }
   // Scores and sums lie alike, however the operands are packed.
   constexpr bool has_tiles_of(const TileShape& other) const {
     return mr == other.mr && nr == other.nr && vl == other.vl;

@@ -76,6 +76,8 @@ inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
 template <class T>
 inline constexpr GradientKernels<T> gradient_table{
     .sums = transposed_shape<Accum<T>>,
+    .pv = &pv<Accum<T>>,
+    .pv_masked = &pv_masked<Accum<T>>,
     .pv_transposed = &pv_transposed<Accum<T>>,
     .pv_transposed_masked = &pv_transposed_masked<Accum<T>>,
     .probabilities = &probabilities<Accum<T>>,

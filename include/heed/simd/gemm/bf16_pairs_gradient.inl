@@ -1,8 +1,74 @@
-// Part of bf16_pairs.inl: c += aᵀ·b of gradients (pᵀ·dO, dSᵀ·q) in pairs along the rows of a.
+// Part of bf16_pairs.inl: the products of gradients: dS·k, and pᵀ·dO and dSᵀ·q in pairs along the
+// rows of p and dS.
 #if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
 #define HEED_ALONE avx512_bf16
 #include "heed/simd/target/alone.inl"
 #endif
+
+// The sum of a row's errors, a − a rounded, over its live tiles.
+template <class Shape>
+HEED_INLINE float rounding_residual(const ScoreTiles<float, Shape>& a, Index row) {
+  static_assert(vectors<float> == 2);
+  Vec<float> residual{};
+  for (int p = 0; p < a.panels; ++p) {
+    if (!a.live(row / mr<float>, p)) continue;
+    const Vec<float> low = load(a.row(row, p)), high = load(a.row(row, p) + vl<float>);
+    const auto pairs = (Words)round_pairs(low, high);
+    residual += (low + high) - ((Vec<float>)(pairs << 16) + (Vec<float>)(pairs & 0xffff0000u));
+  }
+  return reduce_add<float>(residual)[0];
+}
+
+// The first column of a row's live tiles where a is not 0, so that the row sees it; or none: −1.
+template <class Shape>
+HEED_INLINE int first_nonzero(const ScoreTiles<float, Shape>& a, Index row) {
+  for (int p = 0; p < a.panels; ++p) {
+    if (!a.live(row / mr<float>, p)) continue;
+    const float* s = a.row(row, p);
+    for (int j = 0; j < nr<float> && p * nr<float> + j < a.columns; ++j) {
+      if (s[j] != 0) return p * nr<float> + j;
+    }
+  }
+  return -1;
+}
+
+// c += the residual of each row of a · the first row of b that it sees. Rows of dS sum to 0, so
+// that dS·k is made of differences of keys; a residual would add its multiple of their mean to dQ.
+template <class Shape>
+HEED_INLINE void add_residuals(const ScoreTiles<float, Shape>& a,
+                               const PackedB<const float, Shape>& b,
+                               const Accumulator<float, Shape>& c) {
+  for (Index row = 0; row < a.rows; ++row) {
+    const int column = first_nonzero(a, row);
+    if (column < 0) continue;
+    const Vec<float> residual = broadcast(rounding_residual(a, row));
+    for (Index n = 0; n < b.panels(); ++n) {
+      const float* from = b.panel(n) + column / 2 * b.width(n);
+      float* to = c.row(row, n);
+      for (Index d = 0; d < b.width(n); d += vl<float>) {
+        const auto pair = (Words)load(from + d);
+        const Words x = column % 2 == 0 ? pair << 16 : pair & 0xffff0000u;
+        store(to + d, fma(residual, (Vec<float>)x, load(to + d)));
+      }
+    }
+  }
+}
+
+// pv_pairs that keeps the sum of each row of a.
+inline void pv_balanced_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
+                              const Accumulator<float>& c) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  add_residuals(a.in(shape), b.in(shape), c.in(shape));
+  pv_pairs(a, b, c);
+}
+
+// pv_masked_pairs that keeps it: a column that is not 0 is unmasked.
+inline void pv_masked_balanced_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
+                                     const std::uint8_t* unmasked, const Accumulator<float>& c) {
+  constexpr ConstantShape<bf16_tile_shape> shape;
+  add_residuals(a.in(shape), b.in(shape), c.in(shape));
+  pv_masked_pairs(a, b, unmasked, c);
+}
 
 // Row tiles of a panel that are packed together: 4 KiB, which stay in L1 beside as much of b.
 inline constexpr int transposed_m_tiles = 64 / mr<float>;
