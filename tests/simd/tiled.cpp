@@ -88,6 +88,10 @@ void tile_multiply() {
 template <class T>
 Tables<T> tiled_tables() {
   Tables<T> all{{"tiles in memory", &wide_tiles::amx_table<T>(), nullptr, nullptr, nullptr}};
+  if constexpr (std::is_same_v<T, BFloat16>) {  // p·v of an out that is not rounded
+    all.push_back(
+        {"split tiles in memory", &wide_tiles::amx_bf16x3_table<T>, nullptr, nullptr, nullptr});
+  }
   if (machine_isa() == Isa::amx && tiles_are_granted()) {
     all.push_back({name_of(Isa::amx), &packed_kernels<T>(Isa::amx), nullptr, nullptr, nullptr});
   }

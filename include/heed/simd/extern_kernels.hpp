@@ -14,11 +14,12 @@
 #else
 #define HEED_KERNELS_ARE extern
 #endif
-#define HEED_KERNELS_OF(T)                                                      \
-  HEED_KERNELS_ARE template const PackedKernels<T>& element_kernels<T>(Isa);    \
-  HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);     \
-  HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa); \
-  HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa); \
+#define HEED_KERNELS_OF(T)                                                                        \
+  HEED_KERNELS_ARE template const PackedKernels<T>& element_kernels<T>(Isa);                      \
+  HEED_KERNELS_ARE template const PackedKernels<T>& exact_pv_kernels<T>(const PackedKernels<T>&); \
+  HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);                       \
+  HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa);                   \
+  HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa);                   \
   HEED_KERNELS_ARE template const LayerKernels<T>& layer_kernels<T>(Isa)
 
 namespace heed::simd {
