@@ -36,8 +36,7 @@ struct Fixture {
   KvBlock<float> block;
 
   explicit Fixture(bool unpacked) {
-    plan.tile_shape = kernels.packed.tile_shape;
-    plan.block = 64;
+    plan = {kernels.packed.tile_shape, 64};
     plan.q_block = 5;
     plan.unpacked = unpacked;
     plan.gathers = true;

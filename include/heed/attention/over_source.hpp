@@ -86,9 +86,10 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
 }
 
 // The plan of a call whose keys may come in several runs.
+//   unrounded  out is not rounded to T
 template <class T>
-Plan make_source_plan(const Shape& shape, const Options& options) {
-  Plan plan = make_plan<T>(shape, true, options);
+Plan make_source_plan(const Shape& shape, bool unrounded, const Options& options) {
+  Plan plan = make_plan<T>(shape, true, unrounded, options);
   plan.cut.gathers = true;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
@@ -98,8 +99,9 @@ template <class T, class K, class M, class S>
 void run_over(const Problem<T>& problem, const K& source, const M& mask, const S& score,
               const Options& options) {
   check_workspace(problem, options);
-  const Plan plan = make_source_plan<T>(problem.shape, options);
-  const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, problem.shape, plan.isa);
+  const bool unrounded = problem.unrounded_out.data != nullptr;
+  const Plan plan = make_source_plan<T>(problem.shape, unrounded, options);
+  const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, problem.shape, plan.isa, unrounded);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   flash_forward(problem, source, mask, score, plan.cut, kernels, options.executor, scratch.begin());
   if (options.report != nullptr) *options.report = describe(plan, kernels, options);
@@ -153,7 +155,7 @@ requires RightSourceTypes<Q, K, M, S> std::size_t workspace_bytes(const Q& q, co
   const auto problem = make_source_problem("heed::workspace_bytes", q, source, as_mask(mask),
                                            as_score(score), options);
   return Scratch::with_slack(static_cast<std::size_t>(
-      make_source_plan<ScalarOf<Q>>(problem.shape, options).scratch_bytes));
+      make_source_plan<ScalarOf<Q>>(problem.shape, true, options).scratch_bytes));
 }
 
 }  // namespace HEED_ABI
