@@ -40,11 +40,11 @@ TEST_CASE("gradients: products of many tokens equal Eigen's, in any layout of dy
     scatter(linear, 1, 3);
     const auto x = tokens<float>(1, length, 19, 5), dy = tokens<float>(1, length, 70, 6);
     const auto saved = linear.forward_train(x).saved;
-    using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const Eigen::MatrixXd d = Eigen::Map<const Rows>(dy.data(), length, 70).cast<double>();
-    const Eigen::MatrixXd in = Eigen::Map<const Rows>(x.data(), length, 19).cast<double>();
+    using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    const Eigen::MatrixXd d = Eigen::Map<const RowMajor>(dy.data(), length, 70).cast<double>();
+    const Eigen::MatrixXd in = Eigen::Map<const RowMajor>(x.data(), length, 19).cast<double>();
     const Eigen::MatrixXd dw = d.transpose() * in, db = d.colwise().sum();
-    const Rows dx = (d * linear.weight().value.cast<double>()).cast<float>();
+    const RowMajor dx = (d * linear.weight().value.cast<double>()).cast<float>();
     auto gradients = nn::gradients_of(linear);
     CHECK(relative_difference(linear.backward(dy, saved, gradients), dx) < 1e-6);
     CHECK(relative_difference(gradients.weight().value, dw) < 1e-6);

@@ -15,6 +15,9 @@ struct Result {
   Lse lse;  // [B, Hq, Lq], [B, Lq] or [Lq]; natural log, −inf where a row sees no key
 };
 
+template <class Out, class Lse>
+Result(Out, Lse) -> Result<Out, Lse>;  // clang 14 does not deduce it by itself
+
 template <class X>
 inline constexpr bool is_result = false;
 template <class Out, class Lse>
