@@ -25,8 +25,8 @@ class StepGradients {
     gradients_ = zeros<R>(checked_product(shape.group() * shape.Lq, shape.Dv + 1));
   }
 
-  // d_q of token t, and g of its queries. S [D, Dv] and z [D] with the token's key.
-  void queries(Index t, const R* S, const R* z) {
+  // d_q of token t, and g of its queries. state [D, Dv] and z [D] with the token's key.
+  void queries(Index t, const R* state, const R* z) {
     const Shape& shape = problem_.shape;
     for (Index n = 0; n < shape.group(); ++n) {
       const Index hq = h_ * shape.group() + n;
@@ -35,7 +35,7 @@ class StepGradients {
       for (Index d = 0; d < shape.D; ++d) {
         const R feature = map_(static_cast<R>(problem_.q(b_, hq, t, d)));
         sum += feature * z[d];
-        for (Index e = 0; e < shape.Dv; ++e) g[e] += feature * S[d * shape.Dv + e];
+        for (Index e = 0; e < shape.Dv; ++e) g[e] += feature * state[d * shape.Dv + e];
       }
       const R raise = raise_of(sum);
       const R factor = sum == R(0) ? R(0) : R(1) / (sum * raise);
@@ -47,14 +47,14 @@ class StepGradients {
       g[shape.Dv] = -delta * factor * raise;
       for (Index d = 0; d < shape.D; ++d) {
         R of_feature = g[shape.Dv] * z[d];
-        for (Index e = 0; e < shape.Dv; ++e) of_feature += g[e] * S[d * shape.Dv + e];
+        for (Index e = 0; e < shape.Dv; ++e) of_feature += g[e] * state[d * shape.Dv + e];
         store(to_.d_q(b_, hq, t, d), of_feature, problem_.q(b_, hq, t, d));
       }
     }
   }
 
-  // d_k and d_v of token t; the gradients of S and z take in those of its queries.
-  void keys(Index t, R* d_S, R* d_z) {
+  // d_k and d_v of token t; the gradients of the state and z take in those of its queries.
+  void keys(Index t, R* d_state, R* d_z) {
     const Shape& shape = problem_.shape;
     std::vector<R> of_v(static_cast<std::size_t>(shape.Dv));
     for (Index n = 0; n < shape.group(); ++n) {
@@ -62,14 +62,14 @@ class StepGradients {
       for (Index d = 0; d < shape.D; ++d) {
         const R feature = map_(static_cast<R>(problem_.q(b_, h_ * shape.group() + n, t, d)));
         d_z[d] += feature * g[shape.Dv];
-        for (Index e = 0; e < shape.Dv; ++e) d_S[d * shape.Dv + e] += feature * g[e];
+        for (Index e = 0; e < shape.Dv; ++e) d_state[d * shape.Dv + e] += feature * g[e];
       }
     }
     for (Index d = 0; d < shape.D; ++d) {
       const R feature = map_(static_cast<R>(problem_.k(b_, h_, t, d)));
       R of_feature = d_z[d];
       for (Index e = 0; e < shape.Dv; ++e) {
-        const R of_state = d_S[d * shape.Dv + e];
+        const R of_state = d_state[d * shape.Dv + e];
         of_feature += of_state * static_cast<R>(problem_.v(b_, h_, t, e));
         of_v[static_cast<std::size_t>(e)] += of_state * feature;
       }

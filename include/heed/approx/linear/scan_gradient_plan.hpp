@@ -62,7 +62,7 @@ template <class R>
 struct ScanGradientScratch {
   ScanRows<R> keys, queries;
   PackedColumns<R> features, values;  // of the columns
-  R *before, *own;                    // sums of KvStates
+  R* own;                             // the sum of a KvState
   R* state_rows;                      // [F, Dv + 1]
   PackedColumns<R> state;             // transposed [Dv + 1, F], plain [F, Dv + 1]
   R* scores;                          // ScoreTiles, [chunk, chunk]
@@ -78,41 +78,40 @@ struct ScanGradientScratch {
   std::uint8_t* unmasked;  // as scores
   std::uint8_t* all;       // [tiles], 1
 
-  [[gnu::always_inline]] ScanGradientScratch(Carver& carver, const ScanPlan& plan,
-                                             const Shape& shape, Index map_size) {
+  static ScanGradientScratch carve(Carver& carver, const ScanPlan& plan, const Shape& shape,
+                                   Index map_size) {
     const simd::TileShape& tiles = plan.tile_shape;
-    const Index chunk = ScanPlan::chunk, F = plan.features, E = shape.Dv + 1;
-    rows = tiles.m_tiles(chunk) * tiles.mr;
+    const Index chunk = ScanPlan::chunk, features = plan.features, width = shape.Dv + 1;
     const auto whole = [&](Index n) { return tiles.panels(n) * tiles.nr; };
-    const auto rows_of = [&] {
-      return ScanRows<R>{carver.array<R>(checked_product(rows, F) + tiles.nr),
-                         carver.array<R>(checked_product(rows, E)), carver.array<R>(rows)};
-    };
     const auto packed = [&](Index k, Index columns) {
       return simd::PackedB<R>{carver.array<R>(checked_product(k, whole(columns))), k,
                               whole(columns), tiles};
     };
-    keys = rows_of();
-    queries = rows_of();
+    ScanGradientScratch s{};
+    s.rows = tiles.m_tiles(chunk) * tiles.mr;
+    for (ScanRows<R>* x : {&s.keys, &s.queries}) {
+      x->features = carver.array<R>(checked_product(s.rows, features) + tiles.nr);
+      x->values = carver.array<R>(checked_product(s.rows, width));
+      x->exponents = carver.array<R>(s.rows);
+    }
     // Features are rows of the tiles that absorb_into reads, in whole row tiles.
-    features.transposed = packed(plan.padded(), chunk);
-    features.plain = packed(chunk, F);
-    values = {packed(E, chunk), packed(chunk, E)};
-    before = carver.array<R>(plan.state());
-    own = carver.array<R>(plan.state());
-    state_rows = carver.array<R>(checked_product(F, E));
-    state = {packed(E, F), packed(F, E)};
-    scores = carver.array<R>(checked_product(rows, whole(chunk)));
-    of_values = carver.array<R>(checked_product(rows, whole(E)));
-    of_features = carver.array<R>(checked_product(rows, whole(F)));
-    d_features = carver.array<R>(checked_product(rows, F));
-    d_rows = carver.array<R>(checked_product(rows, std::max(shape.D, shape.Dv)));
-    map = carver.array<R>(map_size);
-    tops = carver.array<R>(rows);
-    visible = carver.array<Index>(rows);
-    live = carver.array<std::uint8_t>(tiles.m_tiles(chunk) * tiles.panels(chunk));
-    unmasked = carver.array<std::uint8_t>(rows * whole(chunk));
-    all = carver.array<std::uint8_t>(all_tiles(plan, E));
+    s.features = {packed(plan.padded(), chunk), packed(chunk, features)};
+    s.values = {packed(width, chunk), packed(chunk, width)};
+    s.own = carver.array<R>(plan.state());
+    s.state_rows = carver.array<R>(checked_product(features, width));
+    s.state = {packed(width, features), packed(features, width)};
+    s.scores = carver.array<R>(checked_product(s.rows, whole(chunk)));
+    s.of_values = carver.array<R>(checked_product(s.rows, whole(width)));
+    s.of_features = carver.array<R>(checked_product(s.rows, whole(features)));
+    s.d_features = carver.array<R>(checked_product(s.rows, features));
+    s.d_rows = carver.array<R>(checked_product(s.rows, std::max(shape.D, shape.Dv)));
+    s.map = carver.array<R>(map_size);
+    s.tops = carver.array<R>(s.rows);
+    s.visible = carver.array<Index>(s.rows);
+    s.live = carver.array<std::uint8_t>(tiles.m_tiles(chunk) * tiles.panels(chunk));
+    s.unmasked = carver.array<std::uint8_t>(s.rows * whole(chunk));
+    s.all = carver.array<std::uint8_t>(all_tiles(plan, width));
+    return s;
   }
 
   // Before its first use.
@@ -121,9 +120,9 @@ struct ScanGradientScratch {
   }
 
  private:
-  static Index all_tiles(const ScanPlan& plan, Index E) {
+  static Index all_tiles(const ScanPlan& plan, Index width) {
     const simd::TileShape& tiles = plan.tile_shape;
-    return std::max(tiles.m_tiles(ScanPlan::chunk) * tiles.panels(std::max(plan.features, E)),
+    return std::max(tiles.m_tiles(ScanPlan::chunk) * tiles.panels(std::max(plan.features, width)),
                     tiles.m_tiles(plan.features));
   }
 };

@@ -172,7 +172,7 @@ void scan_gradients(const Problem<T>& problem, const View<const T, 4>& d_out,
   const bool divided = divides_heads(plan, heads, workers);
   if (!divided) workers = worker_count(heads, threads, executor);
   Carver one(nullptr), all(nullptr);
-  ScanGradientScratch<R>(one, plan, shape, map.scratch(plan));
+  ScanGradientScratch<R>::carve(one, plan, shape, map.scratch(plan));
   ScanGradientStates<R>(all, plan, shape);
   const auto bytes = static_cast<Index>(one.used());
   const Scratch memory(static_cast<std::size_t>(checked_sum(static_cast<Index>(all.used()),
@@ -182,7 +182,7 @@ void scan_gradients(const Problem<T>& problem, const View<const T, 4>& d_out,
   const ScanGradientStates<R> states(carver, plan, shape);
   const auto work_of = [&](int worker) {
     Carver own(memory.begin() + all.used() + worker * bytes);
-    const ScanGradientScratch<R> scratch(own, plan, shape, map.scratch(plan));
+    const auto scratch = ScanGradientScratch<R>::carve(own, plan, shape, map.scratch(plan));
     scratch.clear(plan, shape);
     return ScanGradientWork<T, Map>{
         problem, d_out, to, map, plan, states.before, states.behind, states.statistics, scratch};

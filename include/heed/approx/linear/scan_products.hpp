@@ -19,10 +19,10 @@ class ScanProducts {
       : plan_(plan), scratch_(scratch) {}
 
   // Packs rows as columns: of features transposed for absorb_into, all four for add_columns.
-  void pack(const ScanRows<R>& x, Index E, bool all) {
+  void pack(const ScanRows<R>& x, Index width, bool all) {
     const auto& kernels = plan_.kernels.of_sums;
     const auto features = matrix_of<const R>(x.features, x.count, plan_.features);
-    const auto values = matrix_of<const R>(x.values, x.count, E);
+    const auto values = matrix_of<const R>(x.values, x.count, width);
     count_ = x.count;
     kernels.pack_b_transposed(features, feature_columns());
     finite_values_ = kernels.pack_b(values, scratch_.values.plain);

@@ -19,16 +19,17 @@ struct KeptKeys {
   R* d_scores;  // [rows, keep], scale · the gradient of the scaled product q·k
   Index keep;
 
-  KeptKeys(Carver& carver, const Shape& shape, Index keep_)
-      : KeptKeys(carver, checked_product(checked_product(shape.B, shape.Hq), shape.Lq), keep_) {}
-
- private:
-  KeptKeys(Carver& carver, Index rows, Index keep_)
-      : counts(carver.array<int>(rows)),
-        keys(carver.array<int>(checked_product(rows, keep_))),
-        weights(carver.array<R>(checked_product(rows, keep_))),
-        d_scores(carver.array<R>(checked_product(rows, keep_))),
-        keep(keep_) {}
+  static KeptKeys carve(Carver& carver, const Shape& shape, Index keep) {
+    const Index rows = checked_product(checked_product(shape.B, shape.Hq), shape.Lq);
+    const Index all = checked_product(rows, keep);
+    KeptKeys kept{};
+    kept.counts = carver.array<int>(rows);
+    kept.keys = carver.array<int>(all);
+    kept.weights = carver.array<R>(all);
+    kept.d_scores = carver.array<R>(all);
+    kept.keep = keep;
+    return kept;
+  }
 };
 
 // Scratch of one worker for the rows' gradients.

@@ -48,11 +48,11 @@ void run_top_k_backward(const Problem<T>& problem, const View<const T, 4>& d_out
   using R = Accum<T>;
   const simd::TileShape tiles = simd::element_kernels<T>(isa()).tile_shape;
   Carver all(nullptr), one(nullptr);
-  KeptKeys<R>(all, problem.shape, keep);
+  KeptKeys<R>::carve(all, problem.shape, keep);
   KeptRowScratch<R>(one, tiles, problem.shape, keep);
   const Scratch memory(all.used(), {});
   Carver carver(memory.begin());
-  const KeptKeys<R> kept(carver, problem.shape, keep);
+  const auto kept = KeptKeys<R>::carve(carver, problem.shape, keep);
   for_each_top_k_task(problem, keep, mask, score, options, static_cast<Index>(one.used()),
                       [&](const auto& task, std::byte* more) {
                         Carver own(more);
