@@ -124,11 +124,36 @@ void copy_reference_gradients(const Problem<T>& forward, const View<const T, 4>&
   copy(lift(view_of(textbook.d_v)), to.d_v);
 }
 
+// Distance of the keys that a backward call reads; 1 under a score, whose derivative counts keys.
+template <class M, class S>
+int backward_key_stride(const M& mask, const S&, const Options& options) {
+  return std::is_same_v<S, score::None> ? key_stride_of(mask, options) : 1;
+}
+
+// Rows of every key but each step-th become 0.
+template <class T>
+void clear_between(const View<T, 4>& x, int step) {
+  for_each_row(x, [&](Index b, Index h, Index j) {
+    if (j % step == 0) return;
+    for (Index d = 0; d < x.extent[3]; ++d) x(b, h, j, d) = T(0);
+  });
+}
+
 //   out  not rounded; no data where there is none
 template <class T, class M, class S>
 void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                   const View<const T, 4>& d_out, const GradientViews<T>& to, const M& mask,
                   const S& score, const Options& options) {
+  if constexpr (mask::HasKeyStride<M>) {
+    if (const int step = backward_key_stride(mask, score, options); step > 1) {
+      clear_between(to.d_k, step);
+      clear_between(to.d_v, step);
+      return run_backward(
+          strided_keys(forward, step), out, d_out,
+          GradientViews<T>{to.d_q, take_every(to.d_k, step), take_every(to.d_v, step)},
+          StridedKeysMask<M>{mask, forward.shape, step}, score, options);
+    }
+  }
   if (options.backend == Backend::reference) {
     return copy_reference_gradients(forward, d_out, to, mask, score, options);
   }
@@ -221,10 +246,12 @@ template <class Q, class K, class V, class M = mask::None, class S = score::None
 requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
     const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
     const Options& options = {}) {
-  const Shape shape = check_call("heed::backward_workspace_bytes", q, k, v, as_mask(mask),
-                                 as_score(score), options);
-  using T = ScalarOf<Q>;
+  const auto& the_mask = as_mask(mask);
   const auto& the_score = as_score(score);
+  const Shape all =
+      check_call("heed::backward_workspace_bytes", q, k, v, the_mask, the_score, options);
+  const Shape shape = strided_keys(all, backward_key_stride(the_mask, the_score, options));
+  using T = ScalarOf<Q>;
   const Isa machine = simd::gradient_isa(isa());
   return Scratch::with_slack(backward_bytes<T>(
       shape, the_score, make_backward_plan<T>(shape, the_score, machine, options)));
