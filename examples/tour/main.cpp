@@ -33,6 +33,7 @@ int run(const std::filesystem::path& folder) {
   tour::every_encoding(folder);
   tour::head_pictures(folder);
   tour::every_approximation(folder);
+  tour::gradients(folder);
   tour::cost();
   tour::debug_report();
   if (!std::cout.flush() || std::fflush(stdout) != 0) {

@@ -26,6 +26,7 @@ void every_encoding(const std::filesystem::path& folder);       // every_encodin
 void head_pictures(const std::filesystem::path& folder);        // attention_heads.png
 void compare_pictures(const std::filesystem::path& folder);     // compare_attention_patterns.png
 void every_approximation(const std::filesystem::path& folder);  // every_approximation.png
+void gradients(const std::filesystem::path& folder);            // gradient_flow.png
 void cost();                                                    // operations and memory by length
 void debug_report();                                            // a call looked at from inside
 

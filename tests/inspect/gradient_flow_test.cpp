@@ -82,6 +82,8 @@ TEST_CASE("norms of every head are those of attention_backward, over batch entri
   };
   check(f.d_q, g.d_q), check(f.d_k, g.d_k), check(f.d_v, g.d_v);
   CHECK(f.weights.heads == 4);
+  CHECK(f.mean_peak > 0.2);
+  CHECK(f.mean_peak < 1);
 }
 
 TEST_CASE("masking stops gradients: a hidden key receives exactly 0") {

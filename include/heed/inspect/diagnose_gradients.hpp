@@ -51,7 +51,7 @@ inline void vanish(const GradientFlow& f, Findings& found) {
   if (f.through_softmax < vanishing) {
     const bool unscaled = r.scale > 1.5 * r.default_scale;
     found.push_back("Gradients of q and k vanish: the softmax is peaked (largest weight " +
-                    short_number(r.weights.mean_peak) + " on average) and lets through " +
+                    short_number(f.mean_peak) + " on average) and lets through " +
                     short_number(f.through_softmax) + " of what even weights would. " +
                     (unscaled ? "Scale the scores by 1/sqrt(D) = " + short_number(r.default_scale) +
                                     ", not " + short_number(r.scale)

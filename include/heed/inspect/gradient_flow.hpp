@@ -105,18 +105,25 @@ void pass_through(const Problem<T>& p, const View<const T, 4>& d_out, const S& s
   f.through_score = after > 0 ? std::sqrt(before / after) : 1;
 }
 
-// Mean weights of the loss's rows, [Hq, Lk].
+// Mean weights and mean largest weight of the loss's rows.
+//   weights  [B, Hq, Lq, Lk]
 template <class R>
-HeadRows mean_weights(const View<const R, 4>& weights, Index row) {
-  HeadRows mean(weights.extent[1], weights.extent[3]);
-  const Index rows = weights.extent[0] * (row == every_row ? weights.extent[2] : 1);
+void add_weights(const View<const R, 4>& weights, GradientFlow& f) {
+  f.weights = HeadRows(weights.extent[1], weights.extent[3]);
+  const Index rows = weights.extent[0] * (f.row == every_row ? weights.extent[2] : 1);
+  Index seeing = 0;
   for_each_row(weights, [&](Index b, Index h, Index i) {
-    if (row != every_row && row != i) return;
+    if (f.row != every_row && f.row != i) return;
+    double peak = 0;
     for (Index j = 0; j < weights.extent[3]; ++j) {
-      mean.at(h, j) += static_cast<double>(weights(b, h, i, j)) / static_cast<double>(rows);
+      const auto weight = static_cast<double>(weights(b, h, i, j));
+      f.weights.at(h, j) += weight / static_cast<double>(rows);
+      peak = std::max(peak, weight);
     }
+    f.mean_peak += peak;
+    seeing += peak > 0 ? 1 : 0;
   });
-  return mean;
+  if (seeing > 0) f.mean_peak /= static_cast<double>(seeing);
 }
 
 // Counts keys that are seen, and of these the ones that hardly get a gradient.
@@ -178,7 +185,7 @@ gradient_flow(const Q& q, const K& k, const V& v, Index row = every_row, const M
   f.d_q = flow::norms_of<T>(lift(view_of(g.d_q)));
   f.d_k = flow::norms_of<T>(lift(view_of(g.d_k)));
   f.d_v = flow::norms_of<T>(lift(view_of(g.d_v)));
-  f.weights = flow::mean_weights(lift(view_of(textbook.weights)), row);
+  flow::add_weights(lift(view_of(textbook.weights)), f);
   flow::pass_through(make_problem(q, k, v, shape, options), d_o.as_const(), as_score(score),
                      lift(view_of(g.d_scores)), lift(view_of(textbook.scores)),
                      lift(view_of(textbook.modified_scores)), f);

@@ -54,6 +54,7 @@ struct GradientFlow {
   double d_out_norm = 0;
   GradientNorms d_q = {}, d_k = {}, d_v = {};
   HeadRows weights = {};  // of the row, its mean over batch entries; of every_row, over rows too
+  double mean_peak = 0;   // largest weight of a row of the loss, averaged over those that see a key
   // ‖dS‖ by that of even weights over the same keys, dS the gradient of the scores after their
   // modifiers: 1 for even weights, 0 for a row that puts all its weight on one key.
   double through_softmax = 1;
@@ -74,7 +75,10 @@ inline std::string positions_text(const HeadRows& rows, Index h) {
   for (std::size_t n = 0; n < order.size(); ++n) order[n] = static_cast<Index>(n);
   std::string text;
   if (rows.positions <= all) {
-    for (const Index j : order) text += report_lines::padded(short_number(rows.at(h, j)), 11);
+    for (const Index j : order) {
+      const std::string number = short_number(rows.at(h, j));
+      text += j + 1 < rows.positions ? report_lines::padded(number, 11) : number;
+    }
     return text;
   }
   const auto more = [&](Index a, Index b) { return rows.at(h, a) > rows.at(h, b); };
@@ -119,7 +123,7 @@ inline std::string GradientFlow::text() const {
     page += "\n3. Weights\n" +
             report_lines::numbers("weights", forward.scores_shape, forward.weights.values) +
             line("row sums", range_text(forward.weights.row_sums)) +
-            line("mean largest weight", short_number(forward.weights.mean_peak)) +
+            line("mean largest weight", short_number(mean_peak) + " in rows of the loss") +
             line("through the softmax", short_number(through_softmax) + " of even weights");
     page += "\n4. Norms by position\n" + flow_lines::head_lines("weights", weights) +
             flow_lines::head_lines("d_q", d_q.by_position) +

@@ -37,7 +37,9 @@ Image panel(const std::vector<GradientFlow>& layers, const Rows& rows, HeatmapOp
       options.row_labels.push_back(layer + std::to_string(h));
     }
   }
-  options.row_name = layers.size() == 1 ? "head" : "layer.head";
+  const bool grouped = !layers.empty() && rows(layers[0]).heads != layers[0].weights.heads;
+  options.row_name = grouped ? "key head" : "head";
+  if (layers.size() != 1) options.row_name = "layer." + options.row_name;
   options.column_name = "position";
   return heatmap(view(all.values.data(), {all.heads, all.positions}), options);
 }
