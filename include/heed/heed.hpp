@@ -55,6 +55,7 @@
 #include "heed/mask/strided.hpp"
 #include "heed/nn/embedding.hpp"
 #include "heed/nn/encoder_block.hpp"
+#include "heed/nn/gated_feed_forward.hpp"
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/learned_positions.hpp"
 #include "heed/nn/load.hpp"

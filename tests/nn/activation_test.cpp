@@ -11,11 +11,12 @@ TEMPLATE_TEST_CASE("activations: equal their formulas", "", float, double) {
   const double tolerance = sizeof(TestType) == 4 ? 4e-7 : 1e-15;
   std::vector<TestType> x;
   for (int n = -600; n <= 600; ++n) x.push_back(static_cast<TestType>(n) / 100);
-  auto exact = x, tanh = x, relu = x, same = x, square = x, bare = x;
+  auto exact = x, tanh = x, relu = x, same = x, square = x, bare = x, silu = x;
   const Index size = static_cast<Index>(x.size());
   nn::activate(nn::Gelu{}, exact.data(), size);
   nn::activate(nn::GeluTanh{}, tanh.data(), size);
   nn::activate(nn::Relu{}, relu.data(), size);
+  nn::activate(nn::Silu{}, silu.data(), size);
   nn::activate(nn::Tanh{}, bare.data(), size);
   nn::activate(nn::Identity{}, same.data(), size);
   nn::activate([](TestType value) { return value * value; }, square.data(), size);
@@ -27,6 +28,8 @@ TEMPLATE_TEST_CASE("activations: equal their formulas", "", float, double) {
     CHECK(std::abs(static_cast<double>(tanh[n]) - 0.5 * v * (1 + std::tanh(cubic))) <=
           tolerance * std::max(1.0, std::abs(v)));
     CHECK(std::abs(static_cast<double>(bare[n]) - std::tanh(v)) <= tolerance);
+    CHECK(std::abs(static_cast<double>(silu[n]) - v / (1 + std::exp(-v))) <=
+          tolerance * std::max(1.0, std::abs(v)));
     CHECK(relu[n] == (v > 0 ? x[n] : 0));
     CHECK(same[n] == x[n]);
     CHECK(square[n] == x[n] * x[n]);

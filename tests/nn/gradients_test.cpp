@@ -3,6 +3,7 @@
 
 #include "heed/nn/embedding.hpp"
 #include "heed/nn/feed_forward.hpp"
+#include "heed/nn/gated_feed_forward.hpp"
 #include "heed/nn/layer_norm.hpp"
 #include "heed/nn/learned_positions.hpp"
 #include "heed/nn/linear.hpp"
@@ -75,6 +76,20 @@ TEST_CASE("gradients: layer norm and rms norm") {
   check_gradients([]<class T>() { return nn::LayerNorm<T>(9, {.bias = nn::Bias::no}); }, 1, 70, 9,
                   {});
   check_gradients([]<class T>() { return nn::RmsNorm<T>(21); }, 2, 4, 21, {});
+  nn::RmsNorm<float> norm(21, {.eps = 0.5});
+  scatter(norm, 1, 3);
+  const auto x = tokens<float>(1, 3, 21, 5);
+  for (std::size_t i = 0; i < 3; ++i) {
+    auto row = rows_of(x, 0)[i];
+    double square = 0;
+    for (const double value : row) square += value * value / 21;
+    for (Index j = 0; j < 21; ++j) {
+      const double y = row[static_cast<std::size_t>(j)] / std::sqrt(square + 0.5) *
+                       weights_of(norm).at("weight")(j, 0);
+      CHECK(norm.forward(x)(0, static_cast<Index>(i), j) == Approx(y).epsilon(1e-6));
+    }
+  }
+  CHECK(error_of([] { nn::RmsNorm<float>(4, {.eps = -1}); }).starts_with("heed::nn::RmsNorm: eps"));
 }
 
 TEST_CASE("gradients: feed-forward, with every activation and with dropout") {
@@ -87,6 +102,22 @@ TEST_CASE("gradients: feed-forward, with every activation and with dropout") {
   check_gradients(of(nn::Tanh{}), 2, 3, 5, {});
   check_gradients(of(nn::Relu{}), 2, 3, 5, training);
   check_gradients(of(Cube{}), 2, 3, 5, {});
+}
+
+TEST_CASE("gradients: the gated feed-forward part, SwiGLU, against its formula too") {
+  check_gradients([]<class T>() { return nn::GatedFeedForward<T>(5, 19); }, 2, 3, 5, {});
+  nn::GatedFeedForward<double> swiglu(5, 7, nn::Bias::yes);
+  scatter(swiglu, 1, 3);
+  const auto x = tokens<double>(2, 3, 5, 1);
+  const auto weights = weights_of(swiglu);
+  for (Index b = 0; b < 2; ++b) {
+    auto gate = linear(rows_of(x, b), weights, "gate.");
+    const auto up = linear(rows_of(x, b), weights, "up.");
+    for (std::size_t i = 0; i < 3; ++i) {
+      for (std::size_t j = 0; j < 7; ++j) gate[i][j] *= up[i][j] / (1 + std::exp(-gate[i][j]));
+    }
+    CHECK(difference(swiglu.forward(x), b, linear(gate, weights, "down.")) < 1e-14);
+  }
 }
 
 TEST_CASE("gradients: rows of an embedding and of positions") {

@@ -5,6 +5,7 @@
 // So bits depend on the tensors alone, never on the threads.
 #pragma once
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace heed::nn {
 // Gradients of an Affine, to be added to.
 template <class T>
 struct AffineGradient {
-  View<T, 2> weight;  // [out, in], any strides
+  View<T, 2> weight;  // [out, in], column-major
   T* bias = nullptr;  // [out] or null
 };
 
@@ -64,10 +65,14 @@ void add_column_sums(T* sum, const View<const T, 2>& x, const Options& options) 
   const int workers = worker_count(tasks, options.threads, options.executor);
   parallel_for(tasks, workers, options.executor, [&](Index task, int) {
     const Index first = task * width, count = std::min(width, x.extent[1] - first);
-    double total[width] = {};
+    Eigen::Array<double, width, 1> total = Eigen::Array<double, width, 1>::Zero();
     for (Index n = 0; n < x.extent[0]; ++n) {
       const T* row = x.data + n * x.stride[0] + first * x.stride[1];
-      for (Index j = 0; j < count; ++j) total[j] += static_cast<double>(row[j * x.stride[1]]);
+      if (x.stride[1] == 1) {
+        total.head(count) += Eigen::Map<const Eigen::ArrayX<T>>(row, count).template cast<double>();
+      } else {
+        for (Index j = 0; j < count; ++j) total[j] += static_cast<double>(row[j * x.stride[1]]);
+      }
     }
     for (Index j = 0; j < count; ++j) sum[first + j] += static_cast<T>(total[j]);
   });
@@ -87,9 +92,10 @@ class WeightGradientBlock {
         packed_(zeros<T>(packed_size<T>(out, tokens))),
         scratch_(worker_bytes_ * static_cast<std::size_t>(workers_), {}) {}
 
-  // dw += dyᵀ x
+  // dw += dyᵀ x, dw column-major
   //   dy [n, out]   x [n, in]   n at most `tokens`
   void add(const View<T, 2>& dw, const View<const T, 2>& dy, const View<const T, 2>& x) {
+    HEED_ASSERT(dw.stride[0] == 1);
     pack_weights(transposed(dy), packed_.data(), options_);
     for (int n = 0; n < workers_; ++n) *worker(n, x.extent[0]).block = -1;
     parallel_for(plan_.tasks(), workers_, options_.executor, [&](Index task, int n) {
@@ -124,8 +130,8 @@ class WeightGradientBlock {
     kernels_.multiply({mine.x, plan_.rows, depth}, columns_of(block), b.from_panel(p), mine.sums);
     for (Index r = 0; r < columns_of(block); ++r) {
       T* to = &dw(first, block * plan_.rows + r);
-      const T* sums = mine.sums + r * nr;
-      for (Index o = 0; o < outputs; ++o) to[o * dw.stride[0]] += sums[o];
+      Eigen::Map<Eigen::ArrayX<T>>(to, outputs) +=
+          Eigen::Map<const Eigen::ArrayX<T>>(mine.sums + r * nr, outputs);
     }
   }
 
