@@ -29,10 +29,11 @@ Tensor4<T> numbers(std::uint32_t seed, Index a, Index b, Index c, Index d) {
 }
 
 // q, k, v and all the memory that a call needs, so that a measured call allocates nothing.
-template <class T>
+//   Out  elements of out: T, or float for backward of half types
+template <class T, class Out = T>
 struct Operands {
   Tensor4<T> q, k, v;  // [B, Hq, Lq, D], [B, Hkv, Lk, D], [B, Hkv, Lk, Dv]
-  Result<Tensor4<T>, Tensor3<Accum<T>>> result;
+  Result<Tensor4<Out>, Tensor3<Accum<T>>> result;
   std::vector<std::byte> workspace;
   CallReport report;
 
@@ -40,7 +41,7 @@ struct Operands {
       : q(numbers<T>(1, row.B, row.Hq, row.Lq, row.D)),
         k(numbers<T>(2, row.B, row.Hkv, row.Lk, row.D)),
         v(numbers<T>(3, row.B, row.Hkv, row.Lk, row.Dv)),
-        result{Tensor4<T>(row.B, row.Hq, row.Lq, row.Dv),
+        result{Tensor4<Out>(row.B, row.Hq, row.Lq, row.Dv),
                Tensor3<Accum<T>>(row.B, row.Hq, row.Lq)} {}
 
   template <class M, class S>
@@ -54,13 +55,13 @@ struct Operands {
 
 // The same for a backward call, whose forward call has been made.
 template <class T>
-struct BackwardOperands : Operands<T> {
+struct BackwardOperands : Operands<T, Accum<T>> {
   Tensor4<T> d_out;  // [B, Hq, Lq, Dv]
   Gradients<Tensor4<T>, Tensor4<T>, Tensor4<T>> gradients;
   std::vector<std::byte> backward_workspace;
 
   explicit BackwardOperands(const Row& row)
-      : Operands<T>(row),
+      : Operands<T, Accum<T>>(row),
         d_out(numbers<T>(5, row.B, row.Hq, row.Lq, row.Dv)),
         gradients{this->q, this->k, this->v} {}
 
