@@ -14,6 +14,8 @@ struct Result {
   Out out;  // [B, Hq, Lq, Dv] in q's layout and rank
   Lse lse;  // [B, Hq, Lq], [B, Lq] or [Lq]; natural log, −inf where a row sees no key
 };
+template <class Out, class Lse>
+Result(Out, Lse) -> Result<Out, Lse>;  // clang 14 does not deduce it by itself
 
 template <class Out, class Lse>
 Result(Out, Lse) -> Result<Out, Lse>;  // clang 14 does not deduce it by itself
