@@ -17,9 +17,6 @@ struct Result {
 template <class Out, class Lse>
 Result(Out, Lse) -> Result<Out, Lse>;  // clang 14 does not deduce it by itself
 
-template <class Out, class Lse>
-Result(Out, Lse) -> Result<Out, Lse>;  // clang 14 does not deduce it by itself
-
 template <class X>
 inline constexpr bool is_result = false;
 template <class Out, class Lse>

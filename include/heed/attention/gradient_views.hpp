@@ -1,0 +1,77 @@
+// Where a backward call writes its gradients, checked: shapes, overlaps.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "heed/attention/operands.hpp"
+#include "heed/attention/score_gradients.hpp"
+
+namespace heed {
+
+inline namespace HEED_ABI {
+
+// The views of a call's gradients.
+template <class T>
+struct GradientViews {
+  View<T, 4> d_q, d_k, d_v;
+};
+
+// Of a Gradients, or another type with members d_q, d_k and d_v.
+template <class T, class G>
+GradientViews<T> gradient_views(G& gradients) {
+  return {lift(mutable_view_of(gradients.d_q)), lift(mutable_view_of(gradients.d_k)),
+          lift(mutable_view_of(gradients.d_v))};
+}
+
+// Throws heed::Error where `gradient` has another shape than its input, or overlaps what is read.
+template <class T, class Out>
+void check_gradient(const char* call, const char* name, const View<T, 4>& gradient,
+                    const View<const T, 4>& input, const Problem<T>& forward,
+                    const View<const Out, 4>& out, const View<const T, 4>& d_out,
+                    const Options& options) {
+  bool same = true;
+  for (int n = 0; n < 4; ++n) same = same && gradient.extent[n] == input.extent[n];
+  const auto shapes = [&] {
+    return std::string(name) + " " + to_string(gradient) + ", its input " + to_string(input);
+  };
+  require(same, call, "a gradient must have the shape of its input", shapes);
+  require_distinct(gradient, call, name);
+  check_workspace(options, name, gradient);
+  const auto apart = [&](const char* other, const auto& x) {
+    require(!may_overlap(gradient, x), call, "a gradient overlaps what is read",
+            [&] { return shapes() + "; " + other + " " + to_string(x); });
+  };
+  apart("q", forward.q);
+  apart("k", forward.k);
+  apart("v", forward.v);
+  apart("out", out);
+  apart("lse", forward.lse);
+  apart("d_out", d_out);
+}
+
+template <class T, class Out, class S>
+void check_gradients(const char* call, const GradientViews<T>& g, const Problem<T>& forward,
+                     const View<const Out, 4>& out, const View<const T, 4>& d_out, const S& score,
+                     const Options& options) {
+  check_workspace(forward, options);
+  check_workspace(options, "out", out);
+  check_workspace(options, "d_out", d_out);
+  check_gradient(call, "d_q", g.d_q, forward.q, forward, out, d_out, options);
+  check_gradient(call, "d_k", g.d_k, forward.k, forward, out, d_out, options);
+  check_gradient(call, "d_v", g.d_v, forward.v, forward, out, d_out, options);
+  const auto apart = [&](const char* both, const View<T, 4>& a, const View<T, 4>& b) {
+    require(!may_overlap(a, b), call, "two gradients overlap",
+            [&] { return std::string(both) + ": " + to_string(a) + " and " + to_string(b); });
+  };
+  apart("d_q and d_k", g.d_q, g.d_k);
+  apart("d_q and d_v", g.d_q, g.d_v);
+  apart("d_k and d_v", g.d_k, g.d_v);
+  check_score_gradients(call, score, forward.shape, options, std::pair{"q", forward.q},
+                        std::pair{"k", forward.k}, std::pair{"v", forward.v}, std::pair{"out", out},
+                        std::pair{"lse", forward.lse}, std::pair{"d_out", d_out},
+                        std::pair{"d_q", g.d_q}, std::pair{"d_k", g.d_k}, std::pair{"d_v", g.d_v});
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed
