@@ -321,4 +321,34 @@ TEST_CASE("a backward call of other tensors is refused") {
                       ContainsSubstring("d_k [1,1,6,4]"));
 }
 
+// As many heads as tokens: dimensions in the wrong order would not be noticed by their lengths.
+TEST_CASE("gradients in other orders of dimensions are those of [B, H, L, D]") {
+  const Index B = 2, H = 4, L = 4, D = 5;
+  Tensor4<float> q(B, H, L, D), k(B, H, L, D), v(B, H, L, D), d_out(B, H, L, D);
+  for (Tensor4<float>* x : {&q, &k, &v, &d_out}) x->setRandom();
+  const auto result = attention(q, k, v, mask::causal());
+  const auto expected = attention_backward(d_out, q, k, v, result, mask::causal());
+  const auto check = [&](const Eigen::array<int, 4>& order, const auto& as) {
+    using Tensor = Tensor4<float>;
+    const Tensor q2 = q.shuffle(order), k2 = k.shuffle(order), v2 = v.shuffle(order),
+                 d2 = d_out.shuffle(order);
+    const auto other = attention(as(q2), as(k2), as(v2), mask::causal());
+    auto g = attention_backward(as(d2), as(q2), as(k2), as(v2), other, mask::causal());
+    const auto same = [&](const Tensor& x, const Tensor& reordered) {
+      const Tensor back = reordered.shuffle(order);  // each order is its own inverse
+      return test::same_bits(back, x);
+    };
+    CHECK((same(expected.d_q, g.d_q) && same(expected.d_k, g.d_k) && same(expected.d_v, g.d_v)));
+    g.d_q.setZero();
+    attention_backward_into(g, as(d2), as(q2), as(k2), as(v2), other, mask::causal());
+    CHECK(same(expected.d_q, g.d_q));
+    Tensor d_q(q2.dimensions()), d_k(q2.dimensions()), d_v(q2.dimensions());
+    const Gradients named{as(d_q), as(d_k), as(d_v)};
+    attention_backward_into(named, as(d2), as(q2), as(k2), as(v2), other, mask::causal());
+    CHECK((same(expected.d_q, d_q) && same(expected.d_k, d_k) && same(expected.d_v, d_v)));
+  };
+  check({0, 2, 1, 3}, [](auto& x) { return blhd(x); });
+  check({3, 2, 1, 0}, [](auto& x) { return dlhb(x); });
+}
+
 }  // namespace heed

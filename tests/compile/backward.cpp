@@ -7,6 +7,7 @@
 // expect: the gradient must hold float, double, Half or BFloat16, and not be const
 // expect: the gradient must be a tensor, a vector or a span that can be written to
 // expect: result.out must have the element type of q
+// expect: d_out must have the order of q.s dimensions
 #include "heed/heed.hpp"
 
 int main() {
@@ -42,5 +43,7 @@ int main() {
 #elif HEED_WRONG == 9
   const heed::Tensor4<double> out(1, 2, 3, 4);
   heed::attention_backward(q, q, q, q, heed::Result{out, result.lse});
+#elif HEED_WRONG == 10
+  heed::attention_backward(q, heed::blhd(q), heed::blhd(q), heed::blhd(q), result);
 #endif
 }

@@ -139,13 +139,12 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   check_backward_backend(call, options.backend);
   Problem<T> forward = make_problem(q, k, v, shape, options);
   const View<const T, 4> d_o = lift(view_of(d_out));
-  const auto out = lift(view_of(result.out));
+  const auto out = lift(view_like<Q>(result.out)).as_const();
   check_shape_of_out(call, "d_out", d_o, shape);
   check_shape_of_out(call, "result.out", out, shape);
-  forward.lse =
-      lift_rows(rows_view(const_cast<std::remove_const_t<decltype(result.lse)>&>(result.lse)));
+  forward.lse = rows_like<Q>(result.lse);
   check_rows(call, forward.lse, shape, forward.q);
-  const auto to = gradient_views<T>(gradients);
+  const auto to = gradient_views<Q, K, V>(gradients);
   check_gradients(call, to, forward, out, d_o, as_score(score), options);
   View<const Accum<T>, 4> unrounded{nullptr, {}, {}};
   if constexpr (std::is_same_v<decltype(out.data), const Accum<T>*>) unrounded = out;
@@ -154,7 +153,7 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
 
 // The gradients of Σ d_out ∘ out, where out = attention(q, k, v, mask, score, options).out.
 //
-//   d_out    [B, Hq, Lq, Dv], of q's element type and rank, any strides
+//   d_out    [B, Hq, Lq, Dv], of q's element type and rank, any strides; blhd(d_out) beside blhd(q)
 //   q, k, v  as for attention; mask, score and options as in that call, its dropout and seed too
 //   result   what attention returned: {out, lse}. Of half types its out may be float, as
 //            attention_into writes it: the call is faster then

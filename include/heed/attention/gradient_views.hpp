@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "heed/attention/operands.hpp"
@@ -17,11 +18,43 @@ struct GradientViews {
   View<T, 4> d_q, d_k, d_v;
 };
 
+// The view of a tensor that belongs to X, an input of a call: in X's order of dimensions where it
+// has the type that a call makes for X, as blhd(q) makes a plain tensor; else as the tensor says.
+template <class X, class Made>
+auto view_like(Made& made) {
+  using S = ScalarOf<Made>;
+  using Plain = std::remove_const_t<Made>;
+  if constexpr (std::is_same_v<Plain, typename TraitsOf<X>::template Owned<S>>) {
+    const auto view = TraitsOf<X>::template owned_view<S>(const_cast<Plain&>(made));
+    if constexpr (std::is_const_v<Made>) {
+      return view.as_const();
+    } else {
+      return view;
+    }
+  } else if constexpr (std::is_const_v<Made> && !refers_to_memory<Plain>) {
+    return view_of(made);
+  } else {
+    return mutable_view_of(made);
+  }
+}
+
+// The view of lse [B, Hq, Lq] of a result for Q.
+template <class Q, class Lse>
+auto rows_like(const Lse& lse) {
+  using R = Accum<ScalarOf<Q>>;
+  auto& rows = const_cast<Lse&>(lse);
+  if constexpr (std::is_same_v<Lse, typename TraitsOf<Q>::template Rows<R>>) {
+    return lift_rows(TraitsOf<Q>::template rows_view<R>(rows));
+  } else {
+    return lift_rows(rows_view(rows));
+  }
+}
+
 // Of a Gradients, or another type with members d_q, d_k and d_v.
-template <class T, class G>
-GradientViews<T> gradient_views(G& gradients) {
-  return {lift(mutable_view_of(gradients.d_q)), lift(mutable_view_of(gradients.d_k)),
-          lift(mutable_view_of(gradients.d_v))};
+template <class Q, class K, class V, class G>
+GradientViews<ScalarOf<Q>> gradient_views(G& gradients) {
+  return {lift(view_like<Q>(gradients.d_q)), lift(view_like<K>(gradients.d_k)),
+          lift(view_like<V>(gradients.d_v))};
 }
 
 // Throws heed::Error where `gradient` has another shape than its input, or overlaps what is read.

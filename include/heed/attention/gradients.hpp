@@ -5,6 +5,7 @@
 
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
+#include "heed/core/layout.hpp"
 
 namespace heed {
 
@@ -21,6 +22,13 @@ Gradients(Q, K, V) -> Gradients<Q, K, V>;  // clang 14 does not deduce it by its
 
 inline namespace HEED_ABI {
 
+template <class X>
+inline constexpr int order_of = 0;  // of dimensions
+template <class X>
+inline constexpr int order_of<Blhd<X>> = 1;
+template <class X>
+inline constexpr int order_of<Dlhb<X>> = 2;
+
 // True where d_out is a tensor like q; else a compile error that says what is wrong.
 template <class DOut, class Q>
 consteval bool check_d_out_type() {
@@ -32,8 +40,12 @@ consteval bool check_d_out_type() {
     constexpr bool one_type = std::is_same_v<ScalarOf<DOut>, ScalarOf<Q>>;
     constexpr bool one_rank = rank_of<DOut> == rank_of<Q>;
     static_assert(one_type, "heed: d_out must have the element type of q");
+    constexpr bool one_order = order_of<Q> == 0 || order_of<DOut> == order_of<Q>;
     static_assert(one_rank || !one_type, "heed: d_out must have the rank of q");
-    return one_type && one_rank;
+    static_assert(one_order,
+                  "heed: d_out must have the order of q's dimensions: heed::blhd(d_out) beside "
+                  "heed::blhd(q), heed::dlhb(d_out) beside heed::dlhb(q)");
+    return one_type && one_rank && one_order;
   }
 }
 

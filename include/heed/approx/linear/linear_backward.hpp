@@ -44,7 +44,7 @@ auto linear_backward(const DOut& d_out, const Q& q, const K& k, const V& v, cons
   const View<const T, 4> d_o = lift(view_of(d_out));
   check_shape_of_out(call, "d_out", d_o, shape);
   Gradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v)};
-  const auto to = gradient_views<T>(gradients);
+  const auto to = gradient_views<Q, K, V>(gradients);
   if (are_empty(to)) return gradients;
   scan_gradients(problem, d_o, to, ElementwiseGradient<T, F>{map}, shape.D,
                  mask::key_limits_of(mask, shape).data(), options.threads, options.executor);

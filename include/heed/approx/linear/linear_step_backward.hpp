@@ -131,7 +131,7 @@ auto linear_step_backward(LinearState<R>& d_state, const LinearState<R>& state, 
   const View<const T, 4> d_o = lift(view_of(d_out));
   check_shape_of_out(call, "d_out", d_o, shape);
   Gradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v)};
-  const auto to = gradient_views<T>(gradients);
+  const auto to = gradient_views<Q, K, V>(gradients);
   if (shape.Hq == 0) {  // linear_step without queries absorbs nothing
     std::fill_n(gradients.d_k.data(), gradients.d_k.size(), T(0));
     std::fill_n(gradients.d_v.data(), gradients.d_v.size(), T(0));

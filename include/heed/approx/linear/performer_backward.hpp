@@ -41,7 +41,7 @@ auto performer_backward(const DOut& d_out, const Q& q, const K& k, const V& v, I
   const View<const T, 4> d_o = lift(view_of(d_out));
   check_shape_of_out(call, "d_out", d_o, shape);
   Gradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v)};
-  const auto to = gradient_views<T>(gradients);
+  const auto to = gradient_views<Q, K, V>(gradients);
   if (are_empty(to)) return gradients;
   const RandomFeaturesGradient<T> map(features, shape.D, problem.scale, options.seed);
   scan_gradients(problem, d_o, to, map, features, mask::key_limits_of(mask, shape).data(),

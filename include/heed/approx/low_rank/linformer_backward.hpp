@@ -167,7 +167,7 @@ auto linformer_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   check_shape_of_out(call, "d_out", d_o, shape);
   LinformerGradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v), make_as<T>(e),
                                make_as<T>(f)};
-  const auto to = gradient_views<T>(gradients);
+  const auto to = gradient_views<Q, K, V>(gradients);
   if (shape.Lq == 0 && shape.Lk == 0) return gradients;
   Shape of_ranks = shape;
   of_ranks.Lk = projections.rank();

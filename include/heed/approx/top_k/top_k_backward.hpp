@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "heed/approx/top_k/kept_keys.hpp"
 #include "heed/approx/top_k/top_k.hpp"
@@ -70,12 +71,16 @@ void run_exact_backward(Problem<T> problem, const View<const T, 4>& d_out,
                         const GradientViews<T>& to, const M& mask, const S& score,
                         const heed::Options& options) {
   const Shape& shape = problem.shape;
-  const OwnedTensor<T> out(shape.B, shape.Hq, shape.Lq, shape.Dv);
+  const OwnedTensor<Accum<T>> out(shape.B, shape.Hq, shape.Lq, shape.Dv);
   auto lse = zeros<Accum<T>>(checked_product(checked_product(shape.B, shape.Hq), shape.Lq));
-  problem.out = out.view();
+  if constexpr (std::is_same_v<T, Accum<T>>) {
+    problem.out = out.view();
+  } else {
+    problem.unrounded_out = out.view();
+  }
   problem.lse = heed::view(lse.data(), {shape.B, shape.Hq, shape.Lq});
   run(problem, mask, score, options);
-  run_backward(problem, problem.out.as_const(), d_out, to, mask, score, options);
+  run_backward(problem, out.view().as_const(), d_out, to, mask, score, options);
 }
 
 // The gradients of Σ d_out ∘ out, where out = top_k(q, k, v, keep, mask, score, options).out: those
@@ -107,7 +112,7 @@ auto top_k_backward(const DOut& d_out, const Q& q, const K& k, const V& v, Index
   const View<const T, 4> d_o = lift(view_of(d_out));
   check_shape_of_out(call, "d_out", d_o, shape);
   Gradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v)};
-  const auto to = gradient_views<T>(gradients);
+  const auto to = gradient_views<Q, K, V>(gradients);
   if (keep == 0 || has_no_rows(shape)) {
     std::fill_n(gradients.d_q.data(), gradients.d_q.size(), T(0));
     std::fill_n(gradients.d_k.data(), gradients.d_k.size(), T(0));
