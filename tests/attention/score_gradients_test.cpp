@@ -167,7 +167,7 @@ TEST_CASE("gradients of a table at given positions, and of T5's buckets") {
   Buffer<double> d_out(small.B, small.Hq, small.Lq, small.Dv);
   d_out.fill(4);
   const mask::any mask = mask::None{};
-  const Loss loss{in, d_out, mask, score, {}};
+  const Loss<std::remove_const_t<decltype(score)>> loss{in, d_out, mask, score, {}};
   loss.differentiate();
   const Tensor2<double> d_buckets = score::t5_table_backward(d_table, options);
   const auto check = inspect::gradcheck(

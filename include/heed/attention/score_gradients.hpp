@@ -12,6 +12,8 @@
 
 namespace heed {
 
+inline namespace HEED_ABI {
+
 // The sums of one gradient. A matrix [m, n] of parameters belongs to a head, or to several.
 //
 //   in place   pairs keep apart: the sum is the caller's memory
@@ -52,8 +54,6 @@ struct GradientSums {
     return {{nullptr, {}, {}}, matrix_of(of_tasks + task * numbers(), to.extent[3], 1)};
   }
 };
-
-inline namespace HEED_ABI {
 
 // f(element) for each of a tuple.
 template <class Tuple, class F>
