@@ -162,6 +162,8 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
 // group. A masked pair adds exactly 0, whatever its key or its query holds; a row that sees no key
 // has gradient 0. Sums are float for half types, rounded once. The score needs a derivative
 // (score::with_derivative gives a lambda one); else the call does not compile.
+// score::with_gradient names memory for the gradient of what a score holds, a bias, slopes or a
+// table: it is written too.
 //
 // Bits depend on neither threads nor batch. Five products where forward has two, with an out
 // rounded to a half type seven; scratch O(L·D), one allocation a call. options.backend is
