@@ -184,8 +184,9 @@ TEST_CASE("printed: shapes, magnitudes, weights and norms by position") {
     CHECK_THAT(text, ContainsSubstring(part));
   }
   const auto longer = waves(40, 8, 0.1);
-  CHECK_THAT(gradient_flow(longer, longer, longer, 7).text(),
-             ContainsSubstring(" at 7, 0 at 0, 0 at 1, 0 at 2, 0 at 3, 0 at 4, the rest less"));
+  const std::string of_many = gradient_flow(longer, longer, longer, 7).text();
+  CHECK_THAT(of_many, ContainsSubstring(" at 7, the rest 0"));  // d_q
+  CHECK_THAT(of_many, ContainsSubstring(", the rest less"));    // d_v
 }
 
 TEST_CASE("wrong calls: a row that is not there, shapes that do not fit") {

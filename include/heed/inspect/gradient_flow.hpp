@@ -82,7 +82,7 @@ double even_row(const Problem<T>& p, const View<const T, 4>& d_out, Index b, Ind
   return squares;
 }
 
-// What a softmax and a score let through, over all rows of the loss.
+// Shares of a gradient that softmax and score let through, over all rows of the loss.
 //   d_scores, scores, modified  [B, Hq, Lq, Lk]
 template <class T, class R, class S>
 void pass_through(const Problem<T>& p, const View<const T, 4>& d_out, const S& score,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -68,7 +69,7 @@ struct GradientFlow {
 
 namespace flow_lines {
 
-// "0.31 at 2, 0.2 at 0": all in order of position where they are few, else the largest.
+// "0.31       0.2        0" in order of position where they are few, else "0.31 at 2, 0.2 at 0, …".
 inline std::string positions_text(const HeadRows& rows, Index h) {
   constexpr Index all = 10, largest = 6;
   std::vector<Index> order(static_cast<std::size_t>(rows.positions));
@@ -81,10 +82,13 @@ inline std::string positions_text(const HeadRows& rows, Index h) {
     }
     return text;
   }
-  const auto more = [&](Index a, Index b) { return rows.at(h, a) > rows.at(h, b); };
-  std::stable_sort(order.begin(), order.end(), more);
+  const auto size = [&](Index j) {  // a NaN is to be seen, so it comes first
+    return is_nan(rows.at(h, j)) ? std::numeric_limits<double>::infinity() : rows.at(h, j);
+  };
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return size(a) > size(b); });
   for (Index n = 0; n < largest; ++n) {
     const Index j = order[static_cast<std::size_t>(n)];
+    if (rows.at(h, j) == 0) return text + (n == 0 ? "all 0" : ", the rest 0");
     text += (n == 0 ? "" : ", ") + short_number(rows.at(h, j)) + " at " + std::to_string(j);
   }
   return text + ", the rest less";
