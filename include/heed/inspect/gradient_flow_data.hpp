@@ -24,10 +24,10 @@ struct HeadRows {
   std::vector<double> values = {};
 
   HeadRows() = default;
-  HeadRows(Index heads_, Index positions_)
-      : heads(heads_),
-        positions(positions_),
-        values(static_cast<std::size_t>(heads_ * positions_)) {}
+  HeadRows(Index head_count, Index position_count)
+      : heads(head_count),
+        positions(position_count),
+        values(static_cast<std::size_t>(head_count * position_count)) {}
 
   double& at(Index h, Index position) {
     return values[static_cast<std::size_t>(h * positions + position)];
