@@ -4,6 +4,7 @@
 #include "heed/train/adam.hpp"
 #include "heed/train/clip.hpp"
 #include "heed/train/cross_entropy.hpp"
+#include "heed/train/mean_squared_error.hpp"
 #include "nn/gradients.hpp"
 
 using namespace nn_test;
@@ -41,6 +42,39 @@ std::vector<int> labels_of(const heed::Tensor2<int>& ids) {
   for (Index b = 0; b < ids.dimension(0); ++b) labels.push_back(std::min(2, ids(b, 0)));
   return labels;
 }
+
+// A user's own module: x + second(tanh(first(x))).
+template <class T>
+struct Residual {
+  nn::Linear<T> first{4, 6}, second{6, 4};
+  struct Saved {
+    typename nn::Linear<T>::Saved first, second;
+  };
+
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    nn::each_parameter(self.first, visit, prefix + "first.");
+    nn::each_parameter(self.second, visit, prefix + "second.");
+  }
+  heed::Tensor3<T> forward(const heed::Tensor3<T>& x, const nn::Options& options = {}) const {
+    return x + second.forward(first.forward(x, options, nn::Tanh{}), options);
+  }
+  auto forward_train(const heed::Tensor3<T>& x, const nn::Options& options = {}) const {
+    auto [before, of_first] = first.forward_train(x, options);
+    heed::Tensor3<T> hidden = before;
+    nn::activate_tokens(nn::Tanh{}, heed::mutable_view_of(hidden), options);
+    auto [y, of_second] = second.forward_train(hidden, options);
+    const heed::Tensor3<T> out = x + y;
+    return nn::OutWithSaved{out, Saved{std::move(of_first), std::move(of_second)}};
+  }
+  heed::Tensor3<T> backward(const heed::Tensor3<T>& dy, const Saved& saved, Residual& gradients,
+                            const nn::Options& options = {}) const {
+    // forward: hidden = tanh(…); so: d = d · (1 − hidden²).
+    const auto d_hidden = second.backward(dy, saved.second, gradients.second, options);
+    const heed::Tensor3<T> d = d_hidden * (T(1) - saved.second.x * saved.second.x);
+    return dy + first.backward(d, saved.first, gradients.first, options);
+  }
+};
 
 struct Trained {
   Model model;
@@ -94,6 +128,25 @@ TEST_CASE("training: gradients of a classifier, padded or not, equal central dif
       CHECK((check.ok() || std::abs(check.gradient - check.difference) < 1e-6 * least));
     }
   }
+}
+
+TEST_CASE("training: a user's own module joins gradcheck and the optimizers") {
+  check_gradients([]<class T>() { return Residual<T>(); }, 2, 3, 4, {});
+  Residual<double> model;
+  scatter(model, 0.5, 3);
+  auto gradients = nn::gradients_of(model);
+  train::Adam optimizer(model, train::adam_w(1e-2));
+  const auto x = tokens<double>(4, 3, 4, 1), target = tokens<double>(4, 3, 4, 2);
+  double first = 0, last = 0;
+  for (int step = 0; step < 200; ++step) {
+    const auto run = model.forward_train(x);
+    const auto loss = train::mean_squared_error(run.out, target);
+    nn::zero(gradients);
+    model.backward(loss.gradient, run.saved, gradients);
+    optimizer.step(model, gradients);
+    (step == 0 ? first : last) = loss.loss;
+  }
+  CHECK(last < 0.5 * first);
 }
 
 TEST_CASE("training: the loss falls, and threads change no bit") {
