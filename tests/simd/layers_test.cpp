@@ -252,3 +252,74 @@ TEMPLATE_TEST_CASE("layer kernels: a normalised row equals loops in double, in e
     }
   }
 }
+
+TEMPLATE_TEST_CASE("layer kernels: slopes of activations equal differences, in every body", "",
+                   float, double) {
+  const auto value = [](Activation curve, double x) {
+    const double cubic = 0.7978845608028654 * (x + 0.044715 * x * x * x);
+    if (curve == Activation::erf) return std::erf(x);
+    if (curve == Activation::tanh) return std::tanh(x);
+    if (curve == Activation::relu) return x > 0 ? x : 0;
+    if (curve == Activation::gelu) return 0.5 * x * (1 + std::erf(x * 0.7071067811865476));
+    if (curve == Activation::gelu_tanh) return 0.5 * x * (1 + std::tanh(cubic));
+    if (curve == Activation::silu) return x / (1 + std::exp(-x));
+    return x;
+  };
+  std::vector<TestType> x;
+  for (int n = -599; n < 600; n += 2) x.push_back(static_cast<TestType>(n) / 64);
+  for (const auto& body : tables<TestType>()) {
+    for (const Activation curve :
+         {Activation::erf, Activation::tanh, Activation::relu, Activation::gelu,
+          Activation::gelu_tanh, Activation::silu, Activation::none}) {
+      std::vector<TestType> d(x.size(), TestType(2));
+      body.layers->activation_gradient(curve, x.data(), d.data(), static_cast<Index>(x.size()));
+      double worst = 0;
+      for (std::size_t n = 0; n < x.size(); ++n) {
+        const auto at = static_cast<double>(x[n]);
+        const double slope = (value(curve, at + 1e-5) - value(curve, at - 1e-5)) / 2e-5;
+        worst = std::max(worst, std::abs(static_cast<double>(d[n]) - 2 * slope));
+      }
+      INFO(body.name << " activation " << static_cast<int>(curve));
+      CHECK(worst < (sizeof(TestType) == 4 ? 2e-6 : 1e-9));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: the gradient of a normalised row, in every body", "", float,
+                   double) {
+  const double rounding = sizeof(TestType) == 4 ? 1e-5 : 1e-12;
+  for (const Index size : {1, 7, 8, 9, 31}) {
+    const auto x = numbers<TestType>(size, 1), weight = numbers<TestType>(size, 2);
+    const auto dy = numbers<TestType>(size, 3);
+    for (const simd::Norm norm : {simd::Norm::rms, simd::Norm::layer}) {
+      const double n = static_cast<double>(size), layer = norm == simd::Norm::layer ? 1 : 0;
+      double mean = 0, square = 0, g = 0, gx = 0;
+      for (const auto value : x) mean += layer * static_cast<double>(value) / n;
+      for (const auto value : x) square += std::pow(static_cast<double>(value) - mean, 2) / n;
+      const double factor = 1 / std::sqrt(square + 1e-5);
+      std::vector<double> unit;
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        unit.push_back((static_cast<double>(x[j]) - mean) * factor);
+        const double part = static_cast<double>(dy[j]) * static_cast<double>(weight[j]);
+        g += layer * part / n, gx += part * unit[j] / n;
+      }
+      for (const auto& body : tables<TestType>()) {
+        INFO(body.name << " size " << size << " norm " << static_cast<int>(norm));
+        auto d = dy;
+        std::vector<double> of_weight(x.size(), 1.0), of_bias(x.size(), 2.0);
+        body.layers->normalise_gradient(norm, x.data(), d.data(), size, weight.data(), 1e-5,
+                                        of_weight.data(), of_bias.data());
+        bool close = true;
+        for (std::size_t j = 0; j < x.size(); ++j) {
+          const double own = static_cast<double>(dy[j]);
+          const double part = own * static_cast<double>(weight[j]);
+          const double want = factor * (part - g - unit[j] * gx);
+          close = close && std::abs(static_cast<double>(d[j]) - want) < rounding * factor &&
+                  std::abs(of_weight[j] - (1 + own * unit[j])) < rounding &&
+                  std::abs(of_bias[j] - (2 + own)) < rounding;
+        }
+        CHECK(close);
+      }
+    }
+  }
+}
