@@ -15,15 +15,15 @@ struct Batch {
   std::vector<int> labels;  // [B]
 };
 
-constexpr Index length = 8, vocabulary = 8, steps = 300;
+constexpr Index sequence_length = 8, vocabulary = 8, steps = 300;
 
 // Sequences that depend on the number of the batch alone.
 Batch batch_of(std::uint32_t number, Index size) {
-  Batch batch{heed::Tensor2<int>(size, length), {}};
+  Batch batch{heed::Tensor2<int>(size, sequence_length), {}};
   for (Index b = 0; b < size; ++b) {
     int repeats = 0;
-    for (Index i = 0; i < length; ++i) {
-      const auto at = static_cast<std::uint32_t>(b * length + i);
+    for (Index i = 0; i < sequence_length; ++i) {
+      const auto at = static_cast<std::uint32_t>(b * sequence_length + i);
       batch.ids(b, i) = static_cast<int>(heed::philox(42, {at, number, 0, 0})[0] % vocabulary);
       if (i > 0 && batch.ids(b, i) == batch.ids(b, 0)) repeats = 1;
     }
@@ -43,8 +43,11 @@ double accuracy(const Model& model, const Batch& batch) {
 }
 
 int main() {
-  Model model(
-      {.vocabulary = vocabulary, .features = 32, .heads = 4, .positions = length, .dropout = 0.02});
+  Model model({.vocabulary = vocabulary,
+               .features = 32,
+               .heads = 4,
+               .positions = sequence_length,
+               .dropout = 0.02});
   nn::initialise(model, nn::Init::xavier_uniform, 42);
   auto gradients = nn::gradients_of(model);
   train::Adam optimizer(model, train::adam_w());
