@@ -499,4 +499,25 @@ TEST_CASE("gradients of scans whose sums are below the normal numbers") {
   REQUIRE(test::max_magnitude(g.d_q) <= 1e-2);
 }
 
+// φ² is 1.1e-40, and 1.35e-38, a normal number by which d_out·v can't be divided in float.
+TEST_CASE("gradients of scans and of steps by sums of which gradients can be larger") {
+#if !defined(__FAST_MATH__)
+  for (const float x : {-46.0f, -43.6f}) {
+    Tensor4<float> q(1, 1, 1, 1), v(1, 1, 1, 64), d_out(1, 1, 1, 64);
+    q.setConstant(x);
+    v.setConstant(0.5f);
+    d_out.setConstant(8);
+    approx::LinearState<float> state(1, 1, 1, 64), d_state(1, 1, 1, 64);
+    const auto check = [&](const auto& g) {
+      CAPTURE(x);
+      REQUIRE(g.d_v(0, 0, 0, 3) == Approx(8).epsilon(1e-3));  // out is v, whatever the weight
+      REQUIRE(std::abs(g.d_q(0, 0, 0, 0)) < 1);
+      REQUIRE(std::abs(g.d_k(0, 0, 0, 0)) < 1);
+    };
+    check(approx::linear_backward(d_out, q, q, v));
+    check(approx::linear_step_backward(d_state, state, d_out, q, q, v));
+  }
+#endif
+}
+
 }  // namespace heed

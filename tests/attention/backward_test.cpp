@@ -351,4 +351,19 @@ TEST_CASE("gradients in other orders of dimensions are those of [B, H, L, D]") {
   check({3, 2, 1, 0}, [](auto& x) { return dlhb(x); });
 }
 
+TEST_CASE("a backward call that is refused writes nothing") {
+  Tensor4<float> q(1, 2, 6, 5), k(1, 2, 9, 5);
+  q.setRandom(), k.setRandom();
+  const auto result = attention(q, k, k, mask::strided(3));
+  auto g = attention_backward(q, q, k, k, result, mask::strided(3));
+  g.d_k.setConstant(7);
+  std::vector<std::byte> one(1);
+  CHECK_THROWS_AS(
+      attention_backward_into(g, q, q, k, k, result, mask::strided(3), {}, {.workspace = one}),
+      Error);
+  for (Index n = 0; n < g.d_k.size(); ++n) REQUIRE(g.d_k.data()[n] == 7);
+  const auto nothing = view(static_cast<const float*>(nullptr), {1, 2, 6, 5});
+  CHECK_THROWS_AS(attention_backward(nothing, q, k, k, result), Error);
+}
+
 }  // namespace heed

@@ -171,6 +171,9 @@ TEST_CASE("source: what does not fit is refused, with both shapes") {
   CHECK_THROWS_WITH(attention(in.q.cview(), negative), Contains("length -1 in batch entry 1"));
   CHECK_THROWS_WITH(attention(in.q.cview(), pages, {}, {}, {.backend = Backend::reference}),
                     Contains("reads dense keys only"));
+  const Tensor4<float> values(2, 2, 290, 8);
+  const kv::Dense<float> unequal{in.k.cview(), view_of(values)};
+  CHECK_THROWS_WITH(attention(in.q.cview(), unequal), Contains("v has length 290"));
   Tensor4<float> small(2, 4, 9, 7);
   CHECK_THROWS_WITH(attention_into(small, in.q.cview(), pages), Contains("out must be"));
 }

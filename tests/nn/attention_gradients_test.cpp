@@ -8,6 +8,7 @@
 #include "heed/nn/presets.hpp"
 #include "heed/nn/scaled_dot_product_attention.hpp"
 #include "heed/score/alibi.hpp"
+#include "heed/score/bias.hpp"
 #include "heed/score/soft_cap.hpp"
 
 using namespace nn_test;
@@ -44,6 +45,24 @@ TEST_CASE("gradients: multi-head attention under masks and scores") {
   const auto capped = score::soft_cap(2.0);
   check_gradients(attention({.heads = 2}), 2, 5, 8, {}, causal, capped);
   check_gradients(attention({.heads = 2}), 2, 5, 8, {}, padding, score::None{});
+}
+
+TEST_CASE("gradients: what a score in a module holds") {
+  nn::MultiHeadAttention<double> module(8, {.heads = 2});
+  scatter(module, 0.7, 3);
+  const auto x = tokens<double>(2, 5, 8, 5), dy = tokens<double>(2, 5, 8, 6);
+  heed::Tensor2<double> bias(5, 5), d_bias(5, 5);
+  bias.setRandom();
+  d_bias.setConstant(7);
+  const auto learned = score::soft_cap(3) >> score::with_gradient(score::bias(bias), d_bias);
+  const auto saved = module.forward_train(x, mask::causal(), learned).saved;
+  auto gradients = nn::gradients_of(module);
+  module.backward(dy, saved, gradients, mask::causal(), learned);
+  const auto loss = [&] { return dot(module.forward(x, mask::causal(), learned), dy); };
+  const auto check =
+      heed::inspect::gradcheck(loss, {heed::inspect::gradcheck_input("bias", bias, d_bias)});
+  CAPTURE(check);
+  CHECK(check.ok(1e-6));
 }
 
 TEST_CASE("gradients: attention to elsewhere") {

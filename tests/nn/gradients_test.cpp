@@ -154,6 +154,35 @@ TEST_CASE("gradients: what does not belong to the saved call is refused, by name
   CHECK(error_of([&] {
           linear.backward(tokens<float>(2, 5, 4, 1), saved, other);
         }).find("the gradients are another module's") != std::string::npos);
+  const auto refused = [](const std::string& error) {
+    return error.find("saved is another module's") != std::string::npos;
+  };
+  nn::Linear<float> wide(70, 4);
+  CHECK(refused(error_of([&] {
+    auto g = nn::gradients_of(wide);
+    wide.backward(tokens<float>(2, 5, 4, 1), saved, g);
+  })));
+  const nn::LayerNorm<float> many(64), few(8);
+  const auto normed = many.forward_train(tokens<float>(1, 2, 64, 1)).saved;
+  CHECK(refused(error_of([&] {
+    auto g = nn::gradients_of(few);
+    few.backward(tokens<float>(1, 2, 8, 1), normed, g);
+  })));
+  const nn::Embedding<float> large(100, 4), small(10, 4);
+  heed::Tensor2<int> ids(1, 2);
+  ids.setConstant(50);
+  const auto looked_up = large.forward_train(ids).saved;
+  CHECK(refused(error_of([&] {
+    auto g = nn::gradients_of(small);
+    small.backward(tokens<float>(1, 2, 4, 1), looked_up, g);
+  })));
+  nn::Linear<float> bare(3, 4, nn::Bias::no);
+  CHECK(error_of([&] {
+          linear.backward(tokens<float>(2, 5, 4, 1), saved, bare);
+        }).find("the gradients are another module's") != std::string::npos);
+  std::vector<std::byte> workspace(linear.workspace_bytes(tokens<float>(2, 5, 3, 1)));
+  const nn::Options with_room{.workspace = workspace};
+  linear.backward(tokens<float>(2, 5, 4, 1), saved, gradients, with_room);  // does not use it
   CHECK(error_of(
             [&] { nn::for_each_parameter([](const auto&, auto&, auto&) {}, gradients, other); }) ==
         "heed::nn: two modules of a call differ at weight, as of other options: gradients come "

@@ -68,6 +68,17 @@ TEST_CASE("cross-entropy: of [B, L, classes], far from 0, on any number of threa
   CHECK(error_of([&] { train::cross_entropy(logits, std::vector<int>{1}); }) ==
         "heed::train::cross_entropy: 1 targets for 6 rows of logits");
   CHECK_THROWS_AS(train::cross_entropy(logits, ids, {.label_smoothing = 2}), heed::Error);
+  heed::Tensor2<int> turned(ids.dimension(1), ids.dimension(0));
+  turned.setZero();
+  CHECK(error_of([&] {
+          train::cross_entropy(logits, turned);
+        }).find("targets must be [B, L] of the logits") != std::string::npos);
+#if !defined(__FAST_MATH__)
+  heed::Tensor2<float> with_inf(1, 3);  // the last class is ruled out
+  with_inf.setValues({{1, 2, -INFINITY}});
+  CHECK(train::cross_entropy(heed::view(with_inf.data(), {1, 3}), std::vector<int>{0}).loss ==
+        Approx(std::log(1 + std::exp(1.0))));
+#endif
 }
 
 TEST_CASE("mean squared error: value and gradient") {

@@ -105,6 +105,8 @@ TEST_CASE("clipping: the global norm is bounded, and what is not finite is named
   CHECK(gradients.weight().value == before.weight().value);
   CHECK(train::clip_global_norm(gradients, norm / 4) == Approx(norm));
   CHECK(train::global_norm(gradients) == Approx(norm / 4));
+  CHECK_THROWS_AS(train::clip_global_norm(gradients, -1), heed::Error);
+  CHECK(train::global_norm(gradients) == Approx(norm / 4));
 #if !defined(__FAST_MATH__)
   nn::each_parameter(gradients, [&](const std::string& name, auto& g) {
     if (name == "bias") g.value(1, 0) = std::numeric_limits<double>::infinity();

@@ -85,16 +85,20 @@ void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                   const S& score, const Options& options) {
   if constexpr (mask::HasKeyStride<M>) {
     if (const int step = backward_key_stride(mask, score, options); step > 1) {
+      run_backward(strided_keys(forward, step), out, d_out,
+                   GradientViews<T>{to.d_q, take_every(to.d_k, step), take_every(to.d_v, step)},
+                   StridedKeysMask<M>{mask, forward.shape, step}, score, options);
       clear_between(to.d_k, step);
-      clear_between(to.d_v, step);
-      return run_backward(
-          strided_keys(forward, step), out, d_out,
-          GradientViews<T>{to.d_q, take_every(to.d_k, step), take_every(to.d_v, step)},
-          StridedKeysMask<M>{mask, forward.shape, step}, score, options);
+      return clear_between(to.d_v, step);
     }
   }
   if (options.backend == Backend::reference) {
-    return copy_reference_gradients(forward, d_out, to, mask, score, options);
+    copy_reference_gradients(forward, d_out, to, mask, score, options);
+    if (options.report != nullptr) {
+      *options.report = {name_of(Backend::reference), "plain C++", "options.backend asked for it",
+                         "one thread (reference)",    1,           0};
+    }
+    return;
   }
   const Isa machine = simd::gradient_isa(isa());
   const BackwardPlan plan = make_backward_plan<T>(forward.shape, score, machine, options);
@@ -140,10 +144,13 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
   Problem<T> forward = make_problem(q, k, v, shape, options);
   const View<const T, 4> d_o = lift(view_of(d_out));
   const auto out = lift(view_like<Q>(result.out)).as_const();
+  require_sane(d_o, call, "d_out");
+  require_sane(out, call, "result.out");
   check_shape_of_out(call, "d_out", d_o, shape);
   check_shape_of_out(call, "result.out", out, shape);
   forward.lse = rows_like<Q>(result.lse);
   check_rows(call, forward.lse, shape, forward.q);
+  require_sane(forward.lse, call, "result.lse");
   const auto to = gradient_views<Q, K, V>(gradients);
   check_gradients(call, to, forward, out, d_o, as_score(score), options);
   View<const Accum<T>, 4> unrounded{nullptr, {}, {}};
@@ -175,13 +182,14 @@ requires RightTypes<Q, K, V, M, S> && RightGradientTypes<DOut, Q, S>
 auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, const X& result,
                         const M& mask = {}, const S& score = {}, const Options& options = {}) {
   using T = ScalarOf<Q>;
+  check_operands("heed::attention_backward", view_of(q), view_of(k), view_of(v));
   Gradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v)};
   attention_backward_into(gradients, d_out, q, k, v, result, mask, score, options);
   return gradients;
 }
 
 // Bytes that options.workspace must have for the backward call to allocate nothing but results.
-// Throws heed::Error as attention does.
+// Throws heed::Error as that call does.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
 requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
     const Q& q, const K& k, const V& v, const M& mask = {}, const S& score = {},
@@ -190,6 +198,7 @@ requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
   const auto& the_score = as_score(score);
   const Shape all =
       check_call("heed::backward_workspace_bytes", q, k, v, the_mask, the_score, options);
+  check_backward_backend("heed::backward_workspace_bytes", options.backend);
   const Shape shape = strided_keys(all, backward_key_stride(the_mask, the_score, options));
   using T = ScalarOf<Q>;
   const Isa machine = simd::gradient_isa(isa());

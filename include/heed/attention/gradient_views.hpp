@@ -63,6 +63,7 @@ void check_gradient(const char* call, const char* name, const View<T, 4>& gradie
                     const View<const T, 4>& input, const Problem<T>& forward,
                     const View<const Out, 4>& out, const View<const T, 4>& d_out,
                     const Options& options) {
+  require_sane(gradient, call, name);
   bool same = true;
   for (int n = 0; n < 4; ++n) same = same && gradient.extent[n] == input.extent[n];
   const auto shapes = [&] {

@@ -79,6 +79,9 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
   Problem<T> problem{};
   problem.q = lift(view_of(q));
   problem.shape = check_source(call, view_of(q), source);
+  if constexpr (std::is_same_v<K, kv::Dense<T>>) {
+    check_operands(call, problem.q.as_const(), source.k, source.v);
+  }
   problem.scale = scale_of(options, problem.shape);
   problem.dropout = Dropout::of(options.dropout, options.seed);
   check_call<T>(call, problem.shape, mask, score, options);
@@ -112,11 +115,11 @@ void run_over(const Problem<T>& problem, const K& source, const M& mask, const S
 //   q       [B, Hq, Lq, D], or rank 3 or 2
 //   source  keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv]
 //
-// Returns {out, lse} with the bits of a call over dense keys of equal lengths, however the source
-// cuts them into runs. The mask counts from Lk, the longest length; keys from length(b) on do not
-// exist. Throws heed::Error as attention does, and for a backend that reads dense keys only. Keys
-// of a KV block that lie in several runs are copied together: scratch grows by O(512·(D + Dv)) a
-// worker.
+// Returns {out, lse} with the bits of a call over contiguous dense keys of equal lengths, however
+// the source cuts them into runs; masks that step over keys (mask::strided) read every key here.
+// The mask counts from Lk, the longest length; keys from length(b) on do not exist. Throws
+// heed::Error as attention does, and for a backend that reads dense keys only. Keys of a KV block
+// that lie in several runs are copied together: scratch grows by O(512·(D + Dv)) a worker.
 template <class Q, class K, class M = mask::None, class S = score::None>
 requires RightSourceTypes<Q, K, M, S>
 auto attention(const Q& q, const K& source, const M& mask = {}, const S& score = {},

@@ -157,10 +157,10 @@ inline void count_silent_keys(GradientFlow& f) {
 //   v    [B, Hkv, Lk, Dv]
 //   row  0 … Lq − 1, or every_row
 //
-// Norms are by head and position: d_q is 0 but for `row`, d_v is the weight times √Dv exactly, and
-// d_k is not proportional to it. Throws heed::Error for a row that is not there; what attention
-// refuses is in forward.error. The score needs a derivative. One thread, O(Lq·Lk) memory: for
-// looking, not for running.
+// Norms are by head and position: d_q is 0 but for `row`; d_v is the weight times √Dv, where one
+// query sees a key and nothing is dropped; d_k is not proportional to it. Throws heed::Error for a
+// row that is not there; what attention refuses is in forward.error. The score needs a derivative.
+// One thread, O(Lq·Lk) memory: for looking, not for running.
 template <class Q, class K, class V, class M = mask::None, class S = score::None>
 requires RightTypes<Q, K, V, M, S> && RightGradientTypes<Q, Q, S> GradientFlow
 gradient_flow(const Q& q, const K& k, const V& v, Index row = every_row, const M& mask = {},

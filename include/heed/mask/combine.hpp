@@ -206,25 +206,15 @@ consteval None refuse_tensor() {
   return {};
 }
 template <HoldsNumbers A, MaskLike B>
-constexpr None operator&(const A&, const B&) {
-  return refuse_tensor<A>();
-}
+requires(!MaskLike<A>) constexpr None operator&(const A&, const B&) { return refuse_tensor<A>(); }
 template <MaskLike A, HoldsNumbers B>
-constexpr None operator&(const A&, const B&) {
-  return refuse_tensor<B>();
-}
+requires(!MaskLike<B>) constexpr None operator&(const A&, const B&) { return refuse_tensor<B>(); }
 template <HoldsNumbers A, MaskLike B>
-constexpr None operator|(const A&, const B&) {
-  return refuse_tensor<A>();
-}
+requires(!MaskLike<A>) constexpr None operator|(const A&, const B&) { return refuse_tensor<A>(); }
 template <MaskLike A, HoldsNumbers B>
-constexpr None operator|(const A&, const B&) {
-  return refuse_tensor<B>();
-}
+requires(!MaskLike<B>) constexpr None operator|(const A&, const B&) { return refuse_tensor<B>(); }
 template <HoldsNumbers A>
-constexpr None operator~(const A&) {
-  return refuse_tensor<A>();
-}
+requires(!MaskLike<A>) constexpr None operator~(const A&) { return refuse_tensor<A>(); }
 
 }  // namespace HEED_ABI
 }  // namespace heed::mask

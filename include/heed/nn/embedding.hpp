@@ -91,6 +91,11 @@ class Embedding {
     require(gradients.vocabulary() == vocabulary() && gradients.features() == features(), call,
             "the gradients are another module's", [&] { return "dy " + to_string(d); });
     check_trainable<T>();
+    for (Index n = 0; n < saved.ids.size(); ++n) {
+      require(saved.ids.data()[n] < vocabulary(), call, "saved is another module's", [&] {
+        return "id " + std::to_string(saved.ids.data()[n]) + " of " + std::to_string(vocabulary());
+      });
+    }
     const Index tasks = (features() + width - 1) / width;
     const int workers = worker_count(tasks, options.threads, options.executor);
     parallel_for(tasks, workers, options.executor, [&](Index task, int) {

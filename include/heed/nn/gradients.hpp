@@ -3,8 +3,9 @@
 //   auto [y, saved] = module.forward_train(x, options);        // y as forward's, bit for bit
 //   auto dx = module.backward(dy, saved, gradients, options);  // adds to gradients
 //
-// `gradients` is a module of the same type. A user's module joins by writing each_parameter and
-// these two; inspect::gradcheck checks them.
+// Positions take their first position where others take options; what has ids for its input
+// returns no dx. `gradients` is a module of the same type. A user's module joins by writing
+// each_parameter and these two; inspect::gradcheck checks them.
 #pragma once
 
 #include <algorithm>
@@ -130,6 +131,14 @@ View<const ScalarOf<D>, 3> gradient_of(const D& dy, Index features,
           "dy is not of the saved call",
           [&] { return "dy " + to_string(d) + ", saved x " + to_string(x); });
   return d;
+}
+
+// Throws heed::Error where a saved x has other features than the module takes.
+template <class T>
+void check_saved(const View<const T, 3>& x, Index features, const char* call) {
+  require(x.extent[2] == features, call, "saved is another module's", [&] {
+    return "saved x " + to_string(x) + ", the module's features " + std::to_string(features);
+  });
 }
 
 template <class T>

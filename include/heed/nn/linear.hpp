@@ -84,6 +84,7 @@ class Linear {
   // backward of views, x being what forward was given; dx must not overlap dy.
   void backward_into(const View<T, 3>& dx, const View<const T, 3>& dy, const View<const T, 3>& x,
                      Linear& gradients, const Options& options) const {
+    check_saved(x, in(), "heed::nn::Linear::backward");
     add_affine_gradient(gradients.gradient_rows(0, out(), *this), dy, x, options);
     input_gradient_into(dx, dy, affine(), options);
   }
@@ -91,11 +92,11 @@ class Linear {
   // Of outputs [first, first + count) of `module`, this being its gradients. Throws heed::Error
   // where it is not.
   AffineGradient<T> gradient_rows(Index first, Index count, const Linear& module) {
-    require(in() == module.in() && out() == module.out(), "heed::nn::Linear::backward",
-            "the gradients are another module's", [&] {
-              return "weight " + to_string(module.weight_.shape()) + ", gradient " +
-                     to_string(weight_.shape());
-            });
+    const bool same = in() == module.in() && out() == module.out() && has_bias_ == module.has_bias_;
+    require(same, "heed::nn::Linear::backward", "the gradients are another module's", [&] {
+      return "weight " + to_string(module.weight_.shape()) + ", gradient " +
+             to_string(weight_.shape());
+    });
     return {slice(mutable_view_of(weight_.value), first, count),
             has_bias_ ? bias_.value.data() + first : nullptr};
   }

@@ -90,8 +90,8 @@ class MultiHeadAttention {
   template <Tokens X, class M = mask::None, class S = score::None>
   requires(!Tokens<M>) auto forward_train(const X& x, const M& mask = {}, const S& score = {},
                                           const Options& options = {}) const {
-    auto out = make_tokens(x, out_features());
     const auto call = parts_.call(train_name, x, x, x);
+    auto out = make_tokens(x, out_features());
     SelfAttentionSaved<T> saved{
         multi_head_forward(parts_, made_view<X>(out), call, true, mask, score, options)};
     return OutWithSaved{std::move(out), std::move(saved)};
@@ -99,8 +99,8 @@ class MultiHeadAttention {
   template <Tokens X, Tokens K, Tokens V, class M = mask::None, class S = score::None>
   auto forward_train(const X& query, const K& key, const V& value, const M& mask = {},
                      const S& score = {}, const Options& options = {}) const {
-    auto out = make_tokens(query, out_features());
     const auto call = parts_.call(train_name, query, key, value);
+    auto out = make_tokens(query, out_features());
     auto saved = multi_head_forward(parts_, made_view<X>(out), call, false, mask, score, options);
     return OutWithSaved{std::move(out), std::move(saved)};
   }

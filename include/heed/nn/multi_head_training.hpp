@@ -87,15 +87,34 @@ MultiHeadSaved<T> multi_head_forward(const MultiHeadParts<T>& parts, const View<
   return saved;
 }
 
-// The gradient of what attention wrote; adds to the output projection's gradients.
+constexpr const char* multi_head_backward_name = "heed::nn::MultiHeadAttention::backward";
+
+// Throws heed::Error for what another module saved, or its gradients.
+template <class T>
+void check_parts(const MultiHeadParts<T>& parts, const MultiHeadSaved<T>& saved,
+                 const MultiHeadParts<T>& gradients) {
+  constexpr const char* call = multi_head_backward_name;
+  const auto part = [&](int n, const View<const T, 3>& x, const Tensor3<T>& projected) {
+    const auto rows = parts.input_rows(n);
+    check_saved(x, parts.inputs[rows.linear].in(), call);
+    check_saved(view_of(projected), rows.count, call);
+  };
+  const MultiHeadInputs<T> in = saved.inputs();
+  part(0, in.query, saved.q);
+  part(1, in.key, saved.k);
+  part(2, in.value, saved.v);
+  require(gradients.inputs.size() == parts.inputs.size(), call,
+          "the gradients are another module's",
+          [&] { return "saved query " + to_string(view_of(saved.query)); });
+}
+
+// The gradient of what attention wrote.
 template <class T>
 Tensor3<T> context_gradient(const MultiHeadParts<T>& parts, const View<const T, 3>& dy,
-                            const MultiHeadSaved<T>& saved, MultiHeadParts<T>& gradients,
                             const Options& options) {
   if (!parts.options.output_projection) return kept(dy);
   auto d_context = make_tensor3<T>(dy.extent[0], dy.extent[1], parts.options.query_size());
-  parts.output.backward_into(mutable_view_of(d_context), dy, view_of(saved.context),
-                             gradients.output, options);
+  input_gradient_into(mutable_view_of(d_context), dy, parts.output.affine(), options);
   return d_context;
 }
 
@@ -105,8 +124,6 @@ Tensor3<T> projection_gradient(const MultiHeadParts<T>& parts, int part, const T
                                const View<const T, 3>& x, MultiHeadParts<T>& gradients,
                                const Options& options) {
   const auto rows = parts.input_rows(part);
-  require(gradients.inputs.size() == parts.inputs.size(), "heed::nn::MultiHeadAttention::backward",
-          "the gradients are another module's", [&] { return "dy of " + to_string(view_of(d)); });
   const auto gradient = gradients.inputs[rows.linear].gradient_rows(rows.first, rows.count,
                                                                     parts.inputs[rows.linear]);
   add_affine_gradient(gradient, view_of(d), x, options);
@@ -127,7 +144,8 @@ InputGradients<T> multi_head_backward(const MultiHeadParts<T>& parts, const View
     return swap_heads(split_heads(mutable_view_of(x), count));
   };
   const Index Hq = parts.options.heads, Hkv = parts.options.kv_heads;
-  const auto d_context = context_gradient(parts, dy, saved, gradients, options);
+  check_parts(parts, saved, gradients);
+  const auto d_context = context_gradient(parts, dy, options);
   auto d_q = make_tensor3<T>(saved.q.dimension(0), saved.q.dimension(1), saved.q.dimension(2));
   auto d_k = make_tensor3<T>(saved.k.dimension(0), saved.k.dimension(1), saved.k.dimension(2));
   auto d_v = d_k;
@@ -136,6 +154,10 @@ InputGradients<T> multi_head_backward(const MultiHeadParts<T>& parts, const View
       heads(saved.q, Hq), heads(saved.k, Hkv), heads(saved.v, Hkv),
       Result<View<const T, 4>, Tensor3<Accum<T>>>{heads(saved.context, Hq), saved.lse},
       token_mask(mask), token_score(score), parts.attention_options(saved.dropout.with(options)));
+  if (parts.options.output_projection) {
+    add_affine_gradient(gradients.output.gradient_rows(0, parts.output.out(), parts.output), dy,
+                        view_of(saved.context), options);
+  }
   const MultiHeadInputs<T> in = saved.inputs();
   return {projection_gradient(parts, 0, d_q, in.query, gradients, options),
           projection_gradient(parts, 1, d_k, in.key, gradients, options),

@@ -50,11 +50,14 @@ class TokenRows {
 //
 //   dy  [B, L, out]    dx  [B, L, in], written; any strides; must not overlap dy
 //
-// Time and scratch as affine_into of a weight that is not packed.
+// Time and scratch as affine_into of a weight that is not packed; options.workspace, which has room
+// for forward's scratch, is not used.
 template <class T>
 void input_gradient_into(const View<T, 3>& dx, const View<const T, 3>& dy, const Affine<T>& affine,
                          const Options& options) {
-  affine_into(dx, dy, Affine<T>{transposed(affine.weight)}, options);
+  Options own = options;
+  own.workspace = {};
+  affine_into(dx, dy, Affine<T>{transposed(affine.weight)}, own);
 }
 
 // sum[j] += Σ x(n, j) over the rows in ascending order, in double; 64 columns a task.

@@ -86,6 +86,8 @@ class RowNorm {
     const auto d = gradient_of(dy, features(), x, call);
     require_equal(gradients.features(), features(), "gradients have features", "the module has",
                   call, [&] { return "dy " + to_string(d); });
+    require(gradients.has_bias_ == has_bias_, call, "the gradients are another module's",
+            [&] { return "dy " + to_string(d); });
     auto dx = make_tokens(dy, features());
     backward_into(made_view<D>(dx), d, x, gradients, options);
     return dx;
@@ -95,6 +97,8 @@ class RowNorm {
   void backward_into(const View<T, 3>& dx, const View<const T, 3>& dy, const View<const T, 3>& x,
                      RowNorm& gradients, const Options& options) const {
     check_trainable<T>();
+    check_saved(x, features(),
+                is_layer ? "heed::nn::LayerNorm::backward" : "heed::nn::RmsNorm::backward");
     const Index tokens = features() == 0 ? 0 : token_count(x);
     const Index rows = std::max(rows_a_task, (tokens + most_sums - 1) / most_sums);
     const Index blocks = (tokens + rows - 1) / rows, size = features();

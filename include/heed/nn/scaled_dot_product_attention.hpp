@@ -103,8 +103,9 @@ class ScaledDotProductAttention {
             class S = score::None>
   auto backward(const D& d_out, const Q& q, const K& k, const V& v, const AttentionSaved<X>& saved,
                 const M& mask = {}, const S& score = {}, const Options& options = {}) const {
-    return attention_backward(d_out, q, k, v, saved.result, mask, score,
-                              attention_options(saved.dropout.with(options)));
+    auto how = attention_options(saved.dropout.with(options));
+    how.workspace = {};  // it has room for forward's scratch
+    return attention_backward(d_out, q, k, v, saved.result, mask, score, how);
   }
 
   template <class Self, class Visit>

@@ -213,8 +213,11 @@ class SimpleTransformer {
   template <class M>
   void run_backward(const View<const T, 2>& d_logits, const Saved& saved,
                     SimpleTransformer& gradients, const M& mask, const Options& options) const {
-    require(gradients.blocks_.size() == blocks_.size(), "heed::nn::SimpleTransformer::backward",
-            "the gradients are another module's", [&] { return "d " + to_string(d_logits); });
+    const bool same =
+        gradients.blocks_.size() == blocks_.size() && saved.blocks.size() == blocks_.size();
+    require(same, "heed::nn::SimpleTransformer::backward",
+            "the gradients or saved are another module's",
+            [&] { return "d " + to_string(d_logits); });
     const auto d_pooled = classifier_.backward(class_tokens(d_logits), {saved.pooled},
                                                gradients.classifier_, options);
     const auto& ids = saved.embedding.ids;

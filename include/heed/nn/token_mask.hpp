@@ -7,6 +7,7 @@
 #include "heed/mask/key_stride.hpp"
 #include "heed/mask/mask.hpp"
 #include "heed/mask/to_device.hpp"
+#include "heed/score/chain_rule.hpp"
 #include "heed/score/score.hpp"
 #include "heed/score/to_device.hpp"
 
@@ -44,6 +45,9 @@ struct TokenScore {
     return score::bind(score, token_shape(shape), b, h);
   }
   void check(const Shape& shape) const { score::check(score, token_shape(shape)); }
+  [[gnu::always_inline]] auto gradients(const Shape& shape) const {
+    return score::gradients(score, token_shape(shape));
+  }
   template <class Arena>
   auto to_device(Arena& arena) const {
     return score::to_device(score, arena);
@@ -80,3 +84,13 @@ decltype(auto) token_score(const S& score) {
 
 }  // namespace HEED_ABI
 }  // namespace heed::nn
+
+namespace heed::score {
+
+inline namespace HEED_ABI {
+
+template <class S>
+struct ChainRule<nn::TokenScore<S>> : ChainRule<S> {};
+
+}  // namespace HEED_ABI
+}  // namespace heed::score

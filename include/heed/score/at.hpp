@@ -28,7 +28,9 @@ struct At {
     return At<decltype(there), decltype(score_there)>{there, score_there};
   }
 
-  auto gradients(const Shape& shape) const { return score::gradients(inside, shape); }
+  [[gnu::always_inline]] auto gradients(const Shape& shape) const {
+    return score::gradients(inside, shape);
+  }
 
   // Distances must fit an int.
   [[gnu::always_inline]] void check(const Shape& shape) const {

@@ -54,6 +54,9 @@ struct ChainRule {
   template <std::size_t First, int Most, class Bound, class Sums, class R>
   [[gnu::always_inline]] static void row(const Bound& score, const Sums&, R* d, const R* s, int i,
                                          int j, int keys) {
+    static_assert(gradient_count<S> == 0,
+                  "heed: a score of your own that holds scores can't pass their gradients on: "
+                  "chain them with >>");
     if constexpr (!unit_derivative<Bound>) {
       for (int c = 0; c < keys; ++c) {
         const R slope = static_cast<R>(score.derivative(s[c], i, j + c));

@@ -44,7 +44,7 @@ struct Then {
     auto two = score::to_device(second, arena);
     return Then<decltype(one), decltype(two)>{one, two};
   }
-  auto gradients(const Shape& shape) const {
+  [[gnu::always_inline]] auto gradients(const Shape& shape) const {
     return std::tuple_cat(score::gradients(first, shape), score::gradients(second, shape));
   }
   void check(const Shape& shape) const {

@@ -15,11 +15,11 @@ struct SoftCap {
   double cap;
 
   template <class R>
-  HEED_DEVICE R value(R s, int, int) const {
+  [[gnu::always_inline]] HEED_DEVICE inline R value(R s, int, int) const {
     return soft_limited(s, static_cast<R>(cap));
   }
   template <class R>
-  HEED_DEVICE R derivative(R s, int, int) const {
+  [[gnu::always_inline]] HEED_DEVICE inline R derivative(R s, int, int) const {
     const R t = tanh_of(s / static_cast<R>(cap));
     return R(1) - t * t;
   }

@@ -110,7 +110,7 @@ struct WithGradient {
     return bindable::to_device(inside, arena);
   }
 
-  void check(const Shape& shape) const {
+  [[gnu::always_inline]] void check(const Shape& shape) const {
     constexpr const char* call = "heed::score::with_gradient";
     score::check(inside, shape);
     const auto parameters = inside.parameters(shape);
@@ -127,7 +127,7 @@ struct WithGradient {
   }
 
   // Of a checked call.
-  auto gradients(const Shape& shape) const {
+  [[gnu::always_inline]] auto gradients(const Shape& shape) const {
     const auto parameters = inside.parameters(shape);
     using X = typename std::remove_cvref_t<decltype(parameters)>::Scalar;
     constexpr bool can_be_apart = CanKeepPairsApart<S>;
@@ -140,8 +140,7 @@ struct WithGradient {
 
 inline namespace HEED_ABI {
 
-// The ParameterGradients that a score asks for, in a tuple, from left to right in a chain. A
-// user's score that holds other scores has a member gradients(shape) for it.
+// The ParameterGradients that a score asks for, in a tuple, from left to right in a chain.
 template <class S>
 auto gradients(const S& score, const Shape& shape) {
   if constexpr (requires { score.gradients(shape); }) {
@@ -170,6 +169,8 @@ auto gradient_memory(G& gradient) {
   if constexpr (TensorLike<G>) {
     const auto x = TraitsOf<G>::mutable_view(gradient);
     constexpr int rank = rank_of<G>;
+    static_assert(rank >= 1 && rank <= 4,
+                  "heed::score::with_gradient: the gradient has a rank of 1 to 4");
     View<std::remove_pointer_t<decltype(x.data)>, 4> whole{x.data, {1, 1, 1, 1}, {0, 0, 0, 0}};
     for (int n = 0; n < rank; ++n) {
       whole.extent[4 - rank + n] = x.extent[n];
@@ -228,8 +229,9 @@ concept RightGradient = check_with_gradient<S, G>();
 //             tensor, vector or span; overwritten
 //
 // Refers to the gradient: it must outlive the score, and a temporary one is a compile error. A call
-// throws heed::Error where it has another shape, or overlaps what the call reads or writes. Sums
-// are double, or in place the sums of the call, in an order that goes by the shape alone.
+// throws heed::Error where it has another shape, or overlaps q, k, v, the result, another gradient
+// or parameters that have one. Sums are double, or in place the sums of the call, in an order that
+// goes by the shape alone.
 template <ScoreLike S, class G>
 requires RightGradient<S, G>
 auto with_gradient(const S& score, G&& gradient) {

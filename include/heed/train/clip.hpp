@@ -36,15 +36,20 @@ std::string first_not_finite(const Module& gradients) {
 }
 
 // Scales the gradients so that their global norm is at most `most`, and returns the norm from
-// before. Throws heed::Error, with the parameter's name, where a gradient is not finite; then
-// nothing has changed. Pascanu et al., "On the difficulty of training recurrent neural networks"
-// (2013), Algorithm 1.
+// before. Throws heed::Error where `most` is below 0 or NaN, and with the parameter's name where a
+// gradient is not finite; then nothing has changed. Pascanu et al., "On the difficulty of training
+// recurrent neural networks" (2013), Algorithm 1.
 template <class Module>
 double clip_global_norm(Module& gradients, double most) {
+  constexpr const char* call = "heed::train::clip_global_norm: ";
+  if (!(most >= 0)) {
+    throw Error(call + std::string("the bound ") + std::to_string(most) + " is not at least 0");
+  }
   const double norm = global_norm(gradients);
   if (!is_finite(norm)) {
-    throw Error("heed::train::clip_global_norm: the gradient of " + first_not_finite(gradients) +
-                " is not finite");
+    const std::string name = first_not_finite(gradients);
+    throw Error(call + (name.empty() ? "the norm overflows"
+                                     : "the gradient of " + name + " is not finite"));
   }
   if (!(norm > most)) return norm;
   nn::each_parameter(gradients, [&](const std::string&, auto& g) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "heed/core/check.hpp"
 #include "heed/nn/embedding.hpp"
 #include "heed/nn/options.hpp"
 #include "heed/nn/tokens.hpp"
@@ -86,7 +87,8 @@ double cross_entropy_row(const View<const T, 1>& logits, std::int64_t target, do
     const double wanted = even + (c == target ? 1 - smoothing : 0);
     d(c) = static_cast<T>(weight * (p - wanted));
   }
-  return lse - (1 - smoothing) * static_cast<double>(logits(target)) - even * total;
+  const double spread = smoothing > 0 ? even * total : 0;  // 0 times a logit of −inf is NaN
+  return lse - (1 - smoothing) * static_cast<double>(logits(target)) - spread;
 }
 
 // The mean of −log softmax(logits)[target] over the targets that count, and its gradient.
@@ -101,6 +103,15 @@ auto cross_entropy(const X& logits, const Y& targets, const CrossEntropyOptions&
                    const nn::Options& call = {}) {
   using T = ScalarOf<X>;
   const auto x = nn::as_batch(view_of(logits));
+  constexpr const char* name = "heed::train::cross_entropy";
+  require_sane(view_of(logits), name, "logits");
+  if constexpr (nn::TokenIds<Y>) {
+    const auto of_rows = view_of(targets);
+    require_sane(of_rows, name, "targets");
+    const bool same = of_rows.extent[0] == x.extent[0] && of_rows.extent[1] == x.extent[1];
+    require(same, name, "targets must be [B, L] of the logits",
+            [&] { return "targets " + to_string(of_rows) + ", logits " + to_string(x); });
+  }
   const Index rows = nn::token_count(x), classes = x.extent[2];
   const auto ids = target_ids(targets);
   const Index counted = count_targets(ids, rows, classes, options);

@@ -23,6 +23,8 @@ auto mean_squared_error(const X& y, const Y& target) {
   using T = ScalarOf<X>;
   const auto from = lift(view_of(y));
   const auto to = lift(view_of(target));
+  require_sane(from, "heed::train::mean_squared_error", "y");
+  require_sane(to, "heed::train::mean_squared_error", "target");
   bool same = true;
   for (int n = 0; n < 4; ++n) same = same && from.extent[n] == to.extent[n];
   require(same, "heed::train::mean_squared_error", "target must have the shape of y",

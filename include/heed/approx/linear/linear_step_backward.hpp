@@ -22,7 +22,7 @@ class StepGradients {
                 const GradientViews<T>& to, const F& map, Index b, Index h)
       : problem_(problem), d_out_(d_out), to_(to), map_(map), b_(b), h_(h) {
     const Shape& shape = problem.shape;
-    gradients_ = zeros<R>(checked_product(shape.group() * shape.Lq, shape.Dv + 1));
+    gradients_ = zeros<R>(checked_product(shape.group() * shape.Lq, shape.Dv + 2));
   }
 
   // d_q of token t, and g of its queries. state [D, Dv] and z [D] with the token's key.
@@ -37,18 +37,19 @@ class StepGradients {
         sum += feature * z[d];
         for (Index e = 0; e < shape.Dv; ++e) g[e] += feature * state[d * shape.Dv + e];
       }
-      const R raise = raise_of(sum);
+      const R raise = sum == R(0) ? R(1) : gradient_raise_of(sum);
       const R factor = sum == R(0) ? R(0) : R(1) / (sum * raise);
       for (Index e = 0; e < shape.Dv; ++e) {
         const R d_out = sum == R(0) ? R(0) : static_cast<R>(d_out_(b_, hq, t, e));
         delta += d_out * (g[e] * raise * factor);
-        g[e] = d_out * factor * raise;
+        g[e] = d_out * factor;
       }
-      g[shape.Dv] = -delta * factor * raise;
+      g[shape.Dv] = -delta * factor;
+      g[shape.Dv + 1] = raise;
       for (Index d = 0; d < shape.D; ++d) {
         R of_feature = g[shape.Dv] * z[d];
         for (Index e = 0; e < shape.Dv; ++e) of_feature += g[e] * state[d * shape.Dv + e];
-        store(to_.d_q(b_, hq, t, d), of_feature, problem_.q(b_, hq, t, d));
+        store(to_.d_q(b_, hq, t, d), of_feature * raise, problem_.q(b_, hq, t, d));
       }
     }
   }
@@ -60,7 +61,8 @@ class StepGradients {
     for (Index n = 0; n < shape.group(); ++n) {
       const R* g = gradient(n, t);
       for (Index d = 0; d < shape.D; ++d) {
-        const R feature = map_(static_cast<R>(problem_.q(b_, h_ * shape.group() + n, t, d)));
+        const R feature =
+            g[shape.Dv + 1] * map_(static_cast<R>(problem_.q(b_, h_ * shape.group() + n, t, d)));
         d_z[d] += feature * g[shape.Dv];
         for (Index e = 0; e < shape.Dv; ++e) d_state[d * shape.Dv + e] += feature * g[e];
       }
@@ -81,9 +83,9 @@ class StepGradients {
   }
 
  private:
-  // [d_out, −delta] / z of a query, zeros at first.
+  // [d_out, −delta] / z of a query and the factor of its features; zeros at first.
   R* gradient(Index n, Index t) {
-    return gradients_.data() + (n * problem_.shape.Lq + t) * (problem_.shape.Dv + 1);
+    return gradients_.data() + (n * problem_.shape.Lq + t) * (problem_.shape.Dv + 2);
   }
   void store(T& to, R of_feature, const T& x) const {
     to = static_cast<T>(of_feature * static_cast<R>(map_.derivative(static_cast<R>(x))));
@@ -94,7 +96,7 @@ class StepGradients {
   const GradientViews<T>& to_;
   const F& map_;
   Index b_, h_;
-  std::vector<R> gradients_;  // [group, L, Dv + 1]
+  std::vector<R> gradients_;  // [group, L, Dv + 2]
 };
 
 // The gradients of Σ d_out ∘ out and of what comes after, where out = linear_step(state, q, k, v,
@@ -110,8 +112,8 @@ class StepGradients {
 // text, pieces from the last to the first give the gradients of linear(…, mask::causal()) over the
 // whole text, but for rounding; a state that is cut off gives truncated backpropagation.
 // Throws heed::Error as linear_step does, and where d_out is not [B, Hq, L, Dv]; d_state is then
-// unchanged. Time O(B·L·(Hkv + Hq)·D·Dv), on the calling thread; scratch O(D·Dv + L·group·Dv).
-// Katharopoulos et al., "Transformers are RNNs" (2020), equations 13 to 20.
+// unchanged. Time O(B·L·(Hkv + Hq)·D·Dv), on the calling thread; scratch O(B·Hkv·D·Dv +
+// L·group·Dv). Katharopoulos et al., "Transformers are RNNs" (2020), equations 13 to 20.
 template <class R, class DOut, class Q, class K, class V, class F = EluPlusOne>
 requires RightTypes<Q, K, V> && RightGradientTypes<DOut, Q, score::None>
 auto linear_step_backward(LinearState<R>& d_state, const LinearState<R>& state, const DOut& d_out,

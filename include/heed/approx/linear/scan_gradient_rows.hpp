@@ -166,7 +166,7 @@ class ScanGradientRows {
                                               queries.count, width_);
     for (Index r = 0; r < queries.count; ++r, d_out += Dv) {
       const Index at = statistics_at(h, begin + r);
-      const R sum = sums.at(r, Dv), raise = raise_of(sum);
+      const R sum = sums.at(r, Dv), raise = gradient_raise_of(sum);
       R product = 0;
       for (Index p = 0; p * nr < Dv; ++p) {
         R* of_row = sums.row(r, p);
@@ -183,7 +183,7 @@ class ScanGradientRows {
   // g = [d_out, −delta] / z of a query, 0 where z is. Where z has no reciprocal, it is raised, as
   // if the query's features were: out does not depend on their scale. Returns the factor.
   R load_gradient(const R* d_out, Index at, Index row) {
-    const R sum = work_.statistics.sum[at], raise = raise_of(sum);
+    const R sum = work_.statistics.sum[at], raise = gradient_raise_of(sum);
     R* values = queries.values + row * width_;
     if (sum == R(0)) {
       std::fill_n(values, width_, R(0));

@@ -155,7 +155,7 @@ std::vector<ScanCut> scan_cuts(const Shape& shape, const mask::KeyLimit* visible
 // The gradients of Σ d_out ∘ out. `map` gives `features` numbers for a row and takes their
 // gradients back; visible [B].
 //
-// Time 3 to 4 times scan_attention's; scratch O(threads·F·Dv + B·Hq·Lq), and
+// Time 3.5 to 5.3 times scan_attention's; scratch O(threads·F·Dv + B·Hq·Lq), and
 // O(B·Hkv·(Lq + Lk) / 1024·F·Dv).
 template <class T, class Map>
 void scan_gradients(const Problem<T>& problem, const View<const T, 4>& d_out,

@@ -168,6 +168,8 @@ auto linformer_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   LinformerGradients gradients{make_as<T>(q), make_as<T>(k), make_as<T>(v), make_as<T>(e),
                                make_as<T>(f)};
   const auto to = gradient_views<Q, K, V>(gradients);
+  std::fill_n(gradients.d_e.data(), gradients.d_e.size(), T(0));
+  std::fill_n(gradients.d_f.data(), gradients.d_f.size(), T(0));
   if (shape.Lq == 0 && shape.Lk == 0) return gradients;
   Shape of_ranks = shape;
   of_ranks.Lk = projections.rank();

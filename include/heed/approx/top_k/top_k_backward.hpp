@@ -105,6 +105,10 @@ auto top_k_backward(const DOut& d_out, const Q& q, const K& k, const V& v, Index
                     const M& mask = {}, const S& score = {}, const Options& options = {}) {
   constexpr const char* call = "heed::approx::top_k_backward";
   using T = ScalarOf<Q>;
+  using TheScore = std::remove_cvref_t<decltype(as_score(score))>;
+  static_assert(score::gradient_count<TheScore> == 0,
+                "heed::approx::top_k_backward: gradients of what a score holds are not computed "
+                "here: pass the score without score::with_gradient");
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), common);
   check_keep(call, keep);

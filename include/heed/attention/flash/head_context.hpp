@@ -11,6 +11,8 @@
 
 namespace heed {
 
+inline namespace HEED_ABI {
+
 template <class M, class S>
 struct HeadContext {
   using Mask = decltype(mask::bind(std::declval<const M&>(), Shape{}, Index{}, Index{}));
@@ -44,4 +46,5 @@ class HeadContexts {
   std::array<std::optional<HeadContext<M, S>>, max_task_heads> contexts_;
 };
 
+}  // namespace HEED_ABI
 }  // namespace heed
