@@ -57,7 +57,7 @@ file(WRITE "${BUILD}/abi_members.cpp" [[
 #include "heed/nn/layer_norm.hpp"
 #include "heed/nn/linear.hpp"
 #include "heed/score/bias.hpp"
-template class heed::nn::LayerNorm<float>;
+template class heed::nn::RowNorm<float, heed::simd::Norm::layer>;
 template class heed::nn::Linear<float>;
 template struct heed::nn::Parameter<float>;
 template struct heed::mask::BoundDense<float>;
@@ -87,6 +87,6 @@ foreach(symbol IN LISTS skylake-avx512)
 endforeach()
 if(shared)
   message(FATAL_ERROR "units of different flags share:${shared}")
-elseif(NOT skylake-avx512 MATCHES "LayerNorm")
+elseif(NOT skylake-avx512 MATCHES "RowNorm")
   message(FATAL_ERROR "the unit has no member of a module")
 endif()

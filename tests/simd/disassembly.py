@@ -69,7 +69,7 @@ def check_loops(functions, limits):
         for kernel, limit in limits.items():
             for scalar in "fd":
                 name = f"{isa}::{kernel}<{'float' if scalar == 'f' else 'double'}>"
-                pattern = re.compile(rf"{len(isa)}{isa}{len(kernel)}{kernel}I{scalar}E")
+                pattern = re.compile(rf"{len(isa)}{isa}{len(kernel)}{kernel}I{scalar}[EN]")
                 found = [code for symbol, code in functions.items()
                          if KERNELS.match(symbol) and pattern.search(symbol)]
                 if len(found) != 1:

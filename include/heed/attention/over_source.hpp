@@ -20,7 +20,7 @@ consteval bool check_source_types() {
   if constexpr (!TensorLike<Q>) {
     return false;
   } else {
-    constexpr bool good = kv::Source<K, ScalarOf<Q>>;
+    constexpr bool good = kv::Source<K, ScalarOf<Q>> && kv::holds<K, ScalarOf<Q>>;
     static_assert(good,
                   "heed: a source of keys has length(b) and bind(shape, b, kv_head), whose "
                   "for_each_run(begin, end, f) gives f(first, k, v), views of q's element type");

@@ -18,6 +18,8 @@ struct BoundDense {
 
 template <class T>
 struct Dense {
+  using Scalar = T;
+
   View<const T, 4> k;  // [B, Hkv, Lk, D]
   View<const T, 4> v;  // [B, Hkv, Lk, Dv]
 

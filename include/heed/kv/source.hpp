@@ -9,6 +9,7 @@
 #pragma once
 
 #include <concepts>
+#include <type_traits>
 
 #include "heed/core/shape.hpp"
 #include "heed/core/view.hpp"
@@ -30,11 +31,19 @@ concept BoundSource = requires(const S& source, Index begin, Index end, const Ru
 
 //   length(b)                keys of batch entry b, Lk at most; the mask counts from Lk nonetheless
 //   bind(shape, b, kv_head)  the keys and values of one key head; copied to each worker
+// A type named Scalar, where a source has one, is that of its elements.
 template <class S, class T>
 concept Source = requires(const S& source, const Shape& shape, Index b, Index kv_head) {
   { source.length(b) } -> std::convertible_to<Index>;
   { source.bind(shape, b, kv_head) } -> BoundSource<T>;
 };
+
+// False where a source says that its elements are not of T.
+template <class S, class T>
+inline constexpr bool holds = true;
+template <class S, class T>
+requires requires { typename S::Scalar; }
+inline constexpr bool holds<S, T> = std::is_same_v<typename S::Scalar, T>;
 
 // The shape of a source: keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv].
 struct Extents {

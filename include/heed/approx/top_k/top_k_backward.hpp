@@ -6,6 +6,7 @@
 
 #include "heed/approx/top_k/kept_keys.hpp"
 #include "heed/approx/top_k/top_k.hpp"
+#include "heed/approx/upcast.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
