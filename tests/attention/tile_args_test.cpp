@@ -8,44 +8,50 @@
 
 namespace heed {
 
-TEST_CASE("tile args: rows of a task against a block's keys") {
-  const Shape shape{1, 1, 1, 40, 300, 7, 20};
-  const simd::TileShape tile_shape{8, 32, 16};
-  const FlashPlan plan = flash_plan(shape, tile_shape, tile_shape, true, 1, nullptr);
-  std::vector<std::byte> memory(static_cast<std::size_t>(flash_scratch_bytes<float>(shape, plan)) +
-                                64);
-  Carver carver(memory.data());
-  const FlashScratch<float> scratch(carver, shape, plan);
-  const auto args = make_tile_args(scratch, scratch.state, plan, shape, 16, 24, 70);
+namespace {
 
-  CHECK(args.q.data == packed_queries(scratch, plan, shape).row(16));
-  CHECK(args.q.k == shape.D);
-  CHECK(args.kt.columns == plan.block);
+// A call of 40 queries and 300 keys, and its scratch.
+struct Fixture {
+  Shape shape{1, 1, 1, 40, 300, 7, 20};
+  simd::TileShape tile_shape{8, 32, 16};
+  FlashPlan plan = flash_plan(shape, tile_shape, tile_shape, true, 1, nullptr);
+  std::vector<std::byte> memory = std::vector<std::byte>(
+      static_cast<std::size_t>(flash_scratch_bytes<float>(shape, plan)) + 64);
+  Carver carver{memory.data()};
+  FlashScratch<float> scratch{carver, shape, plan};
+
+  TileArgs<float> args(int row, int queries, int keys) const {
+    return make_tile_args(scratch, scratch.state, plan, shape, row, queries, keys);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("tile args: rows of a task against a block's keys") {
+  const Fixture of;
+  const auto args = of.args(16, 24, 70);
+  CHECK(args.q.data == packed_queries(of.scratch, of.plan, of.shape).row(16));
+  CHECK(args.q.k == of.shape.D);
+  CHECK(args.kt.columns == of.plan.block);
   CHECK(args.v.columns == 32);  // 20, in whole registers
   CHECK(args.scores.rows == 24);
   CHECK(args.scores.m_tiles == 3);
   CHECK(args.scores.columns == 70);
   CHECK(args.scores.panels == 3);
-  CHECK(args.scores.packed_p == scratch.packed_p);
-  CHECK(args.state.max == scratch.state.max + 16);
-  CHECK(args.state.acc.data == scratch.state.acc.row(16, 0));
+  CHECK(args.scores.packed_p == of.scratch.packed_p);
+  CHECK(args.state.max == of.scratch.state.max + 16);
+  CHECK(args.state.acc.data == of.scratch.state.acc.row(16, 0));
 }
 
 TEST_CASE("tile args: operands do not overlap") {
-  const Shape shape{1, 1, 1, 40, 300, 7, 20};
-  const simd::TileShape tile_shape{8, 32, 16};
-  const FlashPlan plan = flash_plan(shape, tile_shape, tile_shape, true, 1, nullptr);
-  std::vector<std::byte> memory(static_cast<std::size_t>(flash_scratch_bytes<float>(shape, plan)) +
-                                64);
-  Carver carver(memory.data());
-  const FlashScratch<float> scratch(carver, shape, plan);
-  const auto args = make_tile_args(scratch, scratch.state, plan, shape, 0, 40, 300);
+  const Fixture of;
+  const auto args = of.args(0, 40, 300);
   const auto fill = [](float* data, Index count, float x) { std::fill_n(data, count, x); };
-  fill(args.q.data, plan.rows() * 7, 1);
-  fill(args.kt.data, args.kt.size(tile_shape, shape.D, plan.block), 2);
-  fill(args.v.data, args.v.size(tile_shape, plan.block, 32), 3);
+  fill(args.q.data, of.plan.rows() * 7, 1);
+  fill(args.kt.data, args.kt.size(of.tile_shape, of.shape.D, of.plan.block), 2);
+  fill(args.v.data, args.v.size(of.tile_shape, of.plan.block, 32), 3);
   fill(args.scores.data, args.scores.tiles() * args.scores.tile_size(), 4);
-  fill(args.state.acc.data, args.state.acc.size(tile_shape, plan.rows(), 32), 5);
+  fill(args.state.acc.data, args.state.acc.size(of.tile_shape, of.plan.rows(), 32), 5);
   CHECK(args.q.row(39)[6] == 1);
   CHECK(args.kt.at(6, 299) == 2);
   CHECK(args.v.at(299, 19) == 3);
