@@ -18,12 +18,12 @@ TIERS = [
     {"core"},
     {"mask", "score", "softmax", "simd", "position", "kv", "plot"},
     {"attention"},
-    {"decode", "approx", "nn", "cuda", "distributed"},
+    {"approx", "nn", "cuda"},
     {"inspect", "train"},
     {"dispatch"},
 ]
 TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders}
-UMBRELLAS = {"heed.hpp", "inspect.hpp", "plot.hpp", "cuda.hpp", "distributed.hpp", "version.hpp"}
+UMBRELLAS = {"heed.hpp", "inspect.hpp", "plot.hpp", "cuda.hpp", "version.hpp"}
 EVERYWHERE = {"version.hpp"}
 
 # Contents that only some places may have: (what, pattern, paths below include/heed that may).
@@ -75,6 +75,10 @@ MAY_BE_RETIRED = {"CHANGELOG.md", "tests/layout/layout.py"}
 # Headers that do not compile alone: only nvcc takes the first, the others open or close a region.
 NOT_ALONE = {"cuda.hpp"} | {f"simd/target/{part}.inl" for part in ("alone", "alone_end", "begin", "end")}
 X86 = {"x86_64", "AMD64"}
+# Headers that are slow to read, the largest sets first. A header that includes all of a set sees
+# their declarations when it stands alone too, so reading them precompiled changes no verdict.
+PRECOMPILED = [("nn/multi_head_attention.hpp",), ("attention/attention.hpp", "core/eigen.hpp"),
+               ("simd/kernels.hpp", "core/eigen.hpp"), ("simd/kernels.hpp",), ("core/eigen.hpp",)]
 
 SKIPPED_FOLDERS = {".git", ".cache", "build", "out", "__pycache__"}
 
@@ -201,18 +205,35 @@ def check(root):
     yield from check_words(root)
 
 
+def precompile(names, folder, compiler, flags):
+    """The flags with which a unit begins with the precompiled headers of these names."""
+    header = folder / names[0].replace("/", "_")
+    header.write_text("".join(f'#include "heed/{name}"\n' for name in names), encoding="utf-8")
+    subprocess.run([compiler, *flags, "-x", "c++-header", str(header), "-o", f"{header}.gch"], check=True)
+    return ["-include", str(header)]
+
+
 def check_headers_alone(root, compiler, flags):
-    for name, code in headers_of(root).items():
-        other_machine = "#define HEED_ALONE a" in code and platform.machine() not in X86
-        if name in NOT_ALONE or name.endswith(".cuh") or other_machine:
-            continue
-        # A part of a target is opened as the unit itself, as an editor does.
-        unit = f'#include "heed/{name}"\n' if name.endswith(".hpp") else None
-        file = "-" if unit else str(root / "include/heed" / name)
-        command = [compiler, *flags, "-fsyntax-only", "-x", "c++", file]
-        result = subprocess.run(command, input=unit, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            yield f"{name}: does not compile alone:\n{result.stderr}"
+    headers = headers_of(root)
+    with tempfile.TemporaryDirectory() as folder:
+        begins = []
+        for number, names in enumerate(PRECOMPILED):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            begins.append((set(names), precompile(names, place, compiler, flags)))
+        for name, code in headers.items():
+            other_machine = "#define HEED_ALONE a" in code and platform.machine() not in X86
+            if name in NOT_ALONE or name.endswith(".cuh") or other_machine:
+                continue
+            reached = reached_from(headers, [name]) - {name}
+            begin = next((begin for names, begin in begins if names <= reached), [])
+            # A part of a target is opened as the unit itself, as an editor does.
+            unit = f'#include "heed/{name}"\n' if name.endswith(".hpp") else None
+            file = "-" if unit else str(root / "include/heed" / name)
+            command = [compiler, *flags, *begin, "-fsyntax-only", "-x", "c++", file]
+            result = subprocess.run(command, input=unit, capture_output=True, text=True, check=False)
+            if result.returncode != 0:
+                yield f"{name}: does not compile alone:\n{result.stderr}"
 
 
 GOOD_TREE = {
