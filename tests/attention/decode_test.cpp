@@ -1,6 +1,7 @@
 // Few queries against a long cache: keys are read where they lie and cut into spans whose results
 // are merged.
 #include "support/contract.hpp"
+#include "support/sweep.hpp"
 
 namespace heed {
 namespace {
@@ -37,15 +38,16 @@ mask::any mask_number(Index n) {
 }  // namespace
 
 TEST_CASE("a long cache meets the oracle, cut into any number of spans") {
+  test::Sweep sweep;
   Index turn = 0;
   for (const Index Lk : {2047, 2048, 2049, 4096, 4111, 6150}) {
     for (const Index group : {1, 2, 4, 8}) {
       for (Index mask = 0; mask < 5; ++mask) {
         const Index Lq = 1 + turn % (8 / group);
         const Index D = turn % 2 == 0 ? 64 : 19, Dv = turn % 3 == 0 ? 33 : 40;
-        check<float>({1, 2 * group, 2, Lq, Lk, D, Dv}, static_cast<Layout>(turn % 3),
-                     mask_number(mask));
-        ++turn;
+        const auto layout = static_cast<Layout>(turn++ % 3);
+        if (!sweep.takes_next()) continue;
+        check<float>({1, 2 * group, 2, Lq, Lk, D, Dv}, layout, mask_number(mask));
       }
     }
   }

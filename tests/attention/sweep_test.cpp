@@ -1,5 +1,6 @@
 // The product of sizes: lengths around the tile, head sizes, groups, memory layouts, masks, against
 // the oracle in double. Gaps, margins and the caller's workspace hold NaN before and after.
+#include "support/sweep.hpp"
 #include "support/problem.hpp"
 
 namespace heed {
@@ -47,9 +48,11 @@ mask::any mask_number(Index n) { return n % 2 == 0 ? mask::any() : mask::any(mas
 }  // namespace
 
 TEST_CASE("every length with every head size meets the oracle") {
+  test::Sweep sweep;
   for (const Index Lq : lengths) {
     for (const Index Lk : lengths) {
       for (const Index D : dims) {
+        if (!sweep.takes_next()) continue;
         const Index turn = Lq + Lk + D;
         const auto layout = static_cast<Layout>(turn % 3);
         const Index Dv = dims[static_cast<std::size_t>(turn % 10)];
@@ -74,8 +77,10 @@ TEST_CASE("every group and batch, in every layout, meets the oracle") {
 }
 
 TEST_CASE("the chunked backend meets the oracle over lengths and head sizes") {
+  test::Sweep sweep;
   for (const Index Lq : lengths) {
     for (const Index Lk : lengths) {
+      if (!sweep.takes_next()) continue;
       const Index turn = Lq + Lk;
       check<float>({1, 2, 2, Lq, Lk, dims[static_cast<std::size_t>(turn % 10)], 33},
                    static_cast<Layout>(turn % 3), mask_number(turn), {.backend = Backend::chunked});

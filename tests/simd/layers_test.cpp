@@ -10,6 +10,7 @@
 #include "heed/core/random.hpp"
 #include "simd/tables.hpp"
 #include "support/catch.hpp"
+#include "support/sweep.hpp"
 
 namespace simd = heed::simd;
 using heed::Accum;
@@ -127,10 +128,13 @@ double worst_ulp(const simd::LayerKernels<T>& kernels, Activation curve, double 
 
 TEMPLATE_TEST_CASE("layer kernels: the product equals loops in double, for any sizes and strides",
                    "", float, double, Eigen::half, Eigen::bfloat16) {
+  test::Sweep sweep;
   for (const auto& body : tables<TestType>()) {
     for (const Index M : {0, 1, 2, 3, 4, 5, 6, 7, 13, 24}) {
       for (const Index K : {0, 1, 5, 16, 59, 391}) {
-        for (const Index N : {1, 7, 8, 16, 17, 65, 130}) check_product<TestType>(body, M, K, N);
+        for (const Index N : {1, 7, 8, 16, 17, 65, 130}) {
+          if (sweep.takes_next()) check_product<TestType>(body, M, K, N);
+        }
       }
     }
     check_product<TestType>(body, 7, 1999, 33);
