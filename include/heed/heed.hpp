@@ -53,6 +53,8 @@
 #include "heed/mask/sinks.hpp"
 #include "heed/mask/sparse_transformer.hpp"
 #include "heed/mask/strided.hpp"
+#include "heed/nn/causal_language_model.hpp"
+#include "heed/nn/decoder_block.hpp"
 #include "heed/nn/embedding.hpp"
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/gated_feed_forward.hpp"

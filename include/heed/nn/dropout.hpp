@@ -17,9 +17,11 @@ namespace heed::nn {
 
 // Where a transformer block drops besides the attention weights. Srivastava et al. (2014).
 enum class DropoutSite : std::uint32_t {
-  attention_output = 1,    // before the residual is added
-  hidden = 2,              // after the activation of the feed-forward part
-  feed_forward_output = 3  // after its second map
+  attention_output = 1,     // before the residual is added
+  hidden = 2,               // after the activation of the feed-forward part
+  feed_forward_output = 3,  // after its second map
+  cross_attention = 4,      // the seed of a decoder block's attention to memory
+  embedding = 5             // the tokens of a model before its first block
 };
 
 inline namespace HEED_ABI {

@@ -8,6 +8,7 @@
 #include "heed/core/check.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/nn/gradients.hpp"
+#include "heed/nn/product_gradient.hpp"
 #include "heed/nn/tokens.hpp"
 
 namespace heed::nn {
@@ -16,6 +17,12 @@ namespace heed::nn {
 template <class X>
 concept TokenIds = TensorLike<X> && rank_of<X>
 == 2 && std::integral<ScalarOf<X>>;
+
+struct EmbeddingOptions {
+  double deviation = 1;  // rows begin as N(0, deviation²)
+  bool tied = false;     // the table is an output layer's weight too. Press and Wolf, "Using the
+                         // Output Embedding to Improve Language Models" (2017)
+};
 
 inline namespace HEED_ABI {
 
@@ -26,8 +33,10 @@ class Embedding {
     Tensor2<std::int64_t> ids;  // [B, L]
   };
 
-  Embedding(Index vocabulary, Index features)
-      : weight_(Parameter<T>::table(vocabulary, features)) {}
+  Embedding(Index vocabulary, Index features, const EmbeddingOptions& options = {})
+      : weight_(Parameter<T>::table(vocabulary, features, options.deviation)) {
+    weight_.tied = options.tied;
+  }
 
   Index vocabulary() const { return weight_.value.rows(); }
   Index features() const { return weight_.value.cols(); }
@@ -108,9 +117,26 @@ class Embedding {
     });
   }
 
+  // The table as the map from features to the logits of every id.
+  Affine<T> output() const {
+    return {weight_.view(), nullptr, weight_.packed ? weight_.packed->rows(0) : nullptr};
+  }
+
+  // dx of d_logits [B, L, vocabulary], x what output() was given; gradients: weight += d_logitsᵀ x.
+  Tensor3<T> output_backward(const View<const T, 3>& d_logits, const Tensor3<T>& x,
+                             Embedding& gradients, const Options& options) const {
+    const View<const T, 3> in = view_of(x);
+    check_saved(in, features(), "heed::nn::Embedding::output_backward");
+    add_affine_gradient({mutable_view_of(gradients.weight_.value)}, d_logits, in, options);
+    auto dx = make_tensor3<T>(in.extent[0], in.extent[1], features());
+    input_gradient_into(mutable_view_of(dx), d_logits, output(), options);
+    return dx;
+  }
+
   // Names: weight.
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    if constexpr (!std::is_const_v<Self>) self.weight_.packed.reset();
     visit(prefix + "weight", self.weight_);
   }
 

@@ -4,9 +4,7 @@
 
 #include <string>
 
-#include "heed/nn/feed_forward.hpp"
-#include "heed/nn/multi_head_attention.hpp"
-#include "heed/nn/residual.hpp"
+#include "heed/nn/sublayers.hpp"
 
 namespace heed::nn {
 
@@ -27,32 +25,20 @@ template <class T, Activation<T> F = Gelu>
 class EncoderBlock {
  public:
   struct Saved {
-    SelfAttentionSaved<T> attention;
-    typename LayerNorm<T>::Saved norm1, norm2;
-    typename FeedForward<T, F>::Saved feed_forward;
-    SavedDropout dropout;
+    typename AttentionSublayer<T>::Saved attention;
+    typename FeedForwardSublayer<T, F>::Saved feed_forward;
   };
 
   // Throws heed::Error where the features do not divide among the heads.
   explicit EncoderBlock(Index features, const EncoderBlockOptions& options = {},
                         const F& activation = {})
-      : attention_(features, attention_options(options)),
-        norm1_(features, {.eps = options.eps, .bias = options.bias}),
-        feed_forward_(features, options.hidden == 0 ? 4 * features : options.hidden,
-                      FeedForwardOptions{.bias = options.bias, .dropout = options.dropout},
-                      activation),
-        norm2_(features, {.eps = options.eps, .bias = options.bias}),
-        place_(options.norm),
-        attention_output_dropout_(options.attention_output_dropout) {
-    check_dropout("heed::nn::EncoderBlock", attention_output_dropout_);
-    if (attention_.out_features() == features) return;
-    throw Error("heed::nn::EncoderBlock: attention gives " +
-                std::to_string(attention_.out_features()) + " features, the block has " +
-                std::to_string(features));
-  }
+      : attention_("heed::nn::EncoderBlock", features, options.attention, sublayer(options),
+                   options.attention_output_dropout),
+        feed_forward_(features, options.hidden, sublayer(options), options.dropout, activation),
+        place_(options.norm) {}
 
-  const MultiHeadAttention<T>& attention() const { return attention_; }
-  Index features() const { return norm1_.features(); }
+  const MultiHeadAttention<T>& attention() const { return attention_.attention(); }
+  Index features() const { return attention_.features(); }
 
   // x [B, L, features] or [L, features]; the same shape and kind comes back. Mask and score are
   // attention's, which `attend` computes. Throws heed::Error where shapes disagree. Blocks of one
@@ -84,21 +70,9 @@ class EncoderBlock {
   auto forward_train(const X& x, const M& mask = {}, const S& score = {},
                      const Options& options = {}) const {
     Saved saved;
-    saved.dropout = SavedDropout(options);
-    const auto attend = [&](const Tensor3<T>& in) {
-      auto trained = attention_.forward_train(in, mask, score, options);
-      saved.attention = std::move(trained.saved);
-      drop(trained.out, options);
-      return std::move(trained.out);
-    };
-    const auto feed_forward = [&](const Tensor3<T>& in) {
-      auto trained = feed_forward_.forward_train(in, options);
-      saved.feed_forward = std::move(trained.saved);
-      return std::move(trained.out);
-    };
     const auto in = kept(tokens_of(x, features(), "heed::nn::EncoderBlock::forward_train"));
-    const auto middle = residual_train(place_, in, norm1_, saved.norm1, options, attend);
-    const auto y = residual_train(place_, middle, norm2_, saved.norm2, options, feed_forward);
+    const auto middle = attention_.train(in, nullptr, saved.attention, mask, score, options);
+    const auto y = feed_forward_.train(middle, saved.feed_forward, options);
     auto out = make_tokens(x, features());
     copy_tokens(made_view<X>(out), view_of(y));
     return OutWithSaved{std::move(out), std::move(saved)};
@@ -109,18 +83,11 @@ class EncoderBlock {
   template <Tokens D, class M = mask::None, class S = score::None>
   auto backward(const D& dy, const Saved& saved, EncoderBlock& gradients, const M& mask = {},
                 const S& score = {}, const Options& options = {}) const {
-    const auto attend = [&](Tensor3<T> d) {
-      drop(d, saved.dropout.with(options));
-      return attention_.backward(d, saved.attention, gradients.attention_, mask, score, options);
-    };
-    const auto feed_forward = [&](const Tensor3<T>& d) {
-      return feed_forward_.backward(d, saved.feed_forward, gradients.feed_forward_, options);
-    };
     const auto d = kept(tokens_of(dy, features(), "heed::nn::EncoderBlock::backward", "dy"));
     const auto d_middle =
-        residual_backward(place_, d, norm2_, saved.norm2, gradients.norm2_, options, feed_forward);
-    const auto d_in =
-        residual_backward(place_, d_middle, norm1_, saved.norm1, gradients.norm1_, options, attend);
+        feed_forward_.backward(d, saved.feed_forward, gradients.feed_forward_, options);
+    const auto d_in = attention_.backward(d_middle, nullptr, saved.attention, gradients.attention_,
+                                          mask, score, options);
     auto dx = make_tokens(dy, features());
     copy_tokens(made_view<D>(dx), view_of(d_in));
     return dx;
@@ -143,17 +110,15 @@ class EncoderBlock {
   // Names: attention.…, norm1.…, feed_forward.…, norm2.…
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
-    nn::each_parameter(self.attention_, visit, prefix + "attention.");
-    nn::each_parameter(self.norm1_, visit, prefix + "norm1.");
-    nn::each_parameter(self.feed_forward_, visit, prefix + "feed_forward.");
-    nn::each_parameter(self.norm2_, visit, prefix + "norm2.");
+    self.attention_.each_parameter(self.attention_, visit, prefix + "attention.",
+                                   prefix + "norm1.");
+    self.feed_forward_.each_parameter(self.feed_forward_, visit, prefix + "feed_forward.",
+                                      prefix + "norm2.");
   }
 
  private:
-  static MultiHeadAttentionOptions attention_options(const EncoderBlockOptions& options) {
-    MultiHeadAttentionOptions attention = options.attention;
-    if (options.bias == Bias::no) attention.bias = Bias::no;
-    return attention;
+  static SublayerOptions sublayer(const EncoderBlockOptions& options) {
+    return {options.norm, options.eps, options.bias};
   }
 
   std::size_t own_bytes(Index B, Index L) const {
@@ -166,25 +131,8 @@ class EncoderBlock {
   template <class M, class S>
   std::size_t parts_bytes(Index B, Index L, const M& mask, const S& score,
                           const Options& options) const {
-    const Index tokens = checked_product(B, L);
-    return std::max({attention_.scratch_bytes(B, L, L, mask, score, options),
-                     norm1_.scratch_bytes(tokens, options),
-                     feed_forward_.scratch_bytes(tokens, options)});
-  }
-
-  // y = norm(y + x)
-  static void add_and_normalise(const View<T, 3>& y, const View<const T, 3>& x,
-                                const LayerNorm<T>& norm, const Options& options) {
-    add_into(y, x);
-    norm.forward_into(y, y.as_const(), options);
-  }
-
-  // y = attention of x, dropped.
-  template <class M, class S, class Attend>
-  void attend_into(const View<T, 3>& y, const View<const T, 3>& x, const M& mask, const S& score,
-                   const Options& options, const Attend& attend) const {
-    attention_.forward_into(y, x, mask, score, options, attend);
-    drop_into(y, attention_output_dropout_, DropoutSite::attention_output, options);
+    return std::max(attention_.scratch_bytes(B, L, L, mask, score, options),
+                    feed_forward_.scratch_bytes(checked_product(B, L), options));
   }
 
   // Nothing is read from x once out is written.
@@ -196,33 +144,15 @@ class EncoderBlock {
     const Workspace memory(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
     Carver carver(memory.begin());
     const auto middle = carve_tokens<T>(carver, B, L, features());
-    if (place_ == NormPlace::pre) {
-      const auto normed = carve_tokens<T>(carver, B, L, features());
-      norm1_.forward_into(normed, x, memory.parts());
-      attend_into(middle, normed.as_const(), mask, score, memory.parts(), attend);
-      add_into(middle, x);
-      norm2_.forward_into(normed, middle.as_const(), memory.parts());
-      feed_forward_.forward_into(out, normed.as_const(), memory.parts());
-      add_into(out, middle.as_const());
-    } else {
-      attend_into(middle, x, mask, score, memory.parts(), attend);
-      add_and_normalise(middle, x, norm1_, memory.parts());
-      feed_forward_.forward_into(out, middle.as_const(), memory.parts());
-      add_and_normalise(out, middle.as_const(), norm2_, memory.parts());
-    }
+    View<T, 3> normed{};
+    if (place_ == NormPlace::pre) normed = carve_tokens<T>(carver, B, L, features());
+    attention_.run(middle, x, nullptr, normed, mask, score, memory.parts(), attend);
+    feed_forward_.run(out, middle.as_const(), normed, memory.parts());
   }
 
-  void drop(Tensor3<T>& x, const Options& options) const {
-    drop_into(mutable_view_of(x), attention_output_dropout_, DropoutSite::attention_output,
-              options);
-  }
-
-  MultiHeadAttention<T> attention_;
-  LayerNorm<T> norm1_;
-  FeedForward<T, F> feed_forward_;
-  LayerNorm<T> norm2_;
+  AttentionSublayer<T> attention_;
+  FeedForwardSublayer<T, F> feed_forward_;
   NormPlace place_;
-  double attention_output_dropout_;
 };
 
 }  // namespace HEED_ABI

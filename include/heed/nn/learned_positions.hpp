@@ -18,9 +18,9 @@ class LearnedPositions {
     Index first;  // position of token 0
   };
 
-  // The documents have 512 positions.
-  explicit LearnedPositions(Index features, Index positions = 512)
-      : table_(Parameter<T>::table(positions, features)) {}
+  // The documents have 512 positions. Rows begin as N(0, deviation²).
+  explicit LearnedPositions(Index features, Index positions = 512, double deviation = 1)
+      : table_(Parameter<T>::table(positions, features, deviation)) {}
 
   Index features() const { return table_.value.cols(); }
   Index positions() const { return table_.value.rows(); }

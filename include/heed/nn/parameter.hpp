@@ -36,6 +36,10 @@ struct Parameter {
   // The weight as kernels read it, from nn::prepare on, or null.
   std::shared_ptr<const PackedWeight<T>> packed = {};
   double deviation = 0;  // above 0: begins as N(0, deviation²), whatever else is initialised how
+  bool tied = false;     // a table that is an output layer's weight too
+
+  // True for what linear maps multiply by.
+  bool is_map() const { return rank == 2 && (fan_in != 0 || tied); }
 
   static Parameter weight(Index out, Index in) {
     return {Matrix<T>::Zero(out, in), 2, in, out, T(0)};
@@ -44,9 +48,9 @@ struct Parameter {
   static Parameter constant(Index size, T start) {
     return {Matrix<T>::Constant(size, 1, start), 1, 0, 0, start};
   }
-  // Rows that are looked up, not multiplied with: they begin as N(0, 1), as torch.nn.Embedding's.
-  static Parameter table(Index rows, Index size) {
-    return {Matrix<T>::Zero(rows, size), 2, 0, 0, T(0), {}, 1.0};
+  // Rows that are looked up; they begin as N(0, deviation²): 1 as torch.nn.Embedding's.
+  static Parameter table(Index rows, Index size, double deviation = 1) {
+    return {Matrix<T>::Zero(rows, size), 2, 0, 0, T(0), {}, deviation};
   }
   // One learned row; begins as torch.nn.init.xavier_normal_ makes [1, 1, size].
   static Parameter row(Index size) {

@@ -21,7 +21,7 @@ template <class Module>
 void prepare(Module& module, const Options& options = {}) {
   each_parameter(module, [&](const std::string&, auto& parameter) {
     using T = typename std::remove_reference_t<decltype(parameter.value)>::Scalar;
-    if (parameter.rank != 2 || parameter.fan_in == 0) return;
+    if (!parameter.is_map()) return;
     parameter.packed = std::make_shared<const PackedWeight<T>>(parameter.view(), options);
   });
 }

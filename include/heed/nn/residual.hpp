@@ -1,4 +1,4 @@
-// A part of a transformer block with its residual and its norm, in training.
+// A part of a transformer block with its residual and its norm: forward, and in training.
 #pragma once
 
 #include <utility>
@@ -16,6 +16,23 @@ inline namespace HEED_ABI {
 template <class T>
 void add_tokens(Tensor3<T>& y, const Tensor3<T>& x) {
   add_into(mutable_view_of(y), view_of(x));
+}
+
+// y of x, both [B, L, features] and apart; part(to, from) maps tokens to tokens.
+//   normed  [B, L, features]   room for norm(x), used with NormPlace::pre
+template <class T, class Part>
+void residual_into(NormPlace place, const View<T, 3>& y, const View<const T, 3>& x,
+                   const View<T, 3>& normed, const LayerNorm<T>& norm, const Options& options,
+                   const Part& part) {
+  if (place == NormPlace::pre) {
+    norm.forward_into(normed, x, options);
+    part(y, normed.as_const());
+    add_into(y, x);
+  } else {
+    part(y, x);
+    add_into(y, x);
+    norm.forward_into(y, y.as_const(), options);
+  }
 }
 
 // y of x [B, L, features]; `part` maps tokens to tokens and keeps what its gradient needs.

@@ -1,0 +1,287 @@
+// The decoder block and the causal language model: gradients, causality, and what is refused.
+#include "heed/mask/any.hpp"
+#include "heed/mask/padding.hpp"
+#include "heed/nn/causal_language_model.hpp"
+#include "heed/nn/initialise.hpp"
+#include "heed/nn/prepare.hpp"
+#include "nn/gradients.hpp"
+
+using namespace nn_test;
+using heed::Tensor2;
+using heed::Tensor3;
+namespace nn = heed::nn;
+namespace mask = heed::mask;
+namespace score = heed::score;
+
+namespace {
+
+const nn::Options training{.mode = nn::Mode::train, .seed = 11};
+const score::None plain;
+
+nn::DecoderBlockOptions every_dropout(nn::NormPlace place, bool causal = true) {
+  return {.attention = {.heads = 2, .dropout = 0.2},
+          .hidden = 10,
+          .norm = place,
+          .dropout = 0.2,
+          .attention_output_dropout = 0.3,
+          .causal = causal};
+}
+
+nn::DecoderBlockOptions with_memory(nn::NormPlace place) {
+  auto options = every_dropout(place);
+  options.cross_attention = {.heads = 3, .source_features = 5, .dropout = 0.2};
+  return options;
+}
+
+template <class T>
+Tensor3<T> slice_tokens(const Tensor3<T>& x, Index first, Index count, Index features) {
+  Tensor3<T> part(x.dimension(0), count, features);
+  for (Index b = 0; b < x.dimension(0); ++b) {
+    for (Index i = 0; i < count; ++i) {
+      for (Index d = 0; d < features; ++d) part(b, i, d) = x(b, first + i, d);
+    }
+  }
+  return part;
+}
+
+// A decoder block whose tokens [B, 3, 6] and memory [B, 4, 5] are both of one x [B, 7, 6].
+template <class T>
+struct BothInputs {
+  nn::DecoderBlock<T> block;
+
+  template <class M>
+  auto forward(const Tensor3<T>& x, const M& memory_mask, const nn::Options& options) const {
+    return block.forward(slice_tokens(x, 0, 3, 6), slice_tokens(x, 3, 4, 5), mask::None{},
+                         memory_mask, plain, options);
+  }
+  template <class M>
+  auto forward_train(const Tensor3<T>& x, const M& memory_mask, const nn::Options& options) const {
+    return block.forward_train(slice_tokens(x, 0, 3, 6), slice_tokens(x, 3, 4, 5), mask::None{},
+                               memory_mask, plain, options);
+  }
+  template <class M>
+  auto backward(const Tensor3<T>& dy, const typename nn::DecoderBlock<T>::SavedWithMemory& saved,
+                BothInputs& gradients, const M& memory_mask,
+                const nn::Options& options = {}) const {
+    const auto d =
+        block.backward(dy, saved, gradients.block, mask::None{}, memory_mask, plain, options);
+    Tensor3<T> dx(dy.dimension(0), 7, 6);
+    dx.setZero();
+    for (Index b = 0; b < dy.dimension(0); ++b) {
+      for (Index i = 0; i < 7; ++i) {
+        for (Index n = 0; n < (i < 3 ? 6 : 5); ++n) {
+          dx(b, i, n) = i < 3 ? d.d_x(b, i, n) : d.d_memory(b, i - 3, n);
+        }
+      }
+    }
+    return dx;
+  }
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    nn::each_parameter(self.block, visit, prefix);
+  }
+};
+
+Tensor2<int> token_ids(Index B, Index L, int vocabulary, std::uint64_t seed) {
+  Tensor2<int> ids(B, L);
+  for (Index n = 0; n < ids.size(); ++n) {
+    const auto word = heed::philox(seed, {static_cast<std::uint32_t>(n), 0, 0, 0})[0];
+    ids.data()[n] = static_cast<int>(word % static_cast<std::uint32_t>(vocabulary));
+  }
+  return ids;
+}
+
+// A small model with every dropout.
+nn::CausalLanguageModelOptions small(bool tied, Index positions = 6) {
+  return {.vocabulary = 7,
+          .features = 6,
+          .layers = 2,
+          .positions = positions,
+          .block = every_dropout(nn::NormPlace::pre),
+          .tied = tied,
+          .output_bias = nn::Bias::yes,
+          .embedding_dropout = 0.2};
+}
+
+// Rows [0, rows) of every batch have the same bits.
+template <class T>
+bool same_rows(const Tensor3<T>& a, const Tensor3<T>& b, Index rows) {
+  return same_bits(slice_tokens(a, 0, rows, a.dimension(2)),
+                   slice_tokens(b, 0, rows, b.dimension(2)));
+}
+
+}  // namespace
+
+TEST_CASE("gradients: decoder blocks, norms before and after, causal or not") {
+  const std::vector<int> lengths{4, 2};
+  const mask::any none = mask::none(), padding = mask::padding(lengths);
+  const auto block = [](const nn::DecoderBlockOptions& options) {
+    return [=]<class T>() { return nn::DecoderBlock<T>(6, options); };
+  };
+  check_gradients(block(every_dropout(nn::NormPlace::post)), 2, 4, 6, training, padding, plain);
+  check_gradients(block(every_dropout(nn::NormPlace::pre)), 2, 4, 6, training, none, plain);
+  check_gradients(block(every_dropout(nn::NormPlace::pre, false)), 2, 4, 6, training, none, plain);
+}
+
+TEST_CASE("gradients: decoder blocks with cross-attention, of x and of memory") {
+  const std::vector<int> lengths{4, 2};
+  const mask::any padding = mask::padding(lengths);
+  for (const auto place : {nn::NormPlace::post, nn::NormPlace::pre}) {
+    check_gradients(
+        [&]<class T>() { return BothInputs<T>{nn::DecoderBlock<T>(6, with_memory(place))}; }, 2, 7,
+        6, training, padding);
+  }
+}
+
+TEST_CASE("decoder block: a later token changes no bit of an earlier row") {
+  for (const bool causal : {true, false}) {
+    nn::DecoderBlock<float> block(6, every_dropout(nn::NormPlace::pre, causal));
+    scatter(block, 0.7, 3);
+    const auto x = tokens<float>(2, 40, 6, 5);
+    auto changed = x;
+    changed(0, 39, 2) += 1;
+    changed(1, 39, 2) = std::nanf("");
+    CHECK(same_rows(block.forward(x), block.forward(changed), 39) == causal);
+    CHECK_FALSE(same_rows(block.forward(x), block.forward(changed), 40));
+  }
+}
+
+TEST_CASE("decoder block: in place, in a workspace, and as tokens of rank 2") {
+  nn::DecoderBlock<float> block(6, with_memory(nn::NormPlace::pre));
+  scatter(block, 0.7, 3);
+  auto x = tokens<float>(2, 9, 6, 5);
+  const auto memory = tokens<float>(2, 4, 5, 6);
+  const auto y = block.forward(x, memory);
+  std::vector<std::byte> room(block.workspace_bytes(x, memory));
+  const mask::None none;
+  block.forward_into(x, x, memory, none, none, plain, {.workspace = room});
+  CHECK(same_bits(x, y));
+  for (const int threads : {1, 2}) {
+    const auto again =
+        block.forward(tokens<float>(2, 9, 6, 5), memory, none, none, plain, {.threads = threads});
+    CHECK(same_bits(again, y));
+  }
+}
+
+TEST_CASE("decoder block: what does not fit is refused, with the shapes") {
+  const nn::DecoderBlock<float> block(6, with_memory(nn::NormPlace::pre));
+  const nn::DecoderBlock<float> bare(6, every_dropout(nn::NormPlace::pre));
+  const auto x = tokens<float>(2, 3, 6, 5), memory = tokens<float>(2, 4, 5, 6);
+  CHECK(error_of([&] { block.forward(x); }) ==
+        "heed::nn::DecoderBlock: a block with cross-attention needs memory, the encoder's output, "
+        "after x");
+  CHECK(error_of([&] { bare.forward(x, memory); }) ==
+        "heed::nn::DecoderBlock: memory is given to a block without cross_attention in its "
+        "options");
+  CHECK(error_of([&] { block.forward(x, tokens<float>(2, 4, 6, 6)); }) ==
+        "heed::nn::DecoderBlock::forward: memory has 6 features but the module takes 5 (memory "
+        "[2,4,6])");
+  CHECK(error_of([&] { block.forward(x, tokens<float>(1, 4, 5, 6)); }) ==
+        "heed::nn::DecoderBlock::forward: memory has batch 1 but x has batch 2 (memory [1,4,5], x "
+        "[2,3,6])");
+  CHECK(error_of([&] { bare.forward(tokens<float>(2, 3, 5, 6)); }) ==
+        "heed::nn::DecoderBlock::forward: x has 5 features but the module takes 6 (x [2,3,5])");
+  const auto saved = block.forward_train(x, memory).saved;
+  auto other = nn::gradients_of(bare);
+  CHECK(error_of([&] {
+          block.backward(x, saved, other);
+        }).find("the gradients are another module's") != std::string::npos);
+  auto gradients = nn::gradients_of(block);
+  CHECK(error_of([&] {
+          block.backward(tokens<float>(2, 2, 6, 1), saved, gradients);
+        }).find("dy is not of the saved call (dy [2,2,6], saved x [2,3,6])") != std::string::npos);
+}
+
+TEST_CASE("gradients: causal language models, tied and not, with and without positions") {
+  for (const bool tied : {true, false}) {
+    nn::CausalLanguageModel<double> model(small(tied, tied ? 6 : 0));
+    scatter(model, 0.7, 3);
+    const auto ids = token_ids(2, 5, 7, 1);
+    const auto dy = tokens<double>(2, 5, 7, 6);
+    const auto trained = model.forward_train(ids, training);
+    CHECK(same_bits(trained.out, model.forward(ids, training)));
+    auto gradients = nn::gradients_of(model);
+    model.backward(dy, trained.saved, gradients);
+    const double least = least_gradient(gradients);
+    for (const auto& input : heed::inspect::gradcheck_parameters(model, gradients)) {
+      const auto check =
+          heed::inspect::gradcheck([&] { return dot(dy, model.forward(ids, training)); }, {input});
+      INFO(check);
+      const double off = std::abs(check.gradient - check.difference);
+      CHECK((check.ok(1e-6) || off < 1e-6 * least));
+    }
+    for (const int threads : {1, 2}) {
+      auto again = nn::gradients_of(model);
+      model.backward(dy, model.forward_train(ids, {nn::Mode::train, 11, threads}).saved, again,
+                     {.threads = threads});
+      CHECK(same_parameters(again, gradients));
+    }
+  }
+}
+
+TEST_CASE("causal language model: a later id changes no bit of an earlier row") {
+  nn::CausalLanguageModel<float> model(
+      {.vocabulary = 11,
+       .features = 24,
+       .layers = 2,
+       .positions = 40,
+       .block = {.attention = {.heads = 3}, .norm = nn::NormPlace::pre}});
+  nn::initialise(model, nn::Init::xavier_uniform, 42);
+  const auto ids = token_ids(2, 40, 11, 1);
+  const auto logits = model.forward(ids);
+  CHECK(logits.dimension(2) == 11);
+  auto changed = ids;
+  changed(0, 30) = (changed(0, 30) + 1) % 11;
+  CHECK(same_rows(model.forward(changed), logits, 30));
+  CHECK_FALSE(same_rows(model.forward(changed), logits, 31));
+
+  Tensor3<float> out(2, 40, 11);
+  std::vector<std::byte> room(model.workspace_bytes(ids));
+  model.forward_into(out, ids, mask::None{}, plain, {.workspace = room});
+  CHECK(same_bits(out, logits));
+  nn::prepare(model);
+  CHECK(same_bits(model.forward(ids, {.threads = 1}), logits));
+  nn::initialise(model, nn::Init::xavier_uniform, 43);  // and the table is packed no more
+  const auto other = model.forward(ids);
+  CHECK_FALSE(same_bits(other, logits));
+  nn::initialise(model, nn::Init::xavier_uniform, 42);
+  CHECK(same_bits(model.forward(ids), logits));
+}
+
+TEST_CASE("causal language model: starts near a uniform guess, tied or not") {
+  for (const bool tied : {true, false}) {
+    nn::CausalLanguageModel<float> model({.vocabulary = 65,
+                                          .features = 64,
+                                          .layers = 1,
+                                          .positions = 16,
+                                          .block = {.attention = {.heads = 2}},
+                                          .tied = tied});
+    nn::initialise(model, nn::Init::torch_linear, 1);
+    CHECK(largest(model.forward(token_ids(2, 16, 65, 1))) < 3);
+    CHECK(weights_of(model).contains("output.weight") != tied);
+  }
+}
+
+TEST_CASE("causal language model: what does not fit is refused, with the shapes") {
+  const nn::CausalLanguageModel<float> model(small(true));
+  const auto ids = token_ids(2, 5, 7, 1);
+  CHECK(error_of([&] { model.forward(token_ids(1, 7, 7, 1)); }) ==
+        "heed::position::learned: 7 positions from 0 are not in a table of 6 (table [6,6])");
+  CHECK_THROWS_AS(model.forward(token_ids(1, 5, 7, 1).setConstant(7)), heed::Error);
+  Tensor3<float> narrow(2, 5, 6);
+  CHECK(error_of([&] { model.forward_into(narrow, ids); }) ==
+        "heed::nn::CausalLanguageModel::forward: logits are not [B,L,vocabulary] (logits [2,5,6], "
+        "ids [2,5])");
+  const auto trained = model.forward_train(ids);
+  auto gradients = nn::gradients_of(nn::CausalLanguageModel<float>(small(false)));
+  CHECK(error_of([&] { model.backward(trained.out, trained.saved, gradients); }) ==
+        "heed::nn::CausalLanguageModel::backward: the gradients or saved are another module's "
+        "(d_logits [2,5,7])");
+  auto own = nn::gradients_of(model);
+  CHECK(error_of([&] { model.backward(tokens<float>(2, 4, 7, 1), trained.saved, own); }) ==
+        "heed::nn::CausalLanguageModel::backward: dy is not of the saved call (dy [2,4,7], saved x "
+        "[2,5,6])");
+  CHECK(error_of([] {
+          nn::CausalLanguageModel<float>({.block = with_memory(nn::NormPlace::pre)});
+        }) == "heed::nn::CausalLanguageModel: its blocks have no memory for cross_attention");
+}
