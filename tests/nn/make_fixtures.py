@@ -47,6 +47,19 @@ def encoder_layer(generator, norm_first, bias=True):
     return layer, {"x": x}, layer(x, src_key_padding_mask=padding)
 
 
+def decoder_layer(generator, norm_first):
+    """Causal, and the last key of memory's batch 1 is padding."""
+    layer = scatter(torch.nn.TransformerDecoderLayer(
+        FEATURES, HEADS, HIDDEN, dropout=0.0, activation="relu", batch_first=True,
+        norm_first=norm_first), generator)
+    x = sixty_fourths((2, 3, FEATURES), generator).double()
+    memory = sixty_fourths((2, 4, FEATURES), generator).double()
+    causal = torch.triu(torch.ones(3, 3, dtype=torch.bool), diagonal=1)
+    padding = torch.tensor([[False] * 4, [False, False, False, True]])
+    out = layer(x, memory, tgt_mask=causal, tgt_is_causal=True, memory_key_padding_mask=padding)
+    return layer, {"x": x, "memory": memory}, out
+
+
 def cross_attention(generator):
     layer = scatter(torch.nn.MultiheadAttention(
         FEATURES, HEADS, kdim=SOURCE, vdim=SOURCE, batch_first=True), generator)
@@ -149,6 +162,11 @@ using TorchFixture = std::map<std::string, TorchTensor>;
                       "three sizes; the last key is padding", *extra_keys(generator)))
         print(fixture("torch_classifier", "A classifier of token ids with two blocks",
                       *classifier(generator)))
+        for norm_first in (False, True):
+            name = "torch_pre_norm_decoder" if norm_first else "torch_post_norm_decoder"
+            print(fixture(name, f"TransformerDecoderLayer(norm_first={norm_first}), causal; the "
+                          "last of memory's batch 1 is padding",
+                          *decoder_layer(generator, norm_first)))
     print("// clang-format on\n\n}  // namespace nn_test")
 
 

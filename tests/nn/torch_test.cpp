@@ -1,5 +1,6 @@
 // torch's own layers, weights and all, give the same numbers here.
 #include "heed/mask/padding.hpp"
+#include "heed/nn/decoder_block.hpp"
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/load.hpp"
 #include "heed/nn/presets.hpp"
@@ -19,7 +20,7 @@ namespace {
 nn::NamedTensors<double> named(const TorchFixture& fixture) {
   nn::NamedTensors<double> source;
   for (const auto& [name, tensor] : fixture) source[name] = {tensor.data.data(), tensor.shape};
-  for (const char* not_a_weight : {"x", "key", "value", "out", "weights", "ids"}) {
+  for (const char* not_a_weight : {"x", "key", "value", "memory", "out", "weights", "ids"}) {
     source.erase(not_a_weight);
   }
   return source;
@@ -152,6 +153,25 @@ TEST_CASE("torch: load_torch gives fused and separate projections the same bits"
   CHECK(text ==
         "heed::nn::load_torch: attention.qkv.bias is [19] but query, key and value have 18 rows");
   CHECK_THROWS_AS(nn::load_torch(fused, nested, {.prefix = "layers.3."}), heed::Error);
+}
+
+TEMPLATE_TEST_CASE("torch: TransformerDecoderLayer, norms after and before, by load_torch", "",
+                   float, double) {
+  for (const auto place : {nn::NormPlace::post, nn::NormPlace::pre}) {
+    const TorchFixture& fixture =
+        place == nn::NormPlace::post ? torch_post_norm_decoder : torch_pre_norm_decoder;
+    nn::DecoderBlock<TestType, nn::Relu> block(
+        6, nn::torch_decoder_block(2, 10, 0.1, nn::Bias::yes, place));
+    nn::load_torch(block, named(fixture));
+    const std::vector<int> lengths = {4, 3};
+    const auto out =
+        block.forward(tensor<TestType>(fixture, "x"), tensor<TestType>(fixture, "memory"),
+                      mask::None{}, mask::padding(lengths));
+    const auto expected = tensor<double>(fixture, "out");
+    for (Index b = 0; b < 2; ++b) {
+      CHECK(difference(out, b, rows_of(expected, b)) < (sizeof(TestType) == 4 ? 4e-6 : 1e-13));
+    }
+  }
 }
 
 TEMPLATE_TEST_CASE("torch: a classifier of token ids", "", float, double) {

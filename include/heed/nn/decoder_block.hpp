@@ -25,7 +25,7 @@ struct DecoderBlockOptions {
   bool causal = true;  // a token sees none behind it; the caller's mask narrows that further
 };
 
-// What backward of a block with cross-attention returns.
+// The result of backward with cross-attention.
 template <class X, class T>
 struct DecoderGradients {
   X d_x;                // [B, L, features], of dy's kind

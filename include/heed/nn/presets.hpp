@@ -5,6 +5,7 @@
 
 #include "heed/mask/combine.hpp"
 #include "heed/mask/window.hpp"
+#include "heed/nn/decoder_block.hpp"
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/multi_head_attention.hpp"
 #include "heed/score/alibi.hpp"
@@ -38,6 +39,31 @@ inline EncoderBlockOptions torch_block(Index heads, Index hidden = 2048, double 
           .hidden = hidden,
           .norm = norm,
           .bias = bias,
+          .dropout = dropout,
+          .attention_output_dropout = dropout};
+}
+
+// torch.nn.TransformerDecoderLayer(features, heads, hidden, dropout, bias=…), causal. Its default
+// activation is ReLU: DecoderBlock<T, nn::Relu>. Its weights are loaded by load_torch.
+inline DecoderBlockOptions torch_decoder_block(Index heads, Index hidden = 2048,
+                                               double dropout = 0.1, Bias bias = Bias::yes,
+                                               NormPlace norm = NormPlace::post) {
+  const MultiHeadAttentionOptions attention{
+      .heads = heads, .projection = Projection::fused, .dropout = dropout};
+  return {.attention = attention,
+          .cross_attention = attention,
+          .hidden = hidden,
+          .norm = norm,
+          .bias = bias,
+          .dropout = dropout,
+          .attention_output_dropout = dropout};
+}
+
+// GPT-2's block: norms before, one dropout for all four places. Its activation is GELU as tanh
+// approximates it: CausalLanguageModel<T, nn::GeluTanh>.
+inline DecoderBlockOptions gpt2_block(Index heads, double dropout = 0.1) {
+  return {.attention = {.heads = heads, .dropout = dropout},
+          .norm = NormPlace::pre,
           .dropout = dropout,
           .attention_output_dropout = dropout};
 }

@@ -13,7 +13,7 @@
 
 namespace heed::nn {
 
-// What the sub-layers of a block have in common.
+// The options that the sub-layers of a block share.
 struct SublayerOptions {
   NormPlace norm = NormPlace::post;
   double eps = 1e-5;

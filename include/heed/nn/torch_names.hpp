@@ -2,6 +2,7 @@
 //
 //   torch                                          heed
 //   self_attn.…, linear1.…, linear2.…              attention.…, feed_forward.first.…, .second.…
+//   multihead_attn.…                               cross_attention.…
 //   in_proj_weight, in_proj_bias                   qkv.…, or the rows of query, key and value
 //   q_proj_weight, k_proj_weight, v_proj_weight    query.weight, key.weight, value.weight
 //   W_q.…, W_k.…, W_v.…                            query.…, key.…, value.…
@@ -11,8 +12,9 @@
 //   pos_encoding [1, L, E], pos_embedding.weight   positions.table, table
 //   layers.N.…                                     blocks.N.…
 //
-// torch.nn.MultiheadAttention and TransformerEncoderLayer and the modules of common tutorials are
-// so covered; any other name stays, and LoadOptions::rename of nn::load has the last word.
+// torch.nn.MultiheadAttention, TransformerEncoderLayer and TransformerDecoderLayer and the modules
+// of common tutorials are so covered; any other name stays, and LoadOptions::rename of nn::load has
+// the last word.
 #pragma once
 
 #include <array>
@@ -35,7 +37,8 @@ inline namespace HEED_ABI {
 // heed's name of a tensor. A pattern that ends in '.' or '_' is a beginning, any other the rest.
 inline std::string name_from_torch(std::string name) {
   using Pair = std::pair<std::string_view, std::string_view>;
-  constexpr std::array<Pair, 19> parts{{{"self_attn.", "attention."},
+  constexpr std::array<Pair, 20> parts{{{"self_attn.", "attention."},
+                                        {"multihead_attn.", "cross_attention."},
                                         {"linear1.", "feed_forward.first."},
                                         {"linear2.", "feed_forward.second."},
                                         {"ff.0.", "feed_forward.first."},
