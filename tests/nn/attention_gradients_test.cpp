@@ -47,6 +47,72 @@ TEST_CASE("gradients: multi-head attention under masks and scores") {
   check_gradients(attention({.heads = 2}), 2, 5, 8, {}, padding, score::None{});
 }
 
+TEST_CASE("gradients: rotary position, QK norm and output gate") {
+  const mask::any none = mask::none(), causal = mask::causal();
+  const score::None plain;
+  using heed::position::RopePairs;
+  check_gradients(attention({.heads = 4,
+                             .kv_heads = 2,
+                             .dropout = 0.3,
+                             .rope = nn::RotaryOptions{.positions = 5, .base = 10},
+                             .qk_norm = nn::QkNorm::per_head,
+                             .gate = nn::OutputGate::per_feature}),
+                  2, 5, 8, training, causal, plain);
+  check_gradients(attention({.heads = 2,
+                             .bias = nn::Bias::no,
+                             .projection = nn::Projection::fused,
+                             .rope = nn::RotaryOptions{.base = 10,
+                                                       .dim = 2,
+                                                       .pairs = RopePairs::interleaved,
+                                                       .scaling = heed::position::yarn(4, 2)},
+                             .qk_norm = nn::QkNorm::all_heads,
+                             .gate = nn::OutputGate::per_head}),
+                  2, 5, 8, {}, none, plain);
+  check_gradients(
+      attention({.heads = 2, .output_projection = false, .gate = nn::OutputGate::per_head}), 2, 5,
+      8, {}, none, plain);
+}
+
+TEST_CASE("gradients: keys that the module adds") {
+  const std::vector<int> lengths{5, 0};  // batch 1 sees the extra keys alone
+  const mask::any padding = mask::padding(lengths);
+  const score::None plain;
+  check_gradients(attention({.heads = 4, .kv_heads = 2, .dropout = 0.3, .add_bias_kv = true}), 2, 5,
+                  8, training, padding, plain);
+  check_gradients(attention({.heads = 2,
+                             .add_bias_kv = true,
+                             .add_zero_attn = true,
+                             .qk_norm = nn::QkNorm::per_head,
+                             .gate = nn::OutputGate::per_feature}),
+                  2, 5, 8, {}, padding, plain);
+  check_gradients(attention({.heads = 2, .add_zero_attn = true}), 2, 5, 8, {}, padding, plain);
+}
+
+TEST_CASE("gradients: a checkpointed attention has the bits of one that keeps everything") {
+  nn::MultiHeadAttentionOptions options{.heads = 4,
+                                        .kv_heads = 2,
+                                        .dropout = 0.3,
+                                        .add_bias_kv = true,
+                                        .rope = nn::RotaryOptions{},
+                                        .qk_norm = nn::QkNorm::per_head,
+                                        .gate = nn::OutputGate::per_feature};
+  const mask::any causal = mask::causal();
+  const score::None plain;
+  nn::MultiHeadAttention<float> storing(8, options);
+  options.checkpoint = true;
+  nn::MultiHeadAttention<float> checkpointed(8, options);
+  scatter(storing, 0.7, 3);
+  scatter(checkpointed, 0.7, 3);
+  const auto x = tokens<float>(2, 5, 8, 5);
+  const auto one = step(storing, x, training, causal, plain);
+  const auto other = step(checkpointed, x, training, causal, plain);
+  CHECK(same_bits(other.y, one.y));
+  CHECK(same_bits(other.dx, one.dx));
+  const auto a = weights_of(one.gradients), b = weights_of(other.gradients);
+  for (const auto& [name, value] : a) CHECK(value == b.at(name));
+  CHECK_FALSE(checkpointed.forward_train(x, causal, plain, training).saved.call.activations);
+}
+
 TEST_CASE("gradients: what a score in a module holds") {
   nn::MultiHeadAttention<double> module(8, {.heads = 2});
   scatter(module, 0.7, 3);

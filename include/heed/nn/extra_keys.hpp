@@ -34,17 +34,22 @@ struct ExtraKeys {
   }
 };
 
-// One call's attention over the caller's keys, and what joins the extra keys to it.
+// The extra keys beside the queries of one call.
 template <class T>
 struct ExtraKeysCall {
   ExtraKeys<T> extra;
   View<const T, 4> q;  // [B, Hq, Lq, D]
-  View<T, 4> out;      // [B, Hq, Lq, D]     the caller's keys' result; then that of all keys
-  View<const Accum<T>, 3> lse;  // [B, Hq, Lq]   of the caller's keys, natural log
-  View<T, 4> weights;           // [B, Hq, Lq, Lk + extra], or no data; the first Lk are written
   Index Hkv, Lk;
   double scale;
   Dropout dropout;
+};
+
+// Attention over the caller's keys; then over all keys.
+template <class T>
+struct JoinedRows {
+  View<T, 4> out;         // [B, Hq, Lq, D]
+  View<Accum<T>, 3> lse;  // [B, Hq, Lq]              natural log
+  View<T, 4> weights;     // [B, Hq, Lq, Lk + extra], or no data; the first Lk are written
 };
 
 // scale · q · key of one extra key.
@@ -60,13 +65,23 @@ double extra_score(const ExtraKeysCall<T>& call, int e, Index b, Index h, Index 
   return call.scale * dot;
 }
 
+// Factor of extra key e's weight: 1 without dropout, else 0 or 1 / (1 − p).
+template <class T>
+double extra_key_kept(const ExtraKeysCall<T>& call, int e, Index b, Index h, Index i) {
+  const auto word = [](Index n) { return static_cast<std::uint32_t>(n); };
+  const bool keeps =
+      !call.dropout.active() || call.dropout.keeps(word(b), word(h), word(i), word(call.Lk + e));
+  return keeps ? call.dropout.keep_scale : 0;
+}
+
 // Joins the extra keys to one row.
 template <class T>
-void add_extra_keys_to_row(const ExtraKeysCall<T>& call, Index b, Index h, Index i) {
+void add_extra_keys_to_row(const ExtraKeysCall<T>& call, const JoinedRows<T>& to, Index b, Index h,
+                           Index i) {
   constexpr std::size_t most = ExtraKeys<T>::most;
   const int count = call.extra.count;
-  const bool blind = is_masked(call.lse(b, h, i));
-  const auto lse = static_cast<double>(call.lse(b, h, i));
+  const bool blind = is_masked(to.lse(b, h, i));
+  const auto lse = static_cast<double>(to.lse(b, h, i));
   double score[most] = {}, max = blind ? std::numeric_limits<double>::lowest() : lse;
   for (int e = 0; e < count; ++e) {
     score[e] = extra_score(call, e, b, h, i);
@@ -75,19 +90,17 @@ void add_extra_keys_to_row(const ExtraKeysCall<T>& call, Index b, Index h, Index
   double share = blind ? 0 : std::exp(lse - max);  // of the caller's keys
   double sum = share;
   for (int e = 0; e < count; ++e) sum += score[e] = std::exp(score[e] - max);
+  to.lse(b, h, i) = static_cast<Accum<T>>(max + std::log(sum));
   share /= sum;
   double kept[most] = {};
-  const auto word = [](Index n) { return static_cast<std::uint32_t>(n); };
   for (int e = 0; e < count; ++e) {
     score[e] /= sum;
-    const bool keeps =
-        !call.dropout.active() || call.dropout.keeps(word(b), word(h), word(i), word(call.Lk + e));
-    kept[e] = keeps ? score[e] * call.dropout.keep_scale : 0;
+    kept[e] = score[e] * extra_key_kept(call, e, b, h, i);
   }
-  const Index D = call.out.extent[3];
+  const Index D = to.out.extent[3];
   const Index head = h / (call.q.extent[1] / call.Hkv) * D;
   for (Index d = 0; d < D; ++d) {
-    T& out = call.out(b, h, i, d);
+    T& out = to.out(b, h, i, d);
     double total = share * static_cast<double>(out);
     for (int e = 0; e < count; ++e) {
       if (call.extra.value[e] == nullptr) continue;
@@ -95,22 +108,22 @@ void add_extra_keys_to_row(const ExtraKeysCall<T>& call, Index b, Index h, Index
     }
     out = static_cast<T>(total);
   }
-  if (call.weights.data == nullptr) return;
+  if (to.weights.data == nullptr) return;
   for (Index j = 0; j < call.Lk; ++j) {
-    T& weight = call.weights(b, h, i, j);
+    T& weight = to.weights(b, h, i, j);
     weight = static_cast<T>(share * static_cast<double>(weight));
   }
-  for (int e = 0; e < count; ++e) call.weights(b, h, i, call.Lk + e) = static_cast<T>(score[e]);
+  for (int e = 0; e < count; ++e) to.weights(b, h, i, call.Lk + e) = static_cast<T>(score[e]);
 }
 
 // Joins the extra keys to every row. Time O(B·Hq·Lq·D), and ·Lk with weights; no scratch.
 template <class T>
-void add_extra_keys(const ExtraKeysCall<T>& call, const Options& options) {
-  const Index heads = call.out.extent[1], rows = call.out.extent[2];
-  const Index tasks = checked_product(checked_product(call.out.extent[0], heads), rows);
+void add_extra_keys(const ExtraKeysCall<T>& call, const JoinedRows<T>& to, const Options& options) {
+  const Index heads = to.out.extent[1], rows = to.out.extent[2];
+  const Index tasks = checked_product(checked_product(to.out.extent[0], heads), rows);
   const int workers = worker_count(tasks, options.threads, options.executor);
   parallel_for(tasks, workers, options.executor, [&](Index task, int) {
-    add_extra_keys_to_row(call, task / rows / heads, task / rows % heads, task % rows);
+    add_extra_keys_to_row(call, to, task / rows / heads, task / rows % heads, task % rows);
   });
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "heed/nn/multi_head_training.hpp"
+#include "heed/nn/multi_head_backward.hpp"
 
 namespace heed::nn {
 
@@ -85,8 +85,7 @@ class MultiHeadAttention {
     parts_.run(to, call, mask, score, options, attend);
   }
 
-  // {out, saved} of self-attention or of attention to elsewhere, in memory O(L · features). Throws
-  // heed::Error for a module with extra keys, which have no gradients.
+  // {out, saved} of self-attention or of attention to elsewhere, in memory O(L · features).
   template <Tokens X, class M = mask::None, class S = score::None>
   requires(!Tokens<M>) auto forward_train(const X& x, const M& mask = {}, const S& score = {},
                                           const Options& options = {}) const {
@@ -181,8 +180,8 @@ class MultiHeadAttention {
     return parts_.row_weights(call, rows, mask, score, options);
   }
 
-  // Names: query, key, value (or qkv) and output, each .weight and, with bias, .bias; with
-  // add_bias_kv also bias_key and bias_value.
+  // Names: query, key, value (or qkv), gate and output, each .weight and, with bias, .bias;
+  // query_norm.weight and key_norm.weight; with add_bias_kv also bias_key and bias_value.
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
     self.parts_.each_parameter(self.parts_, visit, prefix);

@@ -9,8 +9,9 @@
 #include "heed/attention/attention.hpp"
 #include "heed/attention/row_weights.hpp"
 #include "heed/nn/extra_keys.hpp"
-#include "heed/nn/multi_head_options.hpp"
+#include "heed/nn/output_gate.hpp"
 #include "heed/nn/projected.hpp"
+#include "heed/nn/query_key.hpp"
 #include "heed/nn/token_mask.hpp"
 
 namespace heed::nn {
@@ -32,12 +33,16 @@ struct MultiHeadParts {
   MultiHeadAttentionOptions options;
   Index features;
   std::vector<Linear<T>> inputs;  // query, key, value; or all in one
+  QueryKey<T> query_key;
+  Linear<T> gate;  // no outputs without a gate
   Linear<T> output;
   Parameter<T> bias_key, bias_value;  // [kv_heads · head_dim], or [0] without
 
   MultiHeadParts(const MultiHeadAttentionOptions& resolved, Index width)
       : options(resolved),
         features(width),
+        query_key(options),
+        gate(width, options.gate_size(), options.bias),
         output(options.query_size(), options.output_projection ? features : 0, options.bias),
         bias_key(Parameter<T>::row(options.add_bias_kv ? options.key_size() : 0)),
         bias_value(bias_key) {
@@ -89,6 +94,7 @@ struct MultiHeadParts {
           "heed::nn::MultiHeadAttention: extra keys (add_bias_kv, add_zero_attn) need the "
           "module's own way to attend");
     }
+    apply_gate(p.context, p.gates, call);
     if (options.output_projection) {
       affine_into(out, p.context.as_const(), output.affine(), memory.parts());
     }
@@ -111,16 +117,17 @@ struct MultiHeadParts {
                                      .seed = how.seed});
     if (options.extra_keys() != 0) {
       heads.weights = with_more_keys(heads.weights, options.extra_keys());
-      extend(p, view_of(heads.lse), swap_heads(mutable_view_of(heads.out)),
+      extend(p, mutable_view_of(heads.lse), swap_heads(mutable_view_of(heads.out)),
              mutable_view_of(heads.weights), how, call);
     }
     drop_weights(mutable_view_of(heads.weights), Dropout::of(how.dropout, how.seed), call);
     const auto context =
-        view(heads.out.data(), {out.extent[0], out.extent[1], options.query_size()}).as_const();
+        view(heads.out.data(), {out.extent[0], out.extent[1], options.query_size()});
+    apply_gate(context, p.gates, call);
     if (options.output_projection) {
-      affine_into(out, context, output.affine(), memory.parts());
+      affine_into(out, context.as_const(), output.affine(), memory.parts());
     } else {
-      copy_tokens(out, context);
+      copy_tokens(out, context.as_const());
     }
     return std::move(heads.weights);
   }
@@ -138,6 +145,7 @@ struct MultiHeadParts {
     const auto p = Projected<T>::carve(memory.begin(), in.lengths(), options);
     affine_into(p.q, in.query, input(0), memory.parts());
     affine_into(p.k, in.key, input(1), memory.parts());
+    query_key.apply(p.q, p.k, memory.parts());
     const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
     return heed::attention_weights(blhd(q), blhd(k), rows, token_mask(mask), token_score(score),
                                    {.threads = call.threads, .executor = call.executor});
@@ -150,6 +158,10 @@ struct MultiHeadParts {
         fused ? std::vector{"qkv."} : std::vector{"query.", "key.", "value."};
     for (std::size_t n = 0; n < names.size(); ++n) {
       nn::each_parameter(self.inputs[n], visit, prefix + names[n]);
+    }
+    nn::each_parameter(self.query_key, visit, prefix);
+    if (self.options.gate != OutputGate::none) {
+      nn::each_parameter(self.gate, visit, prefix + "gate.");
     }
     if (self.options.output_projection) {
       nn::each_parameter(self.output, visit, prefix + "output.");
@@ -181,6 +193,41 @@ struct MultiHeadParts {
             .seed = call.seed};
   }
 
+  // Writes what attention and its gate read: packed q, k, v and gates.
+  void project_into(const Projected<T>& p, const MultiHeadInputs<T>& in,
+                    const Options& call) const {
+    affine_into(p.q, in.query, input(0), call);
+    affine_into(p.k, in.key, input(1), call);
+    affine_into(p.v, in.value, input(2), call);
+    if (options.gate == OutputGate::none) return;
+    affine_into(p.gates, in.query, gate.affine(), call);
+    sigmoid_tokens(p.gates, call);
+  }
+
+  // Joins the extra keys to what attention gave.
+  void extend(const Projected<T>& p, const View<Accum<T>, 3>& lse, const View<T, 4>& out,
+              const View<T, 4>& weights, const heed::Options& how, const Options& call) const {
+    ExtraKeys<T> extra;
+    if (options.add_bias_kv) extra.add(bias_key.value.data(), bias_value.value.data());
+    if (options.add_zero_attn) extra.add(nullptr, nullptr);
+    const auto q = swap_heads(split_heads(p.q, options.heads)).as_const();
+    add_extra_keys<T>(
+        {extra, q, options.kv_heads, p.k.extent[1], scale(), Dropout::of(how.dropout, how.seed)},
+        {out, lse, weights}, call);
+  }
+
+  double scale() const { return 1 / std::sqrt(static_cast<double>(options.head_dim)); }
+
+  // Attention that keeps the lse, then the extra keys.
+  template <class M, class S>
+  void attend_with_extra_keys(const Projected<T>& p, const M& mask, const S& score,
+                              const heed::Options& how, const Options& call) const {
+    attend_with_lse(p, options, mask, score, how);
+    if (options.extra_keys() == 0) return;
+    const auto out = swap_heads(split_heads(p.context, options.heads));
+    extend(p, p.lse, out, {nullptr, {}, {}}, how, call);
+  }
+
  private:
   // The most that a projection or attention needs.
   template <class M, class S>
@@ -193,7 +240,8 @@ struct MultiHeadParts {
                      AffineScratch<T>(keys, input(2), call).bytes,
                      attention_scratch_bytes<T>(lengths, options, token_mask(mask),
                                                 token_score(score), attention_options(call)),
-                     output.scratch_bytes(queries, call)});
+                     query_key.scratch_bytes(queries, keys, call),
+                     gate.scratch_bytes(queries, call), output.scratch_bytes(queries, call)});
   }
 
   template <class M, class S>
@@ -205,32 +253,14 @@ struct MultiHeadParts {
 
   Projected<T> project(const MultiHeadInputs<T>& in, const Workspace& memory) const {
     const auto p = Projected<T>::carve(memory.begin(), in.lengths(), options);
-    affine_into(p.q, in.query, input(0), memory.parts());
-    affine_into(p.k, in.key, input(1), memory.parts());
-    affine_into(p.v, in.value, input(2), memory.parts());
+    project_into(p, in, memory.parts());
+    query_key.apply(p.q, p.k, memory.parts());
     return p;
   }
 
-  // Attention that keeps the lse, then the extra keys.
-  template <class M, class S>
-  void attend_with_extra_keys(const Projected<T>& p, const M& mask, const S& score,
-                              const heed::Options& how, const Options& call) const {
-    attend_with_lse(p, options, mask, score, how);
-    const auto out = swap_heads(split_heads(p.context, options.heads));
-    extend(p, p.lse.as_const(), out, {nullptr, {}, {}}, how, call);
-  }
-
-  // Joins the extra keys to what attention gave.
-  void extend(const Projected<T>& p, const View<const Accum<T>, 3>& lse, const View<T, 4>& out,
-              const View<T, 4>& weights, const heed::Options& how, const Options& call) const {
-    ExtraKeys<T> extra;
-    if (options.add_bias_kv) extra.add(bias_key.value.data(), bias_value.value.data());
-    if (options.add_zero_attn) extra.add(nullptr, nullptr);
-    const auto q = swap_heads(split_heads(p.q, options.heads)).as_const();
-    const double scale = 1 / std::sqrt(static_cast<double>(options.head_dim));
-    add_extra_keys<T>({extra, q, out, lse, weights, options.kv_heads, p.k.extent[1], scale,
-                       Dropout::of(how.dropout, how.seed)},
-                      call);
+  void apply_gate(const View<T, 3>& context, const View<T, 3>& gates, const Options& call) const {
+    if (options.gate == OutputGate::none) return;
+    gate_into(context, context.as_const(), gates.as_const(), call);
   }
 };
 

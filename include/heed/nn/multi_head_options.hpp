@@ -1,11 +1,13 @@
 // Options of multi-head attention.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "heed/core/types.hpp"
 #include "heed/nn/dropout.hpp"
 #include "heed/nn/linear.hpp"
+#include "heed/position/rope.hpp"
 
 namespace heed::nn {
 
@@ -13,6 +15,31 @@ namespace heed::nn {
 enum class Projection {
   separate,  // query.weight, key.weight, value.weight
   fused      // qkv.weight: the rows of query, then key, then value
+};
+
+// Rotary position inside a module. The last query stands at the last key, as under mask::causal().
+struct RotaryOptions {
+  Index positions = 2048;  // of the table of cosines and sines, one for all copies of a module
+  double base = 10'000;
+  Index dim = 0;  // features of a head that turn; 0: all
+  position::RopePairs pairs = position::RopePairs::half_split;
+  position::RopeScaling scaling = {};
+};
+
+// RMS norm of queries and keys with gains of their own, after the projection and before the
+// rotation. Henry et al., "Query-Key Normalization for Transformers" (2020).
+enum class QkNorm {
+  none,
+  per_head,  // over each head's features, gains [head_dim]: Qwen3, Gemma 3
+  all_heads  // over those of all heads, gains [heads · head_dim]: OLMo 2
+};
+
+// The result of attention times sigmoid(W query), before the output projection. Qiu et al., "Gated
+// Attention for Large Language Models" (2025), equation 5 at position G1.
+enum class OutputGate {
+  none,
+  per_feature,  // W [heads · head_dim, features]: the paper's element-wise gate, Qwen3-Next
+  per_head      // W [heads, features]: its headwise gate
 };
 
 struct MultiHeadAttentionOptions {
@@ -27,10 +54,19 @@ struct MultiHeadAttentionOptions {
   Index value_features = 0;       // of the tensor that values come from; 0: as source_features
   bool add_bias_kv = false;       // one learned key and value more (bias_key, bias_value) and
   bool add_zero_attn = false;     // one of zeros after it: every query sees them, as in torch
+  std::optional<RotaryOptions> rope = {};
+  QkNorm qk_norm = QkNorm::none;
+  double qk_norm_eps = 1e-6;
+  OutputGate gate = OutputGate::none;
+  bool checkpoint = false;  // training keeps the inputs alone; backward computes the rest again
 
   // With every 0 filled in, as MultiHeadAttention::options() are:
   Index query_size() const { return heads * head_dim; }
   Index key_size() const { return kv_heads * head_dim; }
+  Index gate_size() const {
+    if (gate == OutputGate::none) return 0;
+    return gate == OutputGate::per_head ? heads : query_size();
+  }
   int extra_keys() const { return (add_bias_kv ? 1 : 0) + (add_zero_attn ? 1 : 0); }
 };
 

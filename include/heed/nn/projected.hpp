@@ -31,6 +31,7 @@ struct Projected {
   View<T, 3> q;           // [B, Lq, heads · head_dim]
   View<T, 3> k, v;        // [B, Lk, kv_heads · head_dim]
   View<T, 3> context;     // [B, Lq, heads · head_dim]; empty where attention writes the output
+  View<T, 3> gates;       // [B, Lq, heads · head_dim], or [B, Lq, heads]; empty without a gate
   View<Accum<T>, 3> lse;  // [B, heads, Lq]; empty without extra keys
   std::size_t bytes;
 
@@ -44,6 +45,7 @@ struct Projected {
     to.v = carve_tokens<T>(carver, B, Lk, options.key_size());
     to.context =
         carve_tokens<T>(carver, B, Lq, options.output_projection ? options.query_size() : 0);
+    to.gates = carve_tokens<T>(carver, B, options.gate_size() == 0 ? 0 : Lq, options.gate_size());
     to.lse = carve_tokens<Accum<T>>(carver, B, options.extra_keys() == 0 ? 0 : options.heads, Lq);
     to.bytes = carver.used();
     return to;

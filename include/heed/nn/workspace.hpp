@@ -41,8 +41,8 @@ View<T, 3> carve_tokens(Carver& carver, Index B, Index L, Index features) {
   return tokens;
 }
 
-template <class T>
-bool same_view(const View<T, 3>& out, const View<const T, 3>& x) {
+template <class A, class B>
+bool same_view(const View<A, 3>& out, const View<B, 3>& x) {
   bool same = out.data == x.data;
   for (int d = 0; d < 3; ++d) {
     same = same && out.extent[d] == x.extent[d] && out.stride[d] == x.stride[d];

@@ -97,6 +97,23 @@ void rope_into(Out&& out, const X& x, const RopeTable<Accum<ScalarOf<X>>>& table
   turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
 }
 
+// d_x = the gradient of x of that call, d_out being the gradient of its out: turned back by the
+// same angles, times the scaling's magnitude. d_x may be d_out.
+template <class DX, TensorLike D>
+void rope_gradient_into(DX&& d_x, const D& d_out, const RopeTable<Accum<ScalarOf<D>>>& table,
+                        const RopeTokens& tokens = {}, RopePairs pairs = RopePairs::half_split) {
+  using T = ScalarOf<D>;
+  const auto to = mutable_view_of(d_x);
+  static_assert(std::is_same_v<decltype(to.data), T*>,
+                "heed::position::rope_gradient_into: d_x must be writable and of d_out's type");
+  const auto from = view_of(d_out);
+  const auto lifted = lift(from);
+  check_rope(to, from, table.dim(), tokens);
+  check_positions(table.first(), table.count(), tokens, lifted.extent[0], lifted.extent[2]);
+  InverseRows<Accum<T>> rows(table, tokens, lifted.extent[2]);
+  turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
+}
+
 // The same as a new tensor of x's kind and layout.
 template <TensorLike X>
 auto rope(const X& x, const RopeOptions& options = {}) {

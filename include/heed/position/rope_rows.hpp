@@ -125,6 +125,35 @@ struct TabulatedRows {
   }
 };
 
+// The rows of a table for turning back: the sines negated, some tokens at a time.
+template <class R>
+class InverseRows {
+ public:
+  [[gnu::always_inline]] InverseRows(const RopeTable<R>& table, const RopeTokens& tokens, Index L)
+      : rows_{table, tokens, L},
+        pairs_(table.dim() / 2),
+        sin_(static_cast<std::size_t>(most() * pairs_)) {}
+
+  Index most() const { return 32; }
+  [[gnu::always_inline]] void prepare(Index b, Index first, Index count) {
+    first_ = first;
+    for (Index n = 0; n < count; ++n) {
+      const R* sin = rows_.of(b, first + n).sin;
+      for (Index pair = 0; pair < pairs_; ++pair) {
+        sin_[static_cast<std::size_t>(n * pairs_ + pair)] = -sin[pair];
+      }
+    }
+  }
+  RopeRow<R> of(Index b, Index i) const {
+    return {rows_.of(b, i).cos, sin_.data() + (i - first_) * pairs_};
+  }
+
+ private:
+  TabulatedRows<R> rows_;
+  Index pairs_, first_ = 0;
+  std::vector<R> sin_;  // [most(), pairs]
+};
+
 // Rows computed for some tokens at a time, for all heads.
 template <class R>
 class ComputedRows {
