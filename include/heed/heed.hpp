@@ -86,8 +86,11 @@
 #include "heed/train/clip.hpp"
 #include "heed/train/cross_entropy.hpp"
 #include "heed/train/mean_squared_error.hpp"
+#include "heed/train/progress_bar.hpp"
 #include "heed/train/schedule.hpp"
 #include "heed/train/sgd.hpp"
+#include "heed/train/shuffled.hpp"
+#include "heed/train/train.hpp"
 #include "heed/version.hpp"
 
 #include "heed/core/restore_macros.inl"

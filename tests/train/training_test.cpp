@@ -2,9 +2,8 @@
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/simple_transformer.hpp"
 #include "heed/train/adam.hpp"
-#include "heed/train/clip.hpp"
-#include "heed/train/cross_entropy.hpp"
 #include "heed/train/mean_squared_error.hpp"
+#include "heed/train/train.hpp"
 #include "nn/gradients.hpp"
 
 using namespace nn_test;
@@ -78,25 +77,18 @@ struct Residual {
 
 struct Trained {
   Model model;
-  double first, last;  // loss
+  train::Progress progress;
 };
 
-Trained trained(int steps, int threads) {
-  Trained result{small_model(), 0, 0};
-  auto gradients = nn::gradients_of(result.model);
+Trained trained(Index steps, int threads) {
+  Trained result{small_model(), {}};
   train::Adam optimizer(result.model, train::adam_w(1e-2));
-  for (int step = 0; step < steps; ++step) {
-    const auto ids = token_ids(static_cast<std::uint32_t>(step));
-    const nn::Options options{
-        .mode = nn::Mode::train, .seed = static_cast<std::uint64_t>(step), .threads = threads};
-    const auto run = result.model.forward_train(ids, options);
-    const auto loss = train::cross_entropy(run.out, labels_of(ids), {}, options);
-    nn::zero(gradients);
-    result.model.backward(loss.gradient, run.saved, gradients, {.threads = threads});
-    train::clip_global_norm(gradients, 1);
-    optimizer.step(result.model, gradients, options);
-    (step == 0 ? result.first : result.last) = loss.loss;
-  }
+  const auto batches = [](Index n) {
+    const auto ids = token_ids(static_cast<std::uint32_t>(n));
+    return train::Batch{ids, labels_of(ids)};
+  };
+  result.progress = train::train(result.model, optimizer, batches, train::classification(),
+                                 {.steps = steps, .clip = 1, .threads = threads});
   return result;
 }
 
@@ -151,9 +143,10 @@ TEST_CASE("training: a user's own module joins gradcheck and the optimizers") {
 
 TEST_CASE("training: the loss falls, and threads change no bit") {
   const auto one = trained(60, 1), two = trained(60, 2);
-  CHECK(one.first > 0.9);
-  CHECK(one.last < 0.5 * one.first);
-  CHECK(one.last == two.last);
+  const auto& losses = one.progress.losses;
+  CHECK(losses.front() > 0.9);
+  CHECK(losses.back() < 0.5 * losses.front());
+  CHECK(losses == two.progress.losses);
   CHECK(same_parameters(one.model, two.model));
   CHECK_FALSE(same_parameters(one.model, small_model()));
 }

@@ -35,6 +35,16 @@ std::string first_not_finite(const Module& gradients) {
   return found;
 }
 
+// g = factor · g for every gradient.
+template <class Module>
+void scale_gradients(Module& gradients, double factor) {
+  if (factor == 1) return;
+  nn::each_parameter(gradients, [&](const std::string&, auto& g) {
+    using T = typename std::remove_reference_t<decltype(g.value)>::Scalar;
+    g.value *= static_cast<T>(factor);
+  });
+}
+
 // Scales the gradients so that their global norm is at most `most`, and returns the norm from
 // before. Throws heed::Error where `most` is below 0 or NaN, and with the parameter's name where a
 // gradient is not finite; then nothing has changed. Pascanu et al., "On the difficulty of training
@@ -51,11 +61,7 @@ double clip_global_norm(Module& gradients, double most) {
     throw Error(call + (name.empty() ? "the norm overflows"
                                      : "the gradient of " + name + " is not finite"));
   }
-  if (!(norm > most)) return norm;
-  nn::each_parameter(gradients, [&](const std::string&, auto& g) {
-    using T = typename std::remove_reference_t<decltype(g.value)>::Scalar;
-    g.value *= static_cast<T>(most / norm);
-  });
+  if (norm > most) scale_gradients(gradients, most / norm);
   return norm;
 }
 

@@ -1,0 +1,102 @@
+// An objective: forward, loss and backward of one batch, as train() calls it.
+//
+//   double objective(const Model& model, const Batch& batch, Model& gradients, const Pass& pass)
+//
+// adds the gradients of pass.scale · loss to `gradients` and returns the loss. Any callable of this
+// form will do, for a model of any kind; the functions below make those of common losses.
+#pragma once
+
+#include <utility>
+
+#include "heed/core/copy.hpp"
+#include "heed/nn/options.hpp"
+#include "heed/train/cross_entropy.hpp"
+#include "heed/train/mean_squared_error.hpp"
+
+namespace heed::train {
+
+// Of a call: its options, in Mode::train and with the batch's own seed, and the factor of the
+// loss's gradient.
+struct Pass {
+  nn::Options options = {};
+  double scale = 1;
+};
+
+// A batch for the objectives below. Batches of other types serve objectives of one's own.
+template <class Input, class Target>
+struct Batch {
+  Input input;    // the model's: token ids [B, L] or features [B, L, F]
+  Target target;  // the loss's
+};
+template <class Input, class Target>
+Batch(Input, Target) -> Batch<Input, Target>;  // clang 14 does not deduce it by itself
+
+inline namespace HEED_ABI {
+
+// x = scale · x, of any strides.
+template <class X>
+void scale_tensor(X& x, double scale) {
+  if (scale == 1) return;
+  const auto all = lift(mutable_view_of(x));
+  using T = std::remove_reference_t<decltype(all(0, 0, 0, 0))>;
+  for_each_row(all, [&](Index b, Index h, Index i) {
+    for (Index d = 0; d < all.extent[3]; ++d) all(b, h, i, d) *= static_cast<T>(scale);
+  });
+}
+
+// The objective of a criterion: criterion(out, target) gives a Loss.
+template <class Criterion>
+auto objective(Criterion criterion) {
+  return [criterion = std::move(criterion)](const auto& model, const auto& batch, auto& gradients,
+                                            const Pass& pass) {
+    auto trained = model.forward_train(batch.input, pass.options);
+    auto loss = criterion(trained.out, batch.target);
+    scale_tensor(loss.gradient, pass.scale);
+    model.backward(loss.gradient, trained.saved, gradients, pass.options);
+    return loss.loss;
+  };
+}
+
+// Of a classifier, or of a model of the next token.
+inline auto cross_entropy_criterion(const CrossEntropyOptions& options = {}) {
+  return [options](const auto& logits, const auto& targets) {
+    return cross_entropy(logits, targets, options);
+  };
+}
+inline auto classification(const CrossEntropyOptions& options = {}) {
+  return objective(cross_entropy_criterion(options));
+}
+
+// Of a regression.
+inline auto mean_squared_error_criterion() {
+  return [](const auto& y, const auto& target) { return mean_squared_error(y, target); };
+}
+inline auto regression() { return objective(mean_squared_error_criterion()); }
+
+// The mean loss of batches(0), …, batches(count − 1) in Mode::eval: for data that is held out.
+template <class Model, class Batches, class Criterion>
+double mean_loss(const Model& model, const Batches& batches, Index count,
+                 const Criterion& criterion, const nn::Options& options = {}) {
+  double sum = 0;
+  for (Index n = 0; n < count; ++n) {
+    const auto& batch = batches(n);
+    sum += criterion(model.forward(batch.input, options), batch.target).loss;
+  }
+  return count == 0 ? 0 : sum / static_cast<double>(count);
+}
+
+// Tokens of a batch: batch.tokens() where it has that, else B · L of batch.input, else 0.
+template <class B>
+Index tokens_of_batch(const B& batch) {
+  if constexpr (requires { Index{batch.tokens()}; }) {
+    return batch.tokens();
+  } else if constexpr (requires { requires TensorLike<decltype(batch.input)>; }) {
+    const auto view = view_of(batch.input);
+    return rank_of<decltype(batch.input)> < 2 ? 0 : view.extent[0] * view.extent[1];
+  } else {
+    return 0;
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::train

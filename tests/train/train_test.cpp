@@ -1,0 +1,282 @@
+// train(): the loop by hand, step for step; what it refuses; what its callbacks see.
+#include "heed/train/train.hpp"
+
+#include <cstdio>
+#include <map>
+
+#include "heed/nn/initialise.hpp"
+#include "heed/nn/linear.hpp"
+#include "heed/train/adam.hpp"
+#include "heed/train/progress_bar.hpp"
+#include "heed/train/schedule.hpp"
+#include "heed/train/sgd.hpp"
+#include "heed/train/shuffled.hpp"
+#include "nn/gradients.hpp"
+
+using namespace nn_test;
+namespace nn = heed::nn;
+namespace train = heed::train;
+using Model = nn::Linear<float>;
+using Target = heed::Tensor3<float>;
+
+namespace {
+
+Model small_model() {
+  Model model(4, 3);
+  nn::initialise(model, nn::Init::xavier_uniform, 7);
+  return model;
+}
+
+// Batch n: inputs, and targets of a map that the model can learn.
+train::Batch<Target, Target> batch_of(Index n) {
+  const auto x = tokens<float>(2, 3, 4, static_cast<std::uint64_t>(100 + n));
+  Model wanted(4, 3);
+  scatter(wanted, 1, 5);
+  return {x, wanted.forward(x)};
+}
+
+// By hand, with no call of train().
+Model by_hand(Index steps, Index accumulate) {
+  Model model = small_model();
+  train::Adam optimizer(model, train::adam_w(0.02));
+  for (Index step = 0; step < steps; ++step) {
+    auto gradients = nn::gradients_of(model);
+    for (Index n = step * accumulate; n < (step + 1) * accumulate; ++n) {
+      const auto batch = batch_of(n);
+      const auto run = model.forward_train(batch.input);
+      auto loss = train::mean_squared_error(run.out, batch.target);
+      loss.gradient = loss.gradient * (1 / static_cast<float>(accumulate));
+      model.backward(loss.gradient, run.saved, gradients);
+    }
+    train::clip_global_norm(gradients, 0.5);
+    optimizer.step(model, gradients);
+  }
+  return model;
+}
+
+const auto poisoned = [](Index at, const char* parameter, double number) {
+  return [=](const Model& model, const auto& batch, Model& gradients, const train::Pass& pass) {
+    const double loss = train::regression()(model, batch, gradients, pass);
+    if (pass.options.seed == train::batch_seed(0, at)) {
+      nn::each_parameter(gradients, [&](const std::string& name, auto& g) {
+        if (name == parameter) g.value(1, 0) = static_cast<float>(number);
+      });
+    }
+    return loss;
+  };
+};
+
+std::string read_all(std::FILE* file) {
+  std::string text(100000, ' ');
+  std::rewind(file);
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("train: equals the loop by hand, bit for bit, batches accumulated or not") {
+  for (const Index accumulate : {1, 4}) {
+    Model model = small_model();
+    train::Adam optimizer(model, train::adam_w(0.02));
+    const auto progress = train::train(model, optimizer, batch_of, train::regression(),
+                                       {.steps = 6, .accumulate = accumulate, .clip = 0.5});
+    CHECK(same_parameters(model, by_hand(6, accumulate)));
+    CHECK(progress.step == 6);
+    CHECK(progress.batch == 6 * accumulate);
+    CHECK(progress.losses.size() == 6);
+    CHECK(progress.losses.back() < progress.losses.front());
+  }
+}
+
+TEST_CASE("train: a run that goes on equals one that never stopped") {
+  const train::TrainOptions whole{
+      .steps = 7, .learning_rate = train::CosineWithWarmup{.peak = 0.05, .warmup = 2, .total = 7}};
+  Model one = small_model(), two = small_model();
+  train::Adam first(one), second(two);
+  const auto straight = train::train(one, first, batch_of, train::regression(), whole);
+  int asked = 0;
+  auto progress = train::train(two, second, batch_of, train::regression(), whole,
+                               {.stop = [&] { return ++asked == 3; }});
+  CHECK(progress.step == 3);
+  progress = train::train(two, second, batch_of, train::regression(), whole, {}, progress);
+  CHECK(same_parameters(one, two));
+  CHECK(progress.losses == straight.losses);
+  CHECK(error_of([&] {
+          train::train(two, second, batch_of, train::regression(), {.steps = 9, .seed = 4}, {},
+                       progress);
+        }).find("the run was begun with seed 0, options have 4") != std::string::npos);
+}
+
+TEST_CASE("train: batches have dropout seeds of their own") {
+  std::map<std::uint64_t, int> seen;
+  Model model = small_model();
+  train::Sgd optimizer(model);
+  const auto watch = [&](const Model& m, const auto& batch, Model& gradients,
+                         const train::Pass& pass) {
+    CHECK(pass.options.mode == nn::Mode::train);
+    ++seen[pass.options.seed];
+    return train::regression()(m, batch, gradients, pass);
+  };
+  train::train(model, optimizer, batch_of, watch, {.steps = 5, .accumulate = 2, .seed = 3});
+  CHECK(seen.size() == 10);
+  train::train(model, optimizer, batch_of, watch, {.steps = 5, .seed = 4});
+  CHECK(seen.size() == 15);
+}
+
+TEST_CASE("train: callbacks see every step; held-out loss is asked for when it is due") {
+  Model model = small_model();
+  train::Sgd optimizer(model, {.learning_rate = 0.1});
+  std::vector<Index> steps, evaluated;
+  const auto watch = [&](const train::Report& report) {
+    steps.push_back(report.progress.step);
+    CHECK(report.loss == report.progress.losses.back());
+    CHECK(report.norm > 0);
+    CHECK(report.learning_rate == 0.1);
+    CHECK(report.last() == (report.progress.step == 5));
+    if (report.evaluated) evaluated.push_back(report.progress.held_out.back().step);
+  };
+  const auto progress = train::train(
+      model, optimizer, batch_of, train::regression(), {.steps = 5, .evaluate_every = 2},
+      {.on_step = {watch}, .evaluate = [](const Model& m) {
+         return train::mean_loss(m, batch_of, 2, train::mean_squared_error_criterion());
+       }});
+  CHECK(steps == std::vector<Index>{1, 2, 3, 4, 5});
+  CHECK(evaluated == std::vector<Index>{2, 4, 5});
+  CHECK(progress.held_out.size() == 3);
+}
+
+TEST_CASE("train: stops early after as many evaluations without a new best as patience has") {
+  Model model = small_model();
+  train::Sgd optimizer(model);
+  const std::vector<double> losses{5, 3, 4, 3, 3, 1};
+  std::size_t at = 0;
+  std::vector<Index> best;
+  const auto progress = train::train(model, optimizer, batch_of, train::regression(),
+                                     {.steps = 100, .evaluate_every = 2, .patience = 3},
+                                     {.on_step = {[&](const train::Report& report) {
+                                        if (train::is_best(report))
+                                          best.push_back(report.progress.step);
+                                        CHECK(report.last() == (report.progress.step == 10));
+                                      }},
+                                      .evaluate = [&](const Model&) { return losses[at++]; }});
+  CHECK(progress.stopped_early);
+  CHECK(progress.step == 10);
+  CHECK(best == std::vector<Index>{2, 4});
+  CHECK(train::best_held_out(progress)->step == 4);
+}
+
+#if !defined(__FAST_MATH__)
+TEST_CASE("train: a loss or gradient that is not finite stops, is named, and changes nothing") {
+  const double inf = std::numeric_limits<double>::infinity();
+  Model model = small_model();
+  train::Adam optimizer(model);
+  const auto run = [&](const auto& objective, train::Progress progress = {}) {
+    return error_of([&] {
+      train::train(model, optimizer, batch_of, objective, {.steps = 9}, {}, std::move(progress));
+    });
+  };
+  CHECK(run(poisoned(3, "bias", inf)) ==
+        "heed::train::train: step 4: the gradient of bias is not finite");
+  CHECK(optimizer.steps() == 3);
+  const Model before = model, mean = optimizer.mean(), square = optimizer.square();
+  const train::Progress progress{.step = 3, .batch = 3};
+  CHECK(run(poisoned(3, "weight", std::nan("")), progress) ==
+        "heed::train::train: step 4: the gradient of weight is not finite");
+  const auto nan_loss = [](const Model&, const auto&, Model&, const train::Pass&) {
+    return std::nan("");
+  };
+  CHECK(run(nan_loss, progress) == "heed::train::train: step 4: the loss of batch 3 is not finite");
+  CHECK(same_parameters(model, before));
+  CHECK(same_parameters(optimizer.mean(), mean));
+  CHECK(same_parameters(optimizer.square(), square));
+  CHECK(optimizer.steps() == 3);
+  nn::each_parameter(model, [&](const std::string& name, auto& p) {
+    if (name == "bias") p.value(0, 0) = static_cast<float>(inf);
+  });
+  CHECK(run(train::regression(), progress) ==
+        "heed::train::train: step 4: the loss of batch 3 is not finite; nor is the parameter bias");
+}
+
+TEST_CASE("train: an overflow halves the loss scale and the step is computed again") {
+  const auto overflows_from = [](double scale) {
+    return [=](const Model& model, const auto& batch, Model& gradients, const train::Pass& pass) {
+      const double loss = train::regression()(model, batch, gradients, pass);
+      if (pass.scale >= scale) {
+        nn::each_parameter(gradients, [&](const auto&, auto& g) { g.value(0, 0) *= INFINITY; });
+      }
+      return loss;
+    };
+  };
+  Model model = small_model(), unscaled = small_model();
+  train::Adam optimizer(model, train::adam_w(0.02)), plain(unscaled, train::adam_w(0.02));
+  const train::LossScale scale{.start = 1024, .grow_after = 4};
+  std::vector<double> scales;
+  const auto watch = [&](const train::Report& report) {
+    scales.push_back(report.progress.loss_scale);
+  };
+  train::train(model, optimizer, batch_of, overflows_from(256), {.steps = 6, .loss_scale = scale},
+               {.on_step = {watch}});
+  train::train(unscaled, plain, batch_of, train::regression(), {.steps = 6});
+  CHECK(scales == std::vector<double>{128, 128, 128, 256, 128, 128});
+  CHECK(same_parameters(model, unscaled));
+  CHECK(error_of([&] {
+          train::train(model, optimizer, batch_of, overflows_from(0),
+                       {.steps = 1, .loss_scale = scale});
+        }) == "heed::train::train: step 1: the gradient of weight is not finite");
+}
+#endif
+
+TEST_CASE("train: options outside their range are refused") {
+  Model model = small_model();
+  train::Sgd optimizer(model);
+  const auto refused = [&](const train::TrainOptions& options) {
+    return error_of(
+        [&] { train::train(model, optimizer, batch_of, train::regression(), options); });
+  };
+  CHECK(refused({.steps = 1, .accumulate = 0}).find("accumulate") != std::string::npos);
+  CHECK(refused({.steps = 1, .clip = -1}).find("clip -1") != std::string::npos);
+  CHECK(refused({.steps = 1, .loss_scale = train::LossScale{.start = 0}}).find("start") !=
+        std::string::npos);
+  CHECK(refused({.steps = 1, .learning_rate = [](Index) { return -1.0; }}).find("rate is -1") !=
+        std::string::npos);
+  CHECK(same_parameters(model, small_model()));
+}
+
+TEST_CASE("progress bar: one line that moves on a terminal, a line now and then without one") {
+  for (const bool terminal : {true, false}) {
+    std::FILE* file = std::tmpfile();
+    REQUIRE(file != nullptr);
+    Model model = small_model();
+    train::Sgd optimizer(model);
+    train::train(model, optimizer, batch_of, train::regression(), {.steps = 40},
+                 {.on_step = {train::ProgressBar(file, terminal)}});
+    const std::string text = read_all(file);
+    std::fclose(file);
+    const auto lines = std::count(text.begin(), text.end(), '\n');
+    CHECK(lines == (terminal ? 1 : 11));
+    CHECK((text.find('\r') != std::string::npos) == terminal);
+    CHECK(text.find("[############] 40/40  loss ") != std::string::npos);
+    CHECK(text.find(" tokens/s  0:00") != std::string::npos);
+  }
+  train::Progress progress{.step = 30, .losses = {2, 1}, .held_out = {{30, 0.75}}};
+  CHECK(train::progress_line({progress, 60, 1, 1, 0.1, 12345, 10, 100, true}) ==
+        "[######------] 30/60  loss 1.5  held out 0.75  12.3k tokens/s  1:40 left");
+  CHECK(train::clock_text(3723) == "1:02:03");
+}
+
+TEST_CASE("shuffled: each sample once an epoch, in another order the next") {
+  const train::Shuffled order(10, 4, 7);
+  std::vector<Index> all;
+  for (Index n = 0; n < 5; ++n) {
+    for (const Index sample : order(n)) all.push_back(sample);
+  }
+  std::vector<Index> first(all.begin(), all.begin() + 10), second(all.begin() + 10, all.end());
+  CHECK(first != second);
+  CHECK(order(2) == std::vector<Index>(all.begin() + 8, all.begin() + 12));
+  for (auto* epoch : {&first, &second}) {
+    std::sort(epoch->begin(), epoch->end());
+    for (Index n = 0; n < 10; ++n) CHECK((*epoch)[static_cast<std::size_t>(n)] == n);
+  }
+  CHECK_THROWS_AS(train::Shuffled(3, 4), heed::Error);
+}
