@@ -18,5 +18,6 @@
 #include "heed/inspect/names.hpp"
 #include "heed/inspect/report.hpp"
 #include "heed/plot.hpp"
+#include "heed/train/loss_curve.hpp"
 
 #include "heed/core/restore_macros.inl"

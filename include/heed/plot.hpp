@@ -1,5 +1,5 @@
-// heed::plot: numbers in, pictures out: heat maps, scatter plots, animations, PNG files. Needs stb
-// (Debian and Ubuntu: libstb-dev), and of heed only core.
+// heed::plot: numbers in, pictures out: heat maps, scatter plots, line charts, animations, PNG
+// files. Needs stb (Debian and Ubuntu: libstb-dev), and of heed only core.
 #pragma once
 
 #include "heed/core/abi.hpp"
@@ -13,6 +13,7 @@
 #include "heed/plot/heatmap.hpp"
 #include "heed/plot/heatmap_grid.hpp"
 #include "heed/plot/image.hpp"
+#include "heed/plot/line_chart.hpp"
 #include "heed/plot/png.hpp"
 #include "heed/plot/scatter.hpp"
 

@@ -1,10 +1,13 @@
-// Scatter plots: points where their logarithms say, labels beside them and apart, round ticks.
+// Scatter plots and line charts: points where their logarithms say, labels beside them and apart,
+// round ticks.
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "heed/plot/line_chart.hpp"
 #include "heed/plot/scatter.hpp"
+#include "heed/train/loss_curve.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -249,6 +252,69 @@ TEST_CASE("the smallest, the largest and nearly equal numbers have axes that end
   CHECK(scatter(methods, {.x_range = Range{1, beside}, .y_range = Range{1, beside}}).width() > 0);
   CHECK_THROWS_WITH(scatter(methods, {.width = std::numeric_limits<int>::max()}),
                     heed::test::ContainsSubstring("more than the 357913941 that fit a PNG"));
+}
+
+TEST_CASE("a line chart: points on linear axes, lines between them, round ticks") {
+  const std::vector<heed::plot::LineSeries> lines{
+      {.name = "falls", .points = {{0, 4}, {100, 2}, {200, 0}}, .marked = true},
+      {.name = "rises", .points = {{0, 0}, {200, 8}}, .faint = {{0, 1.2}, {200, 1.2}}}};
+  const heed::plot::LineChartOptions options{
+      .title = "two", .x_range = Range{0, 200}, .y_range = Range{0, 4}};
+  const auto layout = heed::plot::line_chart_plot::arrange(lines, options);
+  const Image image = heed::plot::line_chart(lines, options);
+  REQUIRE(image.width() == layout.width);
+  const Rect& p = layout.plot;
+  const auto at = [&](double x, double y) {
+    return Rect{p.x + static_cast<int>(p.width * x) - 1, p.y + static_cast<int>(p.height * y) - 1,
+                3, 3};
+  };
+  const Color first = scatter_plot::color_of(0), second = scatter_plot::color_of(1);
+  CHECK(image.at(p.x + p.width / 2, p.y + p.height / 2 + 2) == first);  // its mark
+  CHECK(has_color(image, at(0.25, 0.25), first));
+  CHECK(image.at(p.x + p.width / 3, p.y + static_cast<int>(0.7 * p.height)) != palette::white);
+  CHECK(has_color(image, at(0.45, 0.1), second));
+  CHECK_FALSE(has_color(image, {p.x + p.width / 2 + 4, 0, p.width, p.y - 2}, second));  // clipped
+  CHECK(texts(layout.y_ticks) ==
+        std::vector<std::string>{"0", "0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"});
+  CHECK(texts(heed::plot::line_chart_plot::linear_ticks({0, 12000}, 560, 70)).back() == "12000");
+  CHECK(texts(heed::plot::line_chart_plot::linear_ticks({-0.1, 0.2}, 90, 30)) ==
+        std::vector<std::string>{"-0.1", "0", "0.1", "0.2"});
+  CHECK(border_is_clear(image));
+}
+
+TEST_CASE("a line chart: none, one or equal numbers have axes; what is not finite is refused") {
+  using heed::plot::line_chart;
+  for (const std::vector<heed::plot::LineSeries>& some :
+       {std::vector<heed::plot::LineSeries>{},
+        {{"none", {}}},
+        {{"one", {{5, 5}}}},
+        {{"equal", {{2, 0}, {3, 0}}}},
+        {{"wide", {{-1e300, -1e300}, {1e300, 1e300}}}}}) {
+    CHECK(border_is_clear(line_chart(some)));
+  }
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_WITH(line_chart({{"a", {{1, 1}, {2, inf}}}}),
+                    "heed::plot::line_chart: y of point 1 of 'a' is inf");
+  CHECK_THROWS_WITH(line_chart({}, {.x_range = Range{2, 2}}),
+                    "heed::plot::line_chart: x_range is 2 ... 2");
+  CHECK_THROWS_AS(line_chart({{"a", {{-1.7e308, 1}, {1.7e308, 1}}}}), heed::Error);
+}
+
+TEST_CASE("a loss curve: training smoothed, held out marked, a line at the best step") {
+  heed::train::Progress progress;
+  for (int n = 0; n < 400; ++n) progress.losses.push_back(n % 2 == 0 ? 3 : 1);
+  progress.held_out = {{100, 2.5}, {200, 1.5}, {400, 1.75}};
+  const auto points = heed::train::smoothed(progress.losses, 4);
+  CHECK(points[0].y == 3);
+  CHECK(points[200].y == Approx(2).margin(0.2));
+  CHECK(points[200].x == 201);
+  const Image image = heed::train::loss_curve(progress);
+  const auto layout = heed::plot::line_chart_plot::arrange(
+      {{"training", {{1, 1}, {400, 3}}}, {"held out", {}}},
+      {.x_name = "step", .y_name = "loss", .guide = heed::plot::Guide{200, "best"}});
+  CHECK(has_color(image, {static_cast<int>(layout.guide_x), layout.plot.y, 1, layout.plot.height},
+                  palette::faint_ink));
+  CHECK(border_is_clear(heed::train::loss_curve({})));
 }
 
 }  // namespace

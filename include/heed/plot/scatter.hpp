@@ -46,6 +46,14 @@ inline Color faded(Color color) {
   return {lighter(color.red), lighter(color.green), lighter(color.blue)};
 }
 
+// Over the middle of the plot, but not over the picture's left edge.
+inline void draw_title(Image& image, const Layout& layout, const std::string& title) {
+  const double middle =
+      std::max(layout.plot.x + layout.plot.width / 2.0, margin + text_width(title, title_cap) / 2);
+  draw_text(image, title, {middle, margin + title_cap / 2},
+            {.cap_height = title_cap, .align = Align::center});
+}
+
 inline void draw_axes(Image& image, const Layout& layout, const ScatterOptions& options) {
   constexpr Color grid{236, 239, 241};
   const Rect& p = layout.plot;
@@ -98,12 +106,12 @@ inline void draw_points(Image& image, const Layout& layout) {
   }
 }
 
-inline void draw_names(Image& image, const Layout& layout, const std::vector<ScatterSeries>& all) {
+inline void draw_names(Image& image, const Layout& layout, const std::vector<std::string>& names) {
   const double x = layout.plot.x + layout.plot.width + 2.0 * gap;
   double y = layout.plot.y + legend_line / 2;
-  for (std::size_t s = 0; s < all.size(); ++s, y += legend_line) {
+  for (std::size_t s = 0; s < names.size(); ++s, y += legend_line) {
     draw_marker(image, {x + marker / 2, y}, s);
-    draw_text(image, all[s].name, {x + marker + gap, y}, {.cap_height = axis::label_cap});
+    draw_text(image, names[s], {x + marker + gap, y}, {.cap_height = axis::label_cap});
   }
 }
 
@@ -118,16 +126,11 @@ inline void draw_names(Image& image, const Layout& layout, const std::vector<Sca
 inline Image scatter(const std::vector<ScatterSeries>& all, const ScatterOptions& options = {}) {
   const scatter_plot::Layout layout = scatter_plot::arrange(all, options);
   Image image(layout.width, layout.height);
-  draw_text(
-      image, options.title,
-      {std::max(layout.plot.x + layout.plot.width / 2.0,
-                scatter_plot::margin + text_width(options.title, scatter_plot::title_cap) / 2),
-       scatter_plot::margin + scatter_plot::title_cap / 2},
-      {.cap_height = scatter_plot::title_cap, .align = Align::center});
+  scatter_plot::draw_title(image, layout, options.title);
   scatter_plot::draw_axes(image, layout, options);
   if (layout.guide_x >= 0) scatter_plot::draw_guide(image, layout, options.guide->text);
   scatter_plot::draw_points(image, layout);
-  scatter_plot::draw_names(image, layout, all);
+  scatter_plot::draw_names(image, layout, scatter_plot::names_of(all));
   return image;
 }
 

@@ -15,6 +15,7 @@
 #include "heed/core/error.hpp"
 #include "heed/core/types.hpp"
 #include "heed/plot/axis.hpp"
+#include "heed/plot/box.hpp"
 #include "heed/plot/canvas.hpp"
 #include "heed/plot/cells.hpp"
 #include "heed/plot/image.hpp"
@@ -53,23 +54,6 @@ namespace scatter_plot {
 
 inline constexpr int margin = 14, gap = 7;
 inline constexpr double title_cap = 12, name_cap = 11.5, marker = 8, legend_line = 22;
-
-// A rectangle of a picture that may end between pixels.
-struct Box {
-  double left = 0, top = 0, right = 0, bottom = 0;
-};
-
-inline double overlap(const Box& a, const Box& b) {
-  const double across = std::min(a.right, b.right) - std::max(a.left, b.left);
-  const double down = std::min(a.bottom, b.bottom) - std::max(a.top, b.top);
-  return std::max(across, 0.0) * std::max(down, 0.0);
-}
-
-inline double area(const Box& box) { return (box.right - box.left) * (box.bottom - box.top); }
-
-inline Box around(Point centre, double width, double height) {
-  return {centre.x - width / 2, centre.y - height / 2, centre.x + width / 2, centre.y + height / 2};
-}
 
 inline void check(const std::string& what, double value) {
   if (is_finite(value) && value > 0) return;
@@ -145,25 +129,6 @@ inline std::vector<double> coordinates(const std::vector<ScatterSeries>& all,
   return values;
 }
 
-// Cuts off what of a line lies outside the box; false where nothing is left. Liang and Barsky, "A
-// new concept and method for line clipping" (1984).
-inline bool clip_line(Point& from, Point& to, const Box& box) {
-  const double dx = to.x - from.x, dy = to.y - from.y;
-  double begin = 0, end = 1;
-  const auto cut = [&](double speed, double room) {
-    if (speed < 0) begin = std::max(begin, room / speed);
-    if (speed > 0) end = std::min(end, room / speed);
-    return speed != 0 || room >= 0;
-  };
-  const bool beside = cut(-dx, from.x - box.left) && cut(dx, box.right - from.x) &&
-                      cut(-dy, from.y - box.top) && cut(dy, box.bottom - from.y);
-  if (!beside || begin > end) return false;
-  const Point start = from;
-  from = {start.x + begin * dx, start.y + begin * dy};
-  to = {start.x + end * dx, start.y + end * dy};
-  return true;
-}
-
 // A line as small boxes along it, for labels to keep off; `plot` is where labels can be.
 inline void take_line(std::vector<Box>& taken, Point from, Point to, const Box& plot) {
   constexpr double step = 4;
@@ -203,8 +168,40 @@ inline void place_points(Layout& layout, const std::vector<ScatterSeries>& all) 
   }
 }
 
+// The places of plot, title, names and legend, once the ticks are known.
+inline void arrange_frame(Layout& layout, const ScatterOptions& options,
+                          const std::vector<std::string>& legend, const char* call) {
+  Rect& plot = layout.plot;
+  layout.y_depth = axis::widest(layout.y_ticks);
+  const double name = name_cap + 2 * gap;  // an axis' name with space around it
+  const double left = margin + (options.y_name.empty() ? 0 : name) + layout.y_depth + 2 * gap;
+  plot.x = whole_up(left);
+  plot.y = margin + (options.title.empty() ? 0 : whole(title_cap) + 2 * gap) +
+           (options.guide ? whole(axis::label_cap) + gap : 0);
+  double beside = gap;
+  for (const std::string& text : legend) {
+    beside = std::max(beside, 3 * gap + marker + text_width(text, axis::label_cap));
+  }
+  const double title = text_width(options.title, title_cap);
+  const double right = plot.width + 1.0 * plot.x + beside + margin;
+  const double width = std::max(right, title + 2 * margin);
+  const double below = 2 * gap + axis::label_cap + (options.x_name.empty() ? 0 : name);
+  const double legend_height = legend_line * static_cast<double>(legend.size());
+  const double height = plot.y + std::ceil(std::max(plot.height + below, legend_height)) + margin;
+  check_picture(call, width, height);
+  layout.width = whole_up(width), layout.height = whole(height);
+}
+
+inline std::vector<std::string> names_of(const std::vector<ScatterSeries>& all) {
+  std::vector<std::string> names;
+  for (const ScatterSeries& series : all) names.push_back(series.name);
+  return names;
+}
+
+// Of the plot, at least.
+inline constexpr int least_width = 120, least_height = 80;
+
 inline Layout arrange(const std::vector<ScatterSeries>& all, const ScatterOptions& options) {
-  constexpr int least_width = 120, least_height = 80;
   Layout layout;
   layout.x = range_of("x", options.x_range, coordinates(all, &ScatterPoint::x, "x"));
   layout.y = range_of("y", options.y_range, coordinates(all, &ScatterPoint::y, "y"));
@@ -213,24 +210,7 @@ inline Layout arrange(const std::vector<ScatterSeries>& all, const ScatterOption
   plot.height = std::max(options.height, least_height);
   layout.x_ticks = log_ticks(layout.x, plot.width, 50);
   layout.y_ticks = log_ticks(layout.y, plot.height, 22);
-  layout.y_depth = axis::widest(layout.y_ticks);
-  const double name = name_cap + 2 * gap;  // an axis' name with space around it
-  const double left = margin + (options.y_name.empty() ? 0 : name) + layout.y_depth + 2 * gap;
-  plot.x = whole_up(left);
-  plot.y = margin + (options.title.empty() ? 0 : whole(title_cap) + 2 * gap) +
-           (options.guide ? whole(axis::label_cap) + gap : 0);
-  double legend = 0;
-  for (const ScatterSeries& series : all) {
-    legend = std::max(legend, 3 * gap + marker + text_width(series.name, axis::label_cap));
-  }
-  const double title = text_width(options.title, title_cap);
-  const double right = plot.width + 1.0 * plot.x + std::max(legend, 1.0 * gap) + margin;
-  const double width = std::max(right, title + 2 * margin);
-  const double below = 2 * gap + axis::label_cap + (options.x_name.empty() ? 0 : name);
-  const double legend_height = legend_line * static_cast<double>(all.size());
-  const double height = plot.y + std::ceil(std::max(plot.height + below, legend_height)) + margin;
-  check_picture("heed::plot::scatter", width, height);
-  layout.width = whole_up(width), layout.height = whole(height);
+  arrange_frame(layout, options, names_of(all), "heed::plot::scatter");
   if (options.guide) {
     check("guide.x", options.guide->x);
     const double t = along(layout.x, options.guide->x);
