@@ -21,7 +21,8 @@ const char* Encoder::folder() { return std::getenv("HEED_MINILM"); }
 
 Encoder::Encoder(const models::BertConfig& config)
     : config_(config),
-      bert_(config, models::Safetensors(std::filesystem::path(folder()) / "model.safetensors")) {}
+      bert_(config,
+            heed::files::Safetensors(std::filesystem::path(folder()) / "model.safetensors")) {}
 
 std::vector<float> Encoder::operator()(const EncoderRow& row, int threads) const {
   std::vector<models::TokenId> ids;

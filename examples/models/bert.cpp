@@ -44,7 +44,7 @@ std::string checkpoint_name(std::size_t layer, const std::string& parameter) {
 
 // A tensor whose numbers are all numbers: one that is not would show as a vector of NaN, or in a
 // sum that hides it.
-std::vector<float> finite_floats(const Safetensors& file, const std::string& name,
+std::vector<float> finite_floats(const files::Safetensors& file, const std::string& name,
                                  std::span<const std::uint64_t> shape) {
   std::vector<float> values = file.floats(name, shape);
   const auto bad = std::find_if_not(values.begin(), values.end(),
@@ -63,7 +63,7 @@ void require_finite(std::span<const float> numbers, const char* what) {
 }
 
 // The layers that a file has: one more than the largest number in "encoder.layer.<number>.".
-std::size_t layers_in(const Safetensors& file) {
+std::size_t layers_in(const files::Safetensors& file) {
   constexpr std::string_view prefix = "encoder.layer.";
   std::size_t layers = 0;
   for (const auto& [name, entry] : file.tensors()) {
@@ -79,7 +79,7 @@ std::size_t layers_in(const Safetensors& file) {
 
 // Gives a module its weights; the file checks that each has the module's shape.
 template <class Module>
-void load(Module& module, const Safetensors& file, const Rename& rename) {
+void load(Module& module, const files::Safetensors& file, const Rename& rename) {
   std::map<std::string, std::vector<float>> values;
   nn::NamedTensors<float> source;
   nn::each_parameter(module, [&](const std::string& name, const auto& parameter) {
@@ -110,7 +110,7 @@ struct Bert::Weights {
   nn::LayerNorm<float> norm;
   std::vector<nn::EncoderBlock<float>> blocks;
 
-  Weights(const BertConfig& config, const Safetensors& file);
+  Weights(const BertConfig& config, const files::Safetensors& file);
 
   // The vector of a word, [hidden].
   std::span<const float> word_vector(TokenId id) const {
@@ -122,7 +122,7 @@ struct Bert::Weights {
   Tensor3<float> embed(std::span<const TokenId> ids, Index B, Index L, int threads) const;
 };
 
-Bert::Weights::Weights(const BertConfig& config, const Safetensors& file)
+Bert::Weights::Weights(const BertConfig& config, const files::Safetensors& file)
     : word(finite_floats(file, "embeddings.word_embeddings.weight",
                          std::array{config.vocabulary, config.hidden})),
       position(finite_floats(file, "embeddings.position_embeddings.weight",
@@ -158,7 +158,7 @@ Tensor3<float> Bert::Weights::embed(std::span<const TokenId> ids, Index B, Index
   return norm.forward(x, {.threads = threads});
 }
 
-Bert::Bert(const BertConfig& config, const Safetensors& file)
+Bert::Bert(const BertConfig& config, const files::Safetensors& file)
     : config_(config), weights_(std::make_unique<const Weights>(config, file)) {}
 Bert::Bert(Bert&& other) noexcept = default;
 Bert::~Bert() = default;

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "heed/core/eigen.hpp"
+#include "heed/files/safetensors.hpp"
 #include "models/bert_config.hpp"
-#include "models/safetensors.hpp"
 #include "models/vocabulary.hpp"
 
 namespace heed::models {
@@ -32,7 +32,7 @@ class Bert {
   // Reads the weights, F32, BF16 or F16. Throws heed::Error for a tensor that is missing, has
   // another shape than the configuration says, or holds a NaN or an infinity, and for a file with
   // more layers than the configuration has.
-  Bert(const BertConfig& config, const Safetensors& file);
+  Bert(const BertConfig& config, const files::Safetensors& file);
   Bert(Bert&& other) noexcept;
   Bert(const Bert&) = delete;
   Bert& operator=(const Bert&) = delete;

@@ -1,12 +1,10 @@
-// Text of a file, quoted so that it fits one line of a message whatever the file holds.
+// heed's quoting of texts from files, under the models' name.
 #pragma once
 
-#include <string>
-#include <string_view>
+#include "heed/files/printable.hpp"
 
 namespace heed::models {
 
-// The text in double quotes: bytes that are not printable ASCII as \xNN, cut after `limit` bytes.
-std::string printable(std::string_view text, std::size_t limit = 60);
+using files::printable;
 
 }  // namespace heed::models

@@ -64,7 +64,7 @@ Batch batch_of(std::span<const std::size_t> members, std::span<const Encoding> e
 SentenceEncoder::SentenceEncoder(const std::filesystem::path& directory)
     : config_(read_bert_config(directory)),
       tokenizer_(tokenizer_for(config_, directory)),
-      bert_(config_, Safetensors(directory / "model.safetensors")) {}
+      bert_(config_, files::Safetensors(directory / "model.safetensors")) {}
 
 std::size_t SentenceEncoder::token_limit(std::size_t max_tokens) const {
   if (max_tokens > config_.positions) {

@@ -19,17 +19,18 @@ TIERS = [
     {"mask", "score", "softmax", "simd", "position", "kv", "plot"},
     {"attention"},
     {"approx", "nn", "cuda"},
+    {"files"},
     {"inspect", "train"},
     {"dispatch"},
 ]
 TIER = {folder: tier for tier, folders in enumerate(TIERS) for folder in folders}
-UMBRELLAS = {"heed.hpp", "inspect.hpp", "plot.hpp", "cuda.hpp", "version.hpp"}
+UMBRELLAS = {"heed.hpp", "inspect.hpp", "plot.hpp", "files.hpp", "cuda.hpp", "version.hpp"}
 EVERYWHERE = {"version.hpp"}
 
 # Contents that only some places may have: (what, pattern, paths below include/heed that may).
 RESERVED = [
     ("Eigen", r"#\s*include\s*<(unsupported/)?Eigen/|\bEigen::",
-     r"core/eigen\.hpp|(nn|approx|inspect|train)/.*"),
+     r"core/eigen\.hpp|(nn|approx|files|inspect|train)/.*"),
     ("an intrinsic", r"#\s*include\s*<\w*(intrin|arm_neon|arm_sve)\.h>|\b_mm\d*_\w+\(|\b__m\d+[id]?\b",
      r"simd/.*"),
     ("OpenMP", r"#\s*pragma\s+omp\b|#\s*include\s*<omp\.h>|\bomp_\w+\(", r"core/parallel\.hpp"),

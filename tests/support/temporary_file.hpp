@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace heed::models::test {
+namespace heed::test {
 
 class TemporaryFile {
  public:
@@ -28,10 +28,10 @@ class TemporaryFile {
   static std::filesystem::path unique_path() {
     static int count = 0;
     return std::filesystem::temp_directory_path() /
-           ("heed_models_" + std::to_string(::getpid()) + "_" + std::to_string(count++));
+           ("heed_test_" + std::to_string(::getpid()) + "_" + std::to_string(count++));
   }
 
   std::filesystem::path path_;
 };
 
-}  // namespace heed::models::test
+}  // namespace heed::test

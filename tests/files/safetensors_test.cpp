@@ -1,5 +1,5 @@
 // The safetensors reader on files that are right, and on every way to lie that the format allows.
-#include "models/safetensors.hpp"
+#include "heed/files/safetensors.hpp"
 
 #include <array>
 #include <cstdint>
@@ -11,14 +11,14 @@
 
 #include "heed/core/error.hpp"
 #include "support/catch.hpp"
-#include "temporary_file.hpp"
+#include "support/temporary_file.hpp"
 
 namespace {
 
 using heed::Error;
-using heed::models::parse_safetensors_header;
-using heed::models::Safetensors;
-using heed::models::test::TemporaryFile;
+using heed::files::parse_safetensors_header;
+using heed::files::Safetensors;
+using heed::test::TemporaryFile;
 
 std::string with_length(std::uint64_t length, const std::string& rest) {
   std::string bytes(8, '\0');
@@ -277,7 +277,7 @@ TEST_CASE("headers of another form are refused") {
       {R"({"__metadata__":[]})", "holds a list"},
       {R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})",
        "holds the number 1"},
-      {"{\"\xff\":{}}", "not JSON at byte 3"},
+      {"{\"\xff\":{}}", "not JSON at byte 2"},
       {"{\"\xc0\x80\":{}}", "not JSON"},
       {"{\"\xed\xa0\x80\":{}}", "not JSON"},
       {R"({"\ud800":{}})", "not JSON"},
@@ -363,7 +363,7 @@ TEST_CASE("no mutation of a file crashes the reader or is believed wrongly") {
     }
     try {
       std::size_t bytes = 0;
-      for (const auto& [name, entry] : parse_safetensors_header(header, good_data.size())) {
+      for (const auto& [name, entry] : parse_safetensors_header(header, good_data.size()).tensors) {
         bytes += entry.end - entry.begin;
       }
       CHECK(bytes == good_data.size());
