@@ -85,6 +85,12 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
   problem.scale = scale_of(options, problem.shape);
   problem.dropout = Dropout::of(options.dropout, options.seed);
   check_call<T>(call, problem.shape, mask, score, options);
+  for (Index b = 0; kv::counts_from_length<K> && b < problem.shape.B; ++b) {
+    const Shape own = kv::shape_of_entry(source, problem.shape, b);
+    if (own.shift == 0) continue;
+    mask::check(mask, own);
+    score::check(score, own);
+  }
   return problem;
 }
 
@@ -117,7 +123,8 @@ void run_over(const Problem<T>& problem, const K& source, const M& mask, const S
 //
 // Returns {out, lse} with the bits of a call over contiguous dense keys of equal lengths, however
 // the source cuts them into runs; masks that step over keys (mask::strided) read every key here.
-// The mask counts from Lk, the longest length; keys from length(b) on do not exist. Throws
+// Keys from length(b) on do not exist. The mask counts from Lk, the longest length, or from
+// length(b) where the source says so (kv::counts_from_length, as kv::Cache does). Throws
 // heed::Error as attention does, and for a backend that reads dense keys only. Keys of a KV block
 // that lie in several runs are copied together: scratch grows by O(512·(D + Dv)) a worker.
 template <class Q, class K, class M = mask::None, class S = score::None>

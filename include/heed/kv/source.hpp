@@ -11,6 +11,7 @@
 #include <concepts>
 #include <type_traits>
 
+#include "heed/core/abi.hpp"
 #include "heed/core/shape.hpp"
 #include "heed/core/view.hpp"
 
@@ -29,7 +30,7 @@ concept BoundSource = requires(const S& source, Index begin, Index end, const Ru
   source.for_each_run(begin, end, f);
 };
 
-//   length(b)                keys of batch entry b, Lk at most; the mask counts from Lk nonetheless
+//   length(b)                keys of batch entry b, Lk at most
 //   bind(shape, b, kv_head)  the keys and values of one key head; copied to each worker
 // A type named Scalar, where a source has one, is that of its elements.
 template <class S, class T>
@@ -44,6 +45,28 @@ inline constexpr bool holds = true;
 template <class S, class T>
 requires requires { typename S::Scalar; }
 inline constexpr bool holds<S, T> = std::is_same_v<typename S::Scalar, T>;
+
+// True where masks and scores of batch entry b count from length(b), as in a call of its own; else
+// they count from Lk, the longest length.
+template <class S>
+inline constexpr bool counts_from_length = false;
+template <class S>
+requires requires { requires bool(S::counts_from_length); }
+inline constexpr bool counts_from_length<S> = true;
+
+inline namespace HEED_ABI {
+
+// The shape that masks and scores of batch entry b are bound to.
+template <class S>
+Shape shape_of_entry(const S& source, const Shape& shape, Index b) {
+  if constexpr (counts_from_length<S>) {
+    return shape.at(source.length(b) - shape.Lq);
+  } else {
+    return shape;
+  }
+}
+
+}  // namespace HEED_ABI
 
 // The shape of a source: keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv].
 struct Extents {

@@ -188,7 +188,8 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
     FlashScratch<R> of_task(own, shape, plan);
     if (key_tasks > 1) of_task.state = states[index];
     const QueryBlock rows = query_block_of(plan, shape, index);
-    const FlashTask<T, M, S> task{problem, {mask, score, shape, rows}, plan, kernels, rows,
+    const Shape entry = kv::shape_of_entry(source, shape, rows.b);
+    const FlashTask<T, M, S> task{problem, {mask, score, entry, rows}, plan, kernels, rows,
                                   of_task};
     f(task, source.bind(shape, rows.b, task.kv_head()), source.length(rows.b));
   };

@@ -1,0 +1,194 @@
+// The cache of a decoding loop: keys and values of a batch of sequences that grow by appending.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "heed/core/check.hpp"
+#include "heed/core/tensor.hpp"
+#include "heed/core/zeros.hpp"
+#include "heed/kv/dense.hpp"
+
+namespace heed::kv {
+
+struct CacheOptions {
+  Index capacity = 0;  // tokens of each sequence that there is room for from the start
+  bool grows = true;   // to twice the capacity, or what is needed; else that is heed::Error
+};
+
+// A source: heed::attention(q, cache, mask::causal()). Each sequence ends for itself, so that
+// batch entry b has the results of a call over its own length(b) keys.
+//
+//   T  of the elements that are kept; those that are appended are rounded to it
+//
+// Calls that change a cache throw heed::Error or std::bad_alloc and leave it as it was. Any number
+// of threads may read it while none changes it. A copy is a cache of its own.
+template <AttentionElement T>
+class Cache {
+ public:
+  using Scalar = T;
+  static constexpr bool counts_from_length = true;
+
+  explicit Cache(const Extents& extents, const CacheOptions& options = {})
+      : extents_(extents), grows_(options.grows) {
+    const auto shapes = [&] {
+      return "B " + std::to_string(extents.B) + ", Hkv " + std::to_string(extents.Hkv) + ", D " +
+             std::to_string(extents.D) + ", Dv " + std::to_string(extents.Dv) + ", capacity " +
+             std::to_string(options.capacity);
+    };
+    require(std::min({extents.B, extents.Hkv, extents.Dv, options.capacity}) >= 0 &&
+                extents.D > 0 && options.capacity <= max_length,
+            "heed::kv::Cache", "D must be positive, and the other sizes not negative", shapes);
+    lengths_ = zeros<Index>(extents.B);
+    reserve(options.capacity);
+  }
+
+  Extents extents() const { return extents_; }
+  Index length(Index b) const { return lengths_[at(b)]; }
+  Index capacity() const { return capacity_; }
+
+  // The next n tokens of every sequence.
+  //
+  //   k  [B, Hkv, n, D]    of any element type and layout; [B, n, D] or [n, D] of one key head
+  //   v  [B, Hkv, n, Dv]
+  //
+  // Throws heed::Error where shapes disagree, and where there is no room. Time O(B·Hkv·n·(D + Dv)),
+  // and that of copying the cache where it grows.
+  template <TensorLike K, TensorLike V>
+  void append(const K& k, const V& v) {
+    append_to(0, extents_.B, lift(view_of(k)), lift(view_of(v)));
+  }
+
+  // The next n tokens of sequence b: k and v have batch 1.
+  template <TensorLike K, TensorLike V>
+  void append(Index b, const K& k, const V& v) {
+    check_entry("heed::kv::Cache::append", b);
+    append_to(b, 1, lift(view_of(k)), lift(view_of(v)));
+  }
+
+  // Sequence b keeps its first `length` tokens. Throws heed::Error where it has fewer.
+  void truncate(Index b, Index length) {
+    check_entry("heed::kv::Cache::truncate", b);
+    if (length < 0 || length > lengths_[at(b)]) {
+      throw Error("heed::kv::Cache::truncate: " + std::to_string(length) + " tokens of sequence " +
+                  std::to_string(b) + ", which has " + std::to_string(lengths_[at(b)]));
+    }
+    lengths_[at(b)] = length;
+  }
+
+  // A cache whose sequence n is a copy of sequence of[n]: for beams that share a prefix, or a batch
+  // in another order. Time and memory O(their tokens · Hkv · (D + Dv)).
+  Cache fork(const std::vector<Index>& of) const {
+    Extents extents = extents_;
+    extents.B = static_cast<Index>(of.size());
+    for (const Index b : of) check_entry("heed::kv::Cache::fork", b);
+    Cache copy(extents, {grows_ ? 0 : capacity_, grows_});
+    Index longest = 0;
+    for (const Index b : of) longest = std::max(longest, lengths_[at(b)]);
+    if (copy.capacity_ < longest) copy.reserve(longest);
+    for (Index n = 0; n < extents.B; ++n) copy.copy_entry(n, *this, of[at(n)]);
+    return copy;
+  }
+
+  BoundDense<T> bind(const Shape&, Index b, Index kv_head) const {
+    const Index head = b * extents_.Hkv + kv_head, D = extents_.D, Dv = extents_.Dv;
+    return {{k_.data() + head * capacity_ * D, {lengths_[at(b)], D}, {D, 1}},
+            {v_.data() + head * capacity_ * Dv, {lengths_[at(b)], Dv}, {Dv, 1}}};
+  }
+
+ private:
+  static std::size_t at(Index n) { return static_cast<std::size_t>(n); }
+
+  void check_entry(const char* call, Index b) const {
+    if (b >= 0 && b < extents_.B) return;
+    throw Error(std::string(call) + ": sequence " + std::to_string(b) + " of a cache of " +
+                std::to_string(extents_.B));
+  }
+
+  std::string shapes(const std::string& k, const std::string& v) const {
+    return "k " + k + ", v " + v + ", the cache's B " + std::to_string(extents_.B) + ", Hkv " +
+           std::to_string(extents_.Hkv) + ", D " + std::to_string(extents_.D) + ", Dv " +
+           std::to_string(extents_.Dv);
+  }
+
+  // Tokens for sequences [first, first + count).
+  template <class K, class V>
+  void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
+    constexpr const char* call = "heed::kv::Cache::append";
+    require_sane(k, call, "k");
+    require_sane(v, call, "v");
+    const auto all = [&] { return shapes(to_string(k), to_string(v)); };
+    require_equal(k.extent[0], count, "k has batch", "the sequences number", call, all);
+    require_equal(v.extent[0], count, "v has batch", "the sequences number", call, all);
+    require_equal(k.extent[1], extents_.Hkv, "k has heads", "the cache has", call, all);
+    require_equal(v.extent[1], extents_.Hkv, "v has heads", "the cache has", call, all);
+    require_equal(v.extent[2], k.extent[2], "v has length", "k has length", call, all);
+    require_equal(k.extent[3], extents_.D, "k has dim", "the cache has", call, all);
+    require_equal(v.extent[3], extents_.Dv, "v has dim", "the cache has", call, all);
+    Index longest = 0;
+    for (Index b = first; b < first + count; ++b) longest = std::max(longest, lengths_[at(b)]);
+    make_room(longest + k.extent[2]);
+    for (Index n = 0; n < count; ++n) {
+      for (Index h = 0; h < extents_.Hkv; ++h) write(first + n, h, k.matrix(n, h), v.matrix(n, h));
+      lengths_[at(first + n)] += k.extent[2];
+    }
+  }
+
+  void make_room(Index tokens) {
+    if (tokens <= capacity_) return;
+    if (!grows_ || tokens > max_length) {
+      throw Error("heed::kv::Cache::append: no room for " + std::to_string(tokens) +
+                  " tokens of a sequence (capacity " +
+                  std::to_string(grows_ ? max_length : capacity_) + ")");
+    }
+    reserve(std::min(max_length, std::max(tokens, 2 * capacity_)));
+  }
+
+  void reserve(Index capacity) {
+    const Index heads = checked_product(extents_.B, extents_.Hkv);
+    auto k = zeros<T>(checked_product(checked_product(heads, capacity), extents_.D));
+    auto v = zeros<T>(checked_product(checked_product(heads, capacity), extents_.Dv));
+    for (Index head = 0; head < heads; ++head) {
+      std::copy_n(k_.data() + head * capacity_ * extents_.D, capacity_ * extents_.D,
+                  k.data() + head * capacity * extents_.D);
+      std::copy_n(v_.data() + head * capacity_ * extents_.Dv, capacity_ * extents_.Dv,
+                  v.data() + head * capacity * extents_.Dv);
+    }
+    k_.swap(k);
+    v_.swap(v);
+    capacity_ = capacity;
+  }
+
+  template <class X>
+  void write_rows(const View<const X, 2>& x, T* to) {
+    for (Index j = 0; j < x.extent[0]; ++j) {
+      for (Index d = 0; d < x.extent[1]; ++d) *to++ = static_cast<T>(x(j, d));
+    }
+  }
+  template <class K, class V>
+  void write(Index b, Index h, const View<const K, 2>& k, const View<const V, 2>& v) {
+    const Index row = (b * extents_.Hkv + h) * capacity_ + lengths_[at(b)];
+    write_rows(k, k_.data() + row * extents_.D);
+    write_rows(v, v_.data() + row * extents_.Dv);
+  }
+  // Sequence b becomes sequence `other_b` of another cache.
+  void copy_entry(Index b, const Cache& other, Index other_b) {
+    for (Index h = 0; h < extents_.Hkv; ++h) {
+      const BoundDense<T> rows = other.bind({}, other_b, h);
+      write(b, h, rows.k, rows.v);
+    }
+    lengths_[at(b)] = other.lengths_[at(other_b)];
+  }
+
+  Extents extents_;
+  bool grows_;
+  Index capacity_ = 0;
+  std::vector<Index> lengths_;  // [B]
+  std::vector<T> k_, v_;        // [B, Hkv, capacity, D], [B, Hkv, capacity, Dv]
+};
+
+static_assert(Source<Cache<float>, float> && HasExtents<Cache<float>>);
+
+}  // namespace heed::kv

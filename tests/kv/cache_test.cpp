@@ -1,0 +1,121 @@
+// A cache gives each sequence the results of a call over its own keys, whatever was appended, cut
+// off or forked before.
+#include "heed/kv/cache.hpp"
+
+#include <vector>
+
+#include "support/contract.hpp"
+
+namespace heed {
+namespace {
+
+using test::Buffer;
+using test::Inputs;
+using test::Layout;
+
+// Rows [first, first + count) of x [B, H, L, D], of batch entries [b, b + entries).
+template <class T>
+View<const T, 4> part(const View<const T, 4>& x, Index b, Index entries, Index first, Index count) {
+  return {&x(b, 0, first, 0),
+          {entries, x.extent[1], count, x.extent[3]},
+          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
+}
+
+template <class X>
+View<const typename X::Scalar, 4> entry(const X& x, Index b) {
+  return part(view_of(x), b, 1, 0, x.dimension(2));
+}
+
+template <class T>
+bool same(const View<const T, 4>& a, const View<const T, 4>& b) {
+  bool equal = true;
+  for_each_row(a, [&](Index n, Index h, Index i) {
+    for (Index d = 0; d < a.extent[3]; ++d) equal = equal && a(n, h, i, d) == b(n, h, i, d);
+  });
+  return equal;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("cache: a ragged batch has the bits of each sequence alone", "", float, Half,
+                   BFloat16) {
+  using T = TestType;
+  const Index lengths[] = {300, 77, 2100};
+  const std::vector<float> slopes = {0.1F, 0.02F, 0, 1, 0.5F, 0.3F};
+  const auto score = score::alibi(slopes);
+  for (const Index Lq : {1, 3, 40}) {
+    const Shape shape{3, 6, 2, Lq, 2100, 24, 20};
+    const Inputs<T> in(shape, Layout::blhd, 5, 2);
+    kv::Cache<T> cache({3, 2, 24, 20});
+    for (Index b = 0; b < 3; ++b) {
+      cache.append(b, part(in.k.cview(), b, 1, 0, lengths[b]),
+                   part(in.v.cview(), b, 1, 0, lengths[b]));
+    }
+    for (const mask::any& mask :
+         {mask::any(), mask::any(mask::causal()), mask::any(mask::causal() & mask::window(50))}) {
+      const auto ragged = attention(in.q.cview(), cache, mask, score);
+      for (Index b = 0; b < 3; ++b) {
+        const auto alone =
+            attention(part(in.q.cview(), b, 1, 0, Lq), part(in.k.cview(), b, 1, 0, lengths[b]),
+                      part(in.v.cview(), b, 1, 0, lengths[b]), mask, score);
+        CAPTURE(Lq, b);
+        CHECK(same(entry(ragged.out, b), view_of(alone.out)));
+      }
+    }
+  }
+}
+
+TEST_CASE("cache: queries before the first token of a short sequence see nothing") {
+  const Inputs<float> in({2, 1, 1, 5, 9, 8, 8}, Layout::packed, 5);
+  kv::Cache<float> cache({2, 1, 8, 8});
+  cache.append(0, part(in.k.cview(), 0, 1, 0, 9), part(in.v.cview(), 0, 1, 0, 9));
+  cache.append(1, part(in.k.cview(), 1, 1, 0, 2), part(in.v.cview(), 1, 1, 0, 2));
+  const auto result = attention(in.q.cview(), cache, mask::any(mask::causal()));
+  for (Index i = 0; i < 5; ++i) CHECK((result.lse(1, 0, i) == -test::inf) == (i < 3));
+  CHECK(result.out(1, 0, 2, 0) == 0);
+  CHECK(result.out(1, 0, 3, 7) == in.v.cview()(1, 0, 0, 7));
+}
+
+TEST_CASE("cache: truncated and forked sequences go on as copies do") {
+  const Shape shape{2, 2, 1, 3, 90, 8, 5};
+  const Inputs<float> in(shape, Layout::gaps, 7);
+  const auto k = in.k.cview(), v = in.v.cview();
+  kv::Cache<float> cache({2, 1, 8, 5}, {.capacity = 70});
+  cache.append(part(k, 0, 2, 0, 70), part(v, 0, 2, 0, 70));
+  cache.truncate(1, 66);
+  kv::Cache<float> beams = cache.fork({1, 0, 1});
+  CHECK(beams.length(0) == 66);
+  CHECK(beams.length(1) == 70);
+  beams.append(2, part(k, 0, 1, 70, 20), part(v, 0, 1, 70, 20));
+  CHECK(beams.length(2) == 86);
+  CHECK(cache.length(1) == 66);
+  cache.append(1, part(k, 1, 1, 66, 24), part(v, 1, 1, 66, 24));
+  const auto all = attention(part(in.q.cview(), 1, 1, 0, 3), part(k, 1, 1, 0, 90),
+                             part(v, 1, 1, 0, 90), mask::any(mask::causal()));
+  cache.truncate(0, 0);
+  const auto cached = attention(in.q.cview(), cache, mask::any(mask::causal()));
+  CHECK(same(entry(cached.out, 1), view_of(all.out)));
+  CHECK(cached.lse(0, 1, 2) == -test::inf);
+}
+
+TEST_CASE("cache: what does not fit is refused, and changes nothing") {
+  const Tensor4<float> k(2, 2, 3, 8), v(2, 2, 3, 5), one(1, 2, 3, 8), narrow(2, 2, 3, 7);
+  using Catch::Contains;
+  kv::Cache<float> cache({2, 2, 8, 5}, {.capacity = 4, .grows = false});
+  CHECK_THROWS_WITH(cache.append(narrow, v), Contains("k has dim 7 but the cache has 8") &&
+                                                 Contains("[2,2,3,7]") && Contains("Dv 5"));
+  CHECK_THROWS_WITH(cache.append(one, v), Contains("k has batch 1"));
+  CHECK_THROWS_WITH(cache.append(k, k), Contains("v has dim 8"));
+  CHECK_THROWS_WITH(cache.append(2, k, v), Contains("sequence 2 of a cache of 2"));
+  cache.append(k, v);
+  CHECK_THROWS_WITH(cache.append(k, v), Contains("no room for 6 tokens") && Contains("4"));
+  CHECK(cache.length(1) == 3);
+  CHECK_THROWS_WITH(cache.truncate(1, 4), Contains("4 tokens of sequence 1, which has 3"));
+  CHECK_THROWS_WITH(cache.fork({0, -1}), Contains("sequence -1"));
+  CHECK_THROWS_AS(kv::Cache<float>({2, 2, 0, 5}), Error);
+  const Tensor4<float> q(2, 4, 1, 8);
+  const std::vector<int> ids(9);
+  CHECK_THROWS_WITH(attention(q, cache, mask::any(mask::document(ids))), Contains("9 ids"));
+}
+
+}  // namespace heed
