@@ -16,7 +16,8 @@ from pathlib import Path
 # Includes go from a later tier to an earlier one, or stay inside a folder.
 TIERS = [
     {"core"},
-    {"mask", "score", "softmax", "simd", "position", "kv", "plot"},
+    {"mask", "score", "softmax", "simd", "position", "plot"},
+    {"kv"},
     {"attention"},
     {"approx", "nn", "cuda"},
     {"files"},

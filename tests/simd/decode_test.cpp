@@ -104,6 +104,30 @@ TEMPLATE_TEST_CASE("qk_unpacked: a score has the same bits for any number of que
   }
 }
 
+// So a row has the same bits in prefill and in decoding where keys lie in panels.
+TEMPLATE_TEST_CASE("qk_panels: the bits of qk, and no other score", "", float, double, Half,
+                   BFloat16) {
+  for_each_problem<TestType>([](const auto& table, auto& problem, const auto& k) {
+    problem.fill_operands(Numbers(11));
+    table.kernels->pack_b_transposed(k.cview(), problem.packed_kt());
+    problem.qk(table.kernels->gemm);
+    const auto expected = problem.scores;
+    std::fill(problem.scores.begin(), problem.scores.end(), poison<Accum<TestType>>);
+    Guarded<TestType> panels(static_cast<Index>(problem.kt.size()), Side::behind, TestType(0));
+    std::transform(problem.kt.begin(), problem.kt.end(), panels.begin(),
+                   [](Accum<TestType> x) { return static_cast<TestType>(x); });
+    table.unpacked->qk_panels(problem.packed_q(), panels.data(), problem.tiles());
+    for (int query = 0; query < problem.queries; ++query) {
+      const bool real = query < problem.queries - problem.size.missing;
+      for (int key = 0; key < problem.size.keys; ++key) {
+        const Index at = problem.score_index(query, key);
+        const bool owed = real && problem.is_live(query, key);
+        REQUIRE(same_bits(problem.scores[at], owed ? expected[at] : poison<Accum<TestType>>));
+      }
+    }
+  });
+}
+
 // So the bits of a row do not depend on whether its values were packed.
 TEMPLATE_TEST_CASE("pv_unpacked: the bits of accumulate", "", float, double, Half, BFloat16) {
   using R = Accum<TestType>;

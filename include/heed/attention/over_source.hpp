@@ -20,10 +20,12 @@ consteval bool check_source_types() {
   if constexpr (!TensorLike<Q>) {
     return false;
   } else {
-    constexpr bool good = kv::Source<K, ScalarOf<Q>> && kv::holds<K, ScalarOf<Q>>;
+    using T = ScalarOf<Q>;
+    constexpr bool good = kv::Source<K, kv::ElementOf<K, T>> && kv::serves<K, T>;
     static_assert(good,
                   "heed: a source of keys has length(b) and bind(shape, b, kv_head), whose "
-                  "for_each_run(begin, end, f) gives f(first, k, v), views of q's element type");
+                  "for_each_run(begin, end, f) gives f(first, k, v), views of q's element type, or "
+                  "of one that is summed in it");
     return good && check_tensors<Q, Q, Q>();
   }
 }
@@ -94,11 +96,23 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
   return problem;
 }
 
+// True where the kernels whose packed words are elements serve all calls: of keys in panels, and of
+// elements that q's type sums.
+template <class K, class T>
+inline constexpr bool one_order =
+    !std::is_same_v<kv::ElementOf<K, T>, T> ||
+    kv::PanelSource<decltype(std::declval<const K&>().bind(Shape{}, 0, 0)), kv::ElementOf<K, T>>;
+
 // The plan of a call whose keys may come in several runs.
 //   unrounded  out is not rounded to T
-template <class T>
+template <class T, class K>
 Plan make_source_plan(const Shape& shape, bool unrounded, const Options& options) {
   Plan plan = make_plan<T>(shape, true, unrounded, options);
+  if (one_order<K, T>) {
+    const simd::TileShape& elements = simd::element_kernels<T>(plan.isa).tile_shape;
+    plan.cut = flash_plan(shape, elements, elements, true, options.threads, options.executor);
+    plan.cut.one_order = true;
+  }
   plan.cut.gathers = true;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
@@ -109,7 +123,7 @@ void run_over(const Problem<T>& problem, const K& source, const M& mask, const S
               const Options& options) {
   check_workspace(problem, options);
   const bool unrounded = problem.unrounded_out.data != nullptr;
-  const Plan plan = make_source_plan<T>(problem.shape, unrounded, options);
+  const Plan plan = make_source_plan<T, K>(problem.shape, unrounded, options);
   const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, problem.shape, plan.isa, unrounded);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   flash_forward(problem, source, mask, score, plan.cut, kernels, options.executor, scratch.begin());
@@ -165,7 +179,7 @@ requires RightSourceTypes<Q, K, M, S> std::size_t workspace_bytes(const Q& q, co
   const auto problem = make_source_problem("heed::workspace_bytes", q, source, as_mask(mask),
                                            as_score(score), options);
   return Scratch::with_slack(static_cast<std::size_t>(
-      make_source_plan<ScalarOf<Q>>(problem.shape, true, options).scratch_bytes));
+      make_source_plan<ScalarOf<Q>, K>(problem.shape, true, options).scratch_bytes));
 }
 
 }  // namespace HEED_ABI

@@ -9,7 +9,8 @@
 #include "heed/core/check.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/core/zeros.hpp"
-#include "heed/kv/dense.hpp"
+#include "heed/kv/panels.hpp"
+#include "heed/simd/kernels.hpp"
 
 namespace heed::kv {
 
@@ -19,7 +20,8 @@ struct CacheOptions {
 };
 
 // A source: heed::attention(q, cache, mask::causal()). Each sequence ends for itself, so that
-// batch entry b has the results of a call over its own length(b) keys.
+// batch entry b has the results of a call over its own length(b) keys. A row has the same bits in
+// prefill, cut anyhow, and in decoding.
 //
 //   T  of the elements that are kept; those that are appended are rounded to it
 //
@@ -92,10 +94,18 @@ class Cache {
     return copy;
   }
 
-  BoundDense<T> bind(const Shape&, Index b, Index kv_head) const {
-    const Index head = b * extents_.Hkv + kv_head, D = extents_.D, Dv = extents_.Dv;
-    return {{k_.data() + head * capacity_ * D, {lengths_[at(b)], D}, {D, 1}},
-            {v_.data() + head * capacity_ * Dv, {lengths_[at(b)], Dv}, {Dv, 1}}};
+  struct Head {
+    Panels<const T> panels;
+
+    template <class F>
+    void for_each_panel_run(Index begin, Index end, F&& f) const {
+      f(begin, panels.keys(begin, end - begin), panels.values(begin, end - begin));
+    }
+  };
+  Head bind(const Shape&, Index b, Index kv_head) const {
+    const Index head = b * extents_.Hkv + kv_head;
+    return {{k_.data() + head * key_room(capacity_), v_.data() + head * capacity_ * extents_.Dv,
+             extents_.D, extents_.Dv, nr_}};
   }
 
  private:
@@ -131,8 +141,12 @@ class Cache {
     for (Index b = first; b < first + count; ++b) longest = std::max(longest, lengths_[at(b)]);
     make_room(longest + k.extent[2]);
     for (Index n = 0; n < count; ++n) {
-      for (Index h = 0; h < extents_.Hkv; ++h) write(first + n, h, k.matrix(n, h), v.matrix(n, h));
-      lengths_[at(first + n)] += k.extent[2];
+      Index& length = lengths_[at(first + n)];
+      for (Index h = 0; h < extents_.Hkv; ++h) {
+        head(first + n, h).store_keys(length, k.matrix(n, h));
+        head(first + n, h).store_values(length, v.matrix(n, h));
+      }
+      length += k.extent[2];
     }
   }
 
@@ -146,47 +160,50 @@ class Cache {
     reserve(std::min(max_length, std::max(tokens, 2 * capacity_)));
   }
 
+  // Elements of the panels of a head.
+  Index key_room(Index capacity) const {
+    return checked_product((capacity + nr_ - 1) / nr_ * nr_, extents_.D);
+  }
+  Panels<T> head(Index b, Index kv_head) {
+    const Panels<const T> own = bind({}, b, kv_head).panels;
+    return {const_cast<T*>(own.k), const_cast<T*>(own.v), own.D, own.Dv, own.nr};
+  }
+
   void reserve(Index capacity) {
     const Index heads = checked_product(extents_.B, extents_.Hkv);
-    auto k = zeros<T>(checked_product(checked_product(heads, capacity), extents_.D));
-    auto v = zeros<T>(checked_product(checked_product(heads, capacity), extents_.Dv));
-    for (Index head = 0; head < heads; ++head) {
-      std::copy_n(k_.data() + head * capacity_ * extents_.D, capacity_ * extents_.D,
-                  k.data() + head * capacity * extents_.D);
-      std::copy_n(v_.data() + head * capacity_ * extents_.Dv, capacity_ * extents_.Dv,
-                  v.data() + head * capacity * extents_.Dv);
+    const Index old_keys = key_room(capacity_), keys = key_room(capacity);
+    const Index old_values = capacity_ * extents_.Dv,
+                values = checked_product(capacity, extents_.Dv);
+    auto k = zeros<T>(checked_product(heads, keys));
+    auto v = zeros<T>(checked_product(heads, values));
+    for (Index n = 0; n < heads; ++n) {
+      std::copy_n(k_.data() + n * old_keys, old_keys, k.data() + n * keys);
+      std::copy_n(v_.data() + n * old_values, old_values, v.data() + n * values);
     }
     k_.swap(k);
     v_.swap(v);
     capacity_ = capacity;
   }
 
-  template <class X>
-  void write_rows(const View<const X, 2>& x, T* to) {
-    for (Index j = 0; j < x.extent[0]; ++j) {
-      for (Index d = 0; d < x.extent[1]; ++d) *to++ = static_cast<T>(x(j, d));
-    }
-  }
-  template <class K, class V>
-  void write(Index b, Index h, const View<const K, 2>& k, const View<const V, 2>& v) {
-    const Index row = (b * extents_.Hkv + h) * capacity_ + lengths_[at(b)];
-    write_rows(k, k_.data() + row * extents_.D);
-    write_rows(v, v_.data() + row * extents_.Dv);
-  }
   // Sequence b becomes sequence `other_b` of another cache.
   void copy_entry(Index b, const Cache& other, Index other_b) {
+    const Index tokens = other.lengths_[at(other_b)];
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const BoundDense<T> rows = other.bind({}, other_b, h);
-      write(b, h, rows.k, rows.v);
+      const Panels<const T> from = other.bind({}, other_b, h).panels;
+      const Panels<T> to = head(b, h);
+      std::copy_n(from.k, key_room(tokens), to.k);
+      std::copy_n(from.v, tokens * extents_.Dv, to.v);
     }
-    lengths_[at(b)] = other.lengths_[at(other_b)];
+    lengths_[at(b)] = tokens;
   }
 
   Extents extents_;
   bool grows_;
+  Index nr_ = simd::element_kernels<T>(isa()).tile_shape.nr;
   Index capacity_ = 0;
   std::vector<Index> lengths_;  // [B]
-  std::vector<T> k_, v_;        // [B, Hkv, capacity, D], [B, Hkv, capacity, Dv]
+  std::vector<T> k_;            // [B, Hkv, panels, D, NR]
+  std::vector<T> v_;            // [B, Hkv, capacity, Dv]
 };
 
 static_assert(Source<Cache<float>, float> && HasExtents<Cache<float>>);

@@ -13,6 +13,7 @@
 
 #include "heed/core/abi.hpp"
 #include "heed/core/shape.hpp"
+#include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
 
 namespace heed::kv {
@@ -30,21 +31,56 @@ concept BoundSource = requires(const S& source, Index begin, Index end, const Ru
   source.for_each_run(begin, end, f);
 };
 
+// Keys of one run in panels of NR (simd::TileShape), as the kernels of q·kᵀ read them: key j of the
+// run is column (offset + j) % NR of panel (offset + j) / NR.
+template <class T>
+struct PanelKeys {
+  const T* panels;  // [panels, D, NR]
+  Index offset;     // below NR
+  Index count;      // of keys
+};
+
+template <class T>
+struct PanelVisitor {
+  void operator()(Index first, const PanelKeys<T>& k, const View<const T, 2>& v) const;
+};
+
+// A bound source may keep its keys in panels. Its calls then sum in one order, that of the kernels
+// whose packed words are elements: a row has the same bits in prefill and in decoding.
+//   for_each_panel_run(begin, end, f)  f(first, k, v) for the runs of keys [begin, end) in
+//   ascending order; the rows of v are contiguous
+template <class S, class T>
+concept PanelSource = requires(const S& source, Index begin, Index end, const PanelVisitor<T>& f) {
+  source.for_each_panel_run(begin, end, f);
+};
+
 //   length(b)                keys of batch entry b, Lk at most
 //   bind(shape, b, kv_head)  the keys and values of one key head; copied to each worker
 // A type named Scalar, where a source has one, is that of its elements.
 template <class S, class T>
 concept Source = requires(const S& source, const Shape& shape, Index b, Index kv_head) {
   { source.length(b) } -> std::convertible_to<Index>;
-  { source.bind(shape, b, kv_head) } -> BoundSource<T>;
+  requires BoundSource<decltype(source.bind(shape, b, kv_head)), T> ||
+      PanelSource<decltype(source.bind(shape, b, kv_head)), T>;
 };
 
-// False where a source says that its elements are not of T.
+// The type of a source's elements: its Scalar, or that of q.
 template <class S, class T>
-inline constexpr bool holds = true;
+struct ElementOfSource {
+  using Type = T;
+};
 template <class S, class T>
 requires requires { typename S::Scalar; }
-inline constexpr bool holds<S, T> = std::is_same_v<typename S::Scalar, T>;
+struct ElementOfSource<S, T> {
+  using Type = typename S::Scalar;
+};
+template <class S, class T>
+using ElementOf = typename ElementOfSource<S, T>::Type;
+
+// True where q may be of T: the source's elements are too, or are summed in it.
+template <class S, class T>
+inline constexpr bool serves =
+    std::is_same_v<ElementOf<S, T>, T> || std::is_same_v<Accum<ElementOf<S, T>>, T>;
 
 // True where masks and scores of batch entry b count from length(b), as in a call of its own; else
 // they count from Lk, the longest length.

@@ -41,6 +41,7 @@ struct UnpackedKernels {
   using R = Accum<T>;
 
   void (*qk)(const PackedA<const R>& q, const View<const T, 2>& k, const ScoreTiles<R>& scores);
+  void (*qk_panels)(const PackedA<const R>& q, const T* k, const ScoreTiles<R>& scores);
   void (*pv)(const ScoreTiles<R>& p, const View<const T, 2>& v, const Accumulator<R>& acc);
   bool (*all_unmasked)(const ScoreTiles<R>& scores);
   bool (*all_finite)(const View<const T, 2>& x);

@@ -39,12 +39,15 @@ bool load_queries(const FlashTask<T, M, S>& task) {
 }
 
 // s = scale · q·kᵀ of the row tiles from first_m_tile on.
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
-                    int first_m_tile, const KvBlock<T>& block) {
+                    int first_m_tile, const KvBlock<U>& block) {
   if (task.plan.unpacked) {
-    for_each_run(block, tiles.scores, [&](const KvRun<T>& run, const auto& scores, int g) {
-      task.kernels.unpacked.qk(tiles.q.from_row(g * task.plan.tile_shape.mr), run.k, scores);
+    const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
+    for_each_run(block, tiles.scores, [&](const KvRun<U>& run, const auto& scores, int g) {
+      const auto q = tiles.q.from_row(g * task.plan.tile_shape.mr);
+      if (run.panels != nullptr) return kernels.qk_panels(q, run.panels, scores);
+      kernels.qk(q, run.k, scores);
     });
   } else {
     task.kernels.packed.gemm.qk(tiles.q, tiles.kt, tiles.scores);
@@ -58,15 +61,15 @@ void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& ti
 
 // True where p·v reads finite values alone, or every row sees every key. Else marks the pairs that
 // attend. Unpacked values are read once more only where a score of −inf may hide some.
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 bool mark_unmasked(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
-                   const KvBlock<T>& block) {
+                   const KvBlock<U>& block) {
   bool finite = block.finite;
   if (task.plan.unpacked) {
-    const simd::UnpackedKernels<T>& kernels = task.kernels.unpacked;
+    const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
     finite = kernels.all_unmasked(scores) ||
              std::all_of(block.runs, block.runs + block.run_count,
-                         [&](const KvRun<T>& run) { return kernels.all_finite(run.v); });
+                         [&](const KvRun<U>& run) { return kernels.all_finite(run.v); });
   }
   const Index count = finite ? 0 : scores.tiles() * scores.tile_size();
   for (Index n = 0; n < count; ++n) task.scratch.unmasked[n] = !is_masked(scores.data[n]);
@@ -74,25 +77,25 @@ bool mark_unmasked(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<
 }
 
 // Between the softmax and p·v: weights are made smaller, stored or dropped.
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 void modify_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
-                    int first_m_tile, const KvBlock<T>& block) {
+                    int first_m_tile, const KvBlock<U>& block) {
   if (task.shrink != Accum<T>(1)) shrink_weights(tiles.scores, task.shrink);
   if (task.problem.weights.data != nullptr) store_weights(task, tiles, first_m_tile);
   if (task.problem.dropout.active()) drop_weights(task, tiles.scores, first_m_tile, block.begin);
 }
 
 // o += p·v. NaN and infinity do not reach rows that do not see their key.
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
-                       const KvBlock<T>& block, bool finite) {
+                       const KvBlock<U>& block, bool finite) {
   const simd::PackedKernels<T>& kernels = task.kernels.values;
   if (!finite) {
     if (task.plan.unpacked) pack_v(task, block);
     kernels.gemm.pv_masked(tiles.scores, tiles.v, task.scratch.unmasked, tiles.state.acc);
   } else if (task.plan.unpacked) {
-    for_each_run(block, tiles.scores, [&](const KvRun<T>& run, const auto& p, int g) {
-      task.kernels.unpacked.pv(p, run.v, tiles.state.acc.from_tile(g));
+    for_each_run(block, tiles.scores, [&](const KvRun<U>& run, const auto& p, int g) {
+      unpacked_kernels_of<U>(task.kernels).pv(p, run.v, tiles.state.acc.from_tile(g));
     });
   } else {
     kernels.gemm.pv(tiles.scores, tiles.v, tiles.state.acc);
@@ -101,9 +104,9 @@ void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>&
 
 // Algorithm 1, lines 8 to 10: a query sub-block attends to a KV block.
 //   seen  coverage of all tiles together
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 void attend_tiles(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles, int first_m_tile,
-                  const KvBlock<T>& block, mask::Coverage seen) {
+                  const KvBlock<U>& block, mask::Coverage seen) {
   compute_scores(task, tiles, first_m_tile, block);                     // s = q·kᵀ
   apply_epilogue(task, tiles.scores, first_m_tile, block.begin, seen);  // s = mask(modify(s))
   const bool finite = mark_unmasked(task, tiles.scores, block);         // 0·inf is not 0
@@ -114,9 +117,9 @@ void attend_tiles(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tile
 
 // Algorithm 1, line 6: every query sub-block of a task meets a KV block, whose tiles start at panel
 // `panel` of the block mask.
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
-                  const KvBlock<T>& block, const BlockMask& map, int panel) {
+                  const KvBlock<U>& block, const BlockMask& map, int panel) {
   const int mr = task.plan.tile_shape.mr;
   const int rows = task.plan.q_inner * mr;
   const bool fresh = states.enter(block.begin);
@@ -125,6 +128,7 @@ void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
     const int queries = std::min(rows, task.rows.count() - row);
     auto tiles = make_tile_args(task.scratch, states.state(), task.plan, task.problem.shape, row,
                                 queries, block.keys);
+    tiles.kt.data = block.packed_keys;
     if (!task.kernels.packed.folds_scale) tiles.q.scale = scale_steps(task).early;
     const simd::ScoreTiles<Accum<T>>& scores = tiles.scores;
     const mask::Coverage seen =
@@ -135,11 +139,12 @@ void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
 }
 
 // The rows of a task against the keys [first, last), which begin with a KV split.
-template <class T, class M, class S, class Kv>
+//   U  of the keys' elements
+template <class U, class T, class M, class S, class Kv>
 void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Index last) {
   const bool inf_safe = load_queries(task);
   SplitStates<T, M, S> states(task);
-  KvBlock<T> block;
+  KvBlock<U> block;
   for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
     load_kv(task, kv, begin, keys, inf_safe, block);
     attend_block(task, states, block, map, panel);
@@ -149,7 +154,7 @@ void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Inde
 
 // Sums of values near the largest number overflow where their mean does not: such rows once more,
 // under smaller weights. Values that are NaN or infinite take this way too.
-template <class T, class M, class S, class Kv>
+template <class U, class T, class M, class S, class Kv>
 [[gnu::noinline, gnu::cold]] void attend_again(const FlashTask<T, M, S>& task, const Kv& kv,
                                                Index length) {
   Problem<T> problem = task.problem;
@@ -161,7 +166,7 @@ template <class T, class M, class S, class Kv>
                                  task.rows,
                                  task.scratch,
                                  shrink_of<Accum<T>>(length)};
-  attend_keys(again, kv, 0, length);
+  attend_keys<U>(again, kv, 0, length);
   rewrite_rows(again);
 }
 
@@ -171,11 +176,13 @@ template <class T, class M, class S, class Kv>
 //
 // Time O(B·Hq·Lq·Lk·(D + Dv)) over the tiles that are not Empty;
 // scratch O(workers · (queries of a task · log(Lk) + keys of a block) · (D + Dv)).
-template <class T, class M, class S, kv::Source<T> K>
+template <class T, class M, class S, class K>
+requires kv::Source<K, kv::ElementOf<K, T>>
 void flash_forward(const Problem<T>& problem, const K& source, const M& mask, const S& score,
                    const FlashPlan& plan, const FlashKernels<T>& kernels, Executor* executor,
                    std::byte* memory) {
   using R = Accum<T>;
+  using U = kv::ElementOf<K, T>;
   const Shape& shape = problem.shape;
   const Index bytes = flash_scratch_bytes<R>(shape, plan);
   Carver carver(memory);
@@ -194,13 +201,13 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
     f(task, source.bind(shape, rows.b, task.kv_head()), source.length(rows.b));
   };
   const auto finish = [](const auto& task, const auto& kv, Index length) {
-    if (!store_output(task)) attend_again(task, kv, length);
+    if (!store_output(task)) attend_again<U>(task, kv, length);
   };
   parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
     with_task(index, worker, [&](const auto& task, const auto& kv, Index length) {
       const Index keys = plan.task_splits * plan.split_keys;
       const Index first = index % key_tasks * keys;
-      attend_keys(task, kv, first, std::min(first + keys, length));
+      attend_keys<U>(task, kv, first, std::min(first + keys, length));
       if (key_tasks == 1) finish(task, kv, length);
     });
   });

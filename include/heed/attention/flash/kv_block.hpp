@@ -3,6 +3,7 @@
 
 #include "heed/attention/flash/tile_args.hpp"
 #include "heed/kv/dense.hpp"
+#include "heed/kv/panels.hpp"
 
 namespace heed {
 
@@ -11,9 +12,11 @@ template <class T>
 struct KvRun {
   int first;  // counted from the block's first key
   View<const T, 2> k, v;
+  const T* panels = nullptr;  // [panels, D, NR], in k's place; the first key is their first column
 };
 
-// Keys [begin, begin + keys). Packed ones are one run; the kernels read packed copies.
+// Keys [begin, begin + keys). Packed ones are one run; the kernels read packed copies, or panels
+// where they lie.
 template <class T>
 struct KvBlock {
   static constexpr int max_runs = 32;  // of 16 keys each in a block of 512
@@ -21,6 +24,7 @@ struct KvBlock {
   int begin = 0, keys = 0;
   int run_count = 0;
   KvRun<T> runs[max_runs];
+  const Accum<T>* packed_keys = nullptr;
   bool inf_safe = true;  // q·k of an infinite operand comes out right
   bool finite = true;    // all packed values are finite
 
@@ -32,6 +36,24 @@ struct KvBlock {
 
 inline namespace HEED_ABI {
 
+// Kernels of a source's elements U, which q of T may differ from.
+template <class U, class T>
+const simd::UnpackedKernels<U>& unpacked_kernels_of(const FlashKernels<T>& kernels) {
+  if constexpr (std::is_same_v<U, T>) {
+    return kernels.unpacked;
+  } else {
+    return simd::unpacked_kernels<U>(kernels.packed.isa);
+  }
+}
+template <class U, class T>
+const simd::PackedKernels<U>& packed_kernels_of(const simd::PackedKernels<T>& kernels) {
+  if constexpr (std::is_same_v<U, T>) {
+    return kernels;
+  } else {
+    return simd::element_kernels<U>(kernels.isa);
+  }
+}
+
 // to[r][c] = x(r, c), rows contiguous.
 template <class T>
 void copy_rows(const View<const T, 2>& x, T* to) {
@@ -40,72 +62,127 @@ void copy_rows(const View<const T, 2>& x, T* to) {
   }
 }
 
+// f(first, k, v) for the runs of a source, whose keys are rows or panels.
+template <class T, class Kv, class F>
+void for_each_source_run(const Kv& kv, Index begin, Index end, F&& f) {
+  if constexpr (kv::PanelSource<Kv, T>) {
+    kv.for_each_panel_run(begin, end, f);
+  } else {
+    kv.for_each_run(begin, end, f);
+  }
+}
+
 // Copies the runs of a block into scratch, where they are one.
-template <class T, class M, class S, class Kv>
-KvRun<T> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index end) {
+template <class U, class T, class M, class S, class Kv>
+KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index end) {
   const Index D = task.problem.shape.D, Dv = task.problem.shape.Dv;
+  const Index nr = task.plan.tile_shape.nr;
   HEED_ASSERT(task.plan.gathers);
-  T* k_rows = reinterpret_cast<T*>(task.scratch.gathered);
-  T* v_rows = k_rows + task.plan.block * D;
-  kv.for_each_run(begin, end, [&](Index first, const auto& k, const auto& v) {
-    copy_rows<T>(k, k_rows + (first - begin) * D);
-    copy_rows<T>(v, v_rows + (first - begin) * Dv);
+  U* keys = reinterpret_cast<U*>(task.scratch.gathered);
+  U* values = keys + task.plan.block * D;
+  KvRun<U> run{0, {keys, {end - begin, D}, {D, 1}}, {values, {end - begin, Dv}, {Dv, 1}}};
+  if (kv::PanelSource<Kv, U>) run.panels = keys;
+  for_each_source_run<U>(kv, begin, end, [&](Index first, const auto& k, const auto& v) {
+    if constexpr (kv::PanelSource<Kv, U>) {
+      kv::copy_keys(k, D, nr, first - begin, keys);
+    } else {
+      copy_rows<U>(k, keys + (first - begin) * D);
+    }
+    copy_rows<U>(v, values + (first - begin) * Dv);
   });
-  return {0, {k_rows, {end - begin, D}, {D, 1}}, {v_rows, {end - begin, Dv}, {Dv, 1}}};
+  return run;
+}
+
+// Keys in place as a run, if kernels that read NR keys together can begin with them.
+template <class U>
+bool find_run(int first, Index, int nr, const View<const U, 2>& k, const View<const U, 2>& v,
+              KvRun<U>& run) {
+  run = {first, k, v};
+  return first % nr == 0 && k.stride[1] == 1 && v.stride[1] == 1;
+}
+template <class U>
+bool find_run(int first, Index D, int nr, const kv::PanelKeys<U>& k, const View<const U, 2>& v,
+              KvRun<U>& run) {
+  run = {first, {nullptr, {k.count, D}, {0, 0}}, v, k.panels};
+  return first % nr == 0 && k.offset == 0;
 }
 
 // The runs of a block where they are, if its kernels can read them there: packed calls read one,
-// unpacked ones contiguous rows from the first key of a panel on. Else one run, gathered.
-template <class T, class M, class S, class Kv>
-void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<T>& block) {
-  const int nr = task.plan.tile_shape.nr;
+// unpacked ones contiguous rows from the first key of a panel on, and both panels from their first
+// column on. Else one run, gathered.
+template <class T, class M, class S, class Kv, class U>
+void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) {
   bool in_place = true;
   int count = 0;
   const Index end = Index{block.begin} + block.keys;
-  kv.for_each_run(block.begin, end, [&](Index at, const auto& k, const auto& v) {
-    const auto first = static_cast<int>(at - block.begin);
-    in_place = in_place && count < block.max_runs && first % nr == 0;
-    in_place = in_place && k.stride[1] == 1 && v.stride[1] == 1;
-    if (count < block.max_runs) block.runs[count] = {first, k, v};
+  for_each_source_run<U>(kv, block.begin, end, [&](Index at, const auto& k, const auto& v) {
+    KvRun<U> last;
+    KvRun<U>& run = count < block.max_runs ? block.runs[count] : last;
+    in_place &= find_run(static_cast<int>(at - block.begin), task.problem.shape.D,
+                         task.plan.tile_shape.nr, k, v, run);
     ++count;
   });
   block.run_count = count;
-  if (task.plan.unpacked ? in_place : count == 1) return;
-  block.runs[0] = gather(task, kv, block.begin, end);
+  const bool panels = kv::PanelSource<Kv, U>;
+  const bool readable = in_place || !panels;
+  if (task.plan.unpacked ? in_place && count <= block.max_runs : count == 1 && readable) return;
+  block.runs[0] = gather<U>(task, kv, block.begin, end);
   block.run_count = 1;
+}
+
+// Panels of U as those of numbers that are summed.
+template <class T, class M, class S, class U>
+const Accum<U>* widen_panels(const FlashTask<T, M, S>& task, const KvRun<U>& run) {
+  if constexpr (std::is_same_v<U, Accum<U>>) {
+    return run.panels;
+  } else {
+    const Index nr = task.plan.tile_shape.nr, D = task.problem.shape.D;
+    const Index count = task.plan.tile_shape.panels(run.k.extent[0]);
+    packed_kernels_of<U>(task.kernels.packed)
+        .pack_a({run.panels, {count, nr * D}, {nr * D, 1}}, 1,
+                {task.scratch.kt, nr * D, task.plan.tile_shape});
+    return task.scratch.kt;
+  }
 }
 
 // The keys [begin, begin + keys) for all rows of a task.
 //   inf_safe  of its queries
-template <class T, class M, class S, class Kv>
+template <class T, class M, class S, class Kv, class U>
 void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, bool inf_safe,
-             KvBlock<T>& block) {
+             KvBlock<U>& block) {
   block.begin = begin;
   block.keys = keys;
   block.inf_safe = inf_safe;
+  block.packed_keys = task.scratch.kt;
   find_runs(task, kv, block);
   if (task.plan.unpacked) return;
-  const simd::PackedKernels<T>& kernels = task.kernels.packed;
   const Shape& shape = task.problem.shape;
-  const KvRun<T>& run = block.only_run();
-  block.inf_safe &= kernels.pack_b_transposed(run.k, packed_keys(task.scratch, task.plan, shape));
-  block.finite = task.kernels.values.pack_b(run.v, packed_values(task.scratch, task.plan, shape));
+  const KvRun<U>& run = block.only_run();
+  if (run.panels != nullptr) {
+    block.packed_keys = widen_panels(task, run);
+  } else {
+    block.inf_safe &= packed_kernels_of<U>(task.kernels.packed)
+                          .pack_b_transposed(run.k, packed_keys(task.scratch, task.plan, shape));
+  }
+  block.finite = packed_kernels_of<U>(task.kernels.values)
+                     .pack_b(run.v, packed_values(task.scratch, task.plan, shape));
 }
 
 // Packs the values of an unpacked block.
-template <class T, class M, class S>
-void pack_v(const FlashTask<T, M, S>& task, const KvBlock<T>& block) {
+template <class T, class M, class S, class U>
+void pack_v(const FlashTask<T, M, S>& task, const KvBlock<U>& block) {
   const Index Dv = task.problem.shape.Dv;
   const auto to = packed_values(task.scratch, task.plan, task.problem.shape);
+  const simd::PackedKernels<U>& kernels = packed_kernels_of<U>(task.kernels.values);
   if (block.run_count == 1) {
-    task.kernels.values.pack_b(block.runs[0].v, to);
+    kernels.pack_b(block.runs[0].v, to);
     return;
   }
-  T* rows = reinterpret_cast<T*>(task.scratch.gathered);
+  U* rows = reinterpret_cast<U*>(task.scratch.gathered);
   for (int n = 0; n < block.run_count; ++n) {
-    copy_rows<T>(block.runs[n].v, rows + block.runs[n].first * Dv);
+    copy_rows<U>(block.runs[n].v, rows + block.runs[n].first * Dv);
   }
-  task.kernels.packed.pack_b({rows, {block.keys, Dv}, {Dv, 1}}, to);
+  kernels.pack_b({rows, {block.keys, Dv}, {Dv, 1}}, to);
 }
 
 // f(run, scores, first_m_tile) for the tiles of each run of an unpacked block. Several runs cut the

@@ -23,6 +23,7 @@ struct FlashPlan {
   Index task_splits = 1;              // KV splits of a task
   bool gathers = false;               // keys may come in several runs, which a KV block gathers
   bool unpacked = false;              // decoding: keys and values are not packed
+  bool one_order = false;             // packed words are elements, so that sums have one order
   Index tasks = 0;
   int workers = 1;
 

@@ -52,9 +52,9 @@ ScaleSteps<Accum<T>> scale_steps(const FlashTask<T, M, S>& task) {
 
 // Recomputes NaN scores with scalar dots: the bf16x3 split turns an infinite operand into 0·inf.
 //   k  of the KV block
-template <class T, class M, class S>
+template <class T, class M, class S, class U>
 void recompute_nan_scores(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
-                          int first_m_tile, int k_begin, const View<const T, 2>& k) {
+                          int first_m_tile, int k_begin, const View<const U, 2>& k) {
   using R = Accum<T>;
   const R scale = scale_steps(task).early;
   const int panel = task.plan.tile_shape.nr;

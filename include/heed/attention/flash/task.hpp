@@ -50,7 +50,9 @@ FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa) {
 template <class T>
 FlashKernels<T> flash_kernels(const FlashPlan& plan, const Shape& shape, Isa isa,
                               bool unrounded = false) {
-  if (plan.unpacked) return {simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
+  if (plan.unpacked || plan.one_order) {
+    return {simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
+  }
   const FlashKernels<T> kernels = packed_flash_kernels<T>(shape, isa);
   if (!unrounded) return kernels;
   return {kernels.packed, kernels.unpacked, simd::exact_pv_kernels<T>(kernels.packed)};

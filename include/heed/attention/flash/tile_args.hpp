@@ -8,7 +8,7 @@ namespace heed {
 template <class R>
 struct TileArgs {
   simd::PackedA<R> q;
-  simd::PackedB<R> kt, v;
+  simd::PackedB<const R> kt, v;
   simd::ScoreTiles<R> scores;
   simd::RowState<R> state;
 };

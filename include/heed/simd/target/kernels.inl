@@ -69,6 +69,7 @@ inline constexpr PackedKernels<T> table{
 
 template <class T>
 inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
+                                                   .qk_panels = &qk_panels<T>,
                                                    .pv = &pv_unpacked<T>,
                                                    .all_unmasked = &all_unmasked<Accum<T>>,
                                                    .all_finite = &all_finite<T>};

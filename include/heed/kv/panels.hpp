@@ -1,0 +1,62 @@
+// Keys in panels and values in rows, as caches keep those of one key head.
+#pragma once
+
+#include <algorithm>
+
+#include "heed/core/view.hpp"
+#include "heed/kv/source.hpp"
+
+namespace heed::kv {
+
+// Memory of some keys and values of a head; T may be const.
+template <class T>
+struct Panels {
+  T* k;  // [panels, D, NR]
+  T* v;  // [keys, Dv]
+  Index D, Dv, nr;
+
+  // Elements of the panels of so many keys.
+  static Index size(Index keys, Index D, Index nr) {
+    return checked_product((keys + nr - 1) / nr * nr, D);
+  }
+
+  // Rows x [n, D] become keys [first, first + n).
+  template <class X>
+  void store_keys(Index first, const View<const X, 2>& x) const {
+    for (Index j = 0; j < x.extent[0]; ++j) {
+      T* to = k + (first + j) / nr * D * nr + (first + j) % nr;
+      for (Index d = 0; d < D; ++d, to += nr) *to = static_cast<T>(x(j, d));
+    }
+  }
+  template <class X>
+  void store_values(Index first, const View<const X, 2>& x) const {
+    T* to = v + first * Dv;
+    for (Index j = 0; j < x.extent[0]; ++j) {
+      for (Index d = 0; d < Dv; ++d) *to++ = static_cast<T>(x(j, d));
+    }
+  }
+
+  PanelKeys<std::remove_const_t<T>> keys(Index first, Index count) const {
+    return {k + first / nr * D * nr, first % nr, count};
+  }
+  View<const T, 2> values(Index first, Index count) const {
+    return {v + first * Dv, {count, Dv}, {Dv, 1}};
+  }
+};
+
+inline namespace HEED_ABI {
+
+// Copies keys of D numbers to the columns from `first` on of the panels at `to`.
+template <class T>
+void copy_keys(const PanelKeys<T>& from, Index D, Index nr, Index first, T* to) {
+  for (Index j = 0, columns = 0; j < from.count; j += columns) {
+    const Index source = from.offset + j, target = first + j;
+    columns = std::min({nr - source % nr, nr - target % nr, from.count - j});
+    const T* of_source = from.panels + source / nr * D * nr + source % nr;
+    T* of_target = to + target / nr * D * nr + target % nr;
+    for (Index d = 0; d < D; ++d) std::copy_n(of_source + d * nr, columns, of_target + d * nr);
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::kv
