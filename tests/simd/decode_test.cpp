@@ -111,7 +111,7 @@ TEMPLATE_TEST_CASE("qk_panels: the bits of qk, and no other score", "", float, d
     problem.fill_operands(Numbers(11));
     table.kernels->pack_b_transposed(k.cview(), problem.packed_kt());
     problem.qk(table.kernels->gemm);
-    const auto expected = problem.scores;
+    const std::vector<Accum<TestType>> expected(problem.scores.begin(), problem.scores.end());
     std::fill(problem.scores.begin(), problem.scores.end(), poison<Accum<TestType>>);
     Guarded<TestType> panels(static_cast<Index>(problem.kt.size()), Side::behind, TestType(0));
     std::transform(problem.kt.begin(), problem.kt.end(), panels.begin(),
@@ -122,7 +122,8 @@ TEMPLATE_TEST_CASE("qk_panels: the bits of qk, and no other score", "", float, d
       for (int key = 0; key < problem.size.keys; ++key) {
         const Index at = problem.score_index(query, key);
         const bool owed = real && problem.is_live(query, key);
-        REQUIRE(same_bits(problem.scores[at], owed ? expected[at] : poison<Accum<TestType>>));
+        REQUIRE(same_bits(problem.scores[at],
+                          owed ? expected[static_cast<std::size_t>(at)] : poison<Accum<TestType>>));
       }
     }
   });
