@@ -1,0 +1,75 @@
+// A weight as its file has it, in 8 or 4 bits, multiplied from there; or as floats.
+//
+// Each element is scale·code + offset, a scale and an offset for 32 codes of a row. Codes lie in
+// the kernels' panels (code_panel.hpp), so that a panel becomes floats in one pass.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "heed/core/view.hpp"
+#include "heed/nn/options.hpp"
+#include "models/gguf.hpp"
+
+namespace heed::models {
+
+struct CodePanel;
+
+// codes: as the file has them, where it has some; floats for its other tensors.
+enum class WeightFormat { codes, floats };
+
+// Some rows of a weight, as a tensor of a file.
+struct WeightPart {
+  std::string name;
+  Index rows;
+};
+
+class ModelWeight {
+ public:
+  // The rows of these tensors, one part below the other: [Σ rows, in]. Throws heed::Error where a
+  // tensor is missing or of another shape, or has elements that are not finite.
+  ModelWeight(const Gguf& file, const std::vector<WeightPart>& parts, Index in, WeightFormat format,
+              const nn::Options& options = {});
+
+  Index out() const { return out_; }
+  Index in() const { return in_; }
+  bool has_codes() const { return !words_.empty(); }
+  std::size_t bytes() const;  // that a product reads
+
+  // y = x Wᵀ
+  //
+  //   x     [n, in]    rows contiguous
+  //   y     [n, out]   rows contiguous
+  //   room  of any size; holds the weight as floats where n is large
+  //
+  // Every output is one sum in ascending order of the features: its bits depend neither on n nor on
+  // the threads.
+  void multiply_into(const View<float, 2>& y, const View<const float, 2>& x,
+                     std::vector<float>& room, const nn::Options& options) const;
+
+  // Row `row`, [in].
+  void row_into(Index row, float* to) const;
+
+ private:
+  struct Writer;
+
+  Index panels() const;
+  CodePanel panel(Index p) const;
+  void take_codes(const Gguf& file, const std::vector<WeightPart>& parts,
+                  const nn::Options& options);
+  void take_floats(const Gguf& file, const std::vector<WeightPart>& parts,
+                   const nn::Options& options);
+  void multiply_codes(const View<float, 2>& y, const View<const float, 2>& x,
+                      const nn::Options& options) const;
+  const float* as_floats(std::vector<float>& room, const nn::Options& options) const;
+
+  Index out_ = 0, in_;
+  int bits_ = 8;                         // of a code
+  std::vector<std::int32_t> words_;      // of codes: [panels, in · bits / 32, NR]
+  std::vector<float> scales_, offsets_;  // [panels, in / 32, NR]; no offsets where all are 0
+  std::vector<float> floats_;            // [panels, in, NR] where there are no codes
+};
+
+}  // namespace heed::models

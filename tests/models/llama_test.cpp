@@ -1,0 +1,195 @@
+// The decoder on a small model of random weights, and on SmolLM2 where it is there, against the
+// obvious one in double.
+#include "models/llama.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "heed/core/error.hpp"
+#include "llama_reference.hpp"
+#include "models/byte_pair_tokenizer.hpp"
+#include "models/model_folder.hpp"
+#include "support/catch.hpp"
+#include "temporary_file.hpp"
+#include "tiny_llama.hpp"
+
+namespace {
+
+using heed::Index;
+using heed::Tensor2;
+using heed::models::Gguf;
+using heed::models::Llama;
+using heed::models::LlamaOptions;
+using heed::models::LlamaSequence;
+using heed::models::TokenId;
+using heed::models::WeightFormat;
+using heed::models::test::GgufFile;
+using heed::models::test::LlamaReference;
+using heed::models::test::TemporaryFile;
+using heed::models::test::TinyLlama;
+using Ids = std::vector<TokenId>;
+
+const Gguf& tiny_file() {
+  static const TemporaryFile on_disk(TinyLlama().bytes());
+  static const Gguf read(on_disk.path());
+  return read;
+}
+const Llama& tiny() {
+  static const Llama made(tiny_file(), {.threads = 2});
+  return made;
+}
+
+Ids some_ids(std::size_t n) {
+  Ids ids;
+  for (std::size_t i = 0; i < n; ++i) ids.push_back(static_cast<TokenId>((i * 37 + 11) % 90));
+  return ids;
+}
+
+Index best_of(const double* logits, Index size) {
+  return std::max_element(logits, logits + size) - logits;
+}
+
+// Logits are near the reference's; the best is the same where it leads by more than 0.01.
+void check_logits(const Tensor2<float>& logits, const std::vector<std::vector<double>>& expected,
+                  double tolerance) {
+  REQUIRE(logits.dimension(0) == static_cast<Index>(expected.size()));
+  for (Index i = 0; i < logits.dimension(0); ++i) {
+    const std::vector<double>& row = expected[static_cast<std::size_t>(i)];
+    double worst = 0;
+    std::vector<double> own;
+    for (Index j = 0; j < logits.dimension(1); ++j) {
+      own.push_back(static_cast<double>(logits(i, j)));
+      worst = std::max(worst, std::abs(own.back() - row[static_cast<std::size_t>(j)]));
+    }
+    INFO("token " << i);
+    CHECK(worst < tolerance);
+    std::vector<double> sorted = row;
+    std::ranges::sort(sorted, std::greater<>());
+    if (sorted[0] - sorted[1] <= 0.01) continue;
+    CHECK(best_of(own.data(), logits.dimension(1)) == best_of(row.data(), logits.dimension(1)));
+  }
+}
+
+bool same(const Tensor2<float>& a, Index row_a, const Tensor2<float>& b, Index row_b) {
+  const float* x = a.data() + row_a * a.dimension(1);
+  return std::equal(x, x + a.dimension(1), b.data() + row_b * b.dimension(1));
+}
+
+}  // namespace
+
+TEST_CASE("logits are the reference's, of codes and of floats") {
+  const Ids ids = some_ids(40);
+  const auto expected = LlamaReference(tiny_file()).forward(ids);
+  LlamaSequence sequence = tiny().start();
+  check_logits(tiny().forward(ids, sequence, 40), expected, 2e-4);
+  CHECK(sequence.length() == 40);
+  const Llama floats(tiny_file(), {.weights = WeightFormat::floats, .threads = 1});
+  LlamaSequence of_floats = floats.start();
+  check_logits(floats.forward(ids, of_floats, 40), expected, 2e-4);
+  CHECK(floats.weight_bytes() > 2 * tiny().weight_bytes());
+}
+
+TEST_CASE("tokens one by one, in pieces and after a rollback have the logits of one call") {
+  const Ids ids = some_ids(30);
+  LlamaSequence whole = tiny().start(), single = tiny().start();
+  const Tensor2<float> expected = tiny().forward(ids, whole, 30);
+  const auto near = [&](const Tensor2<float>& logits, std::size_t token) {
+    for (Index j = 0; j < logits.dimension(1); ++j) {
+      const float wanted = expected(static_cast<Index>(token), j);
+      if (std::abs(logits(logits.dimension(0) - 1, j) - wanted) > 1e-4F) return false;
+    }
+    return true;
+  };
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    CHECK(near(tiny().forward(std::span(ids).subspan(i, 1), single), i));
+  }
+  single.truncate(11);
+  CHECK(near(tiny().forward(std::span(ids).subspan(11, 3), single), 13));
+  CHECK(near(tiny().forward(std::span(ids).subspan(14, 16), single), 29));
+}
+
+TEST_CASE("products of few rows have the bits of each row alone") {
+  const std::uint64_t shape[] = {96, 64};
+  REQUIRE(tiny_file().tensor("blk.0.ffn_up.weight", shape).type == heed::models::GgufType::q4_1);
+  const heed::models::ModelWeight weight(
+      tiny_file(), {{"blk.0.ffn_gate.weight", 96}, {"blk.0.ffn_up.weight", 96}}, 64,
+      WeightFormat::codes);
+  Tensor2<float> x(40, 64), all(40, 192), some(7, 192), one(1, 192);
+  for (Index n = 0; n < x.size(); ++n) x.data()[n] = std::sin(static_cast<float>(n));
+  std::vector<float> room;
+  const auto multiply = [&](Tensor2<float>& y, Index first) {
+    weight.multiply_into(heed::mutable_view_of(y),
+                         heed::slice(heed::view_of(x), first, y.dimension(0)), room, {});
+  };
+  multiply(all, 0);
+  multiply(some, 3);
+  for (Index r = 0; r < 7; ++r) {
+    multiply(one, 3 + r);
+    CHECK(same(one, 0, some, r));
+    for (Index j = 0; j < 192; ++j) CHECK(std::abs(all(3 + r, j) - one(0, j)) < 1e-4F);
+  }
+}
+
+TEST_CASE("what the last token attends to is told by layer") {
+  const Ids ids = some_ids(9);
+  LlamaSequence sequence = tiny().start();
+  Index layers = 0;
+  sequence.look = [&](Index layer, const Tensor2<float>& weights) {
+    CHECK(layer == layers++);
+    CHECK(weights.dimension(0) == 4);
+    CHECK(weights.dimension(1) == 9);
+    for (Index h = 0; h < 4; ++h) {
+      float sum = 0;
+      for (Index j = 0; j < 9; ++j) sum += weights(h, j);
+      CHECK(std::abs(sum - 1) < 1e-5F);
+    }
+  };
+  tiny().forward(ids, sequence);
+  CHECK(layers == 2);
+}
+
+TEST_CASE("tokens that a model cannot read are refused, and the sequence stays") {
+  LlamaSequence sequence = tiny().start();
+  tiny().forward(some_ids(5), sequence);
+  CHECK_THROWS_AS(tiny().forward(Ids{}, sequence), heed::Error);
+  CHECK_THROWS_AS(tiny().forward(Ids{-1}, sequence), heed::Error);
+  CHECK_THROWS_AS(tiny().forward(Ids{99}, sequence), heed::Error);
+  CHECK_THROWS_AS(tiny().forward(Ids{1}, sequence, 2), heed::Error);
+  CHECK_THROWS_AS(tiny().forward(some_ids(156), sequence), heed::Error);
+  CHECK_THROWS_AS(sequence.truncate(6), heed::Error);
+  CHECK(sequence.length() == 5);
+}
+
+TEST_CASE("a file that is no such Llama is refused") {
+  const auto refused = [](const auto& change) {
+    GgufFile file;
+    change(file);
+    TinyLlama().write(file);
+    const TemporaryFile on_disk(file.bytes());
+    const Gguf read(on_disk.path());
+    CHECK_THROWS_AS(Llama(read), heed::Error);
+  };
+  refused([](GgufFile& file) { file.value("llama.expert_count", std::uint32_t{8}); });
+  refused([](GgufFile& file) { file.value("llama.attention.key_length", std::uint32_t{15}); });
+  refused([](GgufFile& file) { file.value("llama.rope.dimension_count", std::uint32_t{18}); });
+  refused(
+      [](GgufFile& file) { file.tensor("blk.0.attn_q.bias", {64}, 0, std::string(256, '\0')); });
+}
+
+TEST_CASE("SmolLM2 has the reference's logits") {
+  const std::filesystem::path path = heed::models::smollm2_file();
+  if (!std::filesystem::exists(path)) {
+    WARN("skipped: the model is not in " << path << "; examples/models/llama/fetch.sh gets it");
+    return;
+  }
+  const Gguf file(path);
+  const auto tokenizer = heed::models::BytePairTokenizer::from_file(file);
+  const Ids ids = tokenizer.encode("The capital of France is Paris, and 2 + 2 =");
+  const Llama model(file);
+  LlamaSequence sequence = model.start();
+  const auto rows = static_cast<Index>(ids.size());
+  check_logits(model.forward(ids, sequence, rows), LlamaReference(file).forward(ids), 2e-3);
+}
