@@ -24,6 +24,7 @@ file(CONFIGURE OUTPUT kernels.cpp
   CONTENT "#define HEED_DEFINE_KERNELS\n#include <heed/simd/extern_kernels.hpp>\n")
 add_library(heed_kernels STATIC EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/kernels.cpp")
 target_link_libraries(heed_kernels PRIVATE heed_develop)
+target_compile_options(heed_kernels PRIVATE ${HEED_KERNEL_FLAGS})
 add_library(heed_programs INTERFACE)
 target_compile_definitions(heed_programs INTERFACE HEED_EXTERN_KERNELS)
 target_link_libraries(heed_programs INTERFACE heed_develop heed_kernels)
