@@ -1,6 +1,6 @@
 // The tables of the tutorials heed comes from: standard attention, which holds all scores, against
-// the fused and the chunked one, and a whole module written so against heed's, with the speed-up
-// and the memory of each.
+// the fused and the chunked one, a whole module written so against heed's, and training that keeps
+// everything against training that recomputes, with the speed-up and the memory of each.
 #include <Eigen/Core>
 
 #include "support/program.hpp"
@@ -162,6 +162,39 @@ void plain_and_heed(benchmark::State& state, const Row& row) {
                   {"heed", [&] { out = module.forward(x, {}, {}, {.threads = 1}); }}});
 }
 
+// Forward and backward of four decoder blocks that keep everything, or recompute their attention,
+// or recompute the block.
+void storing_and_checkpointed(benchmark::State& state, const Row& row) {
+  using Model = heed::nn::CausalLanguageModel<float>;
+  const Index features = row.Hq * row.D;
+  heed::Tensor2<int> ids(row.B, row.Lq);
+  for (Index n = 0; n < ids.size(); ++n) ids.data()[n] = static_cast<int>(n * 7919 % 256);
+  const auto model_of = [&](bool attention, bool block) {
+    Model model({.vocabulary = 256,
+                 .features = features,
+                 .layers = 4,
+                 .positions = row.Lq,
+                 .block = {.attention = {.heads = row.Hq, .dropout = 0.1, .checkpoint = attention},
+                           .norm = heed::nn::NormPlace::pre,
+                           .dropout = 0.1,
+                           .checkpoint = block}});
+    heed::nn::initialise(model, heed::nn::Init::xavier_uniform, 1);
+    return model;
+  };
+  const Model storing = model_of(false, false), attention = model_of(true, false);
+  const Model block = model_of(false, true);
+  Model gradients = heed::nn::gradients_of(storing);
+  const auto step = [&](const Model& model) {
+    return [&] {
+      const heed::nn::Options options{.mode = heed::nn::Mode::train, .seed = 1, .threads = 1};
+      const auto trained = model.forward_train(ids, options);
+      model.backward(trained.out, trained.saved, gradients, options);
+    };
+  };
+  measure(state,
+          {{"storing", step(storing)}, {"attention", step(attention)}, {"block", step(block)}});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -179,5 +212,7 @@ int main(int argc, char** argv) {
     add("chunked_", self_attention(1, quick ? 1 : 8, L), standard_and_chunked);
   }
   add("module_", quick ? self_attention(2, 2, 16) : self_attention(32, 8, 100), plain_and_heed);
+  add("checkpoint_", quick ? self_attention(2, 2, 16) : self_attention(2, 8, 512),
+      storing_and_checkpointed);
   return heed::bench::run_rows(argc, argv, "documents", nullptr);
 }

@@ -186,7 +186,8 @@ TEST_CASE("gradients: encoder blocks, norms before and after, every dropout") {
                                      .norm = place,
                                      .bias = bias,
                                      .dropout = 0.2,
-                                     .attention_output_dropout = 0.3});
+                                     .attention_output_dropout = 0.3,
+                                     .checkpoint = place == nn::NormPlace::pre});
     };
   };
   const mask::any none = mask::none(), causal = mask::causal();

@@ -219,6 +219,57 @@ TEST_CASE("gradients: causal language models, tied and not, with and without pos
   }
 }
 
+namespace {
+
+// The parameters of a model after three steps of gradient descent.
+Weights trained(const nn::CausalLanguageModelOptions& options, int threads) {
+  nn::CausalLanguageModel<float> model(options);
+  scatter(model, 0.7, 3);
+  auto gradients = nn::gradients_of(model);
+  for (std::uint64_t n = 0; n < 3; ++n) {
+    const nn::Options call{.mode = nn::Mode::train, .seed = n, .threads = threads};
+    const auto saved = model.forward_train(token_ids(2, 5, 7, n), call).saved;
+    nn::zero(gradients);
+    model.backward(tokens<float>(2, 5, 7, n), saved, gradients, {.threads = threads});
+    nn::for_each_parameter(
+        [](const std::string&, auto& p, const auto& g) { p.value -= 0.05F * g.value; }, model,
+        gradients);
+  }
+  return weights_of(model);
+}
+
+}  // namespace
+
+TEST_CASE("checkpointing: a trained model has the bits of one that keeps everything") {
+  auto options = small(true);
+  const auto expected = trained(options, 1);
+  for (const bool attention : {true, false}) {
+    options.block.attention.checkpoint = attention;
+    options.block.checkpoint = !attention;
+    CHECK(trained(options, 2) == expected);
+  }
+  nn::CausalLanguageModel<float> model(options);
+  const auto saved = model.forward_train(token_ids(2, 5, 7, 1), training).saved;
+  CHECK(saved.blocks[1].input.has_value());
+  CHECK(saved.blocks[1].feed_forward.feed_forward.hidden.size() == 0);
+}
+
+TEST_CASE("checkpointing: a block with memory has the same gradients") {
+  auto options = with_memory(nn::NormPlace::pre);
+  nn::DecoderBlock<float> storing(6, options);
+  options.checkpoint = true;
+  nn::DecoderBlock<float> checkpointed(6, options);
+  scatter(storing, 0.7, 3);
+  scatter(checkpointed, 0.7, 3);
+  const mask::any none = mask::none();
+  BothInputs<float> a{storing}, b{checkpointed};
+  const auto x = tokens<float>(2, 7, 6, 5);
+  const auto one = step(a, x, training, none), other = step(b, x, training, none);
+  CHECK(same_bits(other.y, one.y));
+  CHECK(same_bits(other.dx, one.dx));
+  CHECK(weights_of(other.gradients) == weights_of(one.gradients));
+}
+
 TEST_CASE("causal language model: a later id changes no bit of an earlier row") {
   nn::CausalLanguageModel<float> model(
       {.vocabulary = 11,

@@ -334,6 +334,86 @@ TEST_CASE("multi-head attention: in training the weights are those that values m
   CHECK(gone < 224);
 }
 
+namespace {
+
+// Each of a row's `count` heads over its root mean square, times its gains.
+void rms_norm(std::vector<double>& row, const Eigen::MatrixXd& gains, double eps) {
+  const auto size = static_cast<std::size_t>(gains.rows());
+  for (std::size_t first = 0; first < row.size(); first += size) {
+    double square = 0;
+    for (std::size_t d = 0; d < size; ++d) square += row[first + d] * row[first + d];
+    for (std::size_t d = 0; d < size; ++d) {
+      row[first + d] *=
+          gains(static_cast<Index>(d), 0) / std::sqrt(square / static_cast<double>(size) + eps);
+    }
+  }
+}
+
+// Feature d and d + 2 of each head of 4 turn by position · 10^(−d / 2).
+void turn(std::vector<double>& row, double position) {
+  for (std::size_t first = 0; first < row.size(); first += 4) {
+    for (std::size_t d = 0; d < 2; ++d) {
+      const double angle = position * std::pow(10.0, -static_cast<double>(d) / 2);
+      const double a = row[first + d], b = row[first + d + 2];
+      row[first + d] = a * std::cos(angle) - b * std::sin(angle);
+      row[first + d + 2] = b * std::cos(angle) + a * std::sin(angle);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("multi-head attention: QK norm, rotary position and output gate equal their formulas") {
+  for (const bool per_head : {true, false}) {
+    nn::MultiHeadAttention<double> part(
+        8, {.heads = 2,
+            .rope = nn::RotaryOptions{.positions = 9, .base = 10},
+            .qk_norm = per_head ? nn::QkNorm::per_head : nn::QkNorm::all_heads,
+            .qk_norm_eps = 0.1,
+            .gate = per_head ? nn::OutputGate::per_head : nn::OutputGate::per_feature});
+    scatter(part, 0.8, 3);
+    const Weights w = weights_of(part);
+    const auto x = tokens<double>(1, 9, 8, 5);
+    const Rows in = rows_of(x, 0), v = linear(in, w, "value."), z = linear(in, w, "gate.");
+    Rows q = linear(in, w, "query."), k = linear(in, w, "key.");
+    for (std::size_t i = 0; i < 9; ++i) {
+      rms_norm(q[i], w.at("query_norm.weight"), 0.1);
+      rms_norm(k[i], w.at("key_norm.weight"), 0.1);
+      turn(q[i], static_cast<double>(i));
+      turn(k[i], static_cast<double>(i));
+    }
+    Rows context(9, std::vector<double>(8, 0.0));
+    for (std::size_t i = 0; i < 9; ++i) {
+      for (std::size_t h = 0; h < 2; ++h) {
+        std::vector<double> p(i + 1);
+        double sum = 0;
+        for (std::size_t j = 0; j <= i; ++j) {
+          double score = 0;
+          for (std::size_t d = 4 * h; d < 4 * h + 4; ++d) score += q[i][d] * k[j][d] / 2;
+          sum += p[j] = std::exp(score);
+        }
+        for (std::size_t d = 4 * h; d < 4 * h + 4; ++d) {
+          for (std::size_t j = 0; j <= i; ++j) context[i][d] += p[j] / sum * v[j][d];
+          context[i][d] /= 1 + std::exp(-z[i][per_head ? h : d]);
+        }
+      }
+    }
+    const Rows expected = linear(context, w, "output.");
+    const mask::any causal = mask::causal();
+    CHECK(difference(part.forward(x, causal), 0, expected) < 1e-13);
+    CHECK(difference(part.forward_with_weights(x, causal).out, 0, expected) < 1e-13);
+    // The last two queries alone stand where they stood among all.
+    Tensor3<double> last(1, 2, 8);
+    std::copy_n(x.data() + 7 * 8, 16, last.data());
+    CHECK(difference(part.forward(last, x, x, causal), 0, {expected[7], expected[8]}) < 1e-13);
+    CHECK(error_of([&] { part.forward(tokens<double>(1, 10, 8, 5)); }) ==
+          "heed::position::rope: position 9 of token 9 is not among the table's 9 from 0 on");
+  }
+  CHECK(error_of([] {
+          nn::MultiHeadAttention<float>(8, {.heads = 2, .rope = nn::RotaryOptions{.dim = 6}});
+        }) == "heed::nn::MultiHeadAttention: 2048 positions turn 6 features of a head that has 4");
+}
+
 TEST_CASE("multi-head attention: extra keys are seen by all queries, also groups and in training") {
   const nn::MultiHeadAttentionOptions options{.heads = 4,
                                               .kv_heads = 2,

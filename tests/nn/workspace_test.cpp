@@ -89,6 +89,11 @@ TEST_CASE("workspace: attention and encoder blocks allocate nothing, extra keys 
   check(Attention(20, {.heads = 4, .projection = nn::Projection::fused}), true);
   check(Attention(20, {.heads = 2, .output_projection = false}), true);
   check(Attention(20, {.heads = 2, .add_bias_kv = true, .add_zero_attn = true}), false);
+  check(Attention(20, {.heads = 2,
+                       .rope = nn::RotaryOptions{.positions = 31},
+                       .qk_norm = nn::QkNorm::per_head,
+                       .gate = nn::OutputGate::per_feature}),
+        true);
   check(Block(20, {.attention = {.heads = 2}, .norm = nn::NormPlace::pre}), false);
   check(Block(20, {.attention = {.heads = 2}, .dropout = 0.1}), true);
 }

@@ -177,3 +177,26 @@ TEST_CASE("rope: wrong numbers of ids, and positions that a table does not have"
       position::rope(Tensor4<float>(2, 1, 0, 8), RopeTable<float>(0, position::rope_frequencies(8)))
           .size() == 0);
 }
+
+TEST_CASE("rope: the gradient is turned back, as the transpose of the rotation") {
+  for (const RopePairs pairs : {RopePairs::half_split, RopePairs::interleaved}) {
+    const position::RopeFrequencies frequencies =
+        position::rope_frequencies(6, 100, position::yarn(8, 4));
+    const RopeTable<double> table(90, frequencies);
+    const auto ids = scattered(2 * 40);  // of each batch, all below 90 with the offset
+    std::vector<Index> small;
+    for (const Index id : ids) small.push_back(id % 80);
+    const position::RopeTokens tokens{7, small};
+    const auto x = random4<double>(2, 3, 40, 8, 1), d_out = random4<double>(2, 3, 40, 8, 2);
+    const auto y = position::rope(x, table, tokens, pairs);
+    Tensor4<double> d_x = d_out;
+    position::rope_gradient_into(d_x, d_x, table, tokens, pairs);
+    double forward = 0, back = 0;
+    for (Index n = 0; n < x.size(); ++n) {
+      forward += d_out.data()[n] * y.data()[n];
+      back += d_x.data()[n] * x.data()[n];
+    }
+    CHECK(back == Approx(forward).epsilon(1e-12));
+    CHECK(frequencies.magnitude > 1);
+  }
+}

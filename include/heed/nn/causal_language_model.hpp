@@ -55,9 +55,9 @@ class CausalLanguageModel {
     if (options.positions > 0) {
       positions_.emplace(options.features, options.positions, options.deviation);
     }
-    for (Index n = 0; n < options.layers; ++n) {
-      blocks_.emplace_back(options.features, options.block, activation);
-    }
+    // Copies of one block share its table of rotary positions.
+    blocks_.assign(static_cast<std::size_t>(options.layers),
+                   DecoderBlock<T, F>(options.features, options.block, activation));
     if (!options.tied) output_.emplace(options.features, options.vocabulary, options.output_bias);
   }
 

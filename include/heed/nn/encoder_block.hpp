@@ -17,6 +17,7 @@ struct EncoderBlockOptions {
   Bias bias = Bias::yes;                // no: the whole block, attention included, has none
   double dropout = 0;                   // of the feed-forward part, where FeedForward drops
   double attention_output_dropout = 0;  // of attention's output before the residual is added
+  bool checkpoint = false;              // training keeps x alone; backward computes the block again
 };
 
 inline namespace HEED_ABI {
@@ -27,6 +28,7 @@ class EncoderBlock {
   struct Saved {
     typename AttentionSublayer<T>::Saved attention;
     typename FeedForwardSublayer<T, F>::Saved feed_forward;
+    std::optional<BlockInput<T>> input = {};  // of a checkpointed call, which has nothing else
   };
 
   // Throws heed::Error where the features do not divide among the heads.
@@ -35,7 +37,8 @@ class EncoderBlock {
       : attention_("heed::nn::EncoderBlock", features, options.attention, sublayer(options),
                    options.attention_output_dropout),
         feed_forward_(features, options.hidden, sublayer(options), options.dropout, activation),
-        place_(options.norm) {}
+        place_(options.norm),
+        checkpoint_(options.checkpoint) {}
 
   const MultiHeadAttention<T>& attention() const { return attention_.attention(); }
   Index features() const { return attention_.features(); }
@@ -65,14 +68,17 @@ class EncoderBlock {
     run(to, in, mask, score, options, attend);
   }
 
-  // {out, saved}; memory O(L · (features + hidden)).
+  // {out, saved}; memory O(L · (features + hidden)), of a checkpointed block O(L · features).
   template <Tokens X, class M = mask::None, class S = score::None>
   auto forward_train(const X& x, const M& mask = {}, const S& score = {},
                      const Options& options = {}) const {
     Saved saved;
-    const auto in = kept(tokens_of(x, features(), "heed::nn::EncoderBlock::forward_train"));
-    const auto middle = attention_.train(in, nullptr, saved.attention, mask, score, options);
-    const auto y = feed_forward_.train(middle, saved.feed_forward, options);
+    auto in = kept(tokens_of(x, features(), "heed::nn::EncoderBlock::forward_train"));
+    const auto y = train(in, saved, mask, score, options);
+    if (checkpoint_) {
+      saved = Saved();
+      saved.input = BlockInput<T>{std::move(in), {}, SavedDropout(options)};
+    }
     auto out = make_tokens(x, features());
     copy_tokens(made_view<X>(out), view_of(y));
     return OutWithSaved{std::move(out), std::move(saved)};
@@ -83,10 +89,13 @@ class EncoderBlock {
   template <Tokens D, class M = mask::None, class S = score::None>
   auto backward(const D& dy, const Saved& saved, EncoderBlock& gradients, const M& mask = {},
                 const S& score = {}, const Options& options = {}) const {
+    Saved again;
+    if (saved.input) train(saved.input->x, again, mask, score, saved.input->again(options));
+    const Saved& all = saved.input ? again : saved;
     const auto d = kept(tokens_of(dy, features(), "heed::nn::EncoderBlock::backward", "dy"));
     const auto d_middle =
-        feed_forward_.backward(d, saved.feed_forward, gradients.feed_forward_, options);
-    const auto d_in = attention_.backward(d_middle, nullptr, saved.attention, gradients.attention_,
+        feed_forward_.backward(d, all.feed_forward, gradients.feed_forward_, options);
+    const auto d_in = attention_.backward(d_middle, nullptr, all.attention, gradients.attention_,
                                           mask, score, options);
     auto dx = make_tokens(dy, features());
     copy_tokens(made_view<D>(dx), view_of(d_in));
@@ -121,6 +130,13 @@ class EncoderBlock {
     return {options.norm, options.eps, options.bias};
   }
 
+  template <class M, class S>
+  Tensor3<T> train(const Tensor3<T>& x, Saved& saved, const M& mask, const S& score,
+                   const Options& options) const {
+    const auto middle = attention_.train(x, nullptr, saved.attention, mask, score, options);
+    return feed_forward_.train(middle, saved.feed_forward, options);
+  }
+
   std::size_t own_bytes(Index B, Index L) const {
     Carver counter(nullptr);
     carve_tokens<T>(counter, B, L, features());
@@ -153,6 +169,7 @@ class EncoderBlock {
   AttentionSublayer<T> attention_;
   FeedForwardSublayer<T, F> feed_forward_;
   NormPlace place_;
+  bool checkpoint_;
 };
 
 }  // namespace HEED_ABI

@@ -88,7 +88,7 @@ struct MultiHeadParts {
     if (options.extra_keys() == 0) {
       attend(blhd(to), blhd(q), blhd(k), blhd(v), token_mask(mask), token_score(score), how);
     } else if constexpr (std::is_same_v<Attend, AttendHere>) {
-      attend_with_extra_keys(p, token_mask(mask), token_score(score), how, call);
+      attend_and_extend(p, token_mask(mask), token_score(score), how, call);
     } else {
       throw Error(
           "heed::nn::MultiHeadAttention: extra keys (add_bias_kv, add_zero_attn) need the "
@@ -220,8 +220,8 @@ struct MultiHeadParts {
 
   // Attention that keeps the lse, then the extra keys.
   template <class M, class S>
-  void attend_with_extra_keys(const Projected<T>& p, const M& mask, const S& score,
-                              const heed::Options& how, const Options& call) const {
+  void attend_and_extend(const Projected<T>& p, const M& mask, const S& score,
+                         const heed::Options& how, const Options& call) const {
     attend_with_lse(p, options, mask, score, how);
     if (options.extra_keys() == 0) return;
     const auto out = swap_heads(split_heads(p.context, options.heads));

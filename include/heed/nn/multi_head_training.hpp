@@ -73,8 +73,8 @@ MultiHeadActivations<T> multi_head_attend(const MultiHeadParts<T>& parts,
     a.raw_k = a.k;
   }
   parts.query_key.apply(p.q, p.k, call);
-  parts.attend_with_extra_keys(p, token_mask(mask), token_score(score),
-                               parts.attention_options(call), call);
+  parts.attend_and_extend(p, token_mask(mask), token_score(score), parts.attention_options(call),
+                          call);
   return a;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "heed/nn/multi_head_options.hpp"
 #include "heed/nn/rms_norm.hpp"
@@ -110,8 +111,9 @@ class QueryKey {
                   " positions turn " + std::to_string(dim) + " features of a head that has " +
                   std::to_string(head_dim));
     }
-    rope_ = std::make_shared<const position::RopeTable<Accum<T>>>(
-        rope.positions, position::rope_frequencies(dim, rope.base, rope.scaling));
+    position::RopeTable<Accum<T>> table(rope.positions,
+                                        position::rope_frequencies(dim, rope.base, rope.scaling));
+    rope_ = std::make_shared<const position::RopeTable<Accum<T>>>(std::move(table));
     pairs_ = rope.pairs;
   }
 

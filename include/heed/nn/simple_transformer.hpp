@@ -22,8 +22,9 @@ struct SimpleTransformerOptions {
   Index layers = 2;
   Index classes = 2;
   Index positions = 512;
-  Index hidden = 0;      // of the feed-forward parts; 0: 4 · features
-  double dropout = 0.1;  // in Mode::train, of the weights and of the feed-forward parts, twice
+  Index hidden = 0;         // of the feed-forward parts; 0: 4 · features
+  double dropout = 0.1;     // in Mode::train, of the weights and of the feed-forward parts, twice
+  bool checkpoint = false;  // of every block, as EncoderBlockOptions has it
 };
 
 inline namespace HEED_ABI {
@@ -46,7 +47,8 @@ class SimpleTransformer {
     const EncoderBlockOptions block{
         .attention = {.heads = options.heads, .dropout = options.dropout},
         .hidden = options.hidden,
-        .dropout = options.dropout};
+        .dropout = options.dropout,
+        .checkpoint = options.checkpoint};
     for (Index n = 0; n < options.layers; ++n) {
       blocks_.emplace_back(options.features, block, activation);
     }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,22 @@ struct SublayerOptions {
   NormPlace norm = NormPlace::post;
   double eps = 1e-5;
   Bias bias = Bias::yes;  // no: of norm and part alike
+};
+
+// All that a checkpointed block keeps of a call: backward computes the rest again, with the same
+// dropout. Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016).
+template <class T>
+struct BlockInput {
+  Tensor3<T> x;       // [B, L, features]
+  Tensor3<T> memory;  // [B, Lk, …], or empty
+  SavedDropout dropout;
+
+  // Options of the second forward pass, which has the memory it needs from the heap.
+  Options again(const Options& options) const {
+    Options same = dropout.with(options);
+    same.workspace = {};
+    return same;
+  }
 };
 
 inline namespace HEED_ABI {
