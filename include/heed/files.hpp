@@ -9,5 +9,7 @@
 #include "heed/files/output_file.hpp"
 #include "heed/files/safetensors.hpp"
 #include "heed/files/safetensors_writer.hpp"
+#include "heed/files/torch.hpp"
+#include "heed/train/checkpoint.hpp"
 
 #include "heed/core/restore_macros.inl"

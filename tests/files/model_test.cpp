@@ -14,7 +14,9 @@
 #include <iterator>
 #include <thread>
 
+#include "heed/files/torch.hpp"
 #include "heed/nn/linear.hpp"
+#include "heed/nn/presets.hpp"
 #include "nn/gradients.hpp"
 #include "support/temporary_file.hpp"
 
@@ -56,6 +58,23 @@ void check_round_trip() {
   files::load(loaded, file.path());
   CHECK(same_parameters(model, loaded));
   CHECK(partial_files(file.path()) == 0);
+}
+
+// Saves a module as PyTorch's, whose names and shapes these are, and loads it again.
+template <class Module>
+void check_torch(Module module, const std::map<std::string, std::vector<std::uint64_t>>& wanted) {
+  const TemporaryFile file("");
+  scatter(module, 1, 3);
+  files::save_torch(module, file.path(), "layer.");
+  std::map<std::string, std::vector<std::uint64_t>> written;
+  for (const auto& [name, entry] : files::Safetensors(file.path()).tensors()) {
+    written[name.substr(6)] = entry.shape;
+  }
+  CHECK(written == wanted);
+  Module loaded = module;
+  scatter(loaded, 1, 4);
+  files::load_torch(loaded, file.path(), {.prefix = "layer."});
+  CHECK(same_parameters(loaded, module));
 }
 
 }  // namespace
@@ -227,4 +246,46 @@ TEST_CASE("files: Python's safetensors reads the same names, shapes and numbers"
         "b float64 [1] [0.1]\n"
         "c float16 [1] [1.5]\n"
         "d int64 [2] [-7, 8]\n");
+}
+
+TEST_CASE("files: attention and blocks are saved under PyTorch's names, in its shapes") {
+  using Attention = nn::MultiHeadAttention<float>;
+  const std::map<std::string, std::vector<std::uint64_t>> attention{{"in_proj_weight", {24, 8}},
+                                                                    {"in_proj_bias", {24}},
+                                                                    {"out_proj.weight", {8, 8}},
+                                                                    {"out_proj.bias", {8}}};
+  for (const nn::Projection projection : {nn::Projection::fused, nn::Projection::separate}) {
+    check_torch(Attention(8, {.heads = 2, .projection = projection}), attention);
+  }
+  check_torch(nn::EncoderBlock<float, nn::Relu>(8, nn::torch_block(2, 12)),
+              {{"self_attn.in_proj_weight", {24, 8}},
+               {"self_attn.in_proj_bias", {24}},
+               {"self_attn.out_proj.weight", {8, 8}},
+               {"self_attn.out_proj.bias", {8}},
+               {"linear1.weight", {12, 8}},
+               {"linear1.bias", {12}},
+               {"linear2.weight", {8, 12}},
+               {"linear2.bias", {8}},
+               {"norm1.weight", {8}},
+               {"norm1.bias", {8}},
+               {"norm2.weight", {8}},
+               {"norm2.bias", {8}}});
+  check_torch(
+      Attention(8, {.heads = 2, .source_features = 6, .value_features = 5, .add_bias_kv = true}),
+      {{"q_proj_weight", {8, 8}},
+       {"k_proj_weight", {8, 6}},
+       {"v_proj_weight", {8, 5}},
+       {"in_proj_bias", {24}},
+       {"bias_k", {1, 1, 8}},
+       {"bias_v", {1, 1, 8}},
+       {"out_proj.weight", {8, 8}},
+       {"out_proj.bias", {8}}});
+  const TemporaryFile file("old");
+  for (const nn::Projection projection : {nn::Projection::fused, nn::Projection::separate}) {
+    const Attention grouped(8, {.heads = 4, .kv_heads = 2, .projection = projection});
+    CHECK(error_of([&] {
+            files::save_torch(grouped, file.path());
+          }).find("as many key heads as query heads") != std::string::npos);
+  }
+  CHECK(contents(file.path()) == "old");
 }

@@ -1,10 +1,21 @@
 // A model learns, and the same seed gives the same bits whatever the threads.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/simple_transformer.hpp"
 #include "heed/train/adam.hpp"
+#include "heed/train/checkpoint.hpp"
 #include "heed/train/mean_squared_error.hpp"
+#include "heed/train/sgd.hpp"
 #include "heed/train/train.hpp"
 #include "nn/gradients.hpp"
+#include "support/temporary_file.hpp"
 
 using namespace nn_test;
 namespace nn = heed::nn;
@@ -80,16 +91,29 @@ struct Trained {
   train::Progress progress;
 };
 
+train::Batch<heed::Tensor2<int>, std::vector<int>> batch_of(Index n) {
+  const auto ids = token_ids(static_cast<std::uint32_t>(n));
+  return {ids, labels_of(ids)};
+}
+
+const auto objective = train::classification();
+
 Trained trained(Index steps, int threads) {
   Trained result{small_model(), {}};
   train::Adam optimizer(result.model, train::adam_w(1e-2));
-  const auto batches = [](Index n) {
-    const auto ids = token_ids(static_cast<std::uint32_t>(n));
-    return train::Batch{ids, labels_of(ids)};
-  };
-  result.progress = train::train(result.model, optimizer, batches, train::classification(),
+  result.progress = train::train(result.model, optimizer, batch_of, objective,
                                  {.steps = steps, .clip = 1, .threads = threads});
   return result;
+}
+
+// Trains to `steps` from the checkpoint at the path, if there is one, and leaves one at each step.
+Model trained_from(const std::filesystem::path& path, Index steps) {
+  Model model = small_model();
+  train::Adam optimizer(model, train::adam_w(1e-2));
+  const auto progress = train::resume(path, model, optimizer);
+  train::train(model, optimizer, batch_of, objective, {.steps = steps, .clip = 1, .threads = 1},
+               {.on_step = {train::checkpoint_every(1, path, model, optimizer)}}, progress);
+  return model;
 }
 
 }  // namespace
@@ -149,4 +173,81 @@ TEST_CASE("training: the loss falls, and threads change no bit") {
   CHECK(losses == two.progress.losses);
   CHECK(same_parameters(one.model, two.model));
   CHECK_FALSE(same_parameters(one.model, small_model()));
+}
+
+TEST_CASE("checkpoint: a run whose process is killed goes on with the bits of one that was not") {
+  const heed::test::TemporaryFile file("");
+  std::filesystem::remove(file.path());
+  constexpr Index steps = 60;
+  int killed = 0;
+  for (int round = 0; round < 3; ++round) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      trained_from(file.path(), steps);
+      for (;;) ::pause();
+    }
+    for (int ms = 0; ms < 60000 && !std::filesystem::exists(file.path()); ++ms) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(3 + 2 * round));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    killed += WIFSIGNALED(status) ? 1 : 0;
+    Model model = small_model();
+    train::Adam optimizer(model);
+    const auto progress = train::load_checkpoint(file.path(), model, optimizer);
+    CHECK(progress.step >= 1);
+    CHECK(progress.step == optimizer.steps());
+    CHECK(progress.losses.size() == static_cast<std::size_t>(progress.step));
+    if (progress.step == steps) break;
+  }
+  CHECK(killed > 0);
+  CHECK(same_parameters(trained_from(file.path(), steps), trained(steps, 2).model));
+}
+
+TEST_CASE("checkpoint: a file that is cut, foreign or of another model changes nothing") {
+  const heed::test::TemporaryFile file("");
+  Model model = small_model();
+  train::Adam optimizer(model);
+  train::train(model, optimizer, batch_of, objective, {.steps = 2});
+  train::Progress progress{.step = 2, .losses = {2, 1}, .held_out = {{1, 3}}, .loss_scale = 4};
+  train::save_checkpoint(file.path(), model, optimizer, progress);
+  const auto refused = [&](const char* why) {
+    Model other = small_model();
+    train::Adam fresh(other);
+    const std::string said = error_of([&] { train::load_checkpoint(file.path(), other, fresh); });
+    INFO(said);
+    CHECK(said.find(why) != std::string::npos);
+    CHECK(said.find(file.path().string()) != std::string::npos);
+    CHECK(same_parameters(other, small_model()));
+    CHECK(same_parameters(fresh.mean(), nn::gradients_of(other)));
+    CHECK(fresh.steps() == 0);
+  };
+  Model read = small_model();
+  train::Adam moments(read);
+  const auto again = train::load_checkpoint(file.path(), read, moments);
+  CHECK(same_parameters(read, model));
+  CHECK(same_parameters(moments.mean(), optimizer.mean()));
+  CHECK(same_parameters(moments.square(), optimizer.square()));
+  CHECK((again.losses == progress.losses && again.held_out[0].loss == 3 && again.loss_scale == 4));
+  train::Sgd sgd(read);
+  CHECK(error_of([&] {
+          train::load_checkpoint(file.path(), read, sgd);
+        }).find("\"optimizer.velocity.embedding.weight\" is not in the file") != std::string::npos);
+  const auto size = std::filesystem::file_size(file.path());
+  std::filesystem::resize_file(file.path(), size - 1);
+  refused("claims bytes");
+  std::filesystem::resize_file(file.path(), 5);
+  refused("too few for a header");
+  heed::files::save(model, file.path());
+  refused("the file is not a checkpoint");
+  heed::files::SafetensorsWriter writer;
+  writer.describe(train::checkpoint_key, "2");
+  writer.write(file.path());
+  refused("version \"2\"");
+  train::save_checkpoint(file.path(), nn::Linear<double>(2, 3),
+                         train::Adam(nn::Linear<double>(2, 3)), progress);
+  refused("\"model.embedding.weight\" is not in the file");
 }

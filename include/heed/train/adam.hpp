@@ -50,6 +50,14 @@ class Adam {
   const Module& mean() const { return mean_; }
   const Module& square() const { return square_; }
 
+  // visit(name, moments): with steps(), all that a checkpoint needs of an optimizer.
+  template <class Self, class Visit>
+  static void each_moment(Self& self, const Visit& visit) {
+    visit("mean", self.mean_);
+    visit("square", self.square_);
+  }
+  void restore_steps(std::int64_t steps) { steps_ = steps; }
+
   // One step against the gradients. Throws heed::Error where model or gradients are of another
   // module; then nothing has changed.
   void step(Module& model, const Module& gradients, const nn::Options& call = {}) {

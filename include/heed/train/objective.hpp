@@ -44,13 +44,24 @@ void scale_tensor(X& x, double scale) {
   });
 }
 
-// The objective of a criterion: criterion(out, target) gives a Loss.
+// criterion(out, target, options), or criterion(out, target) where it takes no options.
+template <class Criterion, class Out, class Target>
+auto call_criterion(const Criterion& criterion, const Out& out, const Target& target,
+                    const nn::Options& options) {
+  if constexpr (requires { criterion(out, target, options); }) {
+    return criterion(out, target, options);
+  } else {
+    return criterion(out, target);
+  }
+}
+
+// The objective of a criterion, which gives the Loss of a model's out.
 template <class Criterion>
 auto objective(Criterion criterion) {
   return [criterion = std::move(criterion)](const auto& model, const auto& batch, auto& gradients,
                                             const Pass& pass) {
     auto trained = model.forward_train(batch.input, pass.options);
-    auto loss = criterion(trained.out, batch.target);
+    auto loss = call_criterion(criterion, trained.out, batch.target, pass.options);
     scale_tensor(loss.gradient, pass.scale);
     model.backward(loss.gradient, trained.saved, gradients, pass.options);
     return loss.loss;
@@ -59,8 +70,8 @@ auto objective(Criterion criterion) {
 
 // Of a classifier, or of a model of the next token.
 inline auto cross_entropy_criterion(const CrossEntropyOptions& options = {}) {
-  return [options](const auto& logits, const auto& targets) {
-    return cross_entropy(logits, targets, options);
+  return [options](const auto& logits, const auto& targets, const nn::Options& call) {
+    return cross_entropy(logits, targets, options, call);
   };
 }
 inline auto classification(const CrossEntropyOptions& options = {}) {
@@ -80,7 +91,8 @@ double mean_loss(const Model& model, const Batches& batches, Index count,
   double sum = 0;
   for (Index n = 0; n < count; ++n) {
     const auto& batch = batches(n);
-    sum += criterion(model.forward(batch.input, options), batch.target).loss;
+    const auto out = model.forward(batch.input, options);
+    sum += call_criterion(criterion, out, batch.target, options).loss;
   }
   return count == 0 ? 0 : sum / static_cast<double>(count);
 }

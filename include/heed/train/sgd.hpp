@@ -33,6 +33,12 @@ class Sgd {
   SgdOptions& options() { return options_; }
   const Module& velocity() const { return velocity_; }
 
+  // As Adam's.
+  template <class Self, class Visit>
+  static void each_moment(Self& self, const Visit& visit) {
+    visit("velocity", self.velocity_);
+  }
+
   // v = momentum · v + g, parameter −= learning_rate · v, where g is the gradient with its decay.
   // Throws heed::Error where model or gradients are of another module.
   void step(Module& model, const Module& gradients, const nn::Options& call = {}) {

@@ -70,7 +70,7 @@ class TrainRun {
         progress_(std::move(progress)) {
     check();
     progress_.seed = options_.seed;
-    progress_.stopped_early = false;
+    progress_.stopped_early = out_of_patience();
     if (options_.loss_scale && progress_.loss_scale == 0) {
       progress_.loss_scale = options_.loss_scale->start;
     }
@@ -188,6 +188,10 @@ class TrainRun {
         !last && options_.patience > 0 && evaluations_since_best(progress_) >= options_.patience;
     other_seconds_ += seconds() - before;
     return true;
+  }
+
+  bool out_of_patience() const {
+    return options_.patience > 0 && evaluations_since_best(progress_) >= options_.patience;
   }
 
   Report report_of(const Measured& step, bool evaluated) {

@@ -1,0 +1,142 @@
+// Weights written under PyTorch's names and in its shapes: torch.load_state_dict takes them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "heed/files/model.hpp"
+
+namespace heed::files {
+inline namespace HEED_ABI {
+
+// PyTorch's name of a parameter of torch.nn.MultiheadAttention, TransformerEncoderLayer,
+// TransformerDecoderLayer or a stack of them; any other stays. The inverse of nn::name_from_torch.
+inline std::string torch_name(std::string name) {
+  using Pair = std::pair<std::string_view, std::string_view>;
+  constexpr std::array<Pair, 9> parts{{{"cross_attention.", "multihead_attn."},
+                                       {"attention.", "self_attn."},
+                                       {"feed_forward.first.", "linear1."},
+                                       {"feed_forward.second.", "linear2."},
+                                       {"blocks.", "layers."},
+                                       {"qkv.", "in_proj_"},
+                                       {"output.", "out_proj."},
+                                       {"bias_key", "bias_k"},
+                                       {"bias_value", "bias_v"}}};
+  for (std::size_t at = 0; at < name.size();) {
+    const std::string_view rest = std::string_view(name).substr(at);
+    for (const auto& [from, to] : parts) {
+      if (!rest.starts_with(from)) continue;
+      name.replace(at, from.size(), to);
+      at += to.size() - 1;
+      break;
+    }
+    at = std::min(name.find('.', at), name.size() - 1) + 1;
+  }
+  return name;
+}
+
+// A tensor to be written: one parameter, or the rows of several.
+struct TorchTensor {
+  std::string dtype;
+  std::vector<std::uint64_t> shape;
+  std::vector<std::function<std::vector<std::byte>()>> parts;
+};
+using TorchTensors = std::map<std::string, TorchTensor>;
+
+// The parameters of a module, with heed's names and shapes.
+template <class Module>
+TorchTensors tensors_of(const Module& module) {
+  TorchTensors all;
+  nn::each_parameter(module, [&](const std::string& name, const auto& parameter) {
+    using T = typename std::remove_cvref_t<decltype(parameter.value)>::Scalar;
+    all[name] = {dtype_of<T>, file_shape(parameter.shape()), {[&value = parameter.value] {
+                   return row_major_bytes<T>(value);
+                 }}};
+  });
+  return all;
+}
+
+// PyTorch's projections give as many features as the query has.
+inline void check_rows(const std::string& name, const TorchTensor& tensor,
+                       const std::vector<std::uint64_t>& query, std::uint64_t parts) {
+  if (tensor.shape[0] == parts * query.back()) return;
+  throw Error("heed::files::save_torch: " + name + " is " + shape_text(tensor.shape) +
+              " but PyTorch has " + std::to_string(parts * query.back()) +
+              " rows in it: head sizes of features / heads, and as many key heads as query heads");
+}
+
+// Query, key and value become one in_proj tensor, as PyTorch has where all three take and give as
+// many features, and of the biases always; else q_proj_weight, k_proj_weight and v_proj_weight.
+//   stem  of the names, up to "query."
+inline void join_projections(TorchTensors& all, const std::string& stem, const std::string& kind) {
+  std::vector<TorchTensors::node_type> parts;
+  for (const char* part : {"query.", "key.", "value."}) {
+    auto node = all.extract(stem + part + kind);
+    if (node.empty())
+      throw Error("heed::files::save_torch: nothing is named " + stem + part + kind);
+    parts.push_back(std::move(node));
+  }
+  bool same = true;
+  for (const auto& part : parts) {
+    check_rows(part.key(), part.mapped(), parts[0].mapped().shape, 1);
+    same = same && part.mapped().shape == parts[0].mapped().shape;
+  }
+  if (!same) {
+    for (auto& part : parts) {
+      part.key() = stem + part.key()[stem.size()] + "_proj_weight";
+      all.insert(std::move(part));
+    }
+    return;
+  }
+  TorchTensor joined = std::move(parts[0].mapped());
+  joined.shape[0] *= 3;
+  for (std::size_t n = 1; n < 3; ++n) joined.parts.push_back(parts[n].mapped().parts[0]);
+  all[stem + "qkv." + kind] = std::move(joined);
+}
+
+// Writes a module's weights as PyTorch's state_dict() has them: prefix + its name and its shape.
+// load_torch reads them again. Throws heed::Error for heads that PyTorch's modules don't have, and
+// where the file cannot be written.
+template <class Module>
+void save_torch(const Module& module, const std::filesystem::path& path,
+                const std::string& prefix = {}) {
+  TorchTensors all = tensors_of(module);
+  std::vector<std::pair<std::string, std::string>> split;  // stem and kind
+  for (const auto& [name, tensor] : all) {
+    if (name.ends_with("qkv.weight")) check_rows(name, tensor, tensor.shape, 3);
+    for (const char* kind : {"weight", "bias"}) {
+      const std::string end = std::string("query.") + kind;
+      if (!name.ends_with(end)) continue;
+      split.emplace_back(name.substr(0, name.size() - end.size()), kind);
+    }
+  }
+  for (const auto& [stem, kind] : split) join_projections(all, stem, kind);
+  SafetensorsWriter writer;
+  for (auto& [name, tensor] : all) {
+    auto shape = tensor.shape;
+    if (name.ends_with("bias_key") || name.ends_with("bias_value")) {
+      shape.insert(shape.begin(), {1, 1});
+    }
+    writer.add(prefix + torch_name(name), tensor.dtype, shape, [&parts = tensor.parts] {
+      std::vector<std::byte> bytes;
+      for (const auto& part : parts) {
+        const auto more = part();
+        bytes.insert(bytes.end(), more.begin(), more.end());
+      }
+      return bytes;
+    });
+  }
+  writer.describe("format", "pt");
+  writer.write(path);
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::files
