@@ -38,6 +38,7 @@
 #include "heed/inspect/matrix_of.hpp"
 #include "heed/inspect/report.hpp"
 #include "heed/kv/cache.hpp"
+#include "heed/kv/paged_cache.hpp"
 #include "heed/mask/any.hpp"
 #include "heed/mask/at.hpp"
 #include "heed/mask/bigbird.hpp"

@@ -37,6 +37,10 @@ class VectorModel {
     (*this)[b].insert((*this)[b].end(), tokens.begin(), tokens.end());
   }
   void truncate(Index b, Index length) { (*this)[b].resize(static_cast<std::size_t>(length)); }
+  void erase(Index b, Index first, Index count) {
+    const auto begin = (*this)[b].begin() + first;
+    (*this)[b].erase(begin, begin + count);
+  }
   void fork(const std::vector<Index>& of) {
     std::vector<Tokens> forked;
     for (const Index b : of) forked.push_back((*this)[b]);
@@ -96,60 +100,103 @@ class VectorModel {
   Index next_ = 0;
 };
 
-// One random operation on both: tokens for all sequences or for one, some cut off, sequences
+// A random operation: tokens for all sequences or for one, some cut off or erased, sequences
 // forked.
-template <class T, class Cache>
-void operate(VectorModel<T>& model, Cache& cache, std::uint64_t seed, Index longest) {
-  const Index B = model.batch(), b = draw(seed, 1, B),
-              n = draw(seed, 2, draw(seed, 3, 4) == 0 ? 60 : 4);
-  switch (draw(seed, 0, 8)) {
-    case 0: {
-      const Index length = draw(seed, 4, model.length(b) + 1);
-      cache.truncate(b, length);
-      return model.truncate(b, length);
+struct Operation {
+  enum class Kind { truncate, fork, append_to_one, erase, append_to_all } kind;
+  Index b, length, erased;
+  std::vector<Index> of;
+  std::vector<std::vector<Index>> tokens;
+  Tensor4<float> k, v;  // of the tokens
+
+  template <class Model>
+  static Operation draw_from(Model& model, std::uint64_t seed) {
+    const Index B = model.batch(), b = draw(seed, 1, B);
+    const Index n = draw(seed, 2, draw(seed, 3, 4) == 0 ? 60 : 4), kind = draw(seed, 0, 8);
+    Operation drawn{Kind::append_to_all, b, draw(seed, 4, model.length(b) + 1), 0, {}, {}, {}, {}};
+    drawn.erased = draw(seed, 13, model.length(b) - drawn.length + 1);
+    if (kind < 4) drawn.kind = static_cast<Kind>(kind);
+    for (std::uint32_t at = 5; at < 8; ++at) drawn.of.push_back(draw(seed, at, B));
+    drawn.tokens = model.draw_tokens(drawn.kind == Kind::append_to_all ? B : 1, n);
+    drawn.k = model.keys(drawn.tokens);
+    drawn.v = model.values(drawn.tokens);
+    return drawn;
+  }
+
+  bool appends() const { return kind == Kind::append_to_one || kind == Kind::append_to_all; }
+  Index appended() const { return appends() ? static_cast<Index>(tokens[0].size()) : 0; }
+
+  template <class Cache>
+  void run(Cache& cache) const {
+    if constexpr (requires { cache.erase(b, length, erased); }) {
+      if (kind == Kind::erase) cache.erase(b, length, erased);
     }
-    case 1: {
-      std::vector<Index> of;
-      for (Index k = 0; k < 3; ++k) of.push_back(draw(seed, static_cast<std::uint32_t>(5 + k), B));
-      cache = cache.fork(of);
-      return model.fork(of);
-    }
-    case 2:
-    case 3: {
-      const auto tokens = model.draw_tokens(1, n);
-      if (model.length(b) + n > longest) return;
-      cache.append(b, model.keys(tokens), model.values(tokens));
-      return model.append(b, tokens[0]);
-    }
-    default: {
-      const auto tokens = model.draw_tokens(B, n);
-      for (Index k = 0; k < B; ++k) {
-        if (model.length(k) + n > longest) return;
-      }
-      cache.append(model.keys(tokens), model.values(tokens));
-      for (Index k = 0; k < B; ++k) model.append(k, tokens[static_cast<std::size_t>(k)]);
+    if (kind == Kind::truncate) cache.truncate(b, length);
+    if (kind == Kind::fork) cache = cache.fork(of);
+    if (kind == Kind::append_to_all) cache.append(k, v);
+    if (kind == Kind::append_to_one) cache.append(b, k, v);
+  }
+  template <class T, class Cache>
+  void run(VectorModel<T>& model, const Cache&) const {
+    constexpr bool erases = requires(Cache cache) { cache.erase(b, length, erased); };
+    if (erases && kind == Kind::erase) model.erase(b, length, erased);
+    if (kind == Kind::truncate) model.truncate(b, length);
+    if (kind == Kind::fork) model.fork(of);
+    const Index first = kind == Kind::append_to_all ? 0 : b;
+    for (std::size_t n = 0; appends() && n < tokens.size(); ++n) {
+      model.append(first + static_cast<Index>(n), tokens[n]);
     }
   }
+
+  // True where a sequence would have more than `longest` tokens.
+  template <class Model>
+  bool is_too_long(Model& model, Index longest) const {
+    bool found = false;
+    for (Index n = 0; n < model.batch(); ++n) {
+      const bool grows = kind == Kind::append_to_all || n == b;
+      found |= grows && model.length(n) + appended() > longest;
+    }
+    return found;
+  }
+};
+
+// A call of one to 20 queries has the bits of dense calls: of one sequence, and all have their
+// lengths.
+template <class T, class Cache>
+void require_same_rows(VectorModel<T>& model, const Cache& cache, std::uint64_t seed) {
+  const Index few = draw(seed, 10, 2) == 0 ? 2 : 20;
+  const auto q = model.queries(model.batch(), 1 + draw(seed, 9, few), seed);
+  const mask::any mask =
+      draw(seed, 11, 2) == 0 ? mask::any(mask::causal()) : mask::causal() & mask::window(9);
+  const Index b = draw(seed, 12, model.batch());
+  CAPTURE(seed, b, q.dimension(2), model.length(b));
+  for (Index n = 0; n < model.batch(); ++n) REQUIRE(cache.length(n) == model.length(n));
+  REQUIRE(model.has_rows(attention(q, cache, mask), q, b, mask));
 }
 
-// `steps` random operations; after each a call of one to 20 queries, of which a sequence is looked
-// at.
-template <class T, class Cache>
-void compare_with_model(Cache cache, Index steps, Index longest, std::uint64_t seed) {
+// `steps` random operations on sequences of at most `longest` tokens. Those that throw heed::Error
+// must leave the cache as it was.
+//   refused(cache, operation)  is told of them
+template <class T, class Cache, class F>
+void compare_with_model(Cache cache, Index steps, Index longest, std::uint64_t seed, F&& refused) {
   VectorModel<T> model(cache.extents().B);
-  const mask::any masks[] = {mask::causal(), mask::causal() & mask::window(9)};
   for (Index step = 0; step < steps; ++step) {
     const std::uint64_t own = seed + static_cast<std::uint64_t>(step);
-    operate(model, cache, own, longest);
-    const Tensor4<float> q =
-        model.queries(model.batch(), 1 + draw(own, 9, draw(own, 10, 2) == 0 ? 2 : 20), own);
-    const mask::any& mask = masks[draw(own, 11, 2)];
-    const auto found = attention(q, cache, mask);
-    const Index b = draw(own, 12, model.batch());
-    CAPTURE(step, b, q.dimension(2), model.length(b));
-    for (Index k = 0; k < model.batch(); ++k) REQUIRE(cache.length(k) == model.length(k));
-    REQUIRE(model.has_rows(found, q, b, mask));
+    const Operation operation = Operation::draw_from(model, own);
+    if (operation.is_too_long(model, longest)) continue;
+    try {
+      operation.run(cache);
+      operation.run(model, cache);
+    } catch (const Error&) {
+      refused(cache, operation);
+    }
+    require_same_rows(model, cache, own);
   }
+}
+template <class T, class Cache>
+void compare_with_model(Cache cache, Index steps, Index longest, std::uint64_t seed) {
+  compare_with_model<T>(std::move(cache), steps, longest, seed,
+                        [](const auto&, const auto&) { FAIL("an operation was refused"); });
 }
 
 }  // namespace heed::test

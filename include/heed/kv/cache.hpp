@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "heed/core/check.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/core/zeros.hpp"
+#include "heed/kv/checks.hpp"
 #include "heed/kv/panels.hpp"
 #include "heed/simd/kernels.hpp"
 
@@ -18,6 +18,8 @@ struct CacheOptions {
   Index capacity = 0;  // tokens of each sequence that there is room for from the start
   bool grows = true;   // to twice the capacity, or what is needed; else that is heed::Error
 };
+
+inline namespace HEED_ABI {
 
 // A source: heed::attention(q, cache, mask::causal()). Each sequence ends for itself, so that
 // batch entry b has the results of a call over its own length(b) keys. A row has the same bits in
@@ -35,14 +37,12 @@ class Cache {
 
   explicit Cache(const Extents& extents, const CacheOptions& options = {})
       : extents_(extents), grows_(options.grows) {
-    const auto shapes = [&] {
-      return "B " + std::to_string(extents.B) + ", Hkv " + std::to_string(extents.Hkv) + ", D " +
-             std::to_string(extents.D) + ", Dv " + std::to_string(extents.Dv) + ", capacity " +
-             std::to_string(options.capacity);
-    };
-    require(std::min({extents.B, extents.Hkv, extents.Dv, options.capacity}) >= 0 &&
-                extents.D > 0 && options.capacity <= max_length,
-            "heed::kv::Cache", "D must be positive, and the other sizes not negative", shapes);
+    constexpr const char* call = "heed::kv::Cache";
+    check_extents(call, extents);
+    if (options.capacity < 0 || options.capacity > max_length) {
+      throw Error(std::string(call) + ": capacity " + std::to_string(options.capacity) +
+                  " is outside 0 … 2^31 - 1");
+    }
     lengths_ = zeros<Index>(extents.B);
     reserve(options.capacity);
   }
@@ -66,18 +66,37 @@ class Cache {
   // The next n tokens of sequence b: k and v have batch 1.
   template <TensorLike K, TensorLike V>
   void append(Index b, const K& k, const V& v) {
-    check_entry("heed::kv::Cache::append", b);
+    check_entry("heed::kv::Cache::append", b, extents_.B);
     append_to(b, 1, lift(view_of(k)), lift(view_of(v)));
   }
 
   // Sequence b keeps its first `length` tokens. Throws heed::Error where it has fewer.
   void truncate(Index b, Index length) {
-    check_entry("heed::kv::Cache::truncate", b);
-    if (length < 0 || length > lengths_[at(b)]) {
-      throw Error("heed::kv::Cache::truncate: " + std::to_string(length) + " tokens of sequence " +
-                  std::to_string(b) + ", which has " + std::to_string(lengths_[at(b)]));
-    }
+    constexpr const char* call = "heed::kv::Cache::truncate";
+    check_entry(call, b, extents_.B);
+    check_truncate(call, b, length, lengths_[at(b)]);
     lengths_[at(b)] = length;
+  }
+
+  // Sequence b loses `count` tokens from `first` on; those behind move up. For a window that slides
+  // with kept first tokens: erase(b, kept, dropped) where the capacity is reached. Keys stay as
+  // they were rotated. Throws heed::Error where it has fewer. Time O(the tokens behind).
+  void erase(Index b, Index first, Index count) {
+    constexpr const char* call = "heed::kv::Cache::erase";
+    check_entry(call, b, extents_.B);
+    Index& length = lengths_[at(b)];
+    if (first < 0 || count < 0 || first > length || count > length - first) {
+      throw Error(std::string(call) + ": " + std::to_string(count) + " tokens from " +
+                  std::to_string(first) + " on of sequence " + std::to_string(b) + ", which has " +
+                  std::to_string(length));
+    }
+    const Index behind = length - first - count, Dv = extents_.Dv;
+    for (Index h = 0; h < extents_.Hkv; ++h) {
+      const Panels<T> own = head(b, h);
+      copy_keys<T>(own.keys(first + count, behind), own.D, own.nr, first, own.k);
+      std::copy_n(own.v + (first + count) * Dv, behind * Dv, own.v + first * Dv);
+    }
+    length -= count;
   }
 
   // A cache whose sequence n is a copy of sequence of[n]: for beams that share a prefix, or a batch
@@ -85,7 +104,7 @@ class Cache {
   Cache fork(const std::vector<Index>& of) const {
     Extents extents = extents_;
     extents.B = static_cast<Index>(of.size());
-    for (const Index b : of) check_entry("heed::kv::Cache::fork", b);
+    for (const Index b : of) check_entry("heed::kv::Cache::fork", b, extents_.B);
     Cache copy(extents, {grows_ ? 0 : capacity_, grows_});
     Index longest = 0;
     for (const Index b : of) longest = std::max(longest, lengths_[at(b)]);
@@ -111,32 +130,10 @@ class Cache {
  private:
   static std::size_t at(Index n) { return static_cast<std::size_t>(n); }
 
-  void check_entry(const char* call, Index b) const {
-    if (b >= 0 && b < extents_.B) return;
-    throw Error(std::string(call) + ": sequence " + std::to_string(b) + " of a cache of " +
-                std::to_string(extents_.B));
-  }
-
-  std::string shapes(const std::string& k, const std::string& v) const {
-    return "k " + k + ", v " + v + ", the cache's B " + std::to_string(extents_.B) + ", Hkv " +
-           std::to_string(extents_.Hkv) + ", D " + std::to_string(extents_.D) + ", Dv " +
-           std::to_string(extents_.Dv);
-  }
-
   // Tokens for sequences [first, first + count).
   template <class K, class V>
   void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
-    constexpr const char* call = "heed::kv::Cache::append";
-    require_sane(k, call, "k");
-    require_sane(v, call, "v");
-    const auto all = [&] { return shapes(to_string(k), to_string(v)); };
-    require_equal(k.extent[0], count, "k has batch", "the sequences number", call, all);
-    require_equal(v.extent[0], count, "v has batch", "the sequences number", call, all);
-    require_equal(k.extent[1], extents_.Hkv, "k has heads", "the cache has", call, all);
-    require_equal(v.extent[1], extents_.Hkv, "v has heads", "the cache has", call, all);
-    require_equal(v.extent[2], k.extent[2], "v has length", "k has length", call, all);
-    require_equal(k.extent[3], extents_.D, "k has dim", "the cache has", call, all);
-    require_equal(v.extent[3], extents_.Dv, "v has dim", "the cache has", call, all);
+    check_append("heed::kv::Cache::append", extents_, count, k, v);
     Index longest = 0;
     for (Index b = first; b < first + count; ++b) longest = std::max(longest, lengths_[at(b)]);
     make_room(longest + k.extent[2]);
@@ -160,10 +157,8 @@ class Cache {
     reserve(std::min(max_length, std::max(tokens, 2 * capacity_)));
   }
 
-  // Elements of the panels of a head.
-  Index key_room(Index capacity) const {
-    return checked_product((capacity + nr_ - 1) / nr_ * nr_, extents_.D);
-  }
+  // Numbers of the panels of a head.
+  Index key_room(Index tokens) const { return Panels<T>::size(tokens, extents_.D, nr_); }
   Panels<T> head(Index b, Index kv_head) {
     const Panels<const T> own = bind({}, b, kv_head).panels;
     return {const_cast<T*>(own.k), const_cast<T*>(own.v), own.D, own.Dv, own.nr};
@@ -208,4 +203,5 @@ class Cache {
 
 static_assert(Source<Cache<float>, float> && HasExtents<Cache<float>>);
 
+}  // namespace HEED_ABI
 }  // namespace heed::kv

@@ -8,6 +8,8 @@
 
 namespace heed::kv {
 
+inline namespace HEED_ABI {
+
 // Memory of some keys and values of a head; T may be const.
 template <class T>
 struct Panels {
@@ -44,9 +46,8 @@ struct Panels {
   }
 };
 
-inline namespace HEED_ABI {
-
-// Copies keys of D numbers to the columns from `first` on of the panels at `to`.
+// Copies keys of D numbers to the columns from `first` on of the panels at `to`, which may be those
+// of `from` where keys move up.
 template <class T>
 void copy_keys(const PanelKeys<T>& from, Index D, Index nr, Index first, T* to) {
   for (Index j = 0, columns = 0; j < from.count; j += columns) {

@@ -1,0 +1,54 @@
+// The wrong calls of caches, each a heed::Error that shows the shapes.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "heed/core/check.hpp"
+#include "heed/kv/source.hpp"
+
+namespace heed::kv {
+inline namespace HEED_ABI {
+
+inline std::string to_string(const Extents& of) {
+  return "the cache's B " + std::to_string(of.B) + ", Hkv " + std::to_string(of.Hkv) + ", D " +
+         std::to_string(of.D) + ", Dv " + std::to_string(of.Dv);
+}
+
+inline void check_extents(const char* call, const Extents& of) {
+  require(std::min({of.B, of.Hkv, of.Dv}) >= 0 && of.D > 0, call,
+          "D must be positive, and the other sizes not negative", [&] { return to_string(of); });
+}
+
+inline void check_entry(const char* call, Index b, Index B) {
+  if (b >= 0 && b < B) return;
+  throw Error(std::string(call) + ": sequence " + std::to_string(b) + " of a cache of " +
+              std::to_string(B));
+}
+
+// Tokens for `count` sequences: k [count, Hkv, n, D], v [count, Hkv, n, Dv].
+template <class K, class V>
+void check_append(const char* call, const Extents& of, Index count, const View<const K, 4>& k,
+                  const View<const V, 4>& v) {
+  require_sane(k, call, "k");
+  require_sane(v, call, "v");
+  const auto shapes = [&] {
+    return "k " + heed::to_string(k) + ", v " + heed::to_string(v) + ", " + to_string(of);
+  };
+  require_equal(k.extent[0], count, "k has batch", "the sequences number", call, shapes);
+  require_equal(v.extent[0], count, "v has batch", "the sequences number", call, shapes);
+  require_equal(k.extent[1], of.Hkv, "k has heads", "the cache has", call, shapes);
+  require_equal(v.extent[1], of.Hkv, "v has heads", "the cache has", call, shapes);
+  require_equal(v.extent[2], k.extent[2], "v has length", "k has length", call, shapes);
+  require_equal(k.extent[3], of.D, "k has dim", "the cache has", call, shapes);
+  require_equal(v.extent[3], of.Dv, "v has dim", "the cache has", call, shapes);
+}
+
+inline void check_truncate(const char* call, Index b, Index length, Index tokens) {
+  if (length >= 0 && length <= tokens) return;
+  throw Error(std::string(call) + ": " + std::to_string(length) + " tokens of sequence " +
+              std::to_string(b) + ", which has " + std::to_string(tokens));
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::kv

@@ -1,0 +1,224 @@
+// A cache in pages of one pool: sequences of many lengths waste less than a page each, and forked
+// ones share their pages until one of them writes. Kwon et al., "PagedAttention" (2023).
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "heed/core/tensor.hpp"
+#include "heed/kv/checks.hpp"
+#include "heed/kv/page_pool.hpp"
+
+namespace heed::kv {
+
+struct PageOptions {
+  Index page = 64;  // tokens of a page; multiples of 32 are read in place, others are copied
+  Index pages = 0;  // of the pool, all allocated at once
+};
+
+inline namespace HEED_ABI {
+
+// A source, with the calls, the results and the guarantees of kv::Cache. A copy shares the pages,
+// as fork does. Threads may read caches of one pool together; one that changes any is alone.
+template <AttentionElement T>
+class PagedCache {
+ public:
+  using Scalar = T;
+  static constexpr bool counts_from_length = true;
+
+  PagedCache(const Extents& extents, const PageOptions& options) : extents_(extents) {
+    constexpr const char* call = "heed::kv::PagedCache";
+    check_extents(call, extents);
+    if (options.page <= 0 || options.page > max_length || options.pages < 0 ||
+        options.pages > max_length) {
+      throw Error(std::string(call) + ": " + std::to_string(options.pages) + " pages of " +
+                  std::to_string(options.page) + " tokens");
+    }
+    pool_ = std::make_shared<PagePool<T>>(extents, options.page, options.pages);
+    sequences_.resize(at(extents.B));
+  }
+
+  PagedCache(const PagedCache& other)
+      : extents_(other.extents_), pool_(other.pool_), sequences_(other.sequences_) {
+    for_each_page([&](Index n) { pool_->hold(n); });
+  }
+  PagedCache(PagedCache&& other) noexcept
+      : extents_(other.extents_),
+        pool_(other.pool_),
+        sequences_(std::exchange(other.sequences_, {})) {
+    other.extents_.B = 0;
+  }
+  PagedCache& operator=(PagedCache other) noexcept {
+    std::swap(extents_, other.extents_);
+    pool_.swap(other.pool_);
+    sequences_.swap(other.sequences_);
+    return *this;
+  }
+  ~PagedCache() {
+    for_each_page([&](Index n) { pool_->release(n); });
+  }
+
+  Extents extents() const { return extents_; }
+  Index length(Index b) const { return sequences_[at(b)].length; }
+  Index free_pages() const { return pool_->free_pages(); }
+
+  // The next n tokens of every sequence, or of sequence b, as Cache::append has them. Throws
+  // heed::Error also where the pool has too few pages. A page that others hold too is copied before
+  // it is written.
+  template <TensorLike K, TensorLike V>
+  void append(const K& k, const V& v) {
+    append_to(0, extents_.B, lift(view_of(k)), lift(view_of(v)));
+  }
+  template <TensorLike K, TensorLike V>
+  void append(Index b, const K& k, const V& v) {
+    check_entry(append_call, b, extents_.B);
+    append_to(b, 1, lift(view_of(k)), lift(view_of(v)));
+  }
+
+  // Sequence b keeps its first `length` tokens. Throws heed::Error where it has fewer.
+  void truncate(Index b, Index length) {
+    constexpr const char* call = "heed::kv::PagedCache::truncate";
+    check_entry(call, b, extents_.B);
+    Sequence& sequence = sequences_[at(b)];
+    check_truncate(call, b, length, sequence.length);
+    for (; std::ssize(sequence.pages) > pages_of(length); sequence.pages.pop_back()) {
+      pool_->release(sequence.pages.back());
+    }
+    sequence.length = length;
+  }
+
+  // A cache of the same pool whose sequence n has the tokens of sequence of[n]. Copies nothing but
+  // block tables: time O(tokens / page).
+  PagedCache fork(const std::vector<Index>& of) const {
+    std::vector<Sequence> forked;
+    forked.reserve(of.size());
+    for (const Index b : of) {
+      check_entry("heed::kv::PagedCache::fork", b, extents_.B);
+      forked.push_back(sequences_[at(b)]);
+    }
+    return PagedCache(*this, std::move(forked));
+  }
+
+  struct Head {
+    const PagePool<T>& pool;
+    const std::vector<Index>& pages;
+    Index kv_head;
+
+    template <class F>
+    void for_each_panel_run(Index begin, Index end, F&& f) const {
+      const Index page = pool.page();
+      for (Index first = begin, last = 0; first < end; first = last) {
+        last = std::min(end, (first / page + 1) * page);
+        const Panels<const T> panels = pool.panels(pages[at(first / page)], kv_head);
+        f(first, panels.keys(first % page, last - first),
+          panels.values(first % page, last - first));
+      }
+    }
+  };
+  Head bind(const Shape&, Index b, Index kv_head) const {
+    return {*pool_, sequences_[at(b)].pages, kv_head};
+  }
+
+ private:
+  struct Sequence {
+    Index length = 0;
+    std::vector<Index> pages;  // its block table
+  };
+  static constexpr const char* append_call = "heed::kv::PagedCache::append";
+
+  PagedCache(const PagedCache& of, std::vector<Sequence> sequences) noexcept
+      : extents_(of.extents_), pool_(of.pool_), sequences_(std::move(sequences)) {
+    extents_.B = static_cast<Index>(sequences_.size());
+    for_each_page([&](Index n) { pool_->hold(n); });
+  }
+
+  static std::size_t at(Index n) { return static_cast<std::size_t>(n); }
+  Index pages_of(Index tokens) const { return (tokens + pool_->page() - 1) / pool_->page(); }
+
+  template <class F>
+  void for_each_page(const F& f) const {
+    for (const Sequence& sequence : sequences_)
+      std::for_each(sequence.pages.begin(), sequence.pages.end(), f);
+  }
+
+  // True where the next token goes to a page that tables besides the last `mine` hold too.
+  bool shares_last_page(const Sequence& sequence, Index mine = 0) const {
+    return sequence.length % pool_->page() != 0 && pool_->holders(sequence.pages.back()) - mine > 1;
+  }
+
+  // Pages that n more tokens of sequences [first, first + count) take.
+  Index pages_to_take(Index first, Index count, Index n) const {
+    Index needed = 0;
+    for (Index b = first; n > 0 && b < first + count; ++b) {
+      const Sequence& sequence = sequences_[at(b)];
+      needed += pages_of(sequence.length + n) - std::ssize(sequence.pages);
+      const auto gave_up = [&](const Sequence& earlier) {
+        return sequence.length % pool_->page() != 0 && !earlier.pages.empty() &&
+               earlier.length % pool_->page() != 0 && earlier.pages.back() == sequence.pages.back();
+      };
+      const auto begin = sequences_.begin();
+      needed +=
+          shares_last_page(sequence, std::count_if(begin + first, begin + b, gave_up)) ? 1 : 0;
+    }
+    return needed;
+  }
+
+  // Makes room for n more tokens of a sequence, which nothing can prevent any more.
+  void take_pages(Sequence& sequence, Index n) {
+    if (n > 0 && shares_last_page(sequence)) {
+      const Index own = pool_->take();
+      pool_->copy(sequence.pages.back(), own, sequence.length % pool_->page());
+      pool_->release(std::exchange(sequence.pages.back(), own));
+    }
+    while (std::ssize(sequence.pages) < pages_of(sequence.length + n)) {
+      sequence.pages.push_back(pool_->take());
+    }
+  }
+
+  template <class K, class V>
+  void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
+    check_append(append_call, extents_, count, k, v);
+    const Index n = k.extent[2];
+    const Index needed = pages_to_take(first, count, n);
+    if (needed > pool_->free_pages()) {
+      throw Error(std::string(append_call) + ": " + std::to_string(n) + " tokens take " +
+                  std::to_string(needed) + " pages, of which " +
+                  std::to_string(pool_->free_pages()) + " of " + std::to_string(pool_->pages()) +
+                  " are free");
+    }
+    for (Index b = first; b < first + count; ++b) {
+      sequences_[at(b)].pages.reserve(at(pages_of(sequences_[at(b)].length + n)));
+    }
+    for (Index b = first; b < first + count; ++b) {
+      take_pages(sequences_[at(b)], n);
+      for (Index h = 0; h < extents_.Hkv; ++h) {
+        write(sequences_[at(b)], h, k.matrix(b - first, h), v.matrix(b - first, h));
+      }
+      sequences_[at(b)].length += n;
+    }
+  }
+
+  template <class K, class V>
+  void write(const Sequence& sequence, Index h, const View<const K, 2>& k,
+             const View<const V, 2>& v) {
+    const Index page = pool_->page(), begin = sequence.length, end = begin + k.extent[0];
+    for (Index first = begin, last = 0; first < end; first = last) {
+      last = std::min(end, (first / page + 1) * page);
+      const Panels<T> panels = pool_->panels(sequence.pages[at(first / page)], h);
+      panels.store_keys(first % page, slice(k, first - begin, last - first));
+      panels.store_values(first % page, slice(v, first - begin, last - first));
+    }
+  }
+
+  Extents extents_;
+  std::shared_ptr<PagePool<T>> pool_;
+  std::vector<Sequence> sequences_;  // [B]
+};
+
+static_assert(Source<PagedCache<float>, float> && HasExtents<PagedCache<float>>);
+
+}  // namespace HEED_ABI
+}  // namespace heed::kv

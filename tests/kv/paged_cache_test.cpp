@@ -1,0 +1,129 @@
+// A paged cache gives the bits of dense calls whatever its pages hold together, and stays as it was
+// where an operation fails.
+#include "heed/kv/paged_cache.hpp"
+
+#include "heed/kv/cache.hpp"
+#include "kv/vector_model.hpp"
+#include "support/allocations.hpp"
+
+namespace heed {
+
+namespace {
+
+template <class T>
+kv::PagedCache<T> make_cache(Index page, Index pages) {
+  using Model = test::VectorModel<T>;
+  return {{3, Model::Hkv, Model::D, Model::Dv}, {page, pages}};
+}
+
+Index free_pages(const kv::Cache<float>&) { return 0; }
+Index free_pages(const kv::PagedCache<float>& cache) { return cache.free_pages(); }
+
+// Random operations, each of which fails at its first allocation, then at its second, until it
+// succeeds. Returns the number of failures.
+template <class Cache>
+int fail_each_allocation(Cache cache) {
+  test::VectorModel<float> model(3);
+  int failures = 0;
+  for (std::uint64_t step = 0; step < 400; ++step) {
+    const auto operation = test::Operation::draw_from(model, step);
+    if (operation.is_too_long(model, 100)) continue;
+    const Index free = free_pages(cache);
+    for (int n = 0; !test::survives_failure_of(n, [&] { operation.run(cache); }); ++n) {
+      ++failures;
+      REQUIRE(free_pages(cache) == free);
+      test::require_same_rows(model, cache, step);
+    }
+    operation.run(model, cache);
+    test::require_same_rows(model, cache, step);
+  }
+  return failures;
+}
+
+void append(kv::PagedCache<float>& cache, Index b, Index tokens) {
+  const Tensor4<float> k(1, 2, tokens, 5), v(1, 2, tokens, 3);
+  cache.append(b, k, v);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("paged cache: random operations give the bits of dense calls", "", float, Half,
+                   BFloat16) {
+  for (const Index page : {5, 32, 64}) {
+    CAPTURE(page);
+    test::compare_with_model<TestType>(make_cache<TestType>(page, 6 * (200 / page + 1)), 800, 200,
+                                       static_cast<std::uint64_t>(page) << 32);
+  }
+}
+
+TEST_CASE("paged cache: random operations on a pool that is often full") {
+  auto cache = make_cache<float>(7, 20);
+  int full = 0;
+  test::compare_with_model<float>(cache, 1500, 200, 9,
+                                  [&](const auto& used, const auto& operation) {
+                                    REQUIRE(operation.appends());
+                                    REQUIRE(used.free_pages() < 3 * (operation.appended() / 7 + 2));
+                                    ++full;
+                                  });
+  CHECK(full > 100);
+  CHECK(cache.free_pages() == 20);
+}
+
+TEST_CASE("paged cache: forked sequences share pages until they write") {
+  auto cache = make_cache<float>(4, 6);
+  append(cache, 0, 10);
+  CHECK(cache.free_pages() == 3);
+  {
+    auto beams = cache.fork({0, 0, 0});
+    const auto copy = beams;
+    CHECK(beams.free_pages() == 3);
+    append(beams, 1, 2);
+    CHECK(beams.free_pages() == 2);  // its last page is its own now
+    append(beams, 1, 1);
+    CHECK(beams.free_pages() == 1);
+    beams.truncate(1, 12);
+    CHECK(beams.free_pages() == 2);
+    CHECK(copy.length(1) == 10);
+  }
+  CHECK(cache.free_pages() == 3);
+  // Two of two holders write: the second keeps the page.
+  cache = cache.fork({0, 0});
+  const Tensor4<float> k(2, 2, 2, 5), v(2, 2, 2, 3);
+  cache.append(k, v);
+  CHECK(cache.free_pages() == 2);
+  cache.truncate(0, 0);
+  cache.truncate(1, 0);
+  CHECK(cache.free_pages() == 6);
+}
+
+TEST_CASE("paged cache: without a free page nothing changes, and the message counts") {
+  auto cache = make_cache<float>(4, 3);
+  append(cache, 2, 6);
+  using test::ContainsSubstring;
+  CHECK_THROWS_WITH(append(cache, 2, 7),
+                    ContainsSubstring("7 tokens take 2 pages, of which 1 of 3 are free"));
+  auto beams = cache.fork({2, 2, 2});
+  const Tensor4<float> k(3, 2, 1, 5), v(3, 2, 1, 3);
+  CHECK_THROWS_WITH(beams.append(k, v),
+                    ContainsSubstring("take 3 pages"));  // `cache` holds one too
+  CHECK(beams.length(0) == 6);
+  CHECK(beams.free_pages() == 1);
+  append(beams, 0, 2);
+  CHECK_THROWS_WITH(append(cache, 1, 1), ContainsSubstring("0 of 3 are free"));
+  append(cache, 1, 0);
+  CHECK_THROWS_AS(kv::PagedCache<float>({1, 1, 4, 4}, {.page = 0, .pages = 3}), Error);
+  CHECK_THROWS_AS(cache.append(k, k), Error);
+  CHECK_THROWS_AS(cache.truncate(0, 1), Error);
+  CHECK_THROWS_AS(cache.fork({3}), Error);
+}
+
+TEST_CASE("paged cache: an allocation that fails leaves it as it was") {
+  CHECK(fail_each_allocation(make_cache<float>(6, 60)) > 200);
+}
+
+TEST_CASE("cache: an allocation that fails leaves it as it was") {
+  using Model = test::VectorModel<float>;
+  CHECK(fail_each_allocation(kv::Cache<float>({3, Model::Hkv, Model::D, Model::Dv})) > 100);
+}
+
+}  // namespace heed
