@@ -55,6 +55,7 @@
 #include "heed/mask/sinks.hpp"
 #include "heed/mask/sparse_transformer.hpp"
 #include "heed/mask/strided.hpp"
+#include "heed/mask/tree.hpp"
 #include "heed/nn/causal_language_model.hpp"
 #include "heed/nn/decoder_block.hpp"
 #include "heed/nn/embedding.hpp"

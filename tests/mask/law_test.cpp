@@ -22,6 +22,7 @@
 #include "heed/mask/sinks.hpp"
 #include "heed/mask/sparse_transformer.hpp"
 #include "heed/mask/strided.hpp"
+#include "heed/mask/tree.hpp"
 #include "support/catch.hpp"
 #include "support/law.hpp"
 #include "support/scores.hpp"
@@ -191,10 +192,14 @@ class Roster {
       add("global at", mask::at(offset, mask::global(4)));
       add("sparse_fixed at", mask::at(offset, mask::sparse_fixed(4, 1)), Promise::legal);
     }
+    for (int n = 0; n < shape.Lk && n < 40; ++n) {
+      parents_.push_back(n % 7 == 0 ? -1 : static_cast<int>(bits() % static_cast<unsigned>(n)));
+    }
+    add("tree", mask::tree(parents_));
     add("sinks", mask::causal() & (mask::window(3, 0) | mask::sinks(2)), Promise::legal);
   }
 
-  std::vector<int> lengths_;
+  std::vector<int> lengths_, parents_;
   std::vector<std::size_t> key_lengths_;
   std::vector<short> query_lengths_;
   std::vector<int> key_ids_[2], query_ids_[2], query_ends_, key_ends_, prompts_;

@@ -12,6 +12,7 @@
 #include "heed/mask/per_head.hpp"
 #include "heed/mask/prefix.hpp"
 #include "heed/mask/sparse_transformer.hpp"
+#include "heed/mask/tree.hpp"
 #include "support/catch.hpp"
 #include "support/copies.hpp"
 #include "support/scores.hpp"
@@ -61,7 +62,9 @@ void check_copy(const Make& make, const Spoil& spoil, std::size_t blocks) {
 
 TEST_CASE("masks answer the same from copied memory") {
   std::vector<int> ids = {0, 0, 1, 1, 1, 4}, other = {4, 1, 1, 1, 0, 0};
+  std::vector<int> parents = {-1, 0, 1};
   check_copy([&] { return mask::document(ids); }, [&] { ids[0] = 9; }, 1);
+  check_copy([&] { return mask::tree(parents); }, [&] { parents[1] = -1; }, 1);
   check_copy([&] { return mask::document(other, ids); }, [&] { other[0] = 9; }, 2);
   std::vector<int> ends = {0, 2, 5, 6}, key_ends = {0, 1, 4, 6};
   check_copy([&] { return mask::packed(ends, mask::causal()); }, [&] { ends[1] = 1; }, 1);
