@@ -116,7 +116,8 @@ class DecoderParts {
   template <class M, class S>
   Tensor3<T> forward_train(Tensor3<T> x, Saved& saved, const M& mask, const S& score,
                            const Options& options) const {
-    auto y = train(x, saved, mask, score, options);
+    auto y =
+        feed_forward_.train(attend(x, saved, mask, score, options), saved.feed_forward, options);
     if (!checkpoint_) return y;
     saved = Saved();
     saved.input = BlockInput<T>{std::move(x), {}, SavedDropout(options)};
@@ -126,7 +127,8 @@ class DecoderParts {
   Tensor3<T> forward_train(Tensor3<T> x, const View<const T, 3>& source, SavedWithMemory& saved,
                            const M& mask, const N& memory_mask, const S& score,
                            const Options& options) const {
-    auto y = train(x, source, saved, mask, memory_mask, score, options);
+    const auto attended = attend(x, source, saved, mask, memory_mask, score, options);
+    auto y = feed_forward_.train(attended, saved.own.feed_forward, options);
     if (!checkpoint_) return y;
     saved = SavedWithMemory();
     saved.own.input = BlockInput<T>{std::move(x), kept(source), SavedDropout(options)};
@@ -138,7 +140,10 @@ class DecoderParts {
   Tensor3<T> backward(const Tensor3<T>& dy, const Saved& saved, DecoderParts& gradients,
                       const M& mask, const S& score, const Options& options) const {
     Saved again;
-    if (saved.input) train(saved.input->x, again, mask, score, saved.input->again(options));
+    if (const auto& input = saved.input) {
+      const Options same = input->again(options);
+      feed_forward_.save(attend(input->x, again, mask, score, same), again.feed_forward, same);
+    }
     const Saved& all = saved.input ? again : saved;
     const auto d = feed_forward_.backward(dy, all.feed_forward, gradients.feed_forward_, options);
     return attention_.backward(d, nullptr, all.attention, gradients.attention_, narrowed(mask),
@@ -152,8 +157,10 @@ class DecoderParts {
             "the gradients are another module's", [&] { return "dy " + to_string(view_of(dy)); });
     SavedWithMemory again;
     if (const auto& input = saved.own.input) {
-      train(input->x, view_of(input->memory), again, mask, memory_mask, score,
-            input->again(options));
+      const Options same = input->again(options);
+      const auto attended =
+          attend(input->x, view_of(input->memory), again, mask, memory_mask, score, same);
+      feed_forward_.save(attended, again.own.feed_forward, same);
     }
     const auto& [own, cross] = saved.own.input ? again : saved;
     const auto d_third =
@@ -210,22 +217,19 @@ class DecoderParts {
     return options;
   }
 
+  // The tokens that feed-forward is given, keeping what backward needs.
   template <class M, class S>
-  Tensor3<T> train(const Tensor3<T>& x, Saved& saved, const M& mask, const S& score,
-                   const Options& options) const {
-    const auto middle =
-        attention_.train(x, nullptr, saved.attention, narrowed(mask), score, options);
-    return feed_forward_.train(middle, saved.feed_forward, options);
+  Tensor3<T> attend(const Tensor3<T>& x, Saved& saved, const M& mask, const S& score,
+                    const Options& options) const {
+    return attention_.train(x, nullptr, saved.attention, narrowed(mask), score, options);
   }
   template <class M, class N, class S>
-  Tensor3<T> train(const Tensor3<T>& x, const View<const T, 3>& source, SavedWithMemory& saved,
-                   const M& mask, const N& memory_mask, const S& score,
-                   const Options& options) const {
-    auto& [own, cross] = saved;
-    const auto first = attention_.train(x, nullptr, own.attention, narrowed(mask), score, options);
-    const auto second = cross_attention_->train(first, &source, cross, memory_mask, score::None{},
-                                                cross_options(options));
-    return feed_forward_.train(second, own.feed_forward, options);
+  Tensor3<T> attend(const Tensor3<T>& x, const View<const T, 3>& source, SavedWithMemory& saved,
+                    const M& mask, const N& memory_mask, const S& score,
+                    const Options& options) const {
+    const auto first = attend(x, saved.own, mask, score, options);
+    return cross_attention_->train(first, &source, saved.cross_attention, memory_mask,
+                                   score::None{}, cross_options(options));
   }
 
   // The results of the sub-layers but the last, and room for a norm.

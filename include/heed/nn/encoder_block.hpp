@@ -74,7 +74,8 @@ class EncoderBlock {
                      const Options& options = {}) const {
     Saved saved;
     auto in = kept(tokens_of(x, features(), "heed::nn::EncoderBlock::forward_train"));
-    const auto y = train(in, saved, mask, score, options);
+    const auto middle = attention_.train(in, nullptr, saved.attention, mask, score, options);
+    const auto y = feed_forward_.train(middle, saved.feed_forward, options);
     if (checkpoint_) {
       saved = Saved();
       saved.input = BlockInput<T>{std::move(in), {}, SavedDropout(options)};
@@ -90,7 +91,12 @@ class EncoderBlock {
   auto backward(const D& dy, const Saved& saved, EncoderBlock& gradients, const M& mask = {},
                 const S& score = {}, const Options& options = {}) const {
     Saved again;
-    if (saved.input) train(saved.input->x, again, mask, score, saved.input->again(options));
+    if (saved.input) {
+      const Options same = saved.input->again(options);
+      const auto middle =
+          attention_.train(saved.input->x, nullptr, again.attention, mask, score, same);
+      feed_forward_.save(middle, again.feed_forward, same);
+    }
     const Saved& all = saved.input ? again : saved;
     const auto d = kept(tokens_of(dy, features(), "heed::nn::EncoderBlock::backward", "dy"));
     const auto d_middle =
@@ -128,13 +134,6 @@ class EncoderBlock {
  private:
   static SublayerOptions sublayer(const EncoderBlockOptions& options) {
     return {options.norm, options.eps, options.bias};
-  }
-
-  template <class M, class S>
-  Tensor3<T> train(const Tensor3<T>& x, Saved& saved, const M& mask, const S& score,
-                   const Options& options) const {
-    const auto middle = attention_.train(x, nullptr, saved.attention, mask, score, options);
-    return feed_forward_.train(middle, saved.feed_forward, options);
   }
 
   std::size_t own_bytes(Index B, Index L) const {

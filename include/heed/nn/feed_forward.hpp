@@ -68,6 +68,16 @@ class FeedForward {
   // {y, saved}
   template <Tokens X>
   auto forward_train(const X& x, const Options& options = {}) const {
+    auto saved = save(x, options);
+    auto y = make_tokens(x, features());
+    affine_into(made_view<X>(y), view_of(saved.hidden), second_.affine(), options);
+    drop_into(made_view<X>(y), dropout_, DropoutSite::feed_forward_output, options);
+    return OutWithSaved{std::move(y), std::move(saved)};
+  }
+
+  // The saved of forward_train alone, without the second map.
+  template <Tokens X>
+  Saved save(const X& x, const Options& options = {}) const {
     const auto tokens = tokens_of(x, features(), "heed::nn::FeedForward::forward_train");
     Saved saved{kept(tokens), {}, {}, SavedDropout(options)};
     saved.before = first_.forward(saved.x, options);
@@ -75,10 +85,7 @@ class FeedForward {
     const auto hidden = mutable_view_of(saved.hidden);
     activate_tokens(activation_, hidden, options);
     drop_into(hidden, dropout_, DropoutSite::hidden, options);
-    auto y = make_tokens(x, features());
-    affine_into(made_view<X>(y), hidden.as_const(), second_.affine(), options);
-    drop_into(made_view<X>(y), dropout_, DropoutSite::feed_forward_output, options);
-    return OutWithSaved{std::move(y), std::move(saved)};
+    return saved;
   }
 
   // dx, of dy's kind; adds to the gradients. Throws heed::Error where dy or the gradients are not

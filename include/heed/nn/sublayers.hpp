@@ -183,6 +183,17 @@ class FeedForwardSublayer {
     });
   }
 
+  // The saved of train, computed again: with the norm before, no gradient needs the result.
+  void save(const Tensor3<T>& x, Saved& saved, const Options& options) const {
+    if (place_ == NormPlace::post) {
+      train(x, saved, options);
+      return;
+    }
+    auto normed = norm_.forward_train(x, options);
+    saved.norm = std::move(normed.saved);
+    saved.feed_forward = feed_forward_.save(normed.out, options);
+  }
+
   Tensor3<T> backward(const Tensor3<T>& dy, const Saved& saved, FeedForwardSublayer& gradients,
                       const Options& options) const {
     const auto part = [&](const Tensor3<T>& d) {
