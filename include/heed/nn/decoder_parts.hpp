@@ -8,23 +8,10 @@
 
 #include "heed/mask/combine.hpp"
 #include "heed/mask/window.hpp"
+#include "heed/nn/decoder_options.hpp"
 #include "heed/nn/sublayers.hpp"
 
 namespace heed::nn {
-
-// Every dropout is of Mode::train; presets.hpp has torch's and GPT-2's.
-struct DecoderBlockOptions {
-  MultiHeadAttentionOptions attention = {};
-  std::optional<MultiHeadAttentionOptions> cross_attention = {};  // to memory [B, Lk, …]; or none
-  Index hidden = 0;  // of the feed-forward part; 0: 4 · features
-  NormPlace norm = NormPlace::post;
-  double eps = 1e-5;                    // of every norm
-  Bias bias = Bias::yes;                // no: the whole block, attention included, has none
-  double dropout = 0;                   // of the feed-forward part, where FeedForward drops
-  double attention_output_dropout = 0;  // of both attentions' outputs, before the residual is added
-  bool checkpoint = false;  // training keeps x and memory alone; backward computes the block again
-  bool causal = true;       // a token sees none behind it; the caller's mask narrows that further
-};
 
 // A forward_train call without memory.
 template <class T, class F>
