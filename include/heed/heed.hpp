@@ -22,6 +22,7 @@
 #include "heed/approx/top_k/top_k_backward.hpp"
 #include "heed/attention/attention.hpp"
 #include "heed/attention/backward.hpp"
+#include "heed/attention/cascade.hpp"
 #include "heed/attention/over_source.hpp"
 #include "heed/attention/reference/backward.hpp"
 #include "heed/attention/row_weights.hpp"

@@ -112,6 +112,7 @@ TEST_CASE("paged cache: without a free page nothing changes, and the message cou
   CHECK_THROWS_WITH(append(cache, 1, 1), ContainsSubstring("0 of 3 are free"));
   append(cache, 1, 0);
   CHECK_THROWS_AS(kv::PagedCache<float>({1, 1, 4, 4}, {.page = 0, .pages = 3}), Error);
+  CHECK_THROWS_AS(kv::PagedCache<float>({Index{1} << 60, 1, 4, 4}, {}), Error);
   CHECK_THROWS_AS(cache.append(k, k), Error);
   CHECK_THROWS_AS(cache.truncate(0, 1), Error);
   CHECK_THROWS_AS(cache.fork({3}), Error);

@@ -16,8 +16,11 @@ inline std::string to_string(const Extents& of) {
 }
 
 inline void check_extents(const char* call, const Extents& of) {
+  const auto shapes = [&] { return to_string(of); };
   require(std::min({of.B, of.Hkv, of.Dv}) >= 0 && of.D > 0, call,
-          "D must be positive, and the other sizes not negative", [&] { return to_string(of); });
+          "D must be positive, and the other sizes not negative", shapes);
+  require(std::max({of.B, of.Hkv, of.D, of.Dv}) <= max_length, call, "a size is above 2^31 - 1",
+          shapes);
 }
 
 inline void check_entry(const char* call, Index b, Index B) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "heed/core/assert.hpp"
 #include "heed/core/zeros.hpp"
 #include "heed/kv/panels.hpp"
 #include "heed/simd/kernels.hpp"
