@@ -7,7 +7,7 @@
 #include "models/minilm/cosine.hpp"
 #include "models/minilm/lines.hpp"
 #include "models/minilm/output.hpp"
-#include "models/minilm/progress.hpp"
+#include "models/progress.hpp"
 
 namespace heed::models::minilm {
 namespace {

@@ -1,0 +1,207 @@
+#include "models/llama/chat.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+
+#include "heed/core/error.hpp"
+#include "models/chat_template.hpp"
+#include "models/generator.hpp"
+#include "models/input_file.hpp"
+#include "models/llama/interrupt.hpp"
+#include "models/llama/look.hpp"
+#include "models/model_folder.hpp"
+#include "models/progress.hpp"
+#include "models/text_stream.hpp"
+#include "models/utf8.hpp"
+
+namespace heed::models::chat {
+namespace {
+
+constexpr int stopped = 130;  // as a shell says of SIGINT
+
+std::filesystem::path model_path(const CommandLine& line) {
+  const std::filesystem::path path =
+      line.model ? std::filesystem::path(*line.model) : smollm2_file();
+  if (path.empty()) {
+    throw Error(
+        "chat: none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the model is; name its file "
+        "by --model");
+  }
+  if (!line.model && !std::filesystem::exists(path)) {
+    throw Error("chat: the model is not in " + path.string() +
+                "; examples/models/llama/fetch.sh downloads it");
+  }
+  return path;
+}
+
+std::string text_of(const std::string& path) {
+  std::string text = path == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {})
+                                 : InputFile(path).text();
+  if (const auto bad = utf8_error(text)) {
+    throw Error("chat: " + path + ": byte " + std::to_string(*bad + 1) + " is not UTF-8");
+  }
+  return text;
+}
+
+// Writes to standard output what is complete of each token. False where nobody reads it.
+class Printer {
+ public:
+  bool print(const std::string& bytes) { return put(stream_.take(bytes)); }
+  bool finish() { return put(stream_.finish() + "\n"); }
+
+ private:
+  static bool put(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  }
+
+  TextStream stream_;
+};
+
+class Conversation {
+ public:
+  explicit Conversation(const CommandLine& line)
+      : line_(line),
+        file_(model_path(line)),
+        tokenizer_(BytePairTokenizer::from_file(file_)),
+        turns_(file_, tokenizer_),
+        model_(file_, {line.weights, line.threads}),
+        generator_(model_, {line.sampler, line.draft}) {
+    std::fprintf(stderr, "%.0f million parameters in %.0f MB\n",
+                 static_cast<double>(model_.parameters()) / 1e6,
+                 static_cast<double>(model_.weight_bytes()) / 1e6);
+    const std::string system = line.system.value_or(turns_.default_system());
+    if (!system.empty()) waiting_ = turns_.turn("system", system);
+  }
+
+  // One turn of the user and the answer to it. False where it was stopped.
+  bool answer(const std::string& text) {
+    append(turns_.turn("user", text));
+    append(turns_.answer());
+    if (!read()) return false;
+    const std::size_t first = generator_.ids().size();
+    Printer printer;
+    bool interrupted = false, printed = true;
+    const Stop stop = generator_.generate(turns_.end(), line_.max_tokens, [&](TokenId id) {
+      printed = printer.print(tokenizer_.bytes(id));
+      interrupted = take_interrupt();
+      return printed && !interrupted;
+    });
+    printed = printer.finish() && printed;
+    if (!printed) throw Error("chat: cannot write to standard output");
+    if (look_) look_->write(*line_.look, first, tokenizer_);
+    append(turns_.behind_answer(stop == Stop::end_token));
+    if (stop == Stop::max_tokens) tell("the answer is cut after --max-tokens");
+    if (stop == Stop::full_context) tell("the context of the model is full; the answer is cut");
+    return !interrupted;
+  }
+
+  bool is_full() const { return generator_.room() <= waiting_.size() + 8; }
+  static void tell(const char* what) { std::fprintf(stderr, "chat: %s\n", what); }
+
+  void print_times() const {
+    const GeneratorTimes& times = generator_.times();
+    const auto rate = [](std::size_t tokens, double seconds) {
+      return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+    };
+    std::fprintf(stderr, "prefill: %zu tokens, %.1f a second; decode: %zu tokens, %.1f a second\n",
+                 times.prefill_tokens, rate(times.prefill_tokens, times.prefill_seconds),
+                 times.tokens, rate(times.tokens, times.seconds));
+    std::fprintf(stderr, "weights: %.0f MB a token; keys and values: %.0f MB of %lld tokens\n",
+                 static_cast<double>(model_.token_bytes()) / 1e6,
+                 static_cast<double>(generator_.sequence().bytes()) / 1e6,
+                 static_cast<long long>(generator_.sequence().length()));
+    if (line_.draft > 0) print_speed_up(times);
+  }
+
+ private:
+  static void print_speed_up(const GeneratorTimes& times) {
+    if (times.calls == 0) return;
+    std::fprintf(stderr, "drafts: %.2f tokens a call",
+                 static_cast<double>(times.tokens) / static_cast<double>(times.calls));
+    if (times.single_calls > 0 && times.seconds > 0) {
+      const double single = times.single_seconds / static_cast<double>(times.single_calls);
+      std::fprintf(stderr, ", %.2f times as fast as token by token",
+                   static_cast<double>(times.tokens) * single / times.seconds);
+    }
+    std::fputs("\n", stderr);
+  }
+
+  void append(const std::vector<TokenId>& ids) {
+    waiting_.insert(waiting_.end(), ids.begin(), ids.end());
+  }
+
+  bool read() {
+    Progress progress(waiting_.size(), "tokens");
+    if (line_.look && !look_) look_ = std::make_unique<Look>(generator_, model_.config());
+    bool interrupted = false;
+    const bool done = generator_.read(waiting_, [&](std::size_t tokens) {
+      progress.show(tokens);
+      interrupted = take_interrupt();
+      return !interrupted;
+    });
+    waiting_.clear();
+    return done && !interrupted;
+  }
+
+  const CommandLine& line_;
+  Gguf file_;
+  BytePairTokenizer tokenizer_;
+  ChatTemplate turns_;
+  Llama model_;
+  Generator generator_;
+  std::unique_ptr<Look> look_;
+  std::vector<TokenId> waiting_;  // that the model reads with the next turn
+};
+
+// The next line that the user types; false at the end. An empty one ends a conversation at the
+// terminal, and is skipped in a pipe.
+bool next_line(std::string& line, bool at_terminal) {
+  while (true) {
+    if (at_terminal) std::fputs("\n> ", stderr);
+    if (!std::getline(std::cin, line)) return false;
+    if (line.ends_with('\r')) line.pop_back();
+    if (!line.empty()) return true;
+    if (at_terminal) return false;
+  }
+}
+
+int talk(Conversation& conversation) {
+  const bool at_terminal = ::isatty(STDIN_FILENO) == 1;
+  std::string text;
+  while (next_line(text, at_terminal)) {
+    if (utf8_error(text)) {
+      Conversation::tell("the line is not UTF-8");
+      continue;
+    }
+    if (!conversation.answer(text) && !at_terminal) return stopped;
+    if (!conversation.is_full()) continue;
+    Conversation::tell("the context of the model is full; begin a new conversation");
+    return 0;
+  }
+  const bool interrupted = take_interrupt();
+  if (at_terminal) std::fputs("\n", stderr);
+  return interrupted ? stopped : 0;
+}
+
+}  // namespace
+
+int run(const CommandLine& line) {
+  std::string text = line.prompt.value_or("");
+  if (line.file) text += (text.empty() ? "" : "\n\n") + text_of(*line.file);
+  if (utf8_error(text)) throw Error("chat: --prompt is not UTF-8");
+  catch_interrupts();
+  Conversation conversation(line);
+  const bool one = line.prompt || line.file;
+  const int code = one ? (conversation.answer(text) ? 0 : stopped) : talk(conversation);
+  conversation.print_times();
+  return code;
+}
+
+}  // namespace heed::models::chat
