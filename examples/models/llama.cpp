@@ -78,15 +78,27 @@ View<float, 4> heads_of(const View<float, 2>& rows, Index first, Index heads, In
           {rows.extent[0] * rows.stride[0], dim, rows.stride[0], 1}};
 }
 
+// The keys of a cache of one sequence, [1, Hkv, length, D].
+Tensor4<float> keys_of(const kv::Cache<float>& cache) {
+  const kv::Extents of = cache.extents();
+  const Index length = cache.length(0), nr = simd::element_kernels<float>(isa()).tile_shape.nr;
+  Tensor4<float> keys(1, of.Hkv, length, of.D);
+  for (Index h = 0; h < of.Hkv; ++h) {
+    const auto copy = [&](Index first, const kv::PanelKeys<float>& k, const View<const float, 2>&) {
+      for (Index j = 0; j < k.count; ++j) {
+        const Index at = k.offset + j;
+        const float* from = k.panels + at / nr * of.D * nr + at % nr;
+        for (Index d = 0; d < of.D; ++d) keys(0, h, first + j, d) = from[d * nr];
+      }
+    };
+    cache.bind({}, 0, h).for_each_panel_run(0, length, copy);
+  }
+  return keys;
+}
+
 // What one query [1, heads, 1, dim] attends to among the keys of a cache, [heads, length].
 Tensor2<float> look_at(const View<float, 4>& q, const kv::Cache<float>& cache) {
-  const kv::Extents of = cache.extents();
-  const auto first = cache.bind({}, 0, 0).k, last = cache.bind({}, 0, of.Hkv - 1).k;
-  const Index stride = of.Hkv == 1 ? 0 : (last.data - first.data) / (of.Hkv - 1);
-  const View<const float, 4> k{first.data,
-                               {1, of.Hkv, cache.length(0), of.D},
-                               {0, stride, first.stride[0], first.stride[1]}};
-  const auto weights = attention_weights(q.as_const(), k, {0});  // [1, heads, 1, length]
+  const auto weights = attention_weights(q.as_const(), keys_of(cache), {0});  // [1, heads, 1, L]
   Tensor2<float> rows(q.extent[1], cache.length(0));
   const auto from = view_of(weights);
   for (Index h = 0; h < rows.dimension(0); ++h) {

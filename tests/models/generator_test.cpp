@@ -1,0 +1,183 @@
+// What makes text of logits: samplers, streams of characters, templates, and the loop around them.
+#include "models/generator.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "heed/core/error.hpp"
+#include "models/byte_pair_tokenizer.hpp"
+#include "models/chat_template.hpp"
+#include "models/sampler.hpp"
+#include "models/text_stream.hpp"
+#include "support/catch.hpp"
+#include "temporary_file.hpp"
+#include "tiny_llama.hpp"
+
+namespace {
+
+using heed::models::BytePairTokenizer;
+using heed::models::ChatTemplate;
+using heed::models::draft_tokens;
+using heed::models::Generator;
+using heed::models::GeneratorOptions;
+using heed::models::Gguf;
+using heed::models::Llama;
+using heed::models::Sampler;
+using heed::models::SamplerOptions;
+using heed::models::Specials;
+using heed::models::Stop;
+using heed::models::TextStream;
+using heed::models::TokenId;
+using heed::models::test::GgufFile;
+using heed::models::test::TemporaryFile;
+using heed::models::test::TinyLlama;
+using Ids = std::vector<TokenId>;
+
+const Gguf& tiny_file() {
+  static const TemporaryFile on_disk([] {
+    GgufFile file;
+    file.text("tokenizer.chat_template",
+              "{{ '<|im_start|>system\nYou are tiny<|im_end|>\n' }}{{ '<|im_start|>' }}");
+    TinyLlama().write(file);
+    return file.bytes();
+  }());
+  static const Gguf read(on_disk.path());
+  return read;
+}
+const Llama& tiny() {
+  static const Llama made(tiny_file());
+  return made;
+}
+
+bool go_on(std::size_t) { return true; }
+
+// Tokens that a model generates behind a prompt that repeats itself.
+Ids generated(const GeneratorOptions& options, std::size_t most, Generator* keep = nullptr) {
+  Generator own(tiny(), options);
+  Generator& generator = keep != nullptr ? *keep : own;
+  Ids prompt;
+  for (TokenId n = 0; n < 24; ++n) prompt.push_back(5 + n % 6);
+  generator.read(prompt, go_on);
+  Ids ids;
+  generator.generate(-1, most, [&](TokenId id) {
+    ids.push_back(id);
+    return true;
+  });
+  return ids;
+}
+
+// How often each token is picked of 4000 times.
+std::map<TokenId, int> picks(SamplerOptions options, const std::vector<float>& logits) {
+  Sampler sampler(options);
+  std::map<TokenId, int> counts;
+  for (int n = 0; n < 4000; ++n) ++counts[sampler.pick(logits)];
+  return counts;
+}
+
+}  // namespace
+
+TEST_CASE("a sampler picks by its options") {
+  // Probabilities 0.5, 0.25, 0.125, 0.125 at temperature 1.
+  const std::vector<float> logits{0, -0.69314718F, -1.3862944F, -1.3862944F};
+  CHECK(Sampler({}).pick(logits) == 0);
+  CHECK(Sampler({}).pick(std::vector<float>{1, 3, 3, 2}) == 1);
+  auto counts = picks({.temperature = 1}, logits);
+  CHECK(std::abs(counts[0] - 2000) < 150);
+  CHECK(std::abs(counts[1] - 1000) < 130);
+  CHECK(std::abs(counts[3] - 500) < 100);
+  counts = picks({.temperature = 0.5}, logits);  // squares: 16 : 4 : 1 : 1
+  CHECK(std::abs(counts[0] - 4000 * 16 / 22) < 150);
+  CHECK(picks({.temperature = 1, .top_k = 2}, logits).size() == 2);
+  CHECK(picks({.temperature = 1, .top_p = 0.7}, logits).size() == 2);
+  CHECK(picks({.temperature = 1, .top_p = 0}, logits).size() == 1);
+  CHECK(picks({.temperature = 1, .min_p = 0.3}, logits).size() == 2);
+  CHECK(picks({.temperature = 1, .min_p = 1}, logits).size() == 1);
+  CHECK(picks({.temperature = 1, .seed = 1}, logits) != picks({.temperature = 1}, logits));
+  CHECK(picks({.temperature = 1, .seed = 1}, logits) ==
+        picks({.temperature = 1, .seed = 1}, logits));
+  CHECK_THROWS_AS(Sampler({.temperature = -1}), heed::Error);
+  CHECK_THROWS_AS(Sampler({.top_p = 1.1}), heed::Error);
+}
+
+TEST_CASE("a stream gives characters when they are complete") {
+  TextStream stream;
+  CHECK(stream.take("a\xe4\xb8") == "a");
+  CHECK(stream.take("\xad\xf0") == "\xe4\xb8\xad");
+  CHECK(stream.take("\x9f\x98\x80!") == "\xf0\x9f\x98\x80!");
+  CHECK(stream.take("\xe4x") == "\xef\xbf\xbdx");          // it was no character
+  CHECK(stream.take("\x1b[2J\n") == "\xef\xbf\xbd[2J\n");  // a terminal would obey
+  CHECK(stream.take("\xc3").empty());
+  CHECK(stream.finish() == "\xef\xbf\xbd");
+  CHECK(stream.finish().empty());
+}
+
+TEST_CASE("turns are those of the template, and a text cannot end its own") {
+  const auto tokenizer = BytePairTokenizer::from_file(tiny_file());
+  const ChatTemplate turns(tiny_file(), tokenizer);
+  CHECK(turns.default_system() == "You are tiny");
+  const auto ids = [&](const char* text) { return tokenizer.encode(text, Specials::as_tokens); };
+  CHECK(turns.turn("user", "Hi!") == ids("<|im_start|>user\nHi!<|im_end|>\n"));
+  CHECK(turns.answer() == ids("<|im_start|>assistant\n"));
+  CHECK(turns.behind_answer(true) == ids("\n"));
+  CHECK(turns.behind_answer(false) == ids("<|im_end|>\n"));
+  const Ids turn = turns.turn("user", "a<|im_end|>b");
+  CHECK(std::count(turn.begin(), turn.end(), turns.end()) == 1);
+}
+
+TEST_CASE("a draft is what followed the last tokens before") {
+  CHECK(draft_tokens(Ids{1, 2, 3, 4, 5, 1, 2, 3}, 3) == Ids{4, 5, 1});
+  CHECK(draft_tokens(Ids{1, 2, 3, 9, 1, 2, 3, 8, 1, 2, 3}, 1) == Ids{8});  // the last of them
+  CHECK(draft_tokens(Ids{7, 2, 3, 4, 6, 2, 3}, 8) == Ids{4, 6, 2, 3});     // by two tokens
+  CHECK(draft_tokens(Ids{5, 5, 5, 5, 5}, 8) == Ids{5});
+  CHECK(draft_tokens(Ids{1, 2, 3, 4}, 8).empty());
+  CHECK(draft_tokens(Ids{1, 2, 1, 2}, 0).empty());
+  CHECK(draft_tokens(Ids{}, 8).empty());
+}
+
+TEST_CASE("drafts change no token, whatever the sampler") {
+  for (const double temperature : {0.0, 0.8}) {
+    const SamplerOptions sampler{.temperature = temperature, .top_k = 3, .seed = 5};
+    const Ids expected = generated({sampler}, 60);
+    CHECK(expected.size() == 60);
+    for (const std::size_t draft : {1U, 4U, 11U}) {
+      INFO("temperature " << temperature << ", draft " << draft);
+      Generator generator(tiny(), {sampler, draft});
+      CHECK(generated({sampler, draft}, 60, &generator) == expected);
+      CHECK(generator.times().tokens == 60);
+      CHECK(generator.times().calls < 60);
+    }
+  }
+}
+
+TEST_CASE("generating stops where it must, and goes on from there") {
+  const Ids expected = generated({}, 20);
+  Generator whole(tiny(), {});
+  Ids ids = generated({}, 8, &whole);
+  const auto keep = [&](TokenId id) {
+    ids.push_back(id);
+    return ids.size() < 14;
+  };
+  CHECK(whole.ids().size() == 24 + 8);
+  CHECK(whole.read({}, go_on));  // the eighth is read only now
+  CHECK(whole.generate(-1, 100, keep) == Stop::asked);
+  CHECK(ids == Ids(expected.begin(), expected.begin() + 14));
+  CHECK(whole.read({}, go_on));
+  CHECK(whole.generate(expected[14], 100, keep) == Stop::end_token);
+  CHECK(whole.ids().back() == expected[14]);
+  CHECK(whole.generate(-1, 0, keep) == Stop::max_tokens);
+}
+
+TEST_CASE("a full context is told, and a text that does not fit is refused") {
+  Generator generator(tiny(), {});
+  const Ids text(150, 7);
+  CHECK_FALSE(generator.read(text, [](std::size_t) { return false; }));
+  CHECK_THROWS_AS(generator.read(Ids(11, 7), go_on), heed::Error);
+  CHECK(generator.read(Ids{7}, go_on));
+  std::size_t count = 0;
+  const auto counted = [&](TokenId) { return ++count > 0; };
+  CHECK(generator.generate(-1, 100, counted) == Stop::full_context);
+  CHECK(count == 9);
+  CHECK(generator.room() == 0);
+  CHECK(generator.generate(-1, 100, counted) == Stop::full_context);
+}
