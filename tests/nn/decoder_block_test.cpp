@@ -4,6 +4,7 @@
 #include "heed/nn/causal_language_model.hpp"
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/prepare.hpp"
+#include "heed/nn/presets.hpp"
 #include "nn/gradients.hpp"
 
 using namespace nn_test;
@@ -305,7 +306,7 @@ TEST_CASE("causal language model: starts near a uniform guess, tied or not") {
                                           .features = 64,
                                           .layers = 1,
                                           .positions = 16,
-                                          .block = {.attention = {.heads = 2}},
+                                          .block = nn::gpt2_block(2),
                                           .tied = tied});
     nn::initialise(model, nn::Init::torch_linear, 1);
     CHECK(largest(model.forward(token_ids(2, 16, 65, 1))) < 3);

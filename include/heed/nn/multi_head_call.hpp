@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "heed/attention/attention.hpp"
@@ -38,8 +39,8 @@ struct MultiHeadParts {
   Linear<T> output;
   Parameter<T> bias_key, bias_value;  // [kv_heads · head_dim], or [0] without
 
-  MultiHeadParts(const MultiHeadAttentionOptions& resolved, Index width)
-      : options(resolved),
+  MultiHeadParts(MultiHeadAttentionOptions resolved, Index width)
+      : options(std::move(resolved)),
         features(width),
         query_key(options),
         gate(width, options.gate_size(), options.bias),
