@@ -144,6 +144,9 @@ TEST_CASE("files: names that a header cannot hold are refused, odd ones come bac
   writer.add_values(odd, std::vector<float>{1, 2});
   CHECK_THROWS_AS(writer.add_values(odd, std::vector<float>{}), heed::Error);
   writer.add_values("none", std::vector<double>{});
+  const auto bytes = [] { return std::vector<std::byte>(7); };
+  CHECK_THROWS_AS(writer.add("x", "F33", {1}, bytes), heed::Error);
+  CHECK_THROWS_AS(writer.add("x", "F32", {1ULL << 40U, 1ULL << 40U}, bytes), heed::Error);
   writer.describe("note", odd);
   const TemporaryFile file("");
   writer.write(file.path());
@@ -151,6 +154,11 @@ TEST_CASE("files: names that a header cannot hold are refused, odd ones come bac
   CHECK(read.values<float>(odd, std::array<std::uint64_t, 1>{2}) == std::vector<float>{1, 2});
   CHECK(read.metadata().at("note") == odd);
   CHECK(contents(file.path()).size() % 8 == 0);
+  files::SafetensorsWriter wrong;
+  wrong.add("x", "F32", {2}, bytes);
+  CHECK(error_of([&] { wrong.write(file.path()); }).find("has 7 bytes where its shape has 8") !=
+        std::string::npos);
+  CHECK(files::Safetensors(file.path()).tensors().size() == 2);
 }
 
 TEST_CASE("files: where nothing can be written, the old file stays and the path is named") {
@@ -257,19 +265,18 @@ TEST_CASE("files: attention and blocks are saved under PyTorch's names, in its s
   for (const nn::Projection projection : {nn::Projection::fused, nn::Projection::separate}) {
     check_torch(Attention(8, {.heads = 2, .projection = projection}), attention);
   }
-  check_torch(nn::EncoderBlock<float, nn::Relu>(8, nn::torch_block(2, 12)),
-              {{"self_attn.in_proj_weight", {24, 8}},
-               {"self_attn.in_proj_bias", {24}},
-               {"self_attn.out_proj.weight", {8, 8}},
-               {"self_attn.out_proj.bias", {8}},
-               {"linear1.weight", {12, 8}},
-               {"linear1.bias", {12}},
-               {"linear2.weight", {8, 12}},
-               {"linear2.bias", {8}},
-               {"norm1.weight", {8}},
-               {"norm1.bias", {8}},
-               {"norm2.weight", {8}},
-               {"norm2.bias", {8}}});
+  std::map<std::string, std::vector<std::uint64_t>> encoder{
+      {"linear1.weight", {12, 8}}, {"linear1.bias", {12}}, {"linear2.weight", {8, 12}},
+      {"linear2.bias", {8}},       {"norm1.weight", {8}},  {"norm1.bias", {8}},
+      {"norm2.weight", {8}},       {"norm2.bias", {8}}};
+  for (const auto& [name, shape] : attention) encoder["self_attn." + name] = shape;
+  check_torch(nn::EncoderBlock<float, nn::Relu>(8, nn::torch_block(2, 12)), encoder);
+#if __has_include("heed/nn/decoder_block.hpp")
+  auto decoder = encoder;
+  for (const auto& [name, shape] : attention) decoder["multihead_attn." + name] = shape;
+  decoder["norm3.weight"] = decoder["norm3.bias"] = {8};
+  check_torch(nn::DecoderBlock<float, nn::Relu>(8, nn::torch_decoder_block(2, 12)), decoder);
+#endif
   check_torch(
       Attention(8, {.heads = 2, .source_features = 6, .value_features = 5, .add_bias_kv = true}),
       {{"q_proj_weight", {8, 8}},

@@ -66,6 +66,35 @@ const auto poisoned = [](Index at, const char* parameter, double number) {
   };
 };
 
+// A model of one's own that computes in half from weights that it keeps in float.
+struct HalfLinear {
+  nn::Parameter<float> weight = nn::Parameter<float>::weight(3, 4);
+
+  template <class Self, class Visit>
+  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
+    visit(prefix + "weight", self.weight);
+  }
+};
+
+double half_objective(const HalfLinear& model, const train::Batch<Target, Target>& batch,
+                      HalfLinear& gradients, const train::Pass& pass) {
+  using Half = Eigen::half;
+  using Rows = Eigen::Matrix<Half, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Rows x = Eigen::Map<const Floats>(batch.input.data(), 6, 4).cast<Half>();
+  const Rows y = x * model.weight.value.cast<Half>().transpose();
+  Rows d(6, 3);
+  double loss = 0;
+  for (Index n = 0; n < y.size(); ++n) {
+    const double gap = static_cast<double>(y.data()[n]) - double{batch.target.data()[n]};
+    loss += gap * gap / 18;
+    d.data()[n] = static_cast<Half>(static_cast<float>(pass.scale * 2 * gap / 18));
+  }
+  const Rows gradient = d.transpose() * x;
+  gradients.weight.value += gradient.cast<float>();
+  return loss;
+}
+
 std::string read_all(std::FILE* file) {
   std::string text(100000, ' ');
   std::rewind(file);
@@ -191,6 +220,12 @@ TEST_CASE("train: a loss or gradient that is not finite stops, is named, and cha
   CHECK(same_parameters(optimizer.mean(), mean));
   CHECK(same_parameters(optimizer.square(), square));
   CHECK(optimizer.steps() == 3);
+  CHECK(error_of([&] {
+          Model other = small_model();
+          train::Sgd sgd(other);
+          train::train(other, sgd, batch_of, train::regression(), {.steps = 2},
+                       {.evaluate = [&](const Model&) { return inf; }});
+        }) == "heed::train::train: step 2: the held-out loss is not finite");
   nn::each_parameter(model, [&](const std::string& name, auto& p) {
     if (name == "bias") p.value(0, 0) = static_cast<float>(inf);
   });
@@ -224,6 +259,31 @@ TEST_CASE("train: an overflow halves the loss scale and the step is computed aga
           train::train(model, optimizer, batch_of, overflows_from(0),
                        {.steps = 1, .loss_scale = scale});
         }) == "heed::train::train: step 1: the gradient of weight is not finite");
+}
+
+TEST_CASE("train: gradients in half that round to 0 are learned from under a loss scale") {
+  const auto small_batch = [](Index n) {
+    auto batch = batch_of(n);
+    batch.input = batch.input * 1e-4F;
+    nn::Linear<float> wanted(4, 3);
+    scatter(wanted, 1, 5);
+    nn::each_parameter(wanted, [](const std::string& name, auto& p) {
+      if (name == "bias") p.value.setZero();
+    });
+    batch.target = wanted.forward(batch.input);
+    return batch;
+  };
+  HalfLinear plain, scaled;
+  const train::AdamOptions tiny{.learning_rate = 0.05, .eps = 1e-15};
+  train::Adam of_plain(plain, tiny), of_scaled(scaled, tiny);
+  train::train(plain, of_plain, small_batch, half_objective, {.steps = 5});
+  CHECK(same_parameters(plain, HalfLinear()));
+  const auto progress =
+      train::train(scaled, of_scaled, small_batch, half_objective,
+                   {.steps = 60, .loss_scale = train::LossScale{.start = 0x1p40}});
+  CHECK(progress.loss_scale > 0x1p10);
+  CHECK(progress.loss_scale < 0x1p40);
+  CHECK(progress.losses.back() < 0.05 * progress.losses.front());
 }
 #endif
 

@@ -63,7 +63,9 @@ class JsonText {
 
   // The first character of the next token; 0 at the end.
   char peek() {
-    while (at_ < text_.size() && std::string_view(" \t\n\r").find(text_[at_]) != text_.npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \t\n\r").find(text_[at_]) != std::string_view::npos)
+      ++at_;
     return at_ < text_.size() ? text_[at_] : '\0';
   }
 
@@ -141,8 +143,8 @@ class JsonText {
 
   void escaped(std::string& value) {
     constexpr std::string_view names = "\"\\/bfnrt", meanings = "\"\\/\b\f\n\r\t";
-    const std::size_t found = at_ < text_.size() ? names.find(text_[at_]) : names.npos;
-    if (found != names.npos) {
+    const std::size_t found = at_ < text_.size() ? names.find(text_[at_]) : std::string_view::npos;
+    if (found != std::string_view::npos) {
       value += meanings[found];
       ++at_;
     } else {

@@ -66,8 +66,8 @@ class TensorStore {
   }
   TensorStore(const TensorStore&) = delete;
   TensorStore& operator=(const TensorStore&) = delete;
-  TensorStore(TensorStore&&) = default;
-  TensorStore& operator=(TensorStore&&) = default;
+  TensorStore(TensorStore&&) = delete;
+  TensorStore& operator=(TensorStore&&) = delete;
   ~TensorStore() = default;
 
   const nn::NamedTensors<S>& tensors() const { return tensors_; }
@@ -92,7 +92,7 @@ void with_tensors(const std::filesystem::path& path, const std::string& prefix, 
     }
   } catch (const Error& error) {
     const std::string why = error.what();
-    if (why.find(file.path()) != why.npos) throw;
+    if (why.find(file.path()) != std::string::npos) throw;
     throw Error(why + " (" + file.path() + ")");
   }
 }

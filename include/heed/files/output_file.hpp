@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "heed/core/abi.hpp"
 #include "heed/core/error.hpp"
@@ -25,7 +26,7 @@ inline namespace HEED_ABI {
 class OutputFile {
  public:
   // Throws heed::Error, one line with the path, where the folder cannot be written to.
-  explicit OutputFile(const std::filesystem::path& path) : path_(path) {
+  explicit OutputFile(std::filesystem::path path) : path_(std::move(path)) {
     std::error_code none;
     if (std::filesystem::is_symlink(path_, none)) {
       path_ = std::filesystem::weakly_canonical(path_, none);  // the link stays one

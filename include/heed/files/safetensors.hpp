@@ -146,8 +146,10 @@ class Safetensors {
   }
 
   const std::string& path() const { return path_; }
-  const TensorTable& tensors() const { return header_.tensors; }
-  const Metadata& metadata() const { return header_.metadata; }
+  const TensorTable& tensors() const& { return header_.tensors; }
+  TensorTable tensors() && { return std::move(header_.tensors); }
+  const Metadata& metadata() const& { return header_.metadata; }
+  Metadata metadata() && { return std::move(header_.metadata); }
 
   // The bytes of tensor `name`, which must have this dtype and shape, else heed::Error with both.
   // Throws heed::Error too where the file has been cut since it was opened.

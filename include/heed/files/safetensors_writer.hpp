@@ -21,7 +21,7 @@ inline namespace HEED_ABI {
 class SafetensorsWriter {
  public:
   // `bytes` gives the elements, row-major, when the file is written. Throws heed::Error for a name
-  // that is there already, is "__metadata__", or is not UTF-8.
+  // that is there already, is "__metadata__", or is not UTF-8, and for a dtype that is unknown.
   void add(const std::string& name, const std::string& dtype, std::vector<std::uint64_t> shape,
            std::function<std::vector<std::byte>()> bytes) {
     const auto refuse = [&](const std::string& why) {
@@ -33,8 +33,12 @@ class SafetensorsWriter {
       if (length == 0 || name[at] == '\0') refuse("is not UTF-8");
       at += length;
     }
+    const auto bits = dtype_bits(dtype);
+    if (!bits) refuse("has the unknown dtype " + printable(dtype));
+    const auto size = byte_count(shape, *bits);
+    if (!size) refuse("has the shape " + shape_text(shape) + ", of more than 2^64 bytes");
     if (!names_.insert(name).second) refuse("is there twice");
-    tensors_.push_back({name, dtype, std::move(shape), std::move(bytes)});
+    tensors_.push_back({name, dtype, std::move(shape), *size, std::move(bytes)});
   }
 
   // A list of numbers [size].
@@ -60,7 +64,15 @@ class SafetensorsWriter {
     const std::uint64_t length = header.size();
     file.write(std::as_bytes(std::span(&length, 1)));
     file.write(std::as_bytes(std::span(header)));
-    for (const Tensor& tensor : tensors_) file.write(tensor.bytes());
+    for (const Tensor& tensor : tensors_) {
+      const std::vector<std::byte> bytes = tensor.bytes();
+      if (bytes.size() != tensor.size) {
+        throw Error("heed::files: cannot write " + path.string() + ": " + printable(tensor.name) +
+                    " has " + std::to_string(bytes.size()) + " bytes where its shape has " +
+                    std::to_string(tensor.size));
+      }
+      file.write(bytes);
+    }
     file.commit();
   }
 
@@ -68,6 +80,7 @@ class SafetensorsWriter {
   struct Tensor {
     std::string name, dtype;
     std::vector<std::uint64_t> shape;
+    std::uint64_t size;  // in bytes
     std::function<std::vector<std::byte>()> bytes;
   };
 
@@ -75,7 +88,7 @@ class SafetensorsWriter {
   std::string header_text() const {
     std::string text = "{", comma;
     if (!metadata_.empty()) {
-      text += "\"__metadata__\":{";
+      text += R"("__metadata__":{)";
       for (const auto& [key, value] : metadata_) {
         text += comma + json_quoted(key) + ":" + json_quoted(value);
         comma = ",";
@@ -84,10 +97,11 @@ class SafetensorsWriter {
     }
     std::uint64_t begin = 0;
     for (const Tensor& tensor : tensors_) {
-      const std::uint64_t end = begin + *byte_count(tensor.shape, *dtype_bits(tensor.dtype));
-      text += (text.size() > 1 ? "," : "") + json_quoted(tensor.name) + ":{\"dtype\":\"" +
-              tensor.dtype + "\",\"shape\":" + shape_text(tensor.shape) + ",\"data_offsets\":[" +
-              std::to_string(begin) + "," + std::to_string(end) + "]}";
+      const std::uint64_t end = begin + tensor.size;
+      text += text.size() > 1 ? "," : "";
+      text += json_quoted(tensor.name) + R"(:{"dtype":")" + tensor.dtype + R"(","shape":)" +
+              shape_text(tensor.shape) + R"(,"data_offsets":[)" + std::to_string(begin) + "," +
+              std::to_string(end) + "]}";
       begin = end;
     }
     text += "}";

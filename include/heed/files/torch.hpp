@@ -79,9 +79,10 @@ inline void check_rows(const std::string& name, const TorchTensor& tensor,
 inline void join_projections(TorchTensors& all, const std::string& stem, const std::string& kind) {
   std::vector<TorchTensors::node_type> parts;
   for (const char* part : {"query.", "key.", "value."}) {
-    auto node = all.extract(stem + part + kind);
-    if (node.empty())
-      throw Error("heed::files::save_torch: nothing is named " + stem + part + kind);
+    std::string name = stem;
+    name.append(part).append(kind);
+    auto node = all.extract(name);
+    if (node.empty()) throw Error("heed::files::save_torch: nothing is named " + name);
     parts.push_back(std::move(node));
   }
   bool same = true;

@@ -90,6 +90,7 @@ inline Layout arrange(const std::vector<LineSeries>& all, const LineChartOptions
   layout.x_ticks = linear_ticks(layout.x, layout.plot.width, 70);
   layout.y_ticks = linear_ticks(layout.y, layout.plot.height, 30);
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const LineSeries& series : all) names.push_back(series.name);
   scatter_plot::arrange_frame(layout, options, names, "heed::plot::line_chart");
   if (options.guide) {

@@ -194,6 +194,7 @@ inline void arrange_frame(Layout& layout, const ScatterOptions& options,
 
 inline std::vector<std::string> names_of(const std::vector<ScatterSeries>& all) {
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const ScatterSeries& series : all) names.push_back(series.name);
   return names;
 }

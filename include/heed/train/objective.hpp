@@ -6,9 +6,11 @@
 // form will do, for a model of any kind; the functions below make those of common losses.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 #include "heed/core/copy.hpp"
+#include "heed/core/random.hpp"
 #include "heed/nn/options.hpp"
 #include "heed/train/cross_entropy.hpp"
 #include "heed/train/mean_squared_error.hpp"
@@ -32,6 +34,14 @@ template <class Input, class Target>
 Batch(Input, Target) -> Batch<Input, Target>;  // clang 14 does not deduce it by itself
 
 inline namespace HEED_ABI {
+
+// The dropout seed of a batch.
+constexpr std::uint64_t batch_seed(std::uint64_t seed, Index batch) {
+  const auto number = static_cast<std::uint64_t>(batch);
+  const Words4 words = philox(seed, {static_cast<std::uint32_t>(number),
+                                     static_cast<std::uint32_t>(number >> 32), 0, 0xFFFFFFFEu});
+  return std::uint64_t{words[1]} << 32 | words[0];
+}
 
 // x = scale · x, of any strides.
 template <class X>

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <string>
 
@@ -33,7 +34,7 @@ std::string progress_text(const char* format, Numbers... numbers) {
 
 // "4:07", "1:02:33"
 inline std::string clock_text(double seconds) {
-  const auto all = static_cast<long long>(std::min(seconds, 1e9) + 0.5);
+  const auto all = std::llround(std::min(seconds, 1e9));
   if (all < 3600) return progress_text("%lld:%02lld", all / 60, all % 60);
   return progress_text("%lld:%02lld:%02lld", all / 3600, all / 60 % 60, all % 60);
 }

@@ -47,14 +47,6 @@ struct Callbacks {
 
 inline namespace HEED_ABI {
 
-// The dropout seed of a batch.
-constexpr std::uint64_t batch_seed(std::uint64_t seed, Index batch) {
-  const auto number = static_cast<std::uint64_t>(batch);
-  const Words4 words = philox(seed, {static_cast<std::uint32_t>(number),
-                                     static_cast<std::uint32_t>(number >> 32), 0, 0xFFFFFFFEu});
-  return std::uint64_t{words[1]} << 32 | words[0];
-}
-
 // A run of train(): the steps that are left of it.
 template <class Model, class Optimizer, class Batches, class Objective>
 class TrainRun {
@@ -106,10 +98,11 @@ class TrainRun {
     }
   }
 
-  // Steps are counted from 1, as in reports.
-  [[noreturn]] void fail(const std::string& why) const {
-    throw Error("heed::train::train: step " + std::to_string(progress_.step + 1) + ": " + why);
+  // Of the step after `taken`: steps are counted from 1, as in reports.
+  [[noreturn]] static void fail_after(Index taken, const std::string& why) {
+    throw Error("heed::train::train: step " + std::to_string(taken + 1) + ": " + why);
   }
+  [[noreturn]] void fail(const std::string& why) const { fail_after(progress_.step, why); }
 
   double scale() const { return options_.loss_scale ? progress_.loss_scale : 1; }
 
@@ -182,7 +175,7 @@ class TrainRun {
     const bool due = options_.evaluate_every > 0 && progress_.step % options_.evaluate_every == 0;
     if (!callbacks.evaluate || !(due || last)) return false;
     const double before = seconds(), loss = callbacks.evaluate(std::as_const(model_));
-    if (!is_finite(loss)) fail("the held-out loss is not finite");
+    if (!is_finite(loss)) fail_after(progress_.step - 1, "the held-out loss is not finite");
     progress_.held_out.push_back({progress_.step, loss});
     progress_.stopped_early =
         !last && options_.patience > 0 && evaluations_since_best(progress_) >= options_.patience;
