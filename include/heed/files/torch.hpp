@@ -1,4 +1,5 @@
-// Weights written under PyTorch's names and in its shapes: torch.load_state_dict takes them.
+// Weights under PyTorch's names and in its shapes. In Python:
+//   module.load_state_dict(safetensors.torch.load_file(path))
 #pragma once
 
 #include <array>
@@ -53,7 +54,7 @@ using TorchTensors = std::map<std::string, TorchTensor>;
 
 // The parameters of a module, with heed's names and shapes.
 template <class Module>
-TorchTensors tensors_of(const Module& module) {
+TorchTensors torch_tensors_of(const Module& module) {
   TorchTensors all;
   nn::each_parameter(module, [&](const std::string& name, const auto& parameter) {
     using T = typename std::remove_cvref_t<decltype(parameter.value)>::Scalar;
@@ -103,37 +104,44 @@ inline void join_projections(TorchTensors& all, const std::string& stem, const s
   all[stem + "qkv." + kind] = std::move(joined);
 }
 
+// Every attention's projections, joined.
+inline void join_projections(TorchTensors& all) {
+  std::vector<std::pair<std::string, std::string>> found;  // stem and kind
+  for (const auto& [name, tensor] : all) {
+    if (name.ends_with("qkv.weight")) check_rows(name, tensor, tensor.shape, 3);
+    for (const char* kind : {"weight", "bias"}) {
+      const std::string end = std::string("query.") + kind;
+      if (name.ends_with(end)) found.emplace_back(name.substr(0, name.size() - end.size()), kind);
+    }
+  }
+  for (const auto& [stem, kind] : found) join_projections(all, stem, kind);
+}
+
+inline std::vector<std::byte> joined_bytes(const TorchTensor& tensor) {
+  std::vector<std::byte> bytes;
+  for (const auto& part : tensor.parts) {
+    const auto more = part();
+    bytes.insert(bytes.end(), more.begin(), more.end());
+  }
+  return bytes;
+}
+
 // Writes a module's weights as PyTorch's state_dict() has them: prefix + its name and its shape.
 // load_torch reads them again. Throws heed::Error for heads that PyTorch's modules don't have, and
 // where the file cannot be written.
 template <class Module>
 void save_torch(const Module& module, const std::filesystem::path& path,
                 const std::string& prefix = {}) {
-  TorchTensors all = tensors_of(module);
-  std::vector<std::pair<std::string, std::string>> split;  // stem and kind
-  for (const auto& [name, tensor] : all) {
-    if (name.ends_with("qkv.weight")) check_rows(name, tensor, tensor.shape, 3);
-    for (const char* kind : {"weight", "bias"}) {
-      const std::string end = std::string("query.") + kind;
-      if (!name.ends_with(end)) continue;
-      split.emplace_back(name.substr(0, name.size() - end.size()), kind);
-    }
-  }
-  for (const auto& [stem, kind] : split) join_projections(all, stem, kind);
+  TorchTensors all = torch_tensors_of(module);
+  join_projections(all);
   SafetensorsWriter writer;
-  for (auto& [name, tensor] : all) {
+  for (const auto& [name, tensor] : all) {
     auto shape = tensor.shape;
     if (name.ends_with("bias_key") || name.ends_with("bias_value")) {
       shape.insert(shape.begin(), {1, 1});
     }
-    writer.add(prefix + torch_name(name), tensor.dtype, shape, [&parts = tensor.parts] {
-      std::vector<std::byte> bytes;
-      for (const auto& part : parts) {
-        const auto more = part();
-        bytes.insert(bytes.end(), more.begin(), more.end());
-      }
-      return bytes;
-    });
+    writer.add(prefix + torch_name(name), tensor.dtype, std::move(shape),
+               [&one = tensor] { return joined_bytes(one); });
   }
   writer.describe("format", "pt");
   writer.write(path);
