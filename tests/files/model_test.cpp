@@ -271,12 +271,10 @@ TEST_CASE("files: attention and blocks are saved under PyTorch's names, in its s
       {"norm2.weight", {8}},       {"norm2.bias", {8}}};
   for (const auto& [name, shape] : attention) encoder["self_attn." + name] = shape;
   check_torch(nn::EncoderBlock<float, nn::Relu>(8, nn::torch_block(2, 12)), encoder);
-#if __has_include("heed/nn/decoder_block.hpp")
   auto decoder = encoder;
   for (const auto& [name, shape] : attention) decoder["multihead_attn." + name] = shape;
   decoder["norm3.weight"] = decoder["norm3.bias"] = {8};
   check_torch(nn::DecoderBlock<float, nn::Relu>(8, nn::torch_decoder_block(2, 12)), decoder);
-#endif
   check_torch(
       Attention(8, {.heads = 2, .source_features = 6, .value_features = 5, .add_bias_kv = true}),
       {{"q_proj_weight", {8, 8}},
