@@ -96,7 +96,7 @@ Tensor4<float> keys_of(const kv::Cache<float>& cache) {
   return keys;
 }
 
-// What one query [1, heads, 1, dim] attends to among the keys of a cache, [heads, length].
+// The weights of one query [1, heads, 1, dim] over the keys of a cache, [heads, length].
 Tensor2<float> look_at(const View<float, 4>& q, const kv::Cache<float>& cache) {
   const auto weights = attention_weights(q.as_const(), keys_of(cache), {0});  // [1, heads, 1, L]
   Tensor2<float> rows(q.extent[1], cache.length(0));

@@ -1,4 +1,4 @@
-// What makes text of logits: samplers, streams of characters, templates, and the loop around them.
+// From logits to text: samplers, streams of characters, templates, and the loop around them.
 #include "models/generator.hpp"
 
 #include <map>
@@ -67,7 +67,7 @@ Ids generated(const GeneratorOptions& options, std::size_t most, Generator* keep
   return ids;
 }
 
-// How often each token is picked of 4000 times.
+// Counts of each token in 4000 picks.
 std::map<TokenId, int> picks(SamplerOptions options, const std::vector<float>& logits) {
   Sampler sampler(options);
   std::map<TokenId, int> counts;

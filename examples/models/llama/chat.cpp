@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -80,6 +81,12 @@ class Conversation {
     if (!system.empty()) waiting_ = turns_.turn("system", system);
   }
 
+  // True where the context has room for a turn of the user and some of an answer.
+  bool has_room(const std::string& text) const {
+    const std::size_t turn = turns_.turn("user", text).size() + turns_.answer().size();
+    return waiting_.size() + turn + 1 < generator_.room();
+  }
+
   // One turn of the user and the answer to it. False where it was stopped.
   bool answer(const std::string& text) {
     append(turns_.turn("user", text));
@@ -102,7 +109,6 @@ class Conversation {
     return !interrupted;
   }
 
-  bool is_full() const { return generator_.room() <= waiting_.size() + 8; }
   static void tell(const char* what) { std::fprintf(stderr, "chat: %s\n", what); }
 
   void print_times() const {
@@ -160,30 +166,62 @@ class Conversation {
   std::vector<TokenId> waiting_;  // that the model reads with the next turn
 };
 
-// The next line that the user types; false at the end. An empty one ends a conversation at the
-// terminal, and is skipped in a pipe.
-bool next_line(std::string& line, bool at_terminal) {
-  while (true) {
-    if (at_terminal) std::fputs("\n> ", stderr);
-    if (!std::getline(std::cin, line)) return false;
-    if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty()) return true;
-    if (at_terminal) return false;
+// Lines of standard input.
+class Lines {
+ public:
+  // The next line that is not empty; false at the end, and for SIGINT. At a terminal an empty line
+  // is the end as well.
+  bool next(std::string& line, bool at_terminal) {
+    while (true) {
+      if (at_terminal) std::fputs("\n> ", stderr);
+      if (!read_line(line)) return false;
+      if (line.ends_with('\r')) line.pop_back();
+      if (!line.empty()) return true;
+      if (at_terminal) return false;
+    }
   }
-}
+
+ private:
+  bool read_line(std::string& line) {
+    std::size_t end = 0;
+    while ((end = read_.find('\n')) == std::string::npos) {
+      if (!wait_for_input()) return false;
+      std::array<char, 4096> some{};
+      const ssize_t count = ::read(STDIN_FILENO, some.data(), some.size());
+      if (count > 0) {
+        read_.append(some.data(), static_cast<std::size_t>(count));
+      } else if (read_.empty()) {
+        return false;
+      } else {
+        read_ += '\n';  // the last line has no end
+      }
+    }
+    line = read_.substr(0, end);
+    read_.erase(0, end + 1);
+    return true;
+  }
+
+  std::string read_;
+};
 
 int talk(Conversation& conversation) {
   const bool at_terminal = ::isatty(STDIN_FILENO) == 1;
+  Lines lines;
   std::string text;
-  while (next_line(text, at_terminal)) {
+  while (lines.next(text, at_terminal)) {
     if (utf8_error(text)) {
       Conversation::tell("the line is not UTF-8");
       continue;
     }
-    if (!conversation.answer(text) && !at_terminal) return stopped;
-    if (!conversation.is_full()) continue;
-    Conversation::tell("the context of the model is full; begin a new conversation");
-    return 0;
+    if (!conversation.has_room("")) {
+      Conversation::tell("the context of the model is full; begin a new conversation");
+      return 0;
+    }
+    if (!conversation.has_room(text)) {
+      Conversation::tell("the context of the model has no room for this text");
+    } else if (!conversation.answer(text) && !at_terminal) {
+      return stopped;
+    }
   }
   const bool interrupted = take_interrupt();
   if (at_terminal) std::fputs("\n", stderr);

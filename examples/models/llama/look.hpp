@@ -1,4 +1,4 @@
-// Which earlier tokens each token of an answer was written from, as a picture.
+// The earlier tokens that each token of an answer was written from, as a picture.
 #pragma once
 
 #include <string>
