@@ -90,6 +90,7 @@
 #include "heed/train/clip.hpp"
 #include "heed/train/cross_entropy.hpp"
 #include "heed/train/mean_squared_error.hpp"
+#include "heed/train/memory.hpp"
 #include "heed/train/progress_bar.hpp"
 #include "heed/train/schedule.hpp"
 #include "heed/train/sgd.hpp"

@@ -1,7 +1,9 @@
 // The product and the curves of nn's layers, in every set of kernels.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <Eigen/Core>
@@ -330,5 +332,128 @@ TEMPLATE_TEST_CASE("layer kernels: the gradient of a normalised row, in every bo
         CHECK(close);
       }
     }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: dropout keeps what Dropout::keeps says, in every body", "",
+                   float, double, Eigen::half, Eigen::bfloat16) {
+  using R = Accum<TestType>;
+  const Index rows = 3, stride = 81;
+  auto numbers_of = numbers<TestType>(rows * stride, 4);
+  numbers_of[5] = std::numeric_limits<TestType>::quiet_NaN();
+  for (const double p : {0.25, 1.0, 1e-11}) {
+    const auto dropout = heed::Dropout::of(p, 0xfedcba9876543210u);
+    for (const auto& body : tables<TestType>()) {
+      for (const auto& [first, columns] :
+           {std::pair<std::uint32_t, Index>{0, 80}, {7, 67}, {2, 1}}) {
+        auto x = numbers_of;
+        body.layers->drop(x.data(), rows, columns, stride, dropout, {first, 9, 3, 5});
+        bool equal = true;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index c = 0; c < stride; ++c) {
+            const auto at = static_cast<std::size_t>(r * stride + c);
+            const auto i = 9 + static_cast<std::uint32_t>(r);
+            const bool kept = dropout.keeps(5, 3, i, first + static_cast<std::uint32_t>(c));
+            const auto scaled = static_cast<TestType>(static_cast<R>(numbers_of[at]) *
+                                                      static_cast<R>(dropout.keep_scale));
+            const TestType want = c >= columns ? numbers_of[at] : kept ? scaled : TestType(0);
+            equal = equal && std::memcmp(&x[at], &want, sizeof(TestType)) == 0;
+          }
+        }
+        INFO(body.name << " p " << p << " first " << first << " columns " << columns);
+        CHECK(equal);
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: products and sums over columns, in every body", "", float,
+                   double) {
+  using T = TestType;
+  const double rounding = sizeof(T) == 4 ? 1e-5 : 1e-12;
+  for (const auto& body : tables<T>()) {
+    const simd::LayerKernels<T>& kernels = *body.layers;
+    const simd::TileShape& shape = kernels.tile_shape;
+    for (const Index K : {1, 400}) {
+      for (const auto& [rows, columns] :
+           {std::pair<Index, Index>{1, shape.nr}, {shape.mr + 3, 5}}) {
+        INFO(body.name << " K " << K << " rows " << rows << " columns " << columns);
+        // c[n][r] += Σ_k x[k][r]·y[k][n], x with neighbours and with gaps.
+        const auto y = numbers<T>(K * columns, 2);
+        const Index room = shape.m_tiles(rows) * shape.mr;
+        for (const Index gap : {1, 2}) {
+          const auto x = numbers<T>(K * rows * gap, 1);
+          auto packed = poisoned<T>(room * K), b = poisoned<T>(shape.nr * K);
+          auto sums = poisoned<T>(room * shape.nr);
+          kernels.pack_columns({x.data(), {K, rows}, {rows * gap, gap}}, {packed.data(), room, K});
+          const simd::PackedB<T> panel{b.data(), K, shape.nr, shape};
+          kernels.pack_weight({y.data(), {columns, K}, {1, columns}}, panel);
+          std::vector<T> c(static_cast<std::size_t>(rows * (columns + 1)), T(7));
+          kernels.multiply_columns({packed.data(), room, K}, rows, panel, sums.data(), c.data(),
+                                   columns + 1, columns);
+          bool close = true;
+          for (Index r = 0; r < rows; ++r) {
+            for (Index n = 0; n <= columns; ++n) {
+              double want = 7, size = 7;
+              for (Index k = 0; n < columns && k < K; ++k) {
+                const double term =
+                    static_cast<double>(x[static_cast<std::size_t>((k * rows + r) * gap)]) *
+                    static_cast<double>(y[static_cast<std::size_t>(k * columns + n)]);
+                want += term, size += std::abs(term);
+              }
+              const auto at = static_cast<std::size_t>(r * (columns + 1) + n);
+              close = close && std::abs(static_cast<double>(c[at]) - want) <= rounding * size;
+            }
+          }
+          CHECK(close);
+        }
+        for (const Index gap : {1, 2}) {
+          std::vector<double> sums(static_cast<std::size_t>(columns), 1.0), want = sums;
+          const auto x = numbers<T>(K * columns * gap, 3);
+          for (Index k = 0; k < K; ++k) {
+            for (Index n = 0; n < columns; ++n) {
+              want[static_cast<std::size_t>(n)] +=
+                  static_cast<double>(x[static_cast<std::size_t>((k * columns + n) * gap)]);
+            }
+          }
+          kernels.add_columns({x.data(), {K, columns}, {columns * gap, gap}}, sums.data());
+          CHECK(sums == want);
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer kernels: Adam's step has the bits of the plain loop, in every body", "",
+                   float, double) {
+  using T = TestType;
+  const simd::AdamFactors<T> by{
+      T(0.9), T(0.1), T(0.99), T(0.01), T(0.02), T(0.98), T(3e-3), T(1.7), static_cast<T>(1e-8)};
+  const Index size = 37;
+  const auto p0 = numbers<T>(size, 1), g = numbers<T>(size, 2), m0 = numbers<T>(size, 3);
+  auto v0 = numbers<T>(size, 4);
+  for (T& v : v0) v = v * v;
+  for (const auto& body : tables<T>()) {
+    auto p = p0, m = m0, v = v0;
+    body.layers->adam(by, p.data(), g.data(), m.data(), v.data(), size);
+    bool equal = true;
+    double squares = 0;
+    for (std::size_t n = 0; n < p.size(); ++n) {
+      // volatile: no product is contracted with the sum behind it
+      const volatile T decay = p0[n] * by.decay;
+      const T slope = g[n] + decay;
+      const volatile T old_mean = m0[n] * by.beta1, new_mean = slope * by.rest1;
+      const T mean = old_mean + new_mean;
+      const volatile T square_of = slope * slope;
+      const volatile T old_square = v0[n] * by.beta2, new_square = square_of * by.rest2;
+      const T square = old_square + new_square;
+      const volatile T root = std::sqrt(square) * by.unbias, kept = p0[n] * by.shrink;
+      const T want = kept - mean * by.size / (root + by.eps);
+      equal = equal && p[n] == want && m[n] == mean && v[n] == square;
+      squares += static_cast<double>(g[n]) * static_cast<double>(g[n]);
+    }
+    INFO(body.name);
+    CHECK(equal);
+    CHECK(body.layers->sum_squares(g.data(), size) == Approx(squares).epsilon(1e-14));
   }
 }

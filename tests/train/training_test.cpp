@@ -12,10 +12,15 @@
 #include "heed/train/adam.hpp"
 #include "heed/train/checkpoint.hpp"
 #include "heed/train/mean_squared_error.hpp"
+#include "heed/train/memory.hpp"
 #include "heed/train/sgd.hpp"
 #include "heed/train/train.hpp"
 #include "nn/gradients.hpp"
 #include "support/temporary_file.hpp"
+
+#if defined(__GLIBC__)
+#include <sys/resource.h>
+#endif
 
 using namespace nn_test;
 namespace nn = heed::nn;
@@ -251,3 +256,26 @@ TEST_CASE("checkpoint: a file that is cut, foreign or of another model changes n
                          train::Adam(nn::Linear<double>(2, 3)), progress);
   refused("\"model.embedding.weight\" is not in the file");
 }
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Pages that the process is given while three blocks of 24 MiB are written, then freed: by itself
+// glibc keeps at most 64 MiB.
+long page_faults() {
+  const auto faults = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+  };
+  const long before = faults();
+  const std::vector<std::vector<std::byte>> blocks(3,
+                                                   std::vector<std::byte>(24 << 20, std::byte{1}));
+  CHECK(blocks.back().back() == std::byte{1});
+  return faults() - before;
+}
+
+TEST_CASE("training: freed memory is kept where the process is told so") {
+  REQUIRE(train::keep_freed_memory());
+  page_faults();
+  CHECK(page_faults() < 100);  // of 24576
+}
+#endif

@@ -12,6 +12,7 @@
 #include "heed/core/parallel.hpp"
 #include "heed/core/random.hpp"
 #include "heed/nn/for_each_token.hpp"
+#include "heed/simd/kernels.hpp"
 
 namespace heed::nn {
 
@@ -45,31 +46,43 @@ inline Options layer_options(Options options, Index layer) {
   return options;
 }
 
-// x[b, i, j] is 0 with probability p, else scaled by 1 / (1 − p): in Mode::train; in Mode::eval x
-// stays. It is kept iff Dropout{site's seed}.keeps(b, 0, i, j), whatever the threads.
-//
-//   x  [B, L, features]   read and written; a dropped NaN is 0
-//
-// The gradient of x is that of the result, dropped alike.
+// The dropout of one site, token by token: x[b, i, j] is 0 with probability p, else scaled by
+// 1 / (1 − p), in Mode::train; in Mode::eval x stays. It is kept iff
+// Dropout{site's seed}.keeps(b, 0, i, j).
+class TokenDropout {
+ public:
+  TokenDropout(double p, DropoutSite site, const Options& options)
+      : dropout_(Dropout::of(p, site_seed(options.seed, site))),
+        active_(options.mode == Mode::train && dropout_.active()) {}
+
+  bool active() const { return active_; }
+
+  // Token n of x [B, L, features]; a dropped NaN is 0.
+  template <class T>
+  void operator()(const View<T, 3>& x, Index n) const {
+    if (!active_) return;
+    const auto word = [](Index at) { return static_cast<std::uint32_t>(at); };
+    const std::uint32_t b = word(n / x.extent[1]), i = word(n % x.extent[1]);
+    const auto& kernels = simd::layer_kernels<T>(isa());
+    if (x.stride[2] == 1) {
+      return kernels.drop(token(x, n), 1, x.extent[2], 0, dropout_, {0, i, 0, b});
+    }
+    for (Index j = 0; j < x.extent[2]; ++j) {
+      kernels.drop(token(x, n) + j * x.stride[2], 1, 1, 0, dropout_, {word(j), i, 0, b});
+    }
+  }
+
+ private:
+  Dropout dropout_;
+  bool active_;
+};
+
+// Every token of x [B, L, features] is dropped, whatever the threads. The gradient of x is that of
+// the result, dropped alike.
 template <class T>
 void drop_into(const View<T, 3>& x, double p, DropoutSite site, const Options& options) {
-  const Dropout dropout = Dropout::of(p, site_seed(options.seed, site));
-  if (options.mode == Mode::eval || !dropout.active()) return;
-  for_each_token(x, options, [&](Index n) {
-    const auto b = static_cast<std::uint32_t>(n / x.extent[1]);
-    const auto i = static_cast<std::uint32_t>(n % x.extent[1]);
-    T* row = token(x, n);
-    for (Index j = 0; j < x.extent[2]; j += 4) {
-      const Words4 words = philox(dropout.seed, {static_cast<std::uint32_t>(j / 4), i, 0, b});
-      for (Index e = j; e < std::min(j + 4, x.extent[2]); ++e) {
-        const bool kept = words[static_cast<std::size_t>(e - j)] >= dropout.threshold;
-        T& value = row[e * x.stride[2]];
-        const auto scaled =
-            static_cast<Accum<T>>(value) * static_cast<Accum<T>>(dropout.keep_scale);
-        value = kept ? static_cast<T>(scaled) : T(0);
-      }
-    }
-  });
+  const TokenDropout dropout(p, site, options);
+  if (dropout.active()) for_each_token(x, options, [&](Index n) { dropout(x, n); });
 }
 
 // weights[b, h, i, j] as attention drops them: what its values were multiplied by.

@@ -81,10 +81,10 @@ class FeedForward {
     const auto tokens = tokens_of(x, features(), "heed::nn::FeedForward::forward_train");
     Saved saved{kept(tokens), {}, {}, SavedDropout(options)};
     saved.before = first_.forward(saved.x, options);
-    saved.hidden = saved.before;
+    saved.hidden = make_tensor3<T>(tokens.extent[0], tokens.extent[1], this->hidden());
     const auto hidden = mutable_view_of(saved.hidden);
-    activate_tokens(activation_, hidden, options);
-    drop_into(hidden, dropout_, DropoutSite::hidden, options);
+    activate_tokens(activation_, view_of(saved.before), hidden,
+                    TokenDropout(dropout_, DropoutSite::hidden, options), options);
     return saved;
   }
 
@@ -96,14 +96,18 @@ class FeedForward {
     const auto x = view_of(saved.x);
     const auto d = gradient_of(dy, features(), x, "heed::nn::FeedForward::backward");
     const Options replayed = saved.dropout.with(options);
-    auto d_out = kept(d);
-    const auto d_y = mutable_view_of(d_out);
-    drop_into(d_y, dropout_, DropoutSite::feed_forward_output, replayed);
+    const TokenDropout drops(dropout_, DropoutSite::feed_forward_output, replayed);
+    Tensor3<T> d_out;
+    if (drops.active()) {
+      d_out = kept(d);
+      drop_into(mutable_view_of(d_out), dropout_, DropoutSite::feed_forward_output, replayed);
+    }
+    const auto d_y = drops.active() ? view_of(d_out) : d;
     auto d_hidden = make_tensor3<T>(x.extent[0], x.extent[1], hidden());
     const auto d_h = mutable_view_of(d_hidden);
-    second_.backward_into(d_h, d_y.as_const(), view_of(saved.hidden), gradients.second_, options);
-    drop_into(d_h, dropout_, DropoutSite::hidden, replayed);
-    activation_gradient_tokens(activation_, view_of(saved.before), d_h, options);
+    second_.backward_into(d_h, d_y, view_of(saved.hidden), gradients.second_, options);
+    activation_gradient_tokens(activation_, view_of(saved.before), d_h,
+                               TokenDropout(dropout_, DropoutSite::hidden, replayed), options);
     auto dx = make_tokens(dy, features());
     first_.backward_into(made_view<D>(dx), d_h.as_const(), x, gradients.first_, options);
     return dx;

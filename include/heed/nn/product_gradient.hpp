@@ -5,7 +5,6 @@
 // So bits depend on the tensors alone, never on the threads.
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <vector>
 
@@ -64,19 +63,14 @@ void input_gradient_into(const View<T, 3>& dx, const View<const T, 3>& dy, const
 template <class T>
 void add_column_sums(T* sum, const View<const T, 2>& x, const Options& options) {
   constexpr Index width = 64;
+  const auto& kernels = simd::layer_kernels<T>(isa());
   const Index tasks = (x.extent[1] + width - 1) / width;
   const int workers = worker_count(tasks, options.threads, options.executor);
   parallel_for(tasks, workers, options.executor, [&](Index task, int) {
     const Index first = task * width, count = std::min(width, x.extent[1] - first);
-    Eigen::Array<double, width, 1> total = Eigen::Array<double, width, 1>::Zero();
-    for (Index n = 0; n < x.extent[0]; ++n) {
-      const T* row = x.data + n * x.stride[0] + first * x.stride[1];
-      if (x.stride[1] == 1) {
-        total.head(count) += Eigen::Map<const Eigen::ArrayX<T>>(row, count).template cast<double>();
-      } else {
-        for (Index j = 0; j < count; ++j) total[j] += static_cast<double>(row[j * x.stride[1]]);
-      }
-    }
+    double total[width] = {};
+    kernels.add_columns(
+        {x.data + first * x.stride[1], {x.extent[0], count}, {x.stride[0], x.stride[1]}}, total);
     for (Index j = 0; j < count; ++j) sum[first + j] += static_cast<T>(total[j]);
   });
 }
@@ -122,20 +116,18 @@ class WeightGradientBlock {
   }
   // Columns of x become the rows of a product.
   void pack(const AffineWorker<T>& mine, Index block, const View<const T, 2>& x) const {
-    const auto columns = slice(transposed(x), block * plan_.rows, columns_of(block));
-    kernels_.pack_rows(columns, 0, {mine.x, plan_.rows, x.extent[0]});
+    const View<const T, 2> columns{x.data + block * plan_.rows * x.stride[1],
+                                   {x.extent[0], columns_of(block)},
+                                   {x.stride[0], x.stride[1]}};
+    kernels_.pack_columns(columns, {mine.x, plan_.rows, x.extent[0]});
   }
   void add_panel(const AffineWorker<T>& mine, Index block, Index p, const View<T, 2>& dw,
                  Index depth) const {
     const Index nr = kernels_.tile_shape.nr, first = p * nr;
-    const Index outputs = std::min(nr, dw.extent[0] - first);
     const auto b = packed_weight(packed_.data(), kernels_.tile_shape, dw.extent[0], depth);
-    kernels_.multiply({mine.x, plan_.rows, depth}, columns_of(block), b.from_panel(p), mine.sums);
-    for (Index r = 0; r < columns_of(block); ++r) {
-      T* to = &dw(first, block * plan_.rows + r);
-      Eigen::Map<Eigen::ArrayX<T>>(to, outputs) +=
-          Eigen::Map<const Eigen::ArrayX<T>>(mine.sums + r * nr, outputs);
-    }
+    kernels_.multiply_columns({mine.x, plan_.rows, depth}, columns_of(block), b.from_panel(p),
+                              mine.sums, &dw(first, block * plan_.rows), dw.stride[1],
+                              std::min(nr, dw.extent[0] - first));
   }
 
   const simd::LayerKernels<T>& kernels_ = simd::layer_kernels<T>(isa());

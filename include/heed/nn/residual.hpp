@@ -49,7 +49,7 @@ Tensor3<T> residual_train(NormPlace place, const Tensor3<T>& x, const LayerNorm<
   }
   auto sum = part(x);
   add_tokens(sum, x);
-  auto normed = norm.forward_train(sum, options);
+  auto normed = norm.forward_train(std::move(sum), options);
   saved = std::move(normed.saved);
   return std::move(normed.out);
 }

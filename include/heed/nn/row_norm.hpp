@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "heed/core/zeros.hpp"
 #include "heed/nn/gradients.hpp"
@@ -73,6 +74,11 @@ class RowNorm {
   auto forward_train(const X& x, const Options& options = {}) const {
     auto y = forward(x, options);
     return OutWithSaved{std::move(y), Saved{kept(tokens_of(x, features(), ""))}};
+  }
+  // x is kept without a copy.
+  auto forward_train(Tensor3<T>&& x, const Options& options = {}) const {
+    auto y = forward(x, options);
+    return OutWithSaved{std::move(y), Saved{std::move(x)}};
   }
 
   // dx, of dy's kind; gradients: weight += Σ dy·x̂, bias += Σ dy, x̂ the normalised x. Throws

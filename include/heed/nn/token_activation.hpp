@@ -1,7 +1,10 @@
 // Activations of whole tensors, tokens in parallel: where training needs the values before them.
 #pragma once
 
+#include <algorithm>
+
 #include "heed/nn/activation.hpp"
+#include "heed/nn/dropout.hpp"
 #include "heed/nn/for_each_token.hpp"
 
 namespace heed::nn {
@@ -15,12 +18,34 @@ void activate_tokens(const F& activation, const View<T, 3>& x, const Options& op
   for_each_token(x, options, [&](Index n) { activate(activation, token(x, n), x.extent[2]); });
 }
 
+// y = drop(activation(x)), a token at a time while it is in L1.
+//   x, y  [B, L, features], packed
+template <class T, Activation<T> F>
+void activate_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& y,
+                     const TokenDropout& dropout, const Options& options) {
+  for_each_token(x, options, [&](Index n) {
+    std::copy_n(token(x, n), x.extent[2], token(y, n));
+    activate(activation, token(y, n), x.extent[2]);
+    dropout(y, n);
+  });
+}
+
 // d *= activation'(x).
 //   x, d  [B, L, features], packed
 template <class T, Activation<T> F>
 void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& d,
                                 const Options& options) {
   for_each_token(x, options, [&](Index n) {
+    activation_gradient(activation, token(x, n), token(d, n), x.extent[2]);
+  });
+}
+
+// d = drop(d) · activation'(x), likewise.
+template <class T, Activation<T> F>
+void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& d,
+                                const TokenDropout& dropout, const Options& options) {
+  for_each_token(x, options, [&](Index n) {
+    dropout(d, n);
     activation_gradient(activation, token(x, n), token(d, n), x.extent[2]);
   });
 }

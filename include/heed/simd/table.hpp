@@ -1,6 +1,7 @@
 // The kernels of one instruction set, as tables of functions.
 #pragma once
 
+#include "heed/core/random.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
 #include "heed/simd/attention/row_state.hpp"
@@ -32,6 +33,8 @@ struct PackedKernels {
                      const View<T, 2>& x);
   bool (*store_unrounded)(const Accumulator<const R>& acc, Index first, const R* factor,
                           const View<R, 2>& x);
+  void (*drop)(R* x, Index rows, Index columns, Index stride, const Dropout& dropout,
+               const Words4& at);  // dropout.inl
 };
 
 // Products of a few queries with keys and values where they lie, as in decoding; documented in

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "heed/simd/kernels.hpp"
 #include "heed/train/update.hpp"
 
 namespace heed::train {
@@ -61,27 +62,39 @@ class Adam {
   // One step against the gradients. Throws heed::Error where model or gradients are of another
   // module; then nothing has changed.
   void step(Module& model, const Module& gradients, const nn::Options& call = {}) {
-    const AdamOptions& how = options_;
     const auto t = static_cast<double>(steps_ + 1);
-    const double size = how.learning_rate / (1 - std::pow(how.beta1, t));
-    const double unbias = 1 / std::sqrt(1 - std::pow(how.beta2, t));
-    const bool decoupled = how.decay == Decay::decoupled;
-    const double shrink = decoupled ? 1 - how.learning_rate * how.weight_decay : 1;
-    const double added = decoupled ? 0 : how.weight_decay;
+    const double size = options_.learning_rate / (1 - std::pow(options_.beta1, t));
+    const double unbias = 1 / std::sqrt(1 - std::pow(options_.beta2, t));
     update_elements(
         [&](auto p, const auto& gradient, auto m, auto v) {
           using T = typename decltype(p)::Scalar;
-          const auto number = [](double x) { return static_cast<T>(x); };
-          const auto g = gradient + number(added) * p;
-          m = number(how.beta1) * m + number(1 - how.beta1) * g;
-          v = number(how.beta2) * v + number(1 - how.beta2) * g.square();
-          p = number(shrink) * p - number(size) * m / (v.sqrt() * number(unbias) + number(how.eps));
+          simd::layer_kernels<T>(isa()).adam(factors<T>(size, unbias), p.data(), gradient.data(),
+                                             m.data(), v.data(), p.size());
         },
         call, model, gradients, mean_, square_);
     ++steps_;
   }
 
  private:
+  // m = beta1·m + (1 − beta1)·g, v = beta2·v + (1 − beta2)·g², p −= size·m / (√v·unbias + eps),
+  // each p and g with its decay.
+  template <class T>
+  simd::AdamFactors<T> factors(double size, double unbias) const {
+    const AdamOptions& how = options_;
+    const auto number = [](double x) { return static_cast<T>(x); };
+    const bool decoupled = how.decay == Decay::decoupled;
+    const double kept = decoupled ? 1 - how.learning_rate * how.weight_decay : 1;
+    return {.beta1 = number(how.beta1),
+            .rest1 = number(1 - how.beta1),
+            .beta2 = number(how.beta2),
+            .rest2 = number(1 - how.beta2),
+            .decay = number(decoupled ? 0 : how.weight_decay),
+            .shrink = number(kept),
+            .size = number(size),
+            .unbias = number(unbias),
+            .eps = number(how.eps)};
+  }
+
   Module mean_, square_;
   AdamOptions options_;
   std::int64_t steps_ = 0;

@@ -5,20 +5,20 @@
 #include <string>
 
 #include "heed/nn/gradients.hpp"
+#include "heed/simd/kernels.hpp"
 
 namespace heed::train {
 
 inline namespace HEED_ABI {
 
-// sqrt(Σ g²) over every gradient, in double, in the order of the parameters.
+// sqrt(Σ g²) over every gradient, in double: eight sums a parameter, in the order of the
+// parameters.
 template <class Module>
 double global_norm(const Module& gradients) {
   double sum = 0;
   nn::each_parameter(gradients, [&](const std::string&, const auto& g) {
-    for (Index n = 0; n < g.size(); ++n) {
-      const auto x = static_cast<double>(g.value.data()[n]);
-      sum += x * x;
-    }
+    using T = typename std::remove_reference_t<decltype(g.value)>::Scalar;
+    sum += simd::layer_kernels<T>(isa()).sum_squares(g.value.data(), g.size());
   });
   return std::sqrt(sum);
 }

@@ -73,10 +73,11 @@ void multiply_derivative(const simd::ScoreTiles<R>& d_scores, const R* scores, c
   });
 }
 
-template <class R>
-void drop(const simd::ScoreTiles<R>& x, const ScorePlace& at, const Dropout& dropout) {
+template <class Kernels, class R>
+void drop(const Kernels& kernels, const simd::ScoreTiles<R>& x, const ScorePlace& at,
+          const Dropout& dropout) {
   for_each_live_tile(x, at, [&](int g, int p, const mask::Tile& tile) {
-    drop_tile(x.tile(g, p), x.shape.nr, tile, at.b, at.h, dropout);
+    drop_tile(kernels, x.tile(g, p), tile, at.b, at.h, dropout);
   });
 }
 

@@ -59,7 +59,7 @@ struct BackwardTiles {
     const auto d_out = pack_rows(kernels, task.call.d_out.matrix(at.b, at.h), at.q_begin,
                                  at.q_end - at.q_begin, R(1), task.scratch.d_out);
     kernels.gemm.qk(d_out, block.vt, d_p);
-    if (task.call.plan.drops) drop(d_p, at, task.call.forward.dropout);
+    if (task.call.plan.drops) drop(kernels, d_p, at, task.call.forward.dropout);
   }
 
   // c += aᵀ·x of the queries' rows of x, a matrix of their head.
@@ -82,7 +82,7 @@ struct BackwardTiles {
     if (task.call.plan.drops) {
       kept.data = task.scratch.dropped;
       std::copy_n(p.data, p.tiles() * p.tile_size(), kept.data);
-      drop(kept, at, task.call.forward.dropout);
+      drop(task.call.kernels, kept, at, task.call.forward.dropout);
     }
     add_transposed(kept, task.call.d_out.matrix(at.b, at.h), task.scratch.d_out_columns, block.d_v);
   }

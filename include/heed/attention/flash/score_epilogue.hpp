@@ -111,7 +111,7 @@ void drop_weights(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T
                   int first_m_tile, int k_begin) {
   for_each_tile_segment(task, scores, first_m_tile, k_begin, [&](Index head) {
     return [&task, head](Accum<T>* p, const mask::Tile& tile, mask::Coverage) {
-      drop_tile(p, task.plan.tile_shape.nr, tile, task.rows.b, head, task.problem.dropout);
+      drop_tile(task.kernels.packed, p, tile, task.rows.b, head, task.problem.dropout);
     };
   });
 }

@@ -108,19 +108,13 @@ struct ScaleTile {
   }
 };
 
-// A tile of head (b, h), rows `stride` apart: x becomes x / (1 − dropout), or 0 where it is
-// dropped.
-template <class R>
-void drop_tile(R* x, int stride, const mask::Tile& tile, Index b, Index h, const Dropout& dropout) {
-  const auto batch = static_cast<std::uint32_t>(b), head = static_cast<std::uint32_t>(h);
-  const R scale = static_cast<R>(dropout.keep_scale);
-  for (int i = tile.q_begin; i < tile.q_end; ++i, x += stride) {
-    for (int j = tile.k_begin; j < tile.k_end; ++j) {
-      const bool kept =
-          dropout.keeps(batch, head, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j));
-      x[j - tile.k_begin] = kept ? x[j - tile.k_begin] * scale : R(0);
-    }
-  }
+// A tile of head (b, h) under a kernel's drop: x becomes x / (1 − dropout), or 0.
+template <class Kernels, class R>
+void drop_tile(const Kernels& kernels, R* x, const mask::Tile& tile, Index b, Index h,
+               const Dropout& dropout) {
+  const auto word = [](Index n) { return static_cast<std::uint32_t>(n); };
+  kernels.drop(x, tile.q_end - tile.q_begin, tile.k_end - tile.k_begin, kernels.tile_shape.nr,
+               dropout, {word(tile.k_begin), word(tile.q_begin), word(h), word(b)});
 }
 
 }  // namespace HEED_ABI

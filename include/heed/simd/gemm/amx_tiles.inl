@@ -199,7 +199,8 @@ inline constexpr PackedKernels<T> amx_pairs_table{
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
     .store_rows = &store_rows<T, tile_shape<float>>,
-    .store_unrounded = &store_rows<float, tile_shape<float>>};
+    .store_unrounded = &store_rows<float, tile_shape<float>>,
+    .drop = &drop<float>};
 
 // Elements that are widened to float are multiplied in parts.
 template <class T>
@@ -214,7 +215,8 @@ inline constexpr PackedKernels<T> amx_bf16x3_table{
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
     .store_rows = &store_rows<T, tile_shape<float>>,
-    .store_unrounded = &store_rows<float, tile_shape<float>>};
+    .store_unrounded = &store_rows<float, tile_shape<float>>,
+    .drop = &drop<float>};
 
 template <class T>
 constexpr const PackedKernels<T>& amx_table() {

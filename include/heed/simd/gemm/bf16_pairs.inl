@@ -130,7 +130,8 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
     .store_rows = &store_rows<T, tile_shape<float>>,
-    .store_unrounded = &store_rows<float, tile_shape<float>>};
+    .store_unrounded = &store_rows<float, tile_shape<float>>,
+    .drop = &drop<float>};
 
 template <class T>
 inline constexpr GradientKernels<T> bf16_pairs_gradient_table{

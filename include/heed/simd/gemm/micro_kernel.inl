@@ -28,6 +28,16 @@ struct RowsOfA {
   HEED_INLINE void advance() {}
 };
 
+// Packed columns: the mr rows of a tile are neighbours.
+template <class R>
+struct ColumnsOfA {
+  const R* a;
+  static constexpr Index row_stride = 1, k_stride = mr<R>;
+
+  HEED_INLINE Index run(Index k) const { return k; }
+  HEED_INLINE void advance() {}
+};
+
 // Score tiles of a row tile: a run is a panel of keys.
 template <class R, int KPack>
 struct TilesOfA {

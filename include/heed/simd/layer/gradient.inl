@@ -97,6 +97,82 @@ void activation_gradient_row(Activation curve, const T* x, T* d, Index size) {
   }
 }
 
+// Columns of x [K, columns] become rows of `to`, of which mr stand side by side, `depth_block` of K
+// a block; 0 behind the last column.
+template <class T>
+void pack_columns(const View<const T, 2>& x, const BlockedA<Accum<T>>& to) {
+  using R = Accum<T>;
+  HEED_ASSERT(x.extent[0] == to.k && x.extent[1] <= to.rows && to.rows % mr<R> == 0);
+  for (Index k = 0; k < to.k; ++k) {
+    const Index begin = k / depth_block<R> * depth_block<R>, left = to.k - begin;
+    const Index length = left < depth_block<R> ? left : depth_block<R>;
+    const T* from = x.data + k * x.stride[0];
+    R* tile = to.block(begin) + (k - begin) * mr<R>;
+    for (Index c = 0; c < x.extent[1]; c += mr<R>, tile += mr<R> * length) {
+      if (std::is_same_v<T, R> && x.stride[1] == 1 && c + mr<R> <= x.extent[1]) {
+        __builtin_memcpy(tile, from + c, sizeof(R) * mr<R>);
+      } else {
+        for (Index r = 0; r < mr<R>; ++r) {
+          tile[r] = c + r < x.extent[1] ? static_cast<R>(from[(c + r) * x.stride[1]]) : R(0);
+        }
+      }
+    }
+  }
+}
+
+// c[n][r] += Σ_k a(r, k)·b[k][n] for one panel of b, rounded once a term and once for the sum of
+// all: a is what pack_columns leaves.
+//   c     [columns, count], columns neighbours, rows `stride` apart
+//   sums  [count up to a whole row tile, panel], scratch
+template <class R>
+void multiply_columns(const BlockedA<const R>& a, Index count, const PackedB<const R>& b, R* sums,
+                      R* c, Index stride, Index columns) {
+  const R* panel = b.data;
+  HEED_ASSERT(b.k == a.k && b.width(0) == nr<R>);
+  for (Index begin = 0; begin < a.k; begin += depth_block<R>) {
+    const Index length = a.k - begin < depth_block<R> ? a.k - begin : depth_block<R>;
+    for (Index r = 0; r < count; r += mr<R>) {
+      micro_kernel<mr<R>, vectors<R>>(ColumnsOfA<R>{a.block(begin) + r * length}, length,
+                                      panel + begin * nr<R>, Index{nr<R>}, sums + r * nr<R>,
+                                      Index{nr<R>}, begin > 0, Single<R>{});
+    }
+  }
+  for (Index r = 0; r < count; ++r, sums += nr<R>, c += stride) {
+    if (columns == nr<R>) {
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n) {
+        store(c + n * vl<R>, load(c + n * vl<R>) + load(sums + n * vl<R>));
+      }
+    } else {
+      for (Index n = 0; n < columns; ++n) c[n] += sums[n];
+    }
+  }
+}
+
+// sums[j] += Σ_n x(n, j), in double, the rows n in ascending order.
+template <class T>
+void add_columns(const View<const T, 2>& x, double* sums) {
+  constexpr int count = 4, step = count * vl<double>;
+  Index j = 0;
+  for (; x.stride[1] == 1 && j + step <= x.extent[1]; j += step) {
+    Array<Vec<double>, count> sum;
+#pragma GCC unroll 16
+    for (int c = 0; c < count; ++c) sum[c] = load(sums + j + c * vl<double>);
+    const T* from = x.data + j;
+    for (Index n = 0; n < x.extent[0]; ++n, from += x.stride[0]) {
+#pragma GCC unroll 16
+      for (int c = 0; c < count; ++c) sum[c] += doubles(from, c * vl<double>);
+    }
+#pragma GCC unroll 16
+    for (int c = 0; c < count; ++c) store(sums + j + c * vl<double>, sum[c]);
+  }
+  for (; j < x.extent[1]; ++j) {
+    for (Index n = 0; n < x.extent[0]; ++n) {
+      sums[j] += static_cast<double>(x.data[n * x.stride[0] + j * x.stride[1]]);
+    }
+  }
+}
+
 // The gradient of normalise_row. forward: y = x̂·weight + bias, x̂ = (x − mean)·factor; so, with
 // g = dy·weight: dx = factor·(g − ⟨g⟩ − x̂·⟨g·x̂⟩), d_weight += dy·x̂, d_bias += dy. Without the
 // centre, mean and ⟨g⟩ are 0. In double; sums in the eight lanes of row_sum.
@@ -108,34 +184,46 @@ void normalise_gradient_row(Norm norm, const T* x, T* d, Index size, const T* we
   const bool centred = norm == Norm::layer;
   const double mean = centred ? row_sum<false>(x, size, 0.0) / n : 0.0;
   const double factor = 1 / __builtin_sqrt(row_sum<true>(x, size, mean) / n + eps);
-  double g[8] = {}, gx[8] = {};
+  Array<Vec<double>, parts> g = {}, gx = {};
   Index j = 0;
   for (; j + 8 <= size; j += 8) {
-#pragma GCC unroll 8
-    for (int lane = 0; lane < 8; ++lane) {
-      const double dy = static_cast<double>(d[j + lane]);
-      const double unit = (static_cast<double>(x[j + lane]) - mean) * factor;
-      const double part = dy * static_cast<double>(weight[j + lane]);
-      g[lane] += part;
-      gx[lane] += part * unit;
-      d_weight[j + lane] += dy * unit;
-      d_bias[j + lane] += dy;
+#pragma GCC unroll 4
+    for (int p = 0; p < parts; ++p) {
+      const Index at = j + p * vl<double>;
+      const Vec<double> dy = doubles(d, at), unit = (doubles(x, at) - mean) * factor;
+      const Vec<double> part = dy * doubles(weight, at);
+      g[p] += part;
+      gx[p] = fma(part, unit, gx[p]);
+      store(d_weight + at, fma(dy, unit, load(d_weight + at)));
+      store(d_bias + at, load(d_bias + at) + dy);
     }
   }
-  for (int lane = 0; j < size; ++j, ++lane) {
+  for (Index lane = 0; j < size; ++j, ++lane) {
     const double dy = static_cast<double>(d[j]);
     const double unit = (static_cast<double>(x[j]) - mean) * factor;
     const double part = dy * static_cast<double>(weight[j]);
-    g[lane] += part;
-    gx[lane] += part * unit;
+    g[lane / vl<double>][lane % vl<double>] += part;
+    gx[lane / vl<double>][lane % vl<double>] += part * unit;
     d_weight[j] += dy * unit;
     d_bias[j] += dy;
   }
   double of_g = 0, of_gx = 0;
-  for (int lane = 0; lane < 8; ++lane) of_g += g[lane], of_gx += gx[lane];
+  for (int lane = 0; lane < 8; ++lane) {
+    of_g += g[lane / vl<double>][lane % vl<double>];
+    of_gx += gx[lane / vl<double>][lane % vl<double>];
+  }
   of_g = centred ? of_g / n : 0.0;
   of_gx /= n;
-  for (j = 0; j < size; ++j) {
+  j = 0;
+  if constexpr (std::is_same_v<T, Accum<T>>) {
+    for (; j + vl<double> <= size; j += vl<double>) {
+      const Vec<double> unit = (doubles(x, j) - mean) * factor;
+      const Vec<double> rest = doubles(d, j) * doubles(weight, j) - of_g - unit * of_gx;
+      *reinterpret_cast<typename Part<T>::unaligned*>(d + j) =
+          __builtin_convertvector(rest * factor, typename Part<T>::type);
+    }
+  }
+  for (; j < size; ++j) {
     const double unit = (static_cast<double>(x[j]) - mean) * factor;
     const double part = static_cast<double>(d[j]) * static_cast<double>(weight[j]);
     d[j] = static_cast<T>(factor * (part - of_g - unit * of_gx));

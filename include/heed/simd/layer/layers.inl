@@ -36,21 +36,13 @@ void pack_rows(const View<const T, 2>& x, Index at, const BlockedA<Accum<T>>& to
     const Index left = x.extent[1] - begin;
     const Index length = left < depth_block<R> ? left : depth_block<R>;
     R* row = to.block(begin) + at * length;
-    // Columns, as of x in dyᵀ x: neighbours in memory go to different rows, which stay in L1.
-    for (Index d = 0; x.stride[1] != 1 && d < length; ++d) {
-      const T* from = x.data + (begin + d) * x.stride[1];
-      for (Index r = 0; r < x.extent[0]; ++r) {
-        row[r * length + d] = static_cast<R>(from[r * x.stride[0]]);
-      }
-    }
-    if (x.stride[1] != 1) continue;
     for (Index r = 0; r < x.extent[0]; ++r, row += length) {
-      const T* from = x.data + r * x.stride[0] + begin;
+      const T* from = x.data + r * x.stride[0] + begin * x.stride[1];
       Index d = 0;
-      for (; d + vl<R> <= length; d += vl<R>) {
+      for (; x.stride[1] == 1 && d + vl<R> <= length; d += vl<R>) {
         store(row + d, load_as<R>(from + d));
       }
-      for (; d < length; ++d) row[d] = static_cast<R>(from[d]);
+      for (; d < length; ++d) row[d] = static_cast<R>(from[d * x.stride[1]]);
     }
   }
 }

@@ -36,6 +36,14 @@ HEED_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
 HEED_INLINE Vec<float> maximum(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a, b); }
 HEED_INLINE Vec<double> maximum(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
 
+HEED_INLINE Vec<float> square_root(Vec<float> v) { return _mm256_sqrt_ps(v); }
+HEED_INLINE Vec<double> square_root(Vec<double> v) { return _mm256_sqrt_pd(v); }
+
+using Words64 = Register<std::uint64_t, vl<double>>::type;
+HEED_INLINE Words64 multiply_words(Words64 a, Words64 b) {
+  return (Words64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+
 template <class V>
 HEED_INLINE V opaque(V v) {
   asm("" : "+x"(v));

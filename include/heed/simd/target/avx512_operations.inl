@@ -24,6 +24,14 @@ HEED_INLINE Vec<double> maximum(Vec<double> a, Vec<double> b) {
   return _mm512_maskz_max_pd(0xff, a, b);
 }
 
+HEED_INLINE Vec<float> square_root(Vec<float> v) { return _mm512_maskz_sqrt_ps(0xffff, v); }
+HEED_INLINE Vec<double> square_root(Vec<double> v) { return _mm512_maskz_sqrt_pd(0xff, v); }
+
+using Words64 = Register<std::uint64_t, vl<double>>::type;
+HEED_INLINE Words64 multiply_words(Words64 a, Words64 b) {
+  return (Words64)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
+}
+
 template <class V>
 HEED_INLINE V opaque(V v) {
   asm("" : "+v"(v));

@@ -6,6 +6,8 @@
 //   mr<R>, vectors<R>              the shape of a tile: mr rows × vectors registers
 //   fma(a, b, c)                   a·b + c, rounded once where the machine can
 //   maximum(a, b)                  the larger one, b where either is NaN
+//   square_root(v)                 rounded once
+//   multiply_words(a, b)           products of the low halves of 64-bit lanes
 //   opaque(v)                      v, opaque to the optimiser (-ffast-math folds x + m − m)
 //   from_half(p), to_half(v, p)    vl<float> half-precision elements, in and out
 #if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
@@ -30,6 +32,14 @@ concept HasMaximum = requires(const V& v) {
   { maximum(v, v) } -> std::same_as<V>;
 };
 template <class R, class V = Vec<R>>
+concept HasSquareRoot = requires(const V& v) {
+  { square_root(v) } -> std::same_as<V>;
+};
+template <class V = typename Register<std::uint64_t, vl<double>>::type>
+concept HasMultiplyWords = requires(const V& v) {
+  { multiply_words(v, v) } -> std::same_as<V>;
+};
+template <class R, class V = Vec<R>>
 concept HasOpaque = requires(const V& v) {
   { opaque(v) } -> std::same_as<V>;
 };
@@ -40,6 +50,9 @@ concept HasHalf = requires(Bits* p, const Bits* from, const V& v) {
 };
 static_assert(HasFma<float> && HasFma<double>, "a target provides Vec<R> fma(a, b, c)");
 static_assert(HasMaximum<float> && HasMaximum<double>, "a target provides Vec<R> maximum(a, b)");
+static_assert(HasSquareRoot<float> && HasSquareRoot<double>,
+              "a target provides Vec<R> square_root(v)");
+static_assert(HasMultiplyWords<>, "a target provides multiply_words(a, b) of 64-bit lanes");
 static_assert(HasOpaque<float> && HasOpaque<double>, "a target provides Vec<R> opaque(v)");
 static_assert(HasHalf<std::uint16_t>,
               "a target provides Vec<float> from_half(p) and void to_half(v, p)");

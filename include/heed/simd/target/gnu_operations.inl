@@ -15,6 +15,24 @@ HEED_INLINE V maximum(V a, V b) {
 }
 
 template <class V>
+HEED_INLINE V square_root(V v) {
+  using R = std::remove_cvref_t<decltype(v[0])>;
+  for (std::size_t n = 0; n < sizeof(V) / sizeof(R); ++n) {
+    if constexpr (sizeof(R) == 4) {
+      v[n] = __builtin_sqrtf(v[n]);
+    } else {
+      v[n] = __builtin_sqrt(v[n]);
+    }
+  }
+  return v;
+}
+
+template <class V>
+HEED_INLINE V multiply_words(V a, V b) {
+  return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
+}
+
+template <class V>
 HEED_INLINE V opaque(V v) {
 #if defined(__FAST_MATH__)
   asm("" : "+m"(v));

@@ -34,6 +34,7 @@ HEED_INLINE Vec<R> broadcast(R x) {
 }
 
 #include "heed/simd/conversion.inl"
+#include "heed/simd/dropout.inl"
 #include "heed/simd/lanes.inl"
 // These use those above.
 #include "heed/simd/attention/softmax.inl"
@@ -44,8 +45,9 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
 #include "heed/simd/layer/layers.inl"
-// This uses those two.
+// These use those two.
 #include "heed/simd/layer/gradient.inl"
+#include "heed/simd/layer/update.inl"
 
 // Calls a functor that is compiled here, and so vectorised for this instruction set.
 template <class R, class F, class... Args>
@@ -65,7 +67,8 @@ inline constexpr PackedKernels<T> table{
     .softmax = &softmax<Accum<T>>,
     .finalize_rows = &finalize_rows<Accum<T>>,
     .store_rows = &store_rows<T, tile_shape<Accum<T>>>,
-    .store_unrounded = &store_rows<Accum<T>, tile_shape<Accum<T>>>};
+    .store_unrounded = &store_rows<Accum<T>, tile_shape<Accum<T>>>,
+    .drop = &drop<Accum<T>>};
 
 template <class T>
 inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
@@ -92,11 +95,17 @@ inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
                                              .pack_weight = &pack_weight<T>,
                                              .pack_rows = &pack_rows<T>,
                                              .multiply = &multiply<Accum<T>>,
+                                             .pack_columns = &pack_columns<T>,
+                                             .multiply_columns = &multiply_columns<Accum<T>>,
+                                             .add_columns = &add_columns<T>,
                                              .finish = &finish<T>,
                                              .activate = &activate_row<T>,
                                              .activation_gradient = &activation_gradient_row<T>,
                                              .normalise = &normalise_row<T>,
-                                             .normalise_gradient = &normalise_gradient_row<T>};
+                                             .normalise_gradient = &normalise_gradient_row<T>,
+                                             .drop = &drop<T>,
+                                             .sum_squares = &sum_squares<T>,
+                                             .adam = &adam<Accum<T>>};
 
 #if __INCLUDE_LEVEL__ == 0
 #include "heed/simd/target/alone_end.inl"

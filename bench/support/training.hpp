@@ -1,0 +1,95 @@
+// A training step that any other program can make too: the documents' classifier on made-up ids.
+#pragma once
+
+#include <heed/heed.hpp>
+#include <string_view>
+#include <vector>
+
+namespace heed::bench {
+
+struct TrainingRow {
+  std::string_view name;
+  Index B, L, features, heads, layers;
+  double dropout;
+  int threads;
+  bool peers = true;  // stands in the table against the peers too
+};
+
+// clang-format off
+inline constexpr TrainingRow training_rows[] = {
+//                          B    L  feat heads layers dropout threads
+{"train_l64",              32,  64, 128, 4, 2, 0.0, 1},
+{"train_l64_dropout",      32,  64, 128, 4, 2, 0.1, 1},
+{"train_l256",              4, 256, 256, 8, 4, 0.0, 1},
+{"train_l256_dropout",      4, 256, 256, 8, 4, 0.1, 1},
+{"train_l512",              2, 512, 512, 8, 2, 0.0, 1},
+{"train_l512_dropout",      2, 512, 512, 8, 2, 0.1, 1},
+{"train_l64_2threads",     32,  64, 128, 4, 2, 0.1, 2},
+{"train_l256_2threads",     4, 256, 256, 8, 4, 0.1, 2},
+{"train_l512_2threads",     2, 512, 512, 8, 2, 0.1, 2}};
+// clang-format on
+
+inline TrainingRow shrunk(TrainingRow row) {
+  row.B = 2;
+  row.L = 16;
+  return row;
+}
+
+// Multiply-adds of the products of a step, counted twice: forward's, and two of backward's for
+// each; attention has five products backward.
+inline double useful_flops(const TrainingRow& row) {
+  const double tokens = static_cast<double>(row.B * row.L),
+               width = static_cast<double>(row.features);
+  const double maps = 12 * width * width, pairs = static_cast<double>(row.L) * width;
+  return static_cast<double>(row.layers) * tokens * (6 * maps + 14 * pairs);
+}
+
+// Forward, loss, backward, clipped gradients and AdamW on one batch.
+class TrainingStep {
+ public:
+  static constexpr int vocabulary = 1000, classes = 2;
+
+  explicit TrainingStep(const TrainingRow& row)
+      : row_(row),
+        model_({.vocabulary = vocabulary,
+                .features = row.features,
+                .heads = row.heads,
+                .layers = row.layers,
+                .classes = classes,
+                .dropout = row.dropout}),
+        ids_(row.B, row.L) {
+    nn::initialise(model_, nn::Init::xavier_uniform, 1);
+    gradients_ = nn::gradients_of(model_);
+    for (Index b = 0; b < row.B; ++b) {
+      labels_.push_back(static_cast<int>(b % classes));
+      for (Index i = 0; i < row.L; ++i) {
+        ids_(b, i) = static_cast<int>((7919 * b + 104729 * i) % vocabulary);
+      }
+    }
+  }
+
+  // The loss before the step.
+  double operator()() {
+    const nn::Options options{.mode = nn::Mode::train, .seed = ++step_, .threads = row_.threads};
+    const auto [logits, saved] = model_.forward_train(ids_, options);
+    const auto [loss, d_logits] = train::cross_entropy(logits, labels_);
+    nn::zero(gradients_);
+    model_.backward(d_logits, saved, gradients_, options);
+    train::clip_global_norm(gradients_, 1.0);
+    optimizer_.step(model_, gradients_, options);
+    return loss;
+  }
+
+  const nn::SimpleTransformer<float>& model() const { return model_; }
+
+ private:
+  TrainingRow row_;
+  nn::SimpleTransformer<float> model_;
+  nn::SimpleTransformer<float> gradients_ = model_;
+  train::Adam<nn::SimpleTransformer<float>> optimizer_{model_, train::adam_w(1e-4)};
+  Tensor2<int> ids_;
+  std::vector<int> labels_;
+  std::uint64_t step_ = 0;
+};
+
+}  // namespace heed::bench
