@@ -73,6 +73,27 @@ TEST_CASE("gradients: rotary position, QK norm and output gate") {
       8, {}, none, plain);
 }
 
+TEST_CASE("gradients: those of a module with other norms or another gate are refused, unwritten") {
+  using Module = nn::MultiHeadAttention<double>;
+  Module module(8, {.heads = 2, .gate = nn::OutputGate::per_head});
+  scatter(module, 0.7, 3);
+  const mask::any none = mask::none();
+  const auto x = tokens<double>(2, 5, 8, 5);
+  const auto saved = module.forward_train(x, none).saved;
+  for (const nn::MultiHeadAttentionOptions& options :
+       {nn::MultiHeadAttentionOptions{.heads = 2},
+        nn::MultiHeadAttentionOptions{.heads = 2, .gate = nn::OutputGate::per_feature},
+        nn::MultiHeadAttentionOptions{
+            .heads = 2, .qk_norm = nn::QkNorm::per_head, .gate = nn::OutputGate::per_head}}) {
+    auto other = nn::gradients_of(Module(8, options));
+    const auto zeros = other;
+    CHECK(error_of([&] { module.backward(x, saved, other, none); }) ==
+          "heed::nn::MultiHeadAttention::backward: the gradients are another module's (saved query "
+          "[2,5,8])");
+    CHECK(same_parameters(other, zeros));
+  }
+}
+
 TEST_CASE("gradients: keys that the module adds") {
   const std::vector<int> lengths{5, 0};  // batch 1 sees the extra keys alone
   const mask::any padding = mask::padding(lengths);

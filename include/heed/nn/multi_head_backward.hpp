@@ -45,6 +45,7 @@ void check_parts(const MultiHeadParts<T>& parts, const MultiHeadSaved<T>& saved,
   }
   const bool same = gradients.inputs.size() == parts.inputs.size() &&
                     gradients.query_key.matches(parts.query_key) &&
+                    gradients.gate.out() == parts.gate.out() &&
                     gradients.bias_key.size() == parts.bias_key.size();
   require(same, call, "the gradients are another module's", name);
 }
@@ -138,7 +139,7 @@ InputGradients<T> multi_head_backward(const MultiHeadParts<T>& parts, const View
   auto d_gates = make_tensor3<T>(in.lengths().B, in.lengths().Lq, parts.options.gate_size());
   const auto d_context =
       context_gradient(parts, dy, a, mutable_view_of(d_gates), gradients, options);
-  auto d_q = a.q, d_k = a.k, d_v = a.v;  // their shapes; the numbers are overwritten
+  Tensor3<T> d_q(a.q.dimensions()), d_k(a.k.dimensions()), d_v(a.v.dimensions());
   attend_backward(parts, a, d_context, d_q, d_k, d_v, gradients, mask, score, replayed);
   parts.query_key.backward(mutable_view_of(d_q), mutable_view_of(d_k), a.raw_q, a.raw_k,
                            gradients.query_key, options);
