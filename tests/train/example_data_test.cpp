@@ -1,0 +1,110 @@
+// The readers of the examples that learn (examples/train): files as their packages have them, and
+// the model that counts.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/error.hpp"
+#include "support/temporary_file.hpp"
+#include "train/characters/order_two.hpp"
+#include "train/characters/text.hpp"
+#include "train/digits/images.hpp"
+#include "train/sentences/texts.hpp"
+
+using heed::test::ContainsSubstring;
+using heed::test::error_of;
+using heed::test::TemporaryFile;
+
+namespace {
+
+// "0,1,2,…,63,LABEL"
+std::string digit_line(const std::string& label) {
+  std::string line;
+  for (int n = 0; n < 64; ++n) line += std::to_string(n) + ",";
+  return line + label + "\n";
+}
+
+}  // namespace
+
+TEST_CASE("digits come as patches of 2 x 2 pixels, and a bad line is named") {
+  const TemporaryFile good(digit_line("7") + digit_line("0"));
+  const digits::Images images = digits::read(good.path());
+  CHECK(images.target == std::vector<int>{7, 0});
+  REQUIRE(images.input.dimension(0) == 2);
+  const auto pixel = [](float value) { return value / 4 - 2; };
+  CHECK(images.input(1, 0, 3) == pixel(9));    // row 1, column 1
+  CHECK(images.input(1, 5, 0) == pixel(18));   // row 2, column 2
+  CHECK(images.input(1, 15, 2) == pixel(62));  // row 7, column 6
+
+  for (const char* label : {"10", "-1", "", "x"}) {
+    const TemporaryFile bad(digit_line("7") + digit_line(label));
+    CHECK_THAT(error_of([&] { digits::read(bad.path()); }),
+               ContainsSubstring(":2: not 64 pixels and a digit"));
+  }
+  CHECK_THAT(error_of([&] { digits::read("/nowhere/digits.csv"); }),
+             ContainsSubstring("cannot read"));
+}
+
+TEST_CASE("one digit in five is held out") {
+  const auto parts = digits::split(digits::made(23));
+  CHECK(parts.train.target.size() == 19);
+  CHECK(parts.held_out.target.size() == 4);
+  const digits::Images all = digits::made(23);
+  CHECK(parts.held_out.target[1] == all.target[9]);
+  CHECK(parts.held_out.input(1, 6, 2) == all.input(9, 6, 2));
+}
+
+TEST_CASE("plays lose the marks of Markdown and keep their lines") {
+  const auto folder = TemporaryFile("").path();  // a name that is free
+  std::filesystem::create_directories(folder / "b");
+  std::ofstream(folder / "b" / "two.md") << "**KENT**  \nI, _sir_\n";
+  std::ofstream(folder / "a.md") << "# Lear\n\n\n\n ## ACT I  \n\n";
+  std::ofstream(folder / "c.txt") << "no play\n";
+  CHECK(characters::read_plays(folder) == "Lear\n\nACT I\n\nKENT\nI, sir\n");
+  std::filesystem::remove_all(folder);
+
+  const characters::Alphabet alphabet("banana\n");
+  CHECK(alphabet.size() == 4);
+  CHECK(alphabet.ids("ab\nn") == std::vector<int>{1, 2, 0, 3});
+  CHECK(alphabet.character(3) == 'n');
+  CHECK_THROWS_AS(alphabet.ids("c"), heed::Error);
+}
+
+TEST_CASE("counting gives probabilities, after pairs that were never seen too") {
+  const std::vector<int> text{0, 1, 2, 0, 1, 2, 0, 1, 3};
+  const characters::OrderTwo model(text, 5);
+  const auto p = [&](int a, int b, int c) {
+    return std::exp2(-model.bits(std::vector<int>{a, b, c}, 2));
+  };
+  for (int a = 0; a < 5; ++a) {
+    for (int b = 0; b < 5; ++b) {
+      double sum = 0;
+      for (int c = 0; c < 5; ++c) sum += p(a, b, c);
+      CHECK(sum == Approx(1));
+    }
+  }
+  // By hand, from the end: 4 of 9 characters are known, so p(2) = (2 + 4/5) / 13; 1 is followed by
+  // 2 and 3, three times in all, so p(2 | 1) = (2 + 2 · p(2)) / 5, and likewise after 0 1.
+  const double one = (2 + 4 * 0.2) / 13, two = (2 + 2 * one) / 5;
+  CHECK(p(0, 1, 2) == Approx((2 + 2 * two) / 5));
+  CHECK(p(4, 1, 2) == Approx(two));
+  CHECK(p(4, 4, 2) == Approx(one));
+}
+
+TEST_CASE("tweets: quotes hold commas, lines and quotes; doubtful and neutral ones are left out") {
+  const TemporaryFile file(
+      "sentiment,confidence,text\n"
+      "negative,0.7,\"late, and \"\"rude\"\"\nagain\"\n"
+      "positive,0.59,unsure\n"
+      "neutral,1,a train\n"
+      "positive,1,caf\xC3\xA9 is great!\n");
+  const sentences::Texts texts = sentences::read_tweets(file.path(), 1);
+  CHECK(texts.labels == std::vector<int>{0, 1});
+  CHECK(texts.texts == std::vector<std::string>{"late, and \"rude\" again", "caf is great!"});
+  CHECK_THAT(error_of([&] { sentences::read_tweets(file.path(), 2); }),
+             ContainsSubstring("1 texts of a class"));
+  CHECK(sentences::words_of("It's GREAT!? @me 2day") ==
+        std::vector<std::string>{"it's", "great", "!", "?", "me", "2day"});
+}
