@@ -61,8 +61,8 @@ std::string title_of(Index step, double right) {
 
 int main(int argc, char** argv) {
   const bool whole = argc > 1, pictures = argc > 2;
-  const auto [images, held_out] =
-      split(whole ? read(std::filesystem::path(argv[1]) / "digits.csv") : made(640));
+  const Split data = split(whole ? read(std::filesystem::path(argv[1]) / "digits.csv") : made(640));
+  const Images &images = data.train, &held_out = data.held_out;
   const Index steps = whole ? 900 : 96;
 
   Classifier model({.patches = patches, .pixels = pixels});
@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
       {.on_step = {train::progress_bar(stdout),
                    [&](const train::Report& report) { record(report.progress.step); }},
        .evaluate = [&](const Classifier& m) {
-         return criterion(m.forward(held_out.input), held_out.target).loss;
+         return criterion(m.forward(held_out.input), held_out.target, {}).loss;
        }});
 
   const auto answers = learn::answers(model.forward(held_out.input));
