@@ -57,12 +57,15 @@ class PagePool {
     }
   }
 
+  // True where page b goes on behind page a: the tokens of both are one run.
+  bool adjacent(Index a, Index b) const { return b == a + 1 && page_ % nr_ == 0; }
+
   Panels<const T> panels(Index n, Index kv_head) const {
-    const Index head = n * extents_.Hkv + kv_head;
+    const Index head = kv_head * pages() + n;
     return {k_.data() + head * keys_, v_.data() + head * values_, extents_.D, extents_.Dv, nr_};
   }
   Panels<T> panels(Index n, Index kv_head) {
-    const Index head = n * extents_.Hkv + kv_head;
+    const Index head = kv_head * pages() + n;
     return {k_.data() + head * keys_, v_.data() + head * values_, extents_.D, extents_.Dv, nr_};
   }
 
@@ -70,8 +73,8 @@ class PagePool {
   Extents extents_;
   Index nr_ = simd::element_kernels<T>(isa()).tile_shape.nr;
   Index page_, keys_, values_;  // tokens; numbers of a page and key head
-  std::vector<T> k_;            // [pages, Hkv, panels, D, NR]
-  std::vector<T> v_;            // [pages, Hkv, page, Dv]
+  std::vector<T> k_;            // [Hkv, pages, panels, D, NR]
+  std::vector<T> v_;            // [Hkv, pages, page, Dv]
   std::vector<Index> holders_;  // [pages]
   std::vector<Index> free_;     // with room for all pages
 };

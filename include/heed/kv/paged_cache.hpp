@@ -111,8 +111,11 @@ class PagedCache {
     void for_each_panel_run(Index begin, Index end, F&& f) const {
       const Index page = pool.page();
       for (Index first = begin, last = 0; first < end; first = last) {
-        last = std::min(end, (first / page + 1) * page);
-        const Panels<const T> panels = pool.panels(pages[at(first / page)], kv_head);
+        Index n = first / page;
+        const Panels<const T> panels = pool.panels(pages[at(n)], kv_head);
+        do ++n;
+        while (n * page < end && pool.adjacent(pages[at(n - 1)], pages[at(n)]));
+        last = std::min(end, n * page);
         f(first, panels.keys(first % page, last - first),
           panels.values(first % page, last - first));
       }
