@@ -14,9 +14,12 @@
 
 namespace heed::kv {
 
+// Multiples of 32 tokens are read in place, others are copied at each call. Time of decoding beside
+// kv::Cache, 8192 keys of D 128, one thread of Zen 4: pages in the pool's order 0.95 to 1.3;
+// scattered ones of 256, 64, 32 and 16 tokens 0.9, 1.5, 2.4 and 4.6.
 struct PageOptions {
-  Index page = 64;  // tokens of a page; multiples of 32 are read in place, others are copied
-  Index pages = 0;  // of the pool, all allocated at once
+  Index page = 256;  // tokens of a page
+  Index pages = 0;   // of the pool, all allocated at once
 };
 
 inline namespace HEED_ABI {
