@@ -11,12 +11,11 @@
 #include <filesystem>
 #include <numeric>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "models/sentence_encoder.hpp"
 #include "texts.hpp"
 #include "train/classes.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace nn = heed::nn;
@@ -85,18 +84,7 @@ double train_transformer(const Split& texts, bool whole, const std::filesystem::
   return report("transformer", learn::answers(logits), texts.held_out, progress, out);
 }
 
-// A linear map of vectors that a trained encoder gives, which itself stays as it is.
-using Vectors = train::Batch<heed::Tensor3<float>, std::vector<int>>;  // [texts, 1, features]
-
-Vectors vectors_of(const heed::models::SentenceEncoder& encoder, const Texts& texts) {
-  const std::vector<std::string_view> views(texts.texts.begin(), texts.texts.end());
-  const std::vector<float> numbers = encoder.embed(views);
-  const auto count = std::ssize(views), features = static_cast<Index>(encoder.dimension());
-  Vectors vectors{heed::Tensor3<float>(count, 1, features), texts.labels};
-  std::copy(numbers.begin(), numbers.end(), vectors.input.data());
-  return vectors;
-}
-
+// A linear map of the vectors of a trained encoder, which itself stays as it is.
 double train_head(const Split& texts, const std::filesystem::path& folder,
                   const std::filesystem::path& out) {
   const heed::models::SentenceEncoder encoder(folder);
