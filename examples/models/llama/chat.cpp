@@ -81,10 +81,10 @@ class Conversation {
     if (!system.empty()) waiting_ = turns_.turn("system", system);
   }
 
-  // True where the context has room for a turn of the user and some of an answer.
-  bool has_room(const std::string& text) const {
+  // True where the context has room for a turn of the user and so many tokens of an answer.
+  bool has_room(const std::string& text, std::size_t tokens) const {
     const std::size_t turn = turns_.turn("user", text).size() + turns_.answer().size();
-    return waiting_.size() + turn + 1 < generator_.room();
+    return waiting_.size() + turn + tokens <= generator_.room();
   }
 
   // One turn of the user and the answer to it. False where it was stopped.
@@ -213,11 +213,11 @@ int talk(Conversation& conversation) {
       Conversation::tell("the line is not UTF-8");
       continue;
     }
-    if (!conversation.has_room("")) {
+    if (!conversation.has_room("", 32)) {
       Conversation::tell("the context of the model is full; begin a new conversation");
       return 0;
     }
-    if (!conversation.has_room(text)) {
+    if (!conversation.has_room(text, 1)) {
       Conversation::tell("the context of the model has no room for this text");
     } else if (!conversation.answer(text) && !at_terminal) {
       return stopped;
