@@ -47,7 +47,8 @@ inline heed::plot::Image confusion_matrix(const std::vector<int>& answers,
                                       .row_name = "class",
                                       .column_name = "answer",
                                       .range = heed::plot::Range{0, 1},
-                                      .values = true});
+                                      .values = true,
+                                      .plot_size = 280});
 }
 
 }  // namespace learn
