@@ -9,6 +9,9 @@
 namespace heed::models {
 
 inline constexpr Index code_block = 32;  // features that share a scale and an offset
+// Words from those that are read to those that are prefetched, 2 KiB. Measured (Zen 4, decoding):
+// 1.1 times as fast as without; 8 KiB helped less, 32 KiB not at all.
+inline constexpr Index prefetch_ahead = 512;
 
 // A panel of words that hold `bits` bits of each of several features, the first feature lowest.
 struct CodePanel {
@@ -54,6 +57,7 @@ template <int Nr, int Bits, bool HasOffset, class F>
   for (int first = 0; first < code_block; first += in_word, words += Nr) {
     simd::Array<typename L::Integers, L::count> word;
     for (int n = 0; n < L::count; ++n) L::load(words + n * L::vl, word[n]);
+    for (int n = 0; n < Nr; n += 16) __builtin_prefetch(words + n + prefetch_ahead);
 #pragma GCC unroll 8
     for (int i = 0; i < in_word; ++i) {
 #pragma GCC unroll 4

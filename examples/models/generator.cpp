@@ -22,9 +22,9 @@ std::vector<TokenId> draft_tokens(std::span<const TokenId> ids, std::size_t most
     if (most == 0 || ids.size() <= n) continue;
     const auto last = ids.last(n);
     const auto before = ids.first(ids.size() - 1);  // a match has a token behind it
-    const auto found = std::ranges::find_end(before, last);
-    if (found.empty()) continue;
-    const auto behind = ids.subspan(static_cast<std::size_t>(found.end() - before.begin()));
+    const auto found = std::find_end(before.begin(), before.end(), last.begin(), last.end());
+    if (found == before.end()) continue;
+    const auto behind = ids.subspan(static_cast<std::size_t>(found - before.begin()) + n);
     const auto draft = behind.first(std::min(most, behind.size()));
     return {draft.begin(), draft.end()};
   }
