@@ -187,7 +187,7 @@ TEST_CASE("SmolLM2 has the reference's logits") {
   }
   const Gguf file(path);
   const auto tokenizer = heed::models::BytePairTokenizer::from_file(file);
-  const Ids ids = tokenizer.encode("The capital of France is Paris, and 2 + 2 =");
+  const Ids ids = tokenizer.encode("The capital of France is");
   const Llama model(file);
   LlamaSequence sequence = model.start();
   const auto rows = static_cast<Index>(ids.size());
