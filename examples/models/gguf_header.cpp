@@ -86,7 +86,9 @@ enum class ValueType : std::uint32_t {
 template <class N, class Wide>
 std::vector<Wide> take_numbers(Cursor& cursor, std::uint64_t count) {
   std::vector<Wide> numbers(static_cast<std::size_t>(count));
-  for (Wide& number : numbers) number = static_cast<Wide>(cursor.take<N>());
+  for (Wide& number : numbers) {
+    number = static_cast<Wide>(cursor.take<N>());  // NOLINT(bugprone-signed-char-misuse): a number
+  }
   return numbers;
 }
 

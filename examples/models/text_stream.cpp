@@ -1,5 +1,6 @@
 #include "models/text_stream.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "models/utf8.hpp"
@@ -18,10 +19,8 @@ std::size_t length_of(char first) {
 // True where `rest` is the begin of a character that more bytes may end.
 bool is_begun(std::string_view rest) {
   if (rest.size() >= length_of(rest.front())) return false;
-  for (const char c : rest.substr(1)) {
-    if (static_cast<unsigned char>(c) >> 6U != 2U) return false;
-  }
-  return true;
+  return std::ranges::all_of(rest.substr(1),
+                             [](char c) { return static_cast<unsigned char>(c) >> 6U == 2U; });
 }
 
 void append_shown(std::string& text, char32_t point) {
