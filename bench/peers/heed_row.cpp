@@ -17,6 +17,7 @@
 #include "support/operands.hpp"
 #include "support/peak.hpp"
 #include "support/program.hpp"
+#include "support/training.hpp"
 #if defined(HEED_BENCH_MINILM)
 #include "minilm/encoder.hpp"
 #endif
@@ -84,6 +85,15 @@ void list() {
     object.number("goal", heed::bench::goal_of(row));
     std::cout << separator << object.str();
     separator = ",\n";
+  }
+  for (const heed::bench::TrainingRow& row : heed::bench::training_rows) {
+    Object object;
+    object.text("name", row.name).text("question", "training").number("B", row.B);
+    object.number("L", row.L).number("features", row.features).number("heads", row.heads);
+    object.number("layers", row.layers).number("dropout", row.dropout);
+    object.number("threads", row.threads).number("flops", useful_flops(row));
+    object.number("goal", 0).number("bf16", 0);
+    std::cout << separator << object.str();
   }
   std::cout << "]\n";
 }
@@ -176,10 +186,27 @@ Measured measure_encoder(const heed::bench::EncoderRow& row, double seconds) {
 }
 #endif
 
+// Steps; the loss is probed.
+Measured measure_training(const heed::bench::TrainingRow& row, double seconds) {
+  heed::train::keep_freed_memory();
+  heed::bench::TrainingStep step(row);
+  const heed::bench::FmaLoop fma(Type::f32, row.threads);
+  double loss = 0;
+  const double extra = heed::bench::extra_memory([&] { loss = step(); });
+  const auto best = heed::bench::alternate({[&] { step(); }, fma},
+                                           {.seconds = seconds, .one_thread = row.threads == 1});
+  return {best[0], fma.flops() / best[1], 0, extra, "", {static_cast<float>(loss)}};
+}
+
 Measured measure_name(const std::string& name, double seconds) {
   for (const Row& row : heed::bench::rows) {
     if (row.name == name) {
       return measure_row(heed::bench::quick() ? heed::bench::shrunk(row) : row, seconds);
+    }
+  }
+  for (const heed::bench::TrainingRow& row : heed::bench::training_rows) {
+    if (row.name == name) {
+      return measure_training(heed::bench::quick() ? shrunk(row) : row, seconds);
     }
   }
 #if defined(HEED_BENCH_MINILM)
