@@ -70,6 +70,7 @@ TEST_CASE("a number of threads that no machine has starts no more than OpenMP ca
   const int workers = worker_count(Index{1} << 30, 40'000, nullptr);
   CHECK(workers <= std::max(256, static_cast<int>(std::thread::hardware_concurrency())));
   CHECK(worker_count(Index{1} << 30, 200, nullptr) <= 200);
+  CHECK(worker_count(1000, -1, nullptr) == 1);
 #if defined(_OPENMP)
   CHECK(workers >= 256);
   CHECK(worker_count(Index{1} << 30, 200, nullptr) == 200);

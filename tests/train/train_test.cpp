@@ -195,7 +195,57 @@ TEST_CASE("train: stops early after as many evaluations without a new best as pa
   CHECK(train::best_held_out(progress)->step == 4);
 }
 
+TEST_CASE("train: the step at which stop ends a run is its last") {
+  Model model = small_model();
+  train::Sgd optimizer(model);
+  std::vector<Index> last;
+  int asked = 0;
+  const auto watch = [&](const train::Report& report) {
+    if (report.last()) last.push_back(report.progress.step);
+  };
+  const auto progress = train::train(model, optimizer, batch_of, train::regression(),
+                                     {.steps = 9, .evaluate_every = 3},
+                                     {.on_step = {watch},
+                                      .evaluate = [](const Model&) { return 1.0; },
+                                      .stop = [&] { return ++asked == 4; }});
+  CHECK(progress.step == 4);
+  CHECK(last == std::vector<Index>{4});
+  CHECK(progress.held_out.back().step == 4);
+}
+
+TEST_CASE("train: patience is not counted over where a run ended before it went on") {
+  const auto run = [](const std::vector<Index>& ends) {
+    Model model = small_model();
+    train::Sgd optimizer(model);
+    train::Progress progress;
+    for (const Index end : ends) {
+      progress = train::train(model, optimizer, batch_of, train::regression(),
+                              {.steps = end, .evaluate_every = 4, .patience = 3},
+                              {.evaluate = [](const Model&) { return 1.0; }}, progress);
+    }
+    return progress;
+  };
+  for (const auto& ends : {std::vector<Index>{32}, {6, 7, 9, 10, 11, 32}, {16, 32}}) {
+    const auto progress = run(ends);
+    CHECK(progress.stopped_early);
+    CHECK(progress.step == 16);
+  }
+}
+
 #if !defined(__FAST_MATH__)
+TEST_CASE("train: on_failure is given what the run was before it failed") {
+  Model model = small_model();
+  train::Sgd optimizer(model);
+  train::Progress kept;
+  CHECK_THROWS_AS(
+      train::train(model, optimizer, batch_of,
+                   poisoned(3, "bias", std::numeric_limits<double>::infinity()), {.steps = 9},
+                   {.on_failure = [&](const train::Progress& was) { kept = was; }}),
+      heed::Error);
+  CHECK(kept.step == 3);
+  CHECK(kept.losses.size() == 3);
+}
+
 TEST_CASE("train: a loss or gradient that is not finite stops, is named, and changes nothing") {
   const double inf = std::numeric_limits<double>::infinity();
   Model model = small_model();
@@ -261,6 +311,25 @@ TEST_CASE("train: an overflow halves the loss scale and the step is computed aga
         }) == "heed::train::train: step 1: the gradient of weight is not finite");
 }
 
+TEST_CASE("train: the loss scale has an upper bound, and one that is not finite ends") {
+  const auto no_gradient = [](const Model&, const auto&, Model&, const train::Pass& pass) {
+    return 0 * pass.scale;
+  };
+  const auto scaled = [&](const train::LossScale& scale, train::Progress progress = {}) {
+    Model model = small_model();
+    train::Sgd optimizer(model);
+    return train::train(model, optimizer, batch_of, no_gradient, {.steps = 60, .loss_scale = scale},
+                        {}, std::move(progress));
+  };
+  CHECK(scaled({.grow_after = 1}).loss_scale == 0x1p40);
+  CHECK(scaled({.start = 8, .grow_after = 1, .most = 12}).loss_scale == 8);
+  train::Progress progress{.loss_scale = INFINITY};
+  CHECK(train::halve_scale(progress, {}));
+  CHECK(progress.loss_scale == 65536);
+  progress.loss_scale = std::nan("");
+  CHECK_FALSE(train::halve_scale(progress, {}));
+}
+
 TEST_CASE("train: gradients in half that round to 0 are learned from under a loss scale") {
   const auto small_batch = [](Index n) {
     auto batch = batch_of(n);
@@ -296,6 +365,13 @@ TEST_CASE("train: options outside their range are refused") {
   };
   CHECK(refused({.steps = 1, .accumulate = 0}).find("accumulate") != std::string::npos);
   CHECK(refused({.steps = 1, .clip = -1}).find("clip -1") != std::string::npos);
+  CHECK(refused({}).find("steps") != std::string::npos);
+  CHECK(refused({.steps = -5}).find("steps") != std::string::npos);
+  CHECK(refused({.steps = 1, .threads = -1}).find("threads") != std::string::npos);
+  CHECK(refused({.steps = 1, .evaluate_every = -2}).find("evaluate_every") != std::string::npos);
+  CHECK(refused({.steps = 1, .patience = -1}).find("patience") != std::string::npos);
+  CHECK(refused({.steps = 1, .loss_scale = train::LossScale{.most = 1}}).find("most") !=
+        std::string::npos);
   CHECK(refused({.steps = 1, .loss_scale = train::LossScale{.start = 0}}).find("start") !=
         std::string::npos);
   CHECK(refused({.steps = 1, .learning_rate = [](Index) { return -1.0; }}).find("rate is -1") !=
@@ -339,4 +415,6 @@ TEST_CASE("shuffled: each sample once an epoch, in another order the next") {
     for (Index n = 0; n < 10; ++n) CHECK((*epoch)[static_cast<std::size_t>(n)] == n);
   }
   CHECK_THROWS_AS(train::Shuffled(3, 4), heed::Error);
+  CHECK_THROWS_AS(train::Shuffled(10, 4)(-1), heed::Error);
+  CHECK_THROWS_AS(train::Shuffled(4, 4)(-1), heed::Error);
 }

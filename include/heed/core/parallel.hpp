@@ -74,7 +74,7 @@ inline int worker_count(Index tasks, int threads, const Executor* executor) {
   int workers = threads == 0 ? available : threads;
   if (executor == nullptr) workers = std::min(workers, most_openmp_workers());
   if (!can_exceed) workers = std::min(workers, available);
-  return static_cast<int>(std::clamp<Index>(tasks, 1, workers));
+  return static_cast<int>(std::clamp<Index>(tasks, 1, std::max(workers, 1)));
 }
 
 inline const char* parallel_name(const Executor* executor) {

@@ -39,8 +39,9 @@ struct Report {
   double seconds;            // since the run began here
   double seconds_left;       // at the pace so far
   bool evaluated;            // progress.held_out has just grown
+  bool stopped = false;      // by Callbacks::stop
 
-  bool last() const { return progress.step == steps || progress.stopped_early; }
+  bool last() const { return progress.step == steps || progress.stopped_early || stopped; }
 };
 
 inline namespace HEED_ABI {

@@ -30,8 +30,10 @@ class Shuffled {
   Index samples() const { return samples_; }
   Index batch_size() const { return batch_size_; }
 
-  // Numbers of the samples of batch n. O(samples) where an epoch begins.
+  // Numbers of the samples of batch n. O(samples) where an epoch begins, whose order is kept: calls
+  // from several threads need an object each. Throws heed::Error where n is negative.
   std::vector<Index> operator()(Index n) const {
+    if (n < 0) throw Error("heed::train::Shuffled: batch " + std::to_string(n));
     std::vector<Index> batch;
     batch.reserve(static_cast<std::size_t>(batch_size_));
     for (Index i = n * batch_size_; i < (n + 1) * batch_size_; ++i) {

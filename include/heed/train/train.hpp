@@ -26,7 +26,7 @@
 namespace heed::train {
 
 struct TrainOptions {
-  Index steps = 0;       // that the run has in the end, those before a resume included
+  Index steps = 0;       // that the run has in the end, at least 1, those before a resume included
   Index accumulate = 1;  // batches a step, whose gradients are averaged
   std::function<double(Index)> learning_rate = {};  // of step 0, 1, …; none: the optimizer's stays
   double clip = std::numeric_limits<double>::max();  // bound of the gradients' global norm
@@ -34,7 +34,7 @@ struct TrainOptions {
   int threads = 0;                                   // no bit depends on them
   Executor* executor = nullptr;
   Index evaluate_every = 0;  // steps between two calls of evaluate; 0: only after the last
-  Index patience = 0;        // stops after so many evaluations without a new best; 0: never
+  Index patience = 0;        // stops after so many of these without a new best; 0: never
   std::optional<LossScale> loss_scale = {};
 };
 
@@ -42,7 +42,10 @@ template <class Model>
 struct Callbacks {
   std::vector<std::function<void(const Report&)>> on_step = {};  // in this order, after each step
   std::function<double(const Model&)> evaluate = {};             // the loss on held-out data
-  std::function<bool()> stop = {};  // asked after each step; true: the run ends there
+  // Asked after each step, before the functions above; true: that step is the run's last.
+  std::function<bool()> stop = {};
+  // Where train() throws: the run as it was after the last step that was taken.
+  std::function<void(const Progress&)> on_failure = {};
 };
 
 inline namespace HEED_ABI {
@@ -62,19 +65,24 @@ class TrainRun {
         progress_(std::move(progress)) {
     check();
     progress_.seed = options_.seed;
-    progress_.stopped_early = out_of_patience();
+    progress_.stopped_early = is_out_of_patience();
     if (options_.loss_scale && progress_.loss_scale == 0) {
       progress_.loss_scale = options_.loss_scale->start;
     }
   }
 
   Progress run(const Callbacks<Model>& callbacks) {
-    while (progress_.step < options_.steps && !progress_.stopped_early) {
-      const Measured step = take_step();
-      const bool evaluated = evaluate(callbacks);
-      const Report report = report_of(step, evaluated);
-      for (const auto& callback : callbacks.on_step) callback(report);
-      if (callbacks.stop && callbacks.stop()) break;
+    try {
+      while (progress_.step < options_.steps && !progress_.stopped_early && !stopped_) {
+        const Measured step = take_step();
+        stopped_ = callbacks.stop && callbacks.stop();
+        const bool evaluated = evaluate(callbacks);
+        const Report report = report_of(step, evaluated);
+        for (const auto& callback : callbacks.on_step) callback(report);
+      }
+    } catch (...) {
+      if (callbacks.on_failure) callbacks.on_failure(progress_);
+      throw;
     }
     return std::move(progress_);
   }
@@ -89,7 +97,14 @@ class TrainRun {
   void check() const {
     constexpr const char* call = "heed::train::train";
     constexpr double most = std::numeric_limits<double>::max();
-    check_range(call, "accumulate", static_cast<double>(options_.accumulate), 1, most);
+    const auto at_least = [&](Index least, const char* name, Index number) {
+      check_range(call, name, static_cast<double>(number), static_cast<double>(least), most);
+    };
+    at_least(progress_.step > 0 ? 0 : 1, "steps", options_.steps);
+    at_least(1, "accumulate", options_.accumulate);
+    at_least(0, "threads", options_.threads);
+    at_least(0, "evaluate_every", options_.evaluate_every);
+    at_least(0, "patience", options_.patience);
     if (!(options_.clip >= 0)) fail("clip " + std::to_string(options_.clip) + " is below 0");
     if (options_.loss_scale) check_loss_scale(*options_.loss_scale);
     if (progress_.step > 0 && progress_.seed != options_.seed) {
@@ -171,20 +186,27 @@ class TrainRun {
   }
 
   bool evaluate(const Callbacks<Model>& callbacks) {
-    const bool last = progress_.step == options_.steps;
-    const bool due = options_.evaluate_every > 0 && progress_.step % options_.evaluate_every == 0;
-    if (!callbacks.evaluate || !(due || last)) return false;
+    const bool last = stopped_ || progress_.step == options_.steps;
+    if (!callbacks.evaluate || !(last || is_due(progress_.step))) return false;
     const double before = seconds(), loss = callbacks.evaluate(std::as_const(model_));
     if (!is_finite(loss)) fail_after(progress_.step - 1, "the held-out loss is not finite");
     progress_.held_out.push_back({progress_.step, loss});
-    progress_.stopped_early =
-        !last && options_.patience > 0 && evaluations_since_best(progress_) >= options_.patience;
+    progress_.stopped_early = is_out_of_patience();
     other_seconds_ += seconds() - before;
     return true;
   }
 
-  bool out_of_patience() const {
-    return options_.patience > 0 && evaluations_since_best(progress_) >= options_.patience;
+  bool is_due(Index step) const {
+    return options_.evaluate_every > 0 && step % options_.evaluate_every == 0;
+  }
+
+  // Over the evaluations that were due: one at the end of a run that later goes on does not count.
+  bool is_out_of_patience() const {
+    Progress due;
+    for (const HeldOut& at : progress_.held_out) {
+      if (is_due(at.step)) due.held_out.push_back(at);
+    }
+    return options_.patience > 0 && evaluations_since_best(due) >= options_.patience;
   }
 
   Report report_of(const Measured& step, bool evaluated) {
@@ -198,8 +220,9 @@ class TrainRun {
             step.learning_rate,
             training_seconds_ > 0 ? static_cast<double>(tokens_) / training_seconds_ : 0,
             now,
-            progress_.stopped_early ? 0 : now / taken * left,
-            evaluated};
+            progress_.stopped_early || stopped_ ? 0 : now / taken * left,
+            evaluated,
+            stopped_};
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
@@ -214,6 +237,7 @@ class TrainRun {
   Clock::time_point begun_ = Clock::now();
   double training_seconds_ = 0, other_seconds_ = 0;
   Index tokens_ = 0, tokens_of_step_ = 0, taken_ = 0;
+  bool stopped_ = false;  // by Callbacks::stop
 };
 
 // Takes the steps that `progress` has not: batches, gradients, clipping, the optimizer's step.
@@ -227,8 +251,9 @@ class TrainRun {
 // seed, not on the threads, nor on where the run was interrupted.
 //
 // Throws heed::Error where a loss or a gradient is not finite, with the step, counted from 1, and
-// the first parameter concerned; model and optimizer then are as after the step before. An
-// exception of a callback passes through after its step was taken.
+// the first parameter concerned; model and optimizer then are as after the step before, and
+// callbacks.on_failure has the progress. An exception of a callback passes through after its step
+// was taken.
 template <class Model, class Optimizer, class Batches, class Objective>
 Progress train(Model& model, Optimizer& optimizer, const Batches& batches,
                const Objective& objective, const TrainOptions& options,
