@@ -27,8 +27,7 @@ namespace {
 constexpr int stopped = 130;  // as a shell says of SIGINT
 
 std::filesystem::path model_path(const CommandLine& line) {
-  const std::filesystem::path path =
-      line.model ? std::filesystem::path(*line.model) : smollm2_file();
+  std::filesystem::path path = line.model ? std::filesystem::path(*line.model) : smollm2_file();
   if (path.empty()) {
     throw Error(
         "chat: none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the model is; name its file "
