@@ -12,32 +12,17 @@ namespace {
 using test::Buffer;
 using test::Inputs;
 using test::Layout;
-
-// Rows [first, first + count) of x [B, H, L, D], of batch entries [b, b + entries).
-template <class T>
-View<const T, 4> part(const View<const T, 4>& x, Index b, Index entries, Index first, Index count) {
-  return {&x(b, 0, first, 0),
-          {entries, x.extent[1], count, x.extent[3]},
-          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
-}
+using test::part;
+using test::same;
 
 template <class X>
 View<const typename X::Scalar, 4> entry(const X& x, Index b) {
   return part(view_of(x), b, 1, 0, x.dimension(2));
 }
 
-template <class T>
-bool same(const View<const T, 4>& a, const View<const T, 4>& b) {
-  bool equal = true;
-  for_each_row(a, [&](Index n, Index h, Index i) {
-    for (Index d = 0; d < a.extent[3]; ++d) equal = equal && a(n, h, i, d) == b(n, h, i, d);
-  });
-  return equal;
-}
-
 }  // namespace
 
-TEMPLATE_TEST_CASE("cache: random operations give the bits of dense calls", "", float, Half,
+TEMPLATE_TEST_CASE("cache: random operations give the bits of packed dense calls", "", float, Half,
                    BFloat16) {
   using Model = test::VectorModel<TestType>;
   const kv::Extents extents{3, Model::Hkv, Model::D, Model::Dv};
@@ -119,6 +104,49 @@ TEST_CASE("cache: truncated and forked sequences go on as copies do") {
   const auto cached = attention(in.q.cview(), cache, mask::any(mask::causal()));
   CHECK(same(entry(cached.out, 1), view_of(expected.out)));
   CHECK(cached.lse(0, 1, 2) == -test::inf);
+}
+
+TEST_CASE("cache: masks that count keys count those of each sequence") {
+  const Inputs<float> in({2, 2, 1, 4, 300, 8, 5}, Layout::packed, 5);
+  const auto k = in.k.cview(), v = in.v.cview();
+  kv::Cache<float> cache({2, 1, 8, 5});
+  cache.append(0, part(k, 0, 1, 0, 300), part(v, 0, 1, 0, 300));
+  cache.append(1, part(k, 1, 1, 0, 90), part(v, 1, 1, 0, 90));
+  for (const mask::any& mask : {mask::any(mask::random(20, 5)), mask::any(mask::random(70, 5)),
+                                mask::any(mask::at(30, mask::random(20, 5)))}) {
+    const auto ragged = attention(in.q.cview(), cache, mask);
+    for (Index b = 0; b < 2; ++b) {
+      CAPTURE(b);
+      const auto alone = attention(part(in.q.cview(), b, 1, 0, 4), cache.fork({b}), mask);
+      CHECK(same(entry(ragged.out, b), view_of(alone.out)));
+    }
+  }
+}
+
+TEST_CASE("cache: a forked sequence takes a token without another copy") {
+  const Tensor4<float> k(1, 2, 64, 8), v(1, 2, 64, 5), next_k(2, 2, 1, 8), next_v(2, 2, 1, 5);
+  kv::Cache<float> cache({1, 2, 8, 5});
+  cache.append(k, v);
+  kv::Cache<float> beams = cache.fork({0, 0});
+  const Index room = beams.capacity();
+  beams.append(next_k, next_v);
+  CHECK(beams.capacity() == room);
+  CHECK(kv::Cache<float>({1, 2, 8, 5}, {.capacity = 70, .grows = false}).fork({0}).capacity() ==
+        70);
+}
+
+TEST_CASE("cache: one that was moved from has no sequences") {
+  kv::Cache<float> cache({2, 1, 8, 5}, {.capacity = 3});
+  const kv::Cache<float> moved = std::move(cache);
+  CHECK(moved.extents().B == 2);
+  CHECK(moved.capacity() == 3);
+  CHECK(cache.extents().B == 0);  // NOLINT(bugprone-use-after-move): what it is about
+  CHECK(cache.capacity() == 0);
+  const Tensor4<float> k(0, 1, 4, 8), v(0, 1, 4, 5);
+  cache.append(k, v);
+  CHECK_THROWS_AS(cache.truncate(0, 0), Error);
+  cache = moved;
+  CHECK(cache.length(1) == 0);
 }
 
 TEST_CASE("cache: NaN among tokens that were cut off leaves no trace") {

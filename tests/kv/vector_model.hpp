@@ -9,6 +9,23 @@
 
 namespace heed::test {
 
+// Rows [first, first + count) of x [B, H, L, D], of batch entries [b, b + entries).
+template <class T>
+View<const T, 4> part(const View<const T, 4>& x, Index b, Index entries, Index first, Index count) {
+  return {&x(b, 0, first, 0),
+          {entries, x.extent[1], count, x.extent[3]},
+          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
+}
+
+template <class T>
+bool same(const View<const T, 4>& a, const View<const T, 4>& b) {
+  bool equal = true;
+  for_each_row(a, [&](Index n, Index h, Index i) {
+    for (Index d = 0; d < a.extent[3]; ++d) equal = equal && a(n, h, i, d) == b(n, h, i, d);
+  });
+  return equal;
+}
+
 // Tokens are numbers, from which their keys and values are drawn, rounded to T.
 template <class T>
 class VectorModel {
@@ -101,9 +118,9 @@ class VectorModel {
 };
 
 // A random operation: tokens for all sequences or for one, some cut off or erased, sequences
-// forked.
+// forked, and a fork with tokens behind it assigned.
 struct Operation {
-  enum class Kind { truncate, fork, append_to_one, erase, append_to_all } kind;
+  enum class Kind { truncate, fork, append_to_one, erase, assign, append_to_all } kind;
   Index b, length, erased;
   std::vector<Index> of;
   std::vector<std::vector<Index>> tokens;
@@ -115,34 +132,49 @@ struct Operation {
     const Index n = draw(seed, 2, draw(seed, 3, 4) == 0 ? 60 : 4), kind = draw(seed, 0, 8);
     Operation drawn{Kind::append_to_all, b, draw(seed, 4, model.length(b) + 1), 0, {}, {}, {}, {}};
     drawn.erased = draw(seed, 13, model.length(b) - drawn.length + 1);
-    if (kind < 4) drawn.kind = static_cast<Kind>(kind);
+    if (kind < 5) drawn.kind = static_cast<Kind>(kind);
     for (std::uint32_t at = 5; at < 8; ++at) drawn.of.push_back(draw(seed, at, B));
-    drawn.tokens = model.draw_tokens(drawn.kind == Kind::append_to_all ? B : 1, n);
+    drawn.tokens = model.draw_tokens(drawn.for_all() ? B : 1, n);
     drawn.k = model.keys(drawn.tokens);
     drawn.v = model.values(drawn.tokens);
     return drawn;
   }
 
-  bool appends() const { return kind == Kind::append_to_one || kind == Kind::append_to_all; }
+  bool for_all() const { return kind == Kind::append_to_all || kind == Kind::assign; }
+  bool appends() const { return kind == Kind::append_to_one || for_all(); }
   Index appended() const { return appends() ? static_cast<Index>(tokens[0].size()) : 0; }
+
+  // Tokens that only together are erased.
+  template <class Cache>
+  static Index page_of(const Cache& cache) {
+    if constexpr (requires { cache.page(); }) {
+      return cache.page();
+    } else {
+      return 1;
+    }
+  }
 
   template <class Cache>
   void run(Cache& cache) const {
-    if constexpr (requires { cache.erase(b, length, erased); }) {
-      if (kind == Kind::erase) cache.erase(b, length, erased);
-    }
+    const Index page = page_of(cache);
+    if (kind == Kind::erase) cache.erase(b, length / page * page, erased / page * page);
     if (kind == Kind::truncate) cache.truncate(b, length);
     if (kind == Kind::fork) cache = cache.fork(of);
+    if (kind == Kind::assign) {
+      Cache other = cache.fork(of);
+      other.append(k, v);
+      cache = other;
+    }
     if (kind == Kind::append_to_all) cache.append(k, v);
     if (kind == Kind::append_to_one) cache.append(b, k, v);
   }
   template <class T, class Cache>
-  void run(VectorModel<T>& model, const Cache&) const {
-    constexpr bool erases = requires(Cache cache) { cache.erase(b, length, erased); };
-    if (erases && kind == Kind::erase) model.erase(b, length, erased);
+  void run(VectorModel<T>& model, const Cache& cache) const {
+    const Index page = page_of(cache);
+    if (kind == Kind::erase) model.erase(b, length / page * page, erased / page * page);
     if (kind == Kind::truncate) model.truncate(b, length);
-    if (kind == Kind::fork) model.fork(of);
-    const Index first = kind == Kind::append_to_all ? 0 : b;
+    if (kind == Kind::fork || kind == Kind::assign) model.fork(of);
+    const Index first = for_all() ? 0 : b;
     for (std::size_t n = 0; appends() && n < tokens.size(); ++n) {
       model.append(first + static_cast<Index>(n), tokens[n]);
     }
@@ -153,7 +185,7 @@ struct Operation {
   bool is_too_long(Model& model, Index longest) const {
     bool found = false;
     for (Index n = 0; n < model.batch(); ++n) {
-      const bool grows = kind == Kind::append_to_all || n == b;
+      const bool grows = for_all() || n == b;
       found |= grows && model.length(n) + appended() > longest;
     }
     return found;

@@ -16,9 +16,13 @@ struct Shape {
   Index Dv = 0;     // dimension of a value
   int rank = 4;     // of the tensors as the user passed them: 2 [L, D], 3 [B, L, D], 4 [B, H, L, D]
   Index shift = 0;  // of the queries, from where both sequences would end together (mask::at)
+  Index missing = 0;  // keys at the end of Lk that a batch entry of a ragged source does not have
 
   // Query heads that share one key head.
   HEED_DEVICE constexpr Index group() const { return Hkv == 0 ? 1 : Hq / Hkv; }
+
+  // Keys that there are.
+  HEED_DEVICE constexpr Index keys() const { return Lk - missing; }
 
   // Position of query 0 among the keys: both sequences end together, unless `at` moved it.
   HEED_DEVICE constexpr Index end_offset() const { return Lk - Lq + shift; }
@@ -35,6 +39,7 @@ struct Shape {
     own.Lq = queries;
     own.Lk = keys;
     own.shift = 0;
+    own.missing = 0;
     return own;
   }
 };

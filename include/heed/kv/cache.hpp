@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "heed/core/assert.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/core/zeros.hpp"
 #include "heed/kv/checks.hpp"
@@ -16,14 +18,15 @@ namespace heed::kv {
 
 struct CacheOptions {
   Index capacity = 0;  // tokens of each sequence that there is room for from the start
-  bool grows = true;   // to twice the capacity, or what is needed; else that is heed::Error
+  bool grows = true;   // capacity doubles when it is reached; else append throws heed::Error
 };
 
 inline namespace HEED_ABI {
 
 // A source: heed::attention(q, cache, mask::causal()). Each sequence ends for itself, so that
-// batch entry b has the results of a call over its own length(b) keys. A row has the same bits in
-// prefill, cut anyhow, and in decoding.
+// without dropout batch entry b has the results of a call over its own length(b) keys. Tensors in
+// masks and scores count the longest length as Lk. A row has the same bits in prefill, cut anyhow,
+// and in decoding.
 //
 //   T  of the elements that are kept; those that are appended are rounded to it
 //
@@ -47,8 +50,35 @@ class Cache {
     reserve(options.capacity);
   }
 
+  Cache(const Cache&) = default;
+  // A cache that was moved from has batch 0.
+  Cache(Cache&& other) noexcept
+      : extents_(other.extents_),
+        grows_(other.grows_),
+        nr_(other.nr_),
+        capacity_(std::exchange(other.capacity_, 0)),
+        lengths_(std::exchange(other.lengths_, {})),
+        k_(std::exchange(other.k_, {})),
+        v_(std::exchange(other.v_, {})) {
+    other.extents_.B = 0;
+  }
+  Cache& operator=(Cache other) noexcept {
+    std::swap(extents_, other.extents_);
+    std::swap(grows_, other.grows_);
+    std::swap(nr_, other.nr_);
+    std::swap(capacity_, other.capacity_);
+    lengths_.swap(other.lengths_);
+    k_.swap(other.k_);
+    v_.swap(other.v_);
+    return *this;
+  }
+  ~Cache() = default;
+
   Extents extents() const { return extents_; }
-  Index length(Index b) const { return lengths_[at(b)]; }
+  Index length(Index b) const {
+    HEED_ASSERT(b >= 0 && b < extents_.B);
+    return lengths_[at(b)];
+  }
   Index capacity() const { return capacity_; }
 
   // The next n tokens of every sequence.
@@ -56,8 +86,8 @@ class Cache {
   //   k  [B, Hkv, n, D]    of any element type and layout; [B, n, D] or [n, D] of one key head
   //   v  [B, Hkv, n, Dv]
   //
-  // Throws heed::Error where shapes disagree, and where there is no room. Time O(B·Hkv·n·(D + Dv)),
-  // and that of copying the cache where it grows.
+  // k and v must not be the cache's own memory. Throws heed::Error where shapes disagree, and where
+  // there is no room. Time O(B·Hkv·n·(D + Dv)), and that of copying the cache where it grows.
   template <TensorLike K, TensorLike V>
   void append(const K& k, const V& v) {
     append_to(0, extents_.B, lift(view_of(k)), lift(view_of(v)));
@@ -85,14 +115,10 @@ class Cache {
     constexpr const char* call = "heed::kv::Cache::erase";
     check_entry(call, b, extents_.B);
     Index& length = lengths_[at(b)];
-    if (first < 0 || count < 0 || first > length || count > length - first) {
-      throw Error(std::string(call) + ": " + std::to_string(count) + " tokens from " +
-                  std::to_string(first) + " on of sequence " + std::to_string(b) + ", which has " +
-                  std::to_string(length));
-    }
+    check_erase(call, b, first, count, length);
     const Index behind = length - first - count, Dv = extents_.Dv;
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const Panels<T> own = head(b, h);
+      const Panels<T> own = head(*this, b, h);
       copy_keys<T>(own.keys(first + count, behind), own.D, own.nr, first, own.k);
       std::copy_n(own.v + (first + count) * Dv, behind * Dv, own.v + first * Dv);
     }
@@ -100,7 +126,8 @@ class Cache {
   }
 
   // A cache whose sequence n is a copy of sequence of[n]: for beams that share a prefix, or a batch
-  // in another order. Time and memory O(their tokens · Hkv · (D + Dv)).
+  // in another order. One that grows has room for NR tokens more than its longest sequence. Time
+  // and memory O(capacity · Hkv · (D + Dv)) a sequence.
   Cache fork(const std::vector<Index>& of) const {
     Extents extents = extents_;
     extents.B = static_cast<Index>(of.size());
@@ -108,7 +135,7 @@ class Cache {
     Cache copy(extents, {grows_ ? 0 : capacity_, grows_});
     Index longest = 0;
     for (const Index b : of) longest = std::max(longest, lengths_[at(b)]);
-    if (copy.capacity_ < longest) copy.reserve(longest);
+    if (grows_) copy.reserve(std::min(max_length, longest + nr_));
     for (Index n = 0; n < extents.B; ++n) copy.copy_entry(n, *this, of[at(n)]);
     return copy;
   }
@@ -121,11 +148,7 @@ class Cache {
       f(begin, panels.keys(begin, end - begin), panels.values(begin, end - begin));
     }
   };
-  Head bind(const Shape&, Index b, Index kv_head) const {
-    const Index head = b * extents_.Hkv + kv_head;
-    return {{k_.data() + head * key_room(capacity_), v_.data() + head * capacity_ * extents_.Dv,
-             extents_.D, extents_.Dv, nr_}};
-  }
+  Head bind(const Shape&, Index b, Index kv_head) const { return {head(*this, b, kv_head)}; }
 
  private:
   static std::size_t at(Index n) { return static_cast<std::size_t>(n); }
@@ -140,8 +163,9 @@ class Cache {
     for (Index n = 0; n < count; ++n) {
       Index& length = lengths_[at(first + n)];
       for (Index h = 0; h < extents_.Hkv; ++h) {
-        head(first + n, h).store_keys(length, k.matrix(n, h));
-        head(first + n, h).store_values(length, v.matrix(n, h));
+        const Panels<T> own = head(*this, first + n, h);
+        own.store_keys(length, k.matrix(n, h));
+        own.store_values(length, v.matrix(n, h));
       }
       length += k.extent[2];
     }
@@ -159,9 +183,14 @@ class Cache {
 
   // Numbers of the panels of a head.
   Index key_room(Index tokens) const { return Panels<T>::size(tokens, extents_.D, nr_); }
-  Panels<T> head(Index b, Index kv_head) {
-    const Panels<const T> own = bind({}, b, kv_head).panels;
-    return {const_cast<T*>(own.k), const_cast<T*>(own.v), own.D, own.Dv, own.nr};
+  // Panels<T> of a cache, Panels<const T> of a const one.
+  template <class Self>
+  static auto head(Self& of, Index b, Index kv_head) {
+    HEED_ASSERT(b >= 0 && b < of.extents_.B);
+    const Index n = b * of.extents_.Hkv + kv_head, Dv = of.extents_.Dv;
+    return Panels<std::remove_pointer_t<decltype(of.k_.data())>>{
+        of.k_.data() + n * of.key_room(of.capacity_), of.v_.data() + n * of.capacity_ * Dv,
+        of.extents_.D, Dv, of.nr_};
   }
 
   void reserve(Index capacity) {
@@ -184,8 +213,8 @@ class Cache {
   void copy_entry(Index b, const Cache& other, Index other_b) {
     const Index tokens = other.lengths_[at(other_b)];
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const Panels<const T> from = other.bind({}, other_b, h).panels;
-      const Panels<T> to = head(b, h);
+      const Panels<const T> from = head(other, other_b, h);
+      const Panels<T> to = head(*this, b, h);
       std::copy_n(from.k, key_room(tokens), to.k);
       std::copy_n(from.v, tokens * extents_.Dv, to.v);
     }

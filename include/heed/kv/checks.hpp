@@ -10,13 +10,8 @@
 namespace heed::kv {
 inline namespace HEED_ABI {
 
-inline std::string to_string(const Extents& of) {
-  return "the cache's B " + std::to_string(of.B) + ", Hkv " + std::to_string(of.Hkv) + ", D " +
-         std::to_string(of.D) + ", Dv " + std::to_string(of.Dv);
-}
-
 inline void check_extents(const char* call, const Extents& of) {
-  const auto shapes = [&] { return to_string(of); };
+  const auto shapes = [&] { return "the cache's " + to_string(of); };
   require(std::min({of.B, of.Hkv, of.Dv}) >= 0 && of.D > 0, call,
           "D must be positive, and the other sizes not negative", shapes);
   require(std::max({of.B, of.Hkv, of.D, of.Dv}) <= max_length, call, "a size is above 2^31 - 1",
@@ -36,10 +31,12 @@ void check_append(const char* call, const Extents& of, Index count, const View<c
   require_sane(k, call, "k");
   require_sane(v, call, "v");
   const auto shapes = [&] {
-    return "k " + heed::to_string(k) + ", v " + heed::to_string(v) + ", " + to_string(of);
+    return "k " + heed::to_string(k) + ", v " + heed::to_string(v) + ", the cache's " +
+           to_string(of);
   };
-  require_equal(k.extent[0], count, "k has batch", "the sequences number", call, shapes);
-  require_equal(v.extent[0], count, "v has batch", "the sequences number", call, shapes);
+  const char* batch = count == of.B ? "the cache has" : "one sequence has";
+  require_equal(k.extent[0], count, "k has batch", batch, call, shapes);
+  require_equal(v.extent[0], count, "v has batch", batch, call, shapes);
   require_equal(k.extent[1], of.Hkv, "k has heads", "the cache has", call, shapes);
   require_equal(v.extent[1], of.Hkv, "v has heads", "the cache has", call, shapes);
   require_equal(v.extent[2], k.extent[2], "v has length", "k has length", call, shapes);
@@ -47,10 +44,23 @@ void check_append(const char* call, const Extents& of, Index count, const View<c
   require_equal(v.extent[3], of.Dv, "v has dim", "the cache has", call, shapes);
 }
 
+inline void check_length(const char* call, Index b, Index length) {
+  if (length <= max_length) return;
+  throw Error(std::string(call) + ": sequence " + std::to_string(b) + " would have " +
+              std::to_string(length) + " tokens, more than 2^31 - 1");
+}
+
 inline void check_truncate(const char* call, Index b, Index length, Index tokens) {
   if (length >= 0 && length <= tokens) return;
   throw Error(std::string(call) + ": " + std::to_string(length) + " tokens of sequence " +
               std::to_string(b) + ", which has " + std::to_string(tokens));
+}
+
+inline void check_erase(const char* call, Index b, Index first, Index count, Index tokens) {
+  if (first >= 0 && count >= 0 && first <= tokens && count <= tokens - first) return;
+  throw Error(std::string(call) + ": " + std::to_string(count) + " tokens from " +
+              std::to_string(first) + " on of sequence " + std::to_string(b) + ", which has " +
+              std::to_string(tokens));
 }
 
 }  // namespace HEED_ABI

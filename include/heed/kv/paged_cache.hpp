@@ -8,24 +8,19 @@
 #include <utility>
 #include <vector>
 
+#include "heed/core/assert.hpp"
 #include "heed/core/tensor.hpp"
 #include "heed/kv/checks.hpp"
 #include "heed/kv/page_pool.hpp"
 
 namespace heed::kv {
 
-// Multiples of 32 tokens are read in place, others are copied at each call. Time of decoding beside
-// kv::Cache, 8192 keys of D 128, one thread of Zen 4: pages in the pool's order 0.95 to 1.3;
-// scattered ones of 256, 64, 32 and 16 tokens 0.9, 1.5, 2.4 and 4.6.
-struct PageOptions {
-  Index page = 256;  // tokens of a page
-  Index pages = 0;   // of the pool, all allocated at once
-};
-
 inline namespace HEED_ABI {
 
-// A source, with the calls, the results and the guarantees of kv::Cache. A copy shares the pages,
-// as fork does. Threads may read caches of one pool together; one that changes any is alone.
+// A source, with the calls of kv::Cache and its results, but that it does not grow. A copy shares
+// the pages, as fork does. Threads may attend over caches of one pool together. Appending,
+// truncating, erasing, forking, copying and destroying any of them change the pool: one thread does
+// that, alone.
 template <AttentionElement T>
 class PagedCache {
  public:
@@ -65,7 +60,11 @@ class PagedCache {
   }
 
   Extents extents() const { return extents_; }
-  Index length(Index b) const { return sequences_[at(b)].length; }
+  Index length(Index b) const {
+    HEED_ASSERT(b >= 0 && b < extents_.B);
+    return sequences_[at(b)].length;
+  }
+  Index page() const { return pool_->page(); }  // tokens of a page
   Index free_pages() const { return pool_->free_pages(); }
 
   // The next n tokens of every sequence, or of sequence b, as Cache::append has them. Throws
@@ -91,6 +90,23 @@ class PagedCache {
       pool_->release(sequence.pages.back());
     }
     sequence.length = length;
+  }
+
+  // Sequence b loses `count` tokens from `first` on, both multiples of a page; those behind move up
+  // (Cache::erase). Throws heed::Error for parts of pages, and where it has fewer. Moves no tokens.
+  void erase(Index b, Index first, Index count) {
+    constexpr const char* call = "heed::kv::PagedCache::erase";
+    check_entry(call, b, extents_.B);
+    Sequence& sequence = sequences_[at(b)];
+    check_erase(call, b, first, count, sequence.length);
+    if (first % page() != 0 || count % page() != 0) {
+      throw Error(std::string(call) + ": " + std::to_string(count) + " tokens from " +
+                  std::to_string(first) + " on are not whole pages of " + std::to_string(page()));
+    }
+    const auto begin = sequence.pages.begin() + first / page(), end = begin + count / page();
+    std::for_each(begin, end, [&](Index n) { pool_->release(n); });
+    sequence.pages.erase(begin, end);
+    sequence.length -= count;
   }
 
   // A cache of the same pool whose sequence n has the tokens of sequence of[n]. Copies nothing but
@@ -125,6 +141,7 @@ class PagedCache {
     }
   };
   Head bind(const Shape&, Index b, Index kv_head) const {
+    HEED_ASSERT(b >= 0 && b < extents_.B);
     return {*pool_, sequences_[at(b)].pages, kv_head};
   }
 
@@ -188,6 +205,7 @@ class PagedCache {
   void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
     check_append(append_call, extents_, count, k, v);
     const Index n = k.extent[2];
+    for (Index b = first; b < first + count; ++b) check_length(append_call, b, length(b) + n);
     const Index needed = pages_to_take(first, count, n);
     if (needed > pool_->free_pages()) {
       throw Error(std::string(append_call) + ": " + std::to_string(n) + " tokens take " +
@@ -196,7 +214,9 @@ class PagedCache {
                   " are free");
     }
     for (Index b = first; b < first + count; ++b) {
-      sequences_[at(b)].pages.reserve(at(pages_of(sequences_[at(b)].length + n)));
+      std::vector<Index>& table = sequences_[at(b)].pages;
+      const std::size_t room = table.capacity(), pages = at(pages_of(length(b) + n));
+      if (pages > room) table.reserve(std::max(pages, 2 * room));
     }
     for (Index b = first; b < first + count; ++b) {
       take_pages(sequences_[at(b)], n);

@@ -4,11 +4,12 @@
 // one run, a page of a cache is one. A run may have any length, from 1 key on.
 //   - Packed calls copy a KV block of several runs (64 to 512 keys) together before they pack it.
 //   - Unpacked calls (decoding) read runs in place where they begin and end at multiples of the
-//     kernels' NR (32 keys at most), so pages of 32 keys and more are never copied.
-// Results have the bits of a dense tensor with the same keys, however they are cut into runs.
+//     kernels' NR (32 keys at most), so pages of multiples of 32 keys are never copied.
+// Row sources have the bits of a dense tensor with the same keys, however they are cut into runs.
 #pragma once
 
 #include <concepts>
+#include <string>
 #include <type_traits>
 
 #include "heed/core/abi.hpp"
@@ -96,7 +97,9 @@ inline namespace HEED_ABI {
 template <class S>
 Shape shape_of_entry(const S& source, const Shape& shape, Index b) {
   if constexpr (counts_from_length<S>) {
-    return shape.at(source.length(b) - shape.Lq);
+    Shape own = shape.at(source.length(b) - shape.Lq);
+    own.missing = shape.Lk - source.length(b);
+    return own;
   } else {
     return shape;
   }
@@ -108,6 +111,10 @@ Shape shape_of_entry(const S& source, const Shape& shape, Index b) {
 struct Extents {
   Index B, Hkv, D, Dv;
 };
+inline std::string to_string(const Extents& of) {
+  return "B " + std::to_string(of.B) + ", Hkv " + std::to_string(of.Hkv) + ", D " +
+         std::to_string(of.D) + ", Dv " + std::to_string(of.Dv);
+}
 
 // A source that stands in a call for k and v: heed::attention(q, source, mask, score, options).
 template <class S>

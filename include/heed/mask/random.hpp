@@ -109,7 +109,7 @@ struct Random {
   std::uint64_t seed;
 
   HEED_DEVICE constexpr BoundRandom bind(const Shape& shape, Index, Index) const {
-    return {count, static_cast<int>(shape.Lk), seed};
+    return {count, static_cast<int>(shape.keys()), seed};
   }
 };
 
