@@ -17,6 +17,8 @@ using test::Layout;
 template <class T>
 class Pages {
  public:
+  using Scalar = T;
+
   Pages(const Inputs<T>& in, const Shape& shape, Index page, std::vector<Index> lengths)
       : page_(page),
         a_head_((shape.Lk + page - 1) / page),
@@ -91,6 +93,31 @@ TEMPLATE_TEST_CASE("source: keys in pages have the bits of dense keys", "", floa
         REQUIRE(test::same_bits(paged.lse, expected.lse));
       }
     }
+  }
+}
+
+TEMPLATE_TEST_CASE("source: keys of half types beside queries of float have the bits of float keys",
+                   "", Half, BFloat16) {
+  for (const Index Lq : {2, 20}) {  // unpacked, packed
+    const Shape shape{1, 4, 2, Lq, 700, 24, 20};
+    Inputs<TestType> in(shape, Layout::blhd, 5, 2);
+    in.v.view()(0, 1, 3, 2) = static_cast<TestType>(test::inf);  // hidden by the mask
+    const Tensor4<float> q = test::random4<float>(1, 4, Lq, 24);
+    Tensor4<float> k(1, 2, 700, 24), v(1, 2, 700, 20);
+    copy(in.k.cview(), mutable_view_of(k));
+    copy(in.v.cview(), mutable_view_of(v));
+    const mask::any mask = mask::causal() & mask::window(300);
+    const auto expected = attention(q, k, v, mask);
+    const auto require_same = [&](const auto& source) {
+      const auto found = attention(q, source, mask);
+      CAPTURE(Lq);
+      REQUIRE(test::same_bits(found.out, expected.out));
+      REQUIRE(test::same_bits(found.lse, expected.lse));
+    };
+    require_same(kv::Dense<float>{view_of(k), view_of(v)});
+    require_same(kv::Dense<TestType>{in.k.cview(), in.v.cview()});
+    require_same(Pages<TestType>(in, shape, 16, {700}));
+    require_same(Pages<TestType>(in, shape, 5, {700}));
   }
 }
 
@@ -174,6 +201,15 @@ TEST_CASE("source: what does not fit is refused, with both shapes") {
   const Tensor4<float> values(2, 2, 290, 8);
   const kv::Dense<float> unequal{in.k.cview(), view_of(values)};
   CHECK_THROWS_WITH(attention(in.q.cview(), unequal), Contains("v has length 290"));
+  const Tensor4<BFloat16> half_k(2, 2, 300, 16), half_v(2, 2, 290, 8), heads(2, 1, 300, 8);
+  const auto half = [&](const View<const BFloat16, 4>& k, const View<const BFloat16, 4>& v) {
+    attention(in.q.cview(), kv::Dense<BFloat16>{k, v});
+  };
+  CHECK_THROWS_WITH(half(view_of(half_k), view_of(half_v)),
+                    Contains("v has length 290 but k has length 300"));
+  CHECK_THROWS_WITH(half(view_of(half_k), view_of(heads)), Contains("v has heads 1"));
+  CHECK_THROWS_WITH(half({nullptr, {2, 2, 300, 16}, {9600, 4800, 16, 1}}, view_of(half_v)),
+                    Contains("k has no data"));
   Tensor4<float> small(2, 4, 9, 7);
   CHECK_THROWS_WITH(attention_into(small, in.q.cview(), pages), Contains("out must be"));
 }

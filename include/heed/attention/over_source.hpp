@@ -24,8 +24,8 @@ consteval bool check_source_types() {
     constexpr bool good = kv::Source<K, kv::ElementOf<K, T>> && kv::serves<K, T>;
     static_assert(good,
                   "heed: a source of keys has length(b) and bind(shape, b, kv_head), whose "
-                  "for_each_run(begin, end, f) gives f(first, k, v), views of q's element type, or "
-                  "of one that is summed in it");
+                  "for_each_run(begin, end, f), or for_each_panel_run, gives f(first, k, v) of q's "
+                  "element type, or of one that is summed in it");
     return good && check_tensors<Q, Q, Q>();
   }
 }
@@ -55,10 +55,7 @@ Shape check_source(const char* call, const View<const T, Rank>& q, const K& sour
   require_sane(q, call, "q");
   const kv::Extents of = source.extents();
   const auto q4 = lift(q);
-  const auto shapes = [&] {
-    return "q " + to_string(q) + ", the source's B " + std::to_string(of.B) + ", Hkv " +
-           std::to_string(of.Hkv) + ", D " + std::to_string(of.D) + ", Dv " + std::to_string(of.Dv);
-  };
+  const auto shapes = [&] { return "q " + to_string(q) + ", the source's " + to_string(of); };
   require(std::min({of.B, of.Hkv, of.D, of.Dv}) >= 0, call, "an extent is negative", shapes);
   require_equal(of.D, q4.extent[3], "the source has dim", "q has dim", call, shapes);
   require_equal(of.B, q4.extent[0], "the source has batch", "q has batch", call, shapes);
@@ -66,6 +63,22 @@ Shape check_source(const char* call, const View<const T, Rank>& q, const K& sour
   require(q4.extent[1] == 0 || (of.Hkv != 0 && q4.extent[1] % of.Hkv == 0), call,
           "the number of query heads is not a multiple of the number of key heads", shapes);
   return {of.B, q4.extent[1], of.Hkv, q4.extent[2], longest(call, source, of.B), of.D, of.Dv, Rank};
+}
+
+// Masks and scores at the shortest length too, where they count from it: checks hold for all
+// positions between two where they hold.
+template <class K, class M, class S>
+void check_shortest(const K& source, const Shape& shape, const M& mask, const S& score) {
+  if constexpr (kv::counts_from_length<K>) {
+    Index shortest = 0;
+    for (Index b = 1; b < shape.B; ++b) {
+      if (source.length(b) < source.length(shortest)) shortest = b;
+    }
+    if (shape.B == 0 || source.length(shortest) == shape.Lk) return;
+    const Shape own = kv::shape_of_entry(source, shape, shortest);
+    mask::check(mask, own);
+    score::check(score, own);
+  }
 }
 
 // A call over a source, checked; results not yet set.
@@ -81,18 +94,13 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
   Problem<T> problem{};
   problem.q = lift(view_of(q));
   problem.shape = check_source(call, view_of(q), source);
-  if constexpr (std::is_same_v<K, kv::Dense<T>>) {
+  if constexpr (std::is_same_v<K, kv::Dense<kv::ElementOf<K, T>>>) {
     check_operands(call, problem.q.as_const(), source.k, source.v);
   }
   problem.scale = scale_of(options, problem.shape);
   problem.dropout = Dropout::of(options.dropout, options.seed);
   check_call<T>(call, problem.shape, mask, score, options);
-  for (Index b = 0; kv::counts_from_length<K> && b < problem.shape.B; ++b) {
-    const Shape own = kv::shape_of_entry(source, problem.shape, b);
-    if (own.shift == 0) continue;
-    mask::check(mask, own);
-    score::check(score, own);
-  }
+  check_shortest<K>(source, problem.shape, mask, score);
   return problem;
 }
 
@@ -135,8 +143,9 @@ void run_over(const Problem<T>& problem, const K& source, const M& mask, const S
 //   q       [B, Hq, Lq, D], or rank 3 or 2
 //   source  keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv]
 //
-// Returns {out, lse} with the bits of a call over contiguous dense keys of equal lengths, however
-// the source cuts them into runs; masks that step over keys (mask::strided) read every key here.
+// Returns {out, lse}: of a row source with the bits of a call over contiguous dense keys of equal
+// lengths, however it cuts them into runs. Keys in panels have one order of sums (kv/source.hpp),
+// which dense decoding has not. Masks that step over keys (mask::strided) read every key here.
 // Keys from length(b) on do not exist. The mask counts from Lk, the longest length, or from
 // length(b) where the source says so (kv::counts_from_length, as kv::Cache does). Throws
 // heed::Error as attention does, and for a backend that reads dense keys only. Keys of a KV block

@@ -71,9 +71,9 @@ void require_distinct(const View<T, Rank>& x, const char* call, const char* name
 }
 
 // The shape of a call from q [B, Hq, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv] of any rank.
-template <class T, int Rank>
-Shape check_operands(const char* call, const View<const T, Rank>& q, const View<const T, Rank>& k,
-                     const View<const T, Rank>& v) {
+template <class T, class U, int Rank>
+Shape check_operands(const char* call, const View<const T, Rank>& q, const View<const U, Rank>& k,
+                     const View<const U, Rank>& v) {
   require_sane(q, call, "q");
   require_sane(k, call, "k");
   require_sane(v, call, "v");
