@@ -27,17 +27,23 @@ inline void check_cascade(const kv::Extents& prefix, const kv::Extents& own,
                           const Options& options) {
   constexpr const char* call = "heed::cascade";
   const auto shapes = [&] {
-    const auto text = [](const kv::Extents& of) {
-      return "[" + std::to_string(of.B) + "," + std::to_string(of.Hkv) + ",L," +
-             std::to_string(of.D) + "] and Dv " + std::to_string(of.Dv);
-    };
-    return "the prefix " + text(prefix) + ", the batch " + text(own);
+    return "the prefix " + to_string(prefix) + ", the batch " + to_string(own);
   };
   require(prefix.B == 1, call, "the prefix must have batch 1", shapes);
   require_equal(prefix.Hkv, own.Hkv, "the prefix has heads", "the batch has", call, shapes);
   require_equal(prefix.D, own.D, "the prefix has dim", "the batch has", call, shapes);
   require_equal(prefix.Dv, own.Dv, "values of the prefix have dim", "the batch has", call, shapes);
   if (options.dropout != 0) throw Error(std::string(call) + ": dropout is not supported");
+}
+
+// attention_into of one part, in the name of heed::cascade.
+template <class R, class Q, class K, class M>
+void attend_part(R& part, const Q& q, const K& source, const M& mask, const Options& options) {
+  constexpr const char* call = "heed::cascade";
+  const auto& own_mask = as_mask(mask);
+  auto problem = make_source_problem(call, q, source, own_mask, score::None{}, options);
+  set_output(call, problem, part, q, view_of(q), view_of(q));
+  run_over(problem, source, own_mask, score::None{}, options);
 }
 
 // attention(q, prefix and own keys together, mask over own keys), for keys of which each batch
@@ -50,7 +56,8 @@ inline void check_cascade(const kv::Extents& prefix, const kv::Extents& own,
 //
 // Returns {out, lse} as attention does, with the rounding of a merge in the type of sums
 // (softmax/merge.hpp). Throws heed::Error as attention does, for a prefix of another shape, and for
-// dropout. Reads the prefix once, not B times; allocates O(B·Hq·Lq·(D + Dv)).
+// dropout. Reads the prefix once, not B times; allocates O(B·Hq·Lq·(D + Dv)). options.report tells
+// of the part over the prefix.
 template <class Q, class P, class K, class M = mask::Causal>
 requires RightSourceTypes<Q, P, M, score::None> && RightSourceTypes<Q, K, M, score::None>
 auto cascade(const Q& q, const P& prefix, const K& own, const M& mask = {},
@@ -64,9 +71,9 @@ auto cascade(const Q& q, const P& prefix, const K& own, const M& mask = {},
   const Index B = shape.B, Hq = shape.Hq, Lq = shape.Lq, Dv = shape.Dv;
 
   Result<Tensor4<R>, Tensor3<R>> both{Tensor4<R>(B, Hq, Lq, Dv), Tensor3<R>(B, Hq, Lq)};
-  attention_into(both, queries, own, mask, score::None{}, options);
+  attend_part(both, queries, own, mask, options);
   Result<Tensor4<R>, Tensor3<R>> shared{Tensor4<R>(1, Hq, B * Lq, Dv), Tensor3<R>(1, Hq, B * Lq)};
-  attention_into(shared, join_batch(queries), prefix, mask::None{}, score::None{}, options);
+  attend_part(shared, join_batch(queries), prefix, mask::None{}, options);
   const View<const R, 4> shared_out{
       shared.out.data(), {B, Hq, Lq, Dv}, {Lq * Dv, B * Lq * Dv, Dv, 1}};
   const View<const R, 3> shared_lse{shared.lse.data(), {B, Hq, Lq}, {Lq, B * Lq, 1}};
