@@ -13,8 +13,7 @@ namespace heed::mask {
 inline namespace HEED_ABI {
 
 struct BoundTree {
-  const int* parents;  // of `count` drafted tokens, the last keys up to the last query's position
-  int count;
+  const int* parents;      // of drafted tokens, the last keys up to the last query's position
   Index query_0, draft_0;  // positions of the first query and the first drafted token
 
   HEED_DEVICE constexpr bool allows(int i, int j) const {
@@ -64,7 +63,7 @@ struct Tree {
   HEED_DEVICE BoundTree bind(const Shape& shape, Index b, Index) const {
     const int* own = parents.data() + (parents.size() == count ? 0 : b * count);
     const Index query_0 = shape.end_offset();
-    return {own, static_cast<int>(count), query_0, query_0 + shape.Lq - count};
+    return {own, query_0, query_0 + shape.Lq - count};
   }
 
   template <class Arena>

@@ -155,6 +155,7 @@ void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, 
   block.inf_safe = inf_safe;
   block.packed_keys = task.scratch.kt;
   find_runs(task, kv, block);
+  HEED_ASSERT(inf_safe || block.runs[0].panels == nullptr);  // scores computed again read rows
   if (task.plan.unpacked) return;
   const Shape& shape = task.problem.shape;
   const KvRun<U>& run = block.only_run();

@@ -250,8 +250,8 @@ void qk_unpacked(const PackedA<const Accum<T>>& q, const View<const T, 2>& k,
       });
 }
 
-// q·kᵀ of keys in panels of T; scores.rows rows are real. Beyond the last key scores are whatever
-// they come out as.
+// q·kᵀ of keys in panels of T; scores.rows rows are real. Scores beyond the last key are
+// unspecified.
 //   k  [panels, D, NR]
 template <class T>
 void qk_panels(const PackedA<const Accum<T>>& q, const T* k, const ScoreTiles<Accum<T>>& scores) {
