@@ -113,6 +113,38 @@ TEST_CASE("paged cache: random operations on a pool that is often full") {
   CHECK(cache.free_pages() == 20);
 }
 
+TEST_CASE("paged cache: pages that follow each other are one run, of any size") {
+  for (const Index page : {1, 7, 16, 48, 64}) {
+    kv::PagedCache<float> cache({1, 2, 5, 3}, {page, 200 / page + 1});
+    append(cache, 0, 200);
+    CAPTURE(page);
+    int runs = 0;
+    cache.bind({}, 0, 1).for_each_panel_run(3, 190, [&](Index first, const auto& k, const auto& v) {
+      CHECK(first == 3);
+      CHECK(k.count == 187);
+      CHECK(v.extent[0] == 187);
+      ++runs;
+    });
+    CHECK(runs == 1);
+  }
+}
+
+TEST_CASE("paged cache: NaN in the page behind a sequence leaves no trace") {
+  const auto k = test::random4<float>(1, 1, 24, 8, 1), v = test::random4<float>(1, 1, 24, 5, 2);
+  Tensor4<float> bad_k(1, 1, 40, 8), bad_v(1, 1, 40, 5);
+  bad_k.setConstant(test::nan), bad_v.setConstant(test::inf);
+  kv::Cache<float> clean({1, 1, 8, 5});
+  clean.append(k, v);
+  kv::PagedCache<float> cache({2, 1, 8, 5}, {.page = 16, .pages = 9});
+  cache.append(0, k, v);
+  cache.append(1, bad_k, bad_v);
+  for (const Index Lq : {1, 20}) {
+    const auto q = test::random4<float>(1, 2, Lq, 8, 3);
+    const mask::any mask = mask::causal();
+    CHECK(test::same_bits(attention(q, cache.fork({0}), mask).out, attention(q, clean, mask).out));
+  }
+}
+
 TEST_CASE("paged cache: forked sequences share pages until they write") {
   auto cache = make_cache<float>(4, 6);
   append(cache, 0, 10);

@@ -1,4 +1,6 @@
-// The pages of paged caches: memory of equal size, counted by the block tables that hold it.
+// The pages of paged caches: memory of equal size, counted by the block tables that hold it. Those
+// of a key head are one array of panels: nothing is padded, and pages that follow each other are
+// one run, of any size.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +14,8 @@
 
 namespace heed::kv {
 
-// Multiples of 32 tokens are read in place, others are copied at each call. Time of decoding beside
+// Pages in the pool's order are read in place as one run. Scattered ones are where they have
+// multiples of 32 tokens; others are copied at each call. Time of decoding beside
 // kv::Cache, 8192 keys of D 128, one thread of Zen 4: pages in the pool's order 0.95 to 1.3;
 // scattered ones of 256, 64, 32 and 16 tokens 0.9, 1.5, 2.4 and 4.6.
 struct PageOptions {
@@ -29,10 +32,10 @@ class PagePool {
   PagePool(const Extents& extents, Index page, Index pages)
       : extents_(extents),
         page_(page),
-        keys_(Panels<T>::size(page, extents.D, nr_)),
-        values_(checked_product(page, extents.Dv)),
-        k_(zeros<T>(checked_product(checked_product(pages, extents.Hkv), keys_))),
-        v_(zeros<T>(checked_product(checked_product(pages, extents.Hkv), values_))),
+        keys_(Panels<T>::size(checked_product(pages, page), extents.D, nr_)),
+        values_(checked_product(checked_product(pages, page), extents.Dv)),
+        k_(zeros<T>(checked_product(extents.Hkv, keys_))),
+        v_(zeros<T>(checked_product(extents.Hkv, values_))),
         holders_(zeros<Index>(pages)),
         free_(zeros<Index>(pages)) {
     for (Index n = 0; n < pages; ++n) free_[static_cast<std::size_t>(n)] = pages - 1 - n;
@@ -60,31 +63,28 @@ class PagePool {
   // The first `tokens` tokens of another page.
   void copy(Index from, Index to, Index tokens) {
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const Panels<T> source = panels(from, h), target = panels(to, h);
-      std::copy_n(source.k, Panels<T>::size(tokens, extents_.D, nr_), target.k);
-      std::copy_n(source.v, tokens * extents_.Dv, target.v);
+      const Panels<T> own = panels(h);
+      copy_keys<T>(own.keys(from * page_, tokens), own.D, nr_, to * page_, own.k);
+      std::copy_n(own.v + from * page_ * own.Dv, tokens * own.Dv, own.v + to * page_ * own.Dv);
     }
   }
 
-  // True where page b goes on behind page a: the tokens of both are one run.
-  bool adjacent(Index a, Index b) const { return b == a + 1 && page_ % nr_ == 0; }
-
-  Panels<const T> panels(Index n, Index kv_head) const { return panels_of(*this, n, kv_head); }
-  Panels<T> panels(Index n, Index kv_head) { return panels_of(*this, n, kv_head); }
+  // The tokens of a key head. Page n has [n · page, (n + 1) · page).
+  Panels<const T> panels(Index kv_head) const { return panels_of(*this, kv_head); }
+  Panels<T> panels(Index kv_head) { return panels_of(*this, kv_head); }
 
  private:
   template <class Self>
-  static auto panels_of(Self& of, Index n, Index kv_head) {
-    const Index at = kv_head * of.pages() + n;
+  static auto panels_of(Self& of, Index kv_head) {
     return Panels<std::remove_pointer_t<decltype(of.k_.data())>>{
-        of.k_.data() + at * of.keys_, of.v_.data() + at * of.values_, of.extents_.D, of.extents_.Dv,
-        of.nr_};
+        of.k_.data() + kv_head * of.keys_, of.v_.data() + kv_head * of.values_, of.extents_.D,
+        of.extents_.Dv, of.nr_};
   }
 
   Extents extents_;
   Index nr_ = simd::element_kernels<T>(isa()).tile_shape.nr;
-  Index page_, keys_, values_;  // tokens; numbers of a page and key head
-  std::vector<T> k_;            // [Hkv, pages, panels, D, NR]
+  Index page_, keys_, values_;  // tokens of a page; numbers of a key head
+  std::vector<T> k_;            // [Hkv, panels, D, NR]
   std::vector<T> v_;            // [Hkv, pages, page, Dv]
   std::vector<Index> holders_;  // [pages]
   std::vector<Index> free_;     // with room for all pages

@@ -18,9 +18,8 @@ namespace heed::kv {
 inline namespace HEED_ABI {
 
 // A source, with the calls of kv::Cache and its results, but that it does not grow. A copy shares
-// the pages, as fork does. Threads may attend over caches of one pool together. Appending,
-// truncating, erasing, forking, copying and destroying any of them change the pool: one thread does
-// that, alone.
+// the pages, as fork does. Threads may attend over caches of one pool together. All that changes,
+// forks, copies or destroys one of them changes the pool: one thread does that, alone.
 template <AttentionElement T>
 class PagedCache {
  public:
@@ -128,15 +127,15 @@ class PagedCache {
 
     template <class F>
     void for_each_panel_run(Index begin, Index end, F&& f) const {
+      const auto panels = pool.panels(kv_head);
       const Index page = pool.page();
       for (Index first = begin, last = 0; first < end; first = last) {
         Index n = first / page;
-        const Panels<const T> panels = pool.panels(pages[at(n)], kv_head);
+        const Index at_pool = pages[at(n)] * page + first % page;
         do ++n;
-        while (n * page < end && pool.adjacent(pages[at(n - 1)], pages[at(n)]));
+        while (n * page < end && pages[at(n)] == pages[at(n - 1)] + 1);
         last = std::min(end, n * page);
-        f(first, panels.keys(first % page, last - first),
-          panels.values(first % page, last - first));
+        f(first, panels.keys(at_pool, last - first), panels.values(at_pool, last - first));
       }
     }
   };
@@ -230,12 +229,13 @@ class PagedCache {
   template <class K, class V>
   void write(const Sequence& sequence, Index h, const View<const K, 2>& k,
              const View<const V, 2>& v) {
-    const Index page = pool_->page(), begin = sequence.length, end = begin + k.extent[0];
+    const auto panels = pool_->panels(h);
+    const Index begin = sequence.length, end = begin + k.extent[0];
     for (Index first = begin, last = 0; first < end; first = last) {
-      last = std::min(end, (first / page + 1) * page);
-      const Panels<T> panels = pool_->panels(sequence.pages[at(first / page)], h);
-      panels.store_keys(first % page, slice(k, first - begin, last - first));
-      panels.store_values(first % page, slice(v, first - begin, last - first));
+      last = std::min(end, (first / page() + 1) * page());
+      const Index at_pool = sequence.pages[at(first / page())] * page() + first % page();
+      panels.store_keys(at_pool, slice(k, first - begin, last - first));
+      panels.store_values(at_pool, slice(v, first - begin, last - first));
     }
   }
 
