@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 
+#include "heed/nn/feed_forward.hpp"
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/linear.hpp"
 #include "heed/train/adam.hpp"
@@ -377,6 +378,26 @@ TEST_CASE("train: options outside their range are refused") {
   CHECK(refused({.steps = 1, .learning_rate = [](Index) { return -1.0; }}).find("rate is -1") !=
         std::string::npos);
   CHECK(same_parameters(model, small_model()));
+}
+
+TEST_CASE("train: a mean loss is of batches that are there, in Mode::eval") {
+  struct Counted {
+    Target input, target;
+    std::size_t tokens() const { return 5; }
+  };
+  CHECK(train::tokens_of_batch(Counted{}) == 5);
+  nn::FeedForward<float> part(4, 6, {.dropout = 0.5});
+  scatter(part, 1, 3);
+  const auto batch = [](Index n) {
+    const auto x = tokens<float>(2, 3, 4, static_cast<std::uint64_t>(n));
+    return train::Batch{x, x};
+  };
+  const auto loss = [&](Index count, nn::Mode mode) {
+    return train::mean_loss(part, batch, count, train::mean_squared_error_criterion(),
+                            {.mode = mode});
+  };
+  CHECK(loss(2, nn::Mode::train) == loss(2, nn::Mode::eval));
+  CHECK_THROWS_AS(loss(0, nn::Mode::eval), heed::Error);
 }
 
 TEST_CASE("progress bar: one line that moves on a terminal, a line now and then without one") {

@@ -13,7 +13,9 @@
 #include "heed/train/checkpoint.hpp"
 #include "heed/train/mean_squared_error.hpp"
 #include "heed/train/memory.hpp"
+#include "heed/train/schedule.hpp"
 #include "heed/train/sgd.hpp"
+#include "heed/train/shuffled.hpp"
 #include "heed/train/train.hpp"
 #include "nn/gradients.hpp"
 #include "support/temporary_file.hpp"
@@ -111,14 +113,59 @@ Trained trained(Index steps, int threads) {
   return result;
 }
 
-// Trains to `steps` from the checkpoint at the path, if there is one, and leaves one at each step.
-Model trained_from(const std::filesystem::path& path, Index steps) {
-  Model model = small_model();
+// Trains to `steps` from the checkpoint at the path, if there is one, and leaves one at each step;
+// with all that the state of a run depends on.
+Trained trained_from(const std::filesystem::path& path, Index steps) {
+  Trained result{small_model(), {}};
+  Model& model = result.model;
   train::Adam optimizer(model, train::adam_w(1e-2));
   const auto progress = train::resume(path, model, optimizer);
-  train::train(model, optimizer, batch_of, objective, {.steps = steps, .clip = 1, .threads = 1},
-               {.on_step = {train::checkpoint_every(1, path, model, optimizer)}}, progress);
-  return model;
+  const auto shuffled = [order = train::Shuffled(24, 1, 3)](Index n) {
+    return batch_of(order(n)[0]);
+  };
+  const auto held_out = [](const Model& m) {
+    return train::mean_loss(m, batch_of, 1, train::cross_entropy_criterion());
+  };
+  result.progress = train::train(
+      model, optimizer, shuffled, objective,
+      {.steps = steps,
+       .accumulate = 2,
+       .learning_rate = train::CosineWithWarmup{.peak = 0.01, .warmup = 4, .total = steps},
+       .clip = 1,
+       .seed = 5,
+       .threads = 1,
+       .evaluate_every = 4,
+       .loss_scale = train::LossScale{.start = 4, .grow_after = 3}},
+      {.on_step = {train::checkpoint_every(1, path, model, optimizer)}, .evaluate = held_out},
+      progress);
+  return result;
+}
+
+// A checkpoint whose progress nobody has checked.
+void save_unchecked(const std::filesystem::path& path, const Model& model,
+                    const train::Adam<Model>& optimizer, const train::Progress& progress) {
+  heed::files::SafetensorsWriter writer;
+  writer.describe(train::checkpoint_key, train::checkpoint_version);
+  heed::files::add_parameters(writer, model, "model.");
+  heed::files::add_parameters(writer, optimizer.mean(), "optimizer.mean.");
+  heed::files::add_parameters(writer, optimizer.square(), "optimizer.square.");
+  writer.add_values("optimizer.steps", std::vector<std::int64_t>{optimizer.steps()});
+  train::add_progress(writer, progress);
+  writer.write(path);
+}
+
+void check_same(const train::Progress& one, const train::Progress& two) {
+  CHECK(one.step == two.step);
+  CHECK(one.batch == two.batch);
+  CHECK(one.seed == two.seed);
+  CHECK(one.losses == two.losses);
+  CHECK(one.loss_scale == two.loss_scale);
+  CHECK(one.steps_at_scale == two.steps_at_scale);
+  REQUIRE(one.held_out.size() == two.held_out.size());
+  for (std::size_t n = 0; n < one.held_out.size(); ++n) {
+    CHECK(one.held_out[n].step == two.held_out[n].step);
+    CHECK(one.held_out[n].loss == two.held_out[n].loss);
+  }
 }
 
 }  // namespace
@@ -209,8 +256,74 @@ TEST_CASE("checkpoint: a run whose process is killed goes on with the bits of on
     if (progress.step == steps) break;
   }
   CHECK(killed > 0);
-  CHECK(same_parameters(trained_from(file.path(), steps), trained(steps, 2).model));
+  const heed::test::TemporaryFile whole("");
+  std::filesystem::remove(whole.path());
+  const auto resumed = trained_from(file.path(), steps);
+  const auto straight = trained_from(whole.path(), steps);
+  CHECK(same_parameters(resumed.model, straight.model));
+  check_same(resumed.progress, straight.progress);
 }
+
+TEST_CASE("checkpoint: numbers of a progress come back, and those that cannot be are refused") {
+  const heed::test::TemporaryFile file("");
+  Model model = small_model();
+  train::Adam optimizer(model);
+  const train::Progress good{.step = 3,
+                             .batch = 7,
+                             .seed = 0xFEDCBA9876543210u,
+                             .losses = {5, 4, 2},
+                             .held_out = {{1, 6}, {3, 8}},
+                             .loss_scale = 16,
+                             .steps_at_scale = 9};
+  train::save_checkpoint(file.path(), model, optimizer, good);
+  check_same(train::load_checkpoint(file.path(), model, optimizer), good);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto refused = [&](const char* why, const auto& spoil) {
+    train::Progress bad = good;
+    spoil(bad);
+    CHECK(error_of([&] { train::save_checkpoint(file.path(), model, optimizer, bad); }).find(why) !=
+          std::string::npos);
+    save_unchecked(file.path(), model, optimizer, bad);
+    CHECK(error_of([&] { train::load_checkpoint(file.path(), model, optimizer); }).find(why) !=
+          std::string::npos);
+  };
+  refused("step -5", [](auto& p) { p.step = -5; });
+  refused("batch -3", [](auto& p) { p.batch = -3; });
+  refused("steps_at_scale -1", [](auto& p) { p.steps_at_scale = -1; });
+  refused("step 3, losses of 2", [](auto& p) { p.losses.pop_back(); });
+  refused("held-out step 1", [](auto& p) { p.held_out[1].step = 1; });
+  refused("held-out step 4", [](auto& p) { p.held_out[1].step = 4; });
+#if !defined(__FAST_MATH__)
+  refused("loss_scale", [&](auto& p) { p.loss_scale = nan; });
+  refused("loss ", [&](auto& p) { p.losses[1] = nan; });
+  refused("held-out loss", [&](auto& p) { p.held_out[1].loss = nan; });
+#endif
+  optimizer.restore_steps(-1);
+  train::save_checkpoint(file.path(), model, optimizer, good);
+  CHECK(error_of([&] { train::load_checkpoint(file.path(), model, optimizer); }).find("steps -1") !=
+        std::string::npos);
+  CHECK_THROWS_AS(train::resume(file.path().string() + std::string(300, 'x'), model, optimizer),
+                  heed::Error);
+}
+
+#if !defined(__FAST_MATH__)
+TEST_CASE("checkpoint: weights that are not finite do not replace a good checkpoint") {
+  const heed::test::TemporaryFile file("");
+  Model model = small_model();
+  train::Sgd optimizer(model);
+  train::Progress progress{.step = 1, .losses = {2}};
+  const auto save = train::checkpoint_every(1, file.path(), model, optimizer);
+  const auto report = [&] { save({progress, 2, 2, 1, 0.1, 0, 1, 1, false}); };
+  report();
+  nn::each_parameter(model, [](const std::string& name, auto& parameter) {
+    if (name == "embedding.weight") parameter.value(1, 0) = INFINITY;
+  });
+  CHECK(error_of(report) ==
+        "heed::train::checkpoint_every: step 1: the parameter embedding.weight is not finite");
+  train::load_checkpoint(file.path(), model, optimizer);
+  CHECK(same_parameters(model, small_model()));
+}
+#endif
 
 TEST_CASE("checkpoint: a file that is cut, foreign or of another model changes nothing") {
   const heed::test::TemporaryFile file("");

@@ -13,11 +13,13 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "heed/files/model.hpp"
 #include "heed/nn/gradients.hpp"
+#include "heed/train/clip.hpp"
 #include "heed/train/progress.hpp"
 
 namespace heed::train {
@@ -30,6 +32,32 @@ template <class Optimizer>
 concept CountsSteps = requires(Optimizer& optimizer) {
   optimizer.restore_steps(optimizer.steps());
 };
+
+// The number of a progress that cannot be, or "".
+inline std::string fault_of(const Progress& progress) {
+  const auto text = [](const char* name, auto number) {
+    return std::string(name) + " " + std::to_string(number);
+  };
+  if (progress.step < 0) return text("step", progress.step);
+  if (progress.batch < 0) return text("batch", progress.batch);
+  if (progress.steps_at_scale < 0) return text("steps_at_scale", progress.steps_at_scale);
+  if (!(progress.loss_scale >= 0 && is_finite(progress.loss_scale))) {
+    return text("loss_scale", progress.loss_scale);
+  }
+  if (progress.losses.size() != static_cast<std::size_t>(progress.step)) {
+    return text("step", progress.step) + text(", losses of", progress.losses.size());
+  }
+  for (const double loss : progress.losses) {
+    if (!is_finite(loss)) return text("loss", loss);
+  }
+  Index before = 0;
+  for (const HeldOut& at : progress.held_out) {
+    if (at.step <= before || at.step > progress.step) return text("held-out step", at.step);
+    if (!is_finite(at.loss)) return text("held-out loss", at.loss);
+    before = at.step;
+  }
+  return "";
+}
 
 inline void add_progress(files::SafetensorsWriter& writer, const Progress& progress) {
   std::vector<std::int64_t> steps;
@@ -48,10 +76,14 @@ inline void add_progress(files::SafetensorsWriter& writer, const Progress& progr
 }
 
 // Replaces the file as a whole: killed at any moment, the path has the checkpoint from before or
-// this one. Throws heed::Error, with the path, where it cannot be written.
+// this one. Throws heed::Error, with the path, where it cannot be written or progress has numbers
+// that cannot be, such as fewer losses than steps.
 template <class Model, class Optimizer>
 void save_checkpoint(const std::filesystem::path& path, const Model& model,
                      const Optimizer& optimizer, const Progress& progress) {
+  if (const std::string fault = fault_of(progress); !fault.empty()) {
+    throw Error("heed::train::save_checkpoint: " + path.string() + ": progress has " + fault);
+  }
   files::SafetensorsWriter writer;
   writer.describe(checkpoint_key, checkpoint_version);
   files::add_parameters(writer, model, "model.");
@@ -120,6 +152,8 @@ class CheckpointReader {
     for (std::size_t n = 0; n < steps.size(); ++n) {
       progress.held_out.push_back({steps[n], losses[n]});
     }
+    const std::string fault = fault_of(progress);
+    if (!fault.empty()) fail("its progress has " + fault);
     return progress;
   }
 
@@ -147,7 +181,9 @@ Progress load_checkpoint(const std::filesystem::path& path, Model& model, Optimi
     reader.read(moments, "optimizer." + name + ".");
   });
   if constexpr (CountsSteps<Optimizer>) {
-    new_optimizer.restore_steps(reader.list<std::int64_t>("optimizer.steps", 1)[0]);
+    const std::int64_t steps = reader.list<std::int64_t>("optimizer.steps", 1)[0];
+    if (steps < 0) reader.fail("its optimizer has steps " + std::to_string(steps));
+    new_optimizer.restore_steps(steps);
   }
   Progress progress = reader.progress();
   reader.check_all_used();
@@ -158,20 +194,30 @@ Progress load_checkpoint(const std::filesystem::path& path, Model& model, Optimi
   return progress;
 }
 
-// load_checkpoint, or a run's beginning where there is no such file.
+// load_checkpoint, or a run's beginning where there is no such file. Throws as load_checkpoint
+// does, and where the path cannot be looked at.
 template <class Model, class Optimizer>
 Progress resume(const std::filesystem::path& path, Model& model, Optimizer& optimizer) {
-  if (!std::filesystem::exists(path)) return {};
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (type == std::filesystem::file_type::not_found) return {};
+  if (error) throw Error("heed::train::resume: " + path.string() + ": " + error.message());
   return load_checkpoint(path, model, optimizer);
 }
 
 // A callback of train(): a checkpoint after every `every` steps and after the last. Refers to model
-// and optimizer.
+// and optimizer. Throws as save_checkpoint does, and heed::Error with the name of a parameter that
+// is not finite; then the last good checkpoint stays.
 template <class Model, class Optimizer>
 auto checkpoint_every(Index every, const std::filesystem::path& path, const Model& model,
                       const Optimizer& optimizer) {
   return [every, path, &model, &optimizer](const Report& report) {
     if (!report.last() && (every <= 0 || report.progress.step % every != 0)) return;
+    const std::string broken = first_not_finite(model);
+    if (!broken.empty()) {
+      throw Error("heed::train::checkpoint_every: step " + std::to_string(report.progress.step) +
+                  ": the parameter " + broken + " is not finite");
+    }
     save_checkpoint(path, model, optimizer, report.progress);
   };
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,14 +14,23 @@
 namespace heed::train {
 inline namespace HEED_ABI {
 
-// The mean of the losses around each step, `reach` to each side.
+// The mean of the losses around each step, `reach` to each side. O(losses · sqrt(reach)), by sums
+// of blocks; a difference of running sums would lose small losses behind a very large one.
 inline std::vector<plot::Point> smoothed(const std::vector<double>& losses, Index reach) {
   const auto count = static_cast<Index>(losses.size());
+  const auto block = static_cast<Index>(std::sqrt(static_cast<double>(reach))) + 1;
+  const auto at = [&](Index n) { return losses[static_cast<std::size_t>(n)]; };
+  std::vector<double> sums(static_cast<std::size_t>(count / block + 1));  // [block]
+  for (Index n = 0; n < count; ++n) sums[static_cast<std::size_t>(n / block)] += at(n);
   std::vector<plot::Point> points;
   for (Index n = 0; n < count; ++n) {
     const Index near = std::min({reach, n, count - 1 - n});  // as many on each side
     double sum = 0;
-    for (Index i = n - near; i <= n + near; ++i) sum += losses[static_cast<std::size_t>(i)];
+    for (Index i = n - near; i <= n + near;) {
+      const bool whole = i % block == 0 && i + block <= n + near + 1;
+      sum += whole ? sums[static_cast<std::size_t>(i / block)] : at(i);
+      i += whole ? block : 1;
+    }
     points.push_back({static_cast<double>(n + 1), sum / static_cast<double>(2 * near + 1)});
   }
   return points;

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "heed/core/copy.hpp"
+#include "heed/core/error.hpp"
 #include "heed/core/random.hpp"
 #include "heed/nn/options.hpp"
 #include "heed/train/cross_entropy.hpp"
@@ -71,7 +73,10 @@ auto objective(Criterion criterion) {
   return [criterion = std::move(criterion)](const auto& model, const auto& batch, auto& gradients,
                                             const Pass& pass) {
     auto trained = model.forward_train(batch.input, pass.options);
-    auto loss = call_criterion(criterion, trained.out, batch.target, pass.options);
+    auto loss = [&] {
+      const auto out = std::move(trained.out);  // freed before backward: logits can be large
+      return call_criterion(criterion, out, batch.target, pass.options);
+    }();
     scale_tensor(loss.gradient, pass.scale);
     model.backward(loss.gradient, trained.saved, gradients, pass.options);
     return loss.loss;
@@ -94,24 +99,27 @@ inline auto mean_squared_error_criterion() {
 }
 inline auto regression() { return objective(mean_squared_error_criterion()); }
 
-// The mean loss of batches(0), …, batches(count − 1) in Mode::eval: for data that is held out.
+// The mean loss of batches(0), …, batches(count − 1) in Mode::eval, whatever the options say: for
+// data that is held out. Throws heed::Error where count is below 1.
 template <class Model, class Batches, class Criterion>
 double mean_loss(const Model& model, const Batches& batches, Index count,
-                 const Criterion& criterion, const nn::Options& options = {}) {
+                 const Criterion& criterion, nn::Options options = {}) {
+  if (count < 1) throw Error("heed::train::mean_loss: " + std::to_string(count) + " batches");
+  options.mode = nn::Mode::eval;
   double sum = 0;
   for (Index n = 0; n < count; ++n) {
     const auto& batch = batches(n);
     const auto out = model.forward(batch.input, options);
     sum += call_criterion(criterion, out, batch.target, options).loss;
   }
-  return count == 0 ? 0 : sum / static_cast<double>(count);
+  return sum / static_cast<double>(count);
 }
 
 // Tokens of a batch: batch.tokens() where it has that, else B · L of batch.input, else 0.
 template <class B>
 Index tokens_of_batch(const B& batch) {
-  if constexpr (requires { Index{batch.tokens()}; }) {
-    return batch.tokens();
+  if constexpr (requires { static_cast<Index>(batch.tokens()); }) {
+    return static_cast<Index>(batch.tokens());
   } else if constexpr (requires { requires TensorLike<decltype(batch.input)>; }) {
     const auto view = view_of(batch.input);
     return rank_of<decltype(batch.input)> < 2 ? 0 : view.extent[0] * view.extent[1];
