@@ -11,7 +11,7 @@
 #include "models/sampler.hpp"
 #include "models/text_stream.hpp"
 #include "support/catch.hpp"
-#include "temporary_file.hpp"
+#include "support/temporary_file.hpp"
 #include "tiny_llama.hpp"
 
 namespace {

@@ -15,7 +15,7 @@
 #include "heed/core/error.hpp"
 #include "models/gguf_blocks.hpp"
 #include "support/catch.hpp"
-#include "temporary_file.hpp"
+#include "support/temporary_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

@@ -13,7 +13,7 @@
 #include "models/byte_pair_tokenizer.hpp"
 #include "models/model_folder.hpp"
 #include "support/catch.hpp"
-#include "temporary_file.hpp"
+#include "support/temporary_file.hpp"
 #include "tiny_llama.hpp"
 
 namespace {

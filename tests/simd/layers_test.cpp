@@ -130,7 +130,7 @@ double worst_ulp(const simd::LayerKernels<T>& kernels, Activation curve, double 
 
 TEMPLATE_TEST_CASE("layer kernels: the product equals loops in double, for any sizes and strides",
                    "", float, double, Eigen::half, Eigen::bfloat16) {
-  test::Sweep sweep;
+  heed::test::Sweep sweep;
   for (const auto& body : tables<TestType>()) {
     for (const Index M : {0, 1, 2, 3, 4, 5, 6, 7, 13, 24}) {
       for (const Index K : {0, 1, 5, 16, 59, 391}) {
