@@ -30,7 +30,7 @@ using heed::models::Stop;
 using heed::models::TextStream;
 using heed::models::TokenId;
 using heed::models::test::GgufFile;
-using heed::models::test::TemporaryFile;
+using heed::test::TemporaryFile;
 using heed::models::test::TinyLlama;
 using Ids = std::vector<TokenId>;
 

@@ -26,7 +26,7 @@ using heed::models::Gguf;
 using heed::models::test::bytes_of;
 using heed::models::test::gguf_string;
 using heed::models::test::GgufFile;
-using heed::models::test::TemporaryFile;
+using heed::test::TemporaryFile;
 using Shape1 = std::array<std::uint64_t, 1>;
 using Shape2 = std::array<std::uint64_t, 2>;
 

@@ -28,7 +28,7 @@ using heed::models::TokenId;
 using heed::models::WeightFormat;
 using heed::models::test::GgufFile;
 using heed::models::test::LlamaReference;
-using heed::models::test::TemporaryFile;
+using heed::test::TemporaryFile;
 using heed::models::test::TinyLlama;
 using Ids = std::vector<TokenId>;
 
