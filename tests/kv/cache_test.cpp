@@ -112,8 +112,11 @@ TEST_CASE("cache: masks that count keys count those of each sequence") {
   kv::Cache<float> cache({2, 1, 8, 5});
   cache.append(0, part(k, 0, 1, 0, 300), part(v, 0, 1, 0, 300));
   cache.append(1, part(k, 1, 1, 0, 90), part(v, 1, 1, 0, 90));
-  for (const mask::any& mask : {mask::any(mask::random(20, 5)), mask::any(mask::random(70, 5)),
-                                mask::any(mask::at(30, mask::random(20, 5)))}) {
+  const std::vector<int> parents = {-1, 0, 0};
+  for (const mask::any& mask :
+       {mask::any(mask::random(20, 5)), mask::any(mask::random(70, 5)),
+        mask::any(mask::at(30, mask::random(20, 5))), mask::any(mask::tree(parents)),
+        mask::any(mask::prefix(7)), mask::any(mask::strided(5))}) {
     const auto ragged = attention(in.q.cview(), cache, mask);
     for (Index b = 0; b < 2; ++b) {
       CAPTURE(b);
@@ -191,6 +194,10 @@ TEST_CASE("cache: what does not fit is refused, and changes nothing") {
   const std::vector<int> ids(9);
   CHECK_THROWS_WITH(attention(q, cache, mask::any(mask::document(ids))),
                     ContainsSubstring("9 ids"));
+  cache.truncate(1, 1);
+  const std::vector<int> parents = {-1, 0};
+  CHECK_THROWS_WITH(attention(q, cache, mask::any(mask::tree(parents))),
+                    ContainsSubstring("2 drafted tokens among 1 keys"));
 }
 
 }  // namespace heed

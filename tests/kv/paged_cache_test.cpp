@@ -2,6 +2,8 @@
 // it was where an operation fails.
 #include "heed/kv/paged_cache.hpp"
 
+#include <vector>
+
 #include "heed/kv/cache.hpp"
 #include "kv/vector_model.hpp"
 #include "support/allocations.hpp"
@@ -204,6 +206,26 @@ TEST_CASE("paged cache: a sequence has at most 2^31 - 1 tokens") {
   CHECK_THROWS_WITH(cache.append(one, one),
                     test::ContainsSubstring("sequence 0 would have 2147483648 tokens"));
   CHECK(cache.length(0) == max_length);
+}
+
+TEST_CASE("caches: a call with a workspace allocates nothing") {
+  const auto k = test::random4<float>(1, 2, 700, 8, 1), v = test::random4<float>(1, 2, 700, 5, 2);
+  const mask::any mask = mask::causal();
+  const auto require_none = [&](auto cache) {
+    cache.append(k, v);
+    for (const Index Lq : {1, 30}) {
+      const auto q = test::random4<float>(1, 4, Lq, 8, 3);
+      std::vector<std::byte> workspace(workspace_bytes(q, cache, mask, {}, {.threads = 1}));
+      Tensor4<float> out(1, 4, Lq, 5);
+      CAPTURE(Lq);
+      REQUIRE(test::allocations_of([&] {
+                attention_into(out, q, cache, mask, score::None{},
+                               {.threads = 1, .workspace = workspace});
+              }) == 0);
+    }
+  };
+  require_none(kv::Cache<BFloat16>({1, 2, 8, 5}));
+  require_none(kv::PagedCache<BFloat16>({1, 2, 8, 5}, {.page = 20, .pages = 40}));
 }
 
 TEST_CASE("paged cache: an allocation that fails leaves it as it was") {
