@@ -15,7 +15,9 @@ HEED_INLINE void prefetch(const T* row, Index stride) {
   __builtin_prefetch(row + prefetched_rows * stride, 0, 2);
 }
 
-// The same in elements of panels, which are read from end to end.
+// The same in elements of panels, which are read from end to end. Zen 4, one query over 8192 keys
+// of 8 heads, D 128, float and bfloat16, best of 31: not ahead 4.2 and 3.2 ms, by 1024 bytes 4.4
+// and 3.4, by 4096 4.1 and 3.0, by 8192 4.3 and 3.0, by 16384 4.5 and 3.1.
 template <class T>
 inline constexpr Index prefetched_panel = 4096 / sizeof(T);
 
