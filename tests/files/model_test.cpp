@@ -3,6 +3,7 @@
 #include "heed/files/model.hpp"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -136,6 +137,30 @@ TEST_CASE("files: a file that does not fit the model changes nothing") {
         }).find("is I64 [2] where F32 [2] is expected") != std::string::npos);
 }
 
+TEST_CASE("files: tensors that a module does not use are of any type, and are not read") {
+  const TemporaryFile file("");
+  const auto model = random_model<float>(3);
+  files::SafetensorsWriter writer;
+  files::add_parameters(writer, model, "encoder.");
+  writer.add_values("encoder.position_ids", std::vector<std::int64_t>{0, 1, 2});
+  writer.add_values("other", std::vector<double>{1});
+  writer.write(file.path());
+  auto loaded = random_model<float>(4);
+  const auto prefixed = [](const std::string& name) { return "encoder." + name; };
+  CHECK(error_of([&] {
+          files::load(loaded, file.path(), {.rename = prefixed, .ignore = {"other"}});
+        }).find("no parameter is loaded from encoder.position_ids [3]") != std::string::npos);
+  files::load(loaded, file.path(),
+              {.rename = prefixed, .ignore = {"other", "encoder.position_ids"}});
+  CHECK(same_parameters(model, loaded));
+  loaded = random_model<float>(4);
+  CHECK(error_of([&] {
+          files::load_torch(loaded, file.path(), {.prefix = "encoder."});
+        }).find("no parameter is loaded from position_ids [3]") != std::string::npos);
+  files::load_torch(loaded, file.path(), {.prefix = "encoder.", .ignore = {"position_ids"}});
+  CHECK(same_parameters(model, loaded));
+}
+
 TEST_CASE("files: names that a header cannot hold are refused, odd ones come back") {
   files::SafetensorsWriter writer;
   CHECK_THROWS_AS(writer.add_values("__metadata__", std::vector<float>{}), heed::Error);
@@ -147,6 +172,11 @@ TEST_CASE("files: names that a header cannot hold are refused, odd ones come bac
   const auto bytes = [] { return std::vector<std::byte>(7); };
   CHECK_THROWS_AS(writer.add("x", "F33", {1}, bytes), heed::Error);
   CHECK_THROWS_AS(writer.add("x", "F32", {1ULL << 40U, 1ULL << 40U}, bytes), heed::Error);
+  CHECK_THROWS_AS(writer.describe("note", "\xff"), heed::Error);
+  CHECK_THROWS_AS(writer.describe("\xff", "note"), heed::Error);
+  CHECK(error_of([&] {
+          writer.add_values(std::string("a\0b", 3), std::vector<float>{});
+        }).find("holds a NUL") != std::string::npos);
   writer.describe("note", odd);
   const TemporaryFile file("");
   writer.write(file.path());
@@ -194,6 +224,50 @@ TEST_CASE("files: a link stays a link; a file keeps nothing of a longer one befo
   files::load(model, file.path());
   CHECK(same_parameters(model, random_model<float>(3)));
   std::filesystem::remove(link);
+}
+
+TEST_CASE("files: what is not a regular file is not replaced, and permissions stay") {
+  const TemporaryFile file("old");
+  using std::filesystem::perms;
+  for (const perms mode : {perms(0600), perms(0664)}) {
+    std::filesystem::permissions(file.path(), mode);
+    files::save(random_model<float>(3), file.path());
+    CHECK(std::filesystem::status(file.path()).permissions() == mode);
+  }
+  const std::filesystem::path pipe = file.path().string() + "_pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of([&] { files::save(random_model<float>(3), pipe); }) ==
+        "heed::files: cannot write " + pipe.string() + ": it is not a regular file");
+  CHECK(std::filesystem::is_fifo(pipe));
+  std::filesystem::remove(pipe);
+}
+
+TEST_CASE("files: a link to a file that is not there yet stays one; a loop of links is refused") {
+  const TemporaryFile file("");
+  const std::filesystem::path link = file.path().string() + "_link";
+  const std::filesystem::path second = file.path().string() + "_second";
+  std::filesystem::remove(file.path());
+  std::filesystem::create_symlink(file.path().filename(), second);
+  std::filesystem::create_symlink(second.filename(), link);
+  files::save(random_model<float>(3), link);
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(std::filesystem::is_symlink(second));
+  CHECK(std::filesystem::is_regular_file(std::filesystem::symlink_status(file.path())));
+  std::filesystem::remove(second);
+  std::filesystem::create_symlink(link, second);
+  CHECK(error_of([&] { files::save(random_model<float>(3), link); }) ==
+        "heed::files: cannot write " + link.string() + ": Too many levels of symbolic links");
+  std::filesystem::remove(second);
+  std::filesystem::remove(link);
+}
+
+TEST_CASE("files: a name of 245 letters is written") {
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() /
+      (std::string(234, 'x') + std::to_string(10'000'000'000 + ::getpid()));
+  files::save(random_model<float>(3), path);
+  CHECK(std::filesystem::is_regular_file(path));
+  std::filesystem::remove(path);
 }
 
 TEST_CASE("files: a process that is killed while it writes leaves the old file or the new one") {

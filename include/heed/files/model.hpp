@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "heed/files/safetensors.hpp"
@@ -51,17 +53,17 @@ void save(const Module& module, const std::filesystem::path& path) {
   writer.write(path);
 }
 
-// The floating-point tensors of a file, in memory, as S: those whose names begin with `prefix`.
+// Names and shapes of a file's tensors; those that are `used` have data too, in memory, as S.
 template <class S>
 class TensorStore {
  public:
-  // Throws heed::Error for a file that is not valid, or a tensor of integers among them.
-  explicit TensorStore(const Safetensors& file, const std::string& prefix = {}) {
+  // Throws heed::Error for one that is used and is not of floating-point numbers.
+  TensorStore(const Safetensors& file, const std::set<std::string>& used) {
     for (const auto& [name, entry] : file.tensors()) {
-      if (!name.starts_with(prefix)) continue;
+      tensors_[name].shape = {entry.shape.begin(), entry.shape.end()};
+      if (!used.contains(name)) continue;
       const std::vector<S>& values = values_[name] = file.rounded<S>(name, entry.shape);
-      tensors_[name] = {values.data(), {entry.shape.begin(), entry.shape.end()}};
-      if (values.empty()) tensors_[name].data = &empty;
+      tensors_[name].data = values.empty() ? &empty : values.data();
     }
   }
   TensorStore(const TensorStore&) = delete;
@@ -78,17 +80,29 @@ class TensorStore {
   nn::NamedTensors<S> tensors_;
 };
 
-// f(NamedTensors of float), or of double where the file has F64.
-template <class F>
-void with_tensors(const std::filesystem::path& path, const std::string& prefix, const F& f) {
+// Reads those tensors of a file that a module uses, once names, types and shapes have been checked.
+//   used(tensors)   their names
+//   check(tensors)  throws heed::Error where names or shapes are wrong; the tensors have no data
+//   load(tensors)   of float, or of double where one that is used is F64
+template <class Used, class Check, class Load>
+void load_used(const std::filesystem::path& path, const Used& used, const Check& check,
+               const Load& load) {
   const Safetensors file(path);
-  bool wide = false;
-  for (const auto& [name, entry] : file.tensors()) wide = wide || entry.dtype == "F64";
   try {
+    const TensorStore<float> header(file, {});
+    const std::set<std::string> names = used(header.tensors());
+    bool wide = false;
+    for (const std::string& name : names) {
+      const auto found = file.tensors().find(name);
+      if (found == file.tensors().end()) continue;
+      file.check_rounded(name);
+      wide = wide || found->second.dtype == "F64";
+    }
+    check(header.tensors());
     if (wide) {
-      f(TensorStore<double>(file, prefix).tensors());
+      load(TensorStore<double>(file, names).tensors());
     } else {
-      f(TensorStore<float>(file, prefix).tensors());
+      load(TensorStore<float>(file, names).tensors());
     }
   } catch (const Error& error) {
     const std::string why = error.what();
@@ -98,19 +112,39 @@ void with_tensors(const std::filesystem::path& path, const std::string& prefix, 
 }
 
 // nn::load from a file of F64, F32, F16 or BF16 tensors, rounded to the module's type as PyTorch's
-// load_state_dict does. Throws heed::Error as nn::load does and for a file that is not valid; then
-// nothing has been written.
+// load_state_dict does. Tensors that the module does not use are not read, and may be of any type.
+// Throws heed::Error as nn::load does and for a file that is not valid; then nothing has been
+// written.
 template <class Module>
 void load(Module& module, const std::filesystem::path& path, const nn::LoadOptions& options = {}) {
-  with_tensors(path, "", [&](const auto& tensors) { nn::load(module, tensors, options); });
+  const auto used = [&](const auto&) {
+    std::set<std::string> names;
+    nn::each_parameter(std::as_const(module), [&](const std::string& name, const auto&) {
+      names.insert(nn::source_name(name, options));
+    });
+    return names;
+  };
+  load_used(
+      path, used,
+      [&](const auto& tensors) { nn::check_load(std::as_const(module), tensors, options); },
+      [&](const auto& tensors) { nn::load(module, tensors, options); });
 }
 
-// nn::load_torch from a file: under the names of PyTorch's state_dict().
+// nn::load_torch from a file: under the names of PyTorch's state_dict(). As load otherwise.
 template <class Module>
 void load_torch(Module& module, const std::filesystem::path& path,
                 const nn::TorchOptions& options = {}) {
-  with_tensors(path, options.prefix,
-               [&](const auto& tensors) { nn::load_torch(module, tensors, options); });
+  load_used(
+      path,
+      [&](const auto& tensors) {
+        return nn::names_used_of_torch(std::as_const(module), tensors, options.prefix);
+      },
+      [&](const auto& tensors) {
+        nn::check_load(std::as_const(module),
+                       nn::from_torch(std::as_const(module), tensors, options.prefix),
+                       {.ignore = options.ignore});
+      },
+      [&](const auto& tensors) { nn::load_torch(module, tensors, options); });
 }
 
 }  // namespace HEED_ABI

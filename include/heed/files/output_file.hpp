@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -22,23 +23,22 @@ namespace heed::files {
 inline namespace HEED_ABI {
 
 // Bytes go to a temporary file in the same folder, which takes the path's place when all are on
-// disk. A process that is killed before leaves it behind, named ".NAME.PID-N.partial".
+// disk. A process that is killed before leaves it behind, named ".NAME.PID-N.partial". A link to a
+// file stays one, and a file that is replaced keeps its permissions.
 class OutputFile {
  public:
-  // Throws heed::Error, one line with the path, where the folder cannot be written to.
+  // Throws heed::Error, one line with the path, where the folder cannot be written to or the path
+  // has a folder, a device or a pipe.
   explicit OutputFile(std::filesystem::path path) : path_(std::move(path)) {
-    std::error_code none;
-    if (std::filesystem::is_symlink(path_, none)) {
-      path_ = std::filesystem::weakly_canonical(path_, none);  // the link stays one
+    struct stat status {};
+    const bool exists = ::stat(path_.c_str(), &status) == 0;
+    if (!exists && errno != ENOENT) fail(errno);
+    if (exists && !S_ISREG(status.st_mode)) {
+      fail(S_ISDIR(status.st_mode) ? "it is a directory" : "it is not a regular file");
     }
-    static std::atomic<int> count{0};
-    do {
-      partial_ = path_.parent_path() /
-                 ("." + path_.filename().string() + "." + std::to_string(::getpid()) + "-" +
-                  std::to_string(count++) + ".partial");
-      descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (descriptor_ < 0 && errno == EEXIST);
-    if (descriptor_ < 0) fail(errno);
+    target_ = target_of_links();
+    open_partial(exists ? status.st_mode & 0777U : 0666U);
+    if (exists && ::fchmod(descriptor_, status.st_mode & 0777U) != 0) fail(errno);
   }
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -62,16 +62,43 @@ class OutputFile {
     const int descriptor = descriptor_;
     descriptor_ = -1;
     if (::close(descriptor) != 0) fail(errno);
-    if (::rename(partial_.c_str(), path_.c_str()) != 0) fail(errno);
+    if (::rename(partial_.c_str(), target_.c_str()) != 0) fail(errno);
     partial_.clear();
     sync_folder();
   }
 
  private:
-  [[noreturn]] void fail(int error) {
+  [[noreturn]] void fail(const std::string& why) {
     discard();
-    throw Error("heed::files: cannot write " + path_.string() + ": " +
-                std::generic_category().message(error));
+    throw Error("heed::files: cannot write " + path_.string() + ": " + why);
+  }
+  [[noreturn]] void fail(int error) { fail(std::generic_category().message(error)); }
+
+  // The path behind any links, whose last may be of a file that is not there yet.
+  std::filesystem::path target_of_links() {
+    constexpr int most = 40;
+    std::filesystem::path target = path_;
+    std::error_code none;
+    for (int links = 0; std::filesystem::is_symlink(target, none); ++links) {
+      if (links == most) fail(ELOOP);
+      target = target.parent_path() / std::filesystem::read_symlink(target, none);
+    }
+    return target;
+  }
+
+  void open_partial(mode_t mode) {
+    constexpr std::size_t longest = 200;  // a name has at most 255 bytes
+    static std::atomic<int> count{0};
+    const std::string begin = "." + target_.filename().string().substr(0, longest) + "." +
+                              std::to_string(::getpid()) + "-";
+    do {
+      partial_ = target_.parent_path() / (begin + std::to_string(count++) + ".partial");
+      descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    } while (descriptor_ < 0 && errno == EEXIST);
+    if (descriptor_ >= 0) return;
+    const int error = errno;
+    partial_.clear();
+    fail(error);
   }
 
   void discard() {
@@ -83,14 +110,16 @@ class OutputFile {
 
   // The new name survives a power cut. File systems that cannot do it for a folder don't need it.
   void sync_folder() const {
-    const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
+    const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
     const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return;
     ::fsync(descriptor);
     ::close(descriptor);
   }
 
-  std::filesystem::path path_, partial_;
+  std::filesystem::path path_;    // as the caller has it
+  std::filesystem::path target_;  // behind its links
+  std::filesystem::path partial_;
   int descriptor_ = -1;
 };
 

@@ -14,8 +14,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
-#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <span>
@@ -155,7 +155,7 @@ class Safetensors {
   // Throws heed::Error too where the file has been cut since it was opened.
   std::vector<std::byte> bytes(std::string_view name, std::string_view dtype,
                                std::span<const std::uint64_t> shape) const {
-    return read(entry(name, {dtype}, shape));
+    return read(name, entry(name, std::span(&dtype, 1), shape));
   }
 
   // The elements of a tensor of type T, row-major. Throws as bytes does.
@@ -166,18 +166,24 @@ class Safetensors {
 
   // An F32, BF16 or F16 tensor of this shape as floats, row-major; each value is kept exactly.
   std::vector<float> floats(std::string_view name, std::span<const std::uint64_t> shape) const {
-    return as<float>(entry(name, {"F32", "BF16", "F16"}, shape));
+    return as<float>(name, entry(name, std::span(rounded_dtypes).first(3), shape));
   }
 
   // A tensor of floating-point numbers as T, rounded where T is narrower.
   template <class T>
   std::vector<T> rounded(std::string_view name, std::span<const std::uint64_t> shape) const {
-    return as<T>(entry(name, {"F32", "BF16", "F16", "F64"}, shape));
+    return as<T>(name, entry(name, rounded_dtypes, shape));
+  }
+  // Throws heed::Error, with the dtype, where rounded cannot read this tensor.
+  void check_rounded(const std::string& name) const {
+    entry(name, rounded_dtypes, header_.tensors.find(name)->second.shape);
   }
 
  private:
+  static constexpr std::array<std::string_view, 4> rounded_dtypes{"F32", "BF16", "F16", "F64"};
+
   // The tensor of this name, of one of these dtypes and this shape.
-  const TensorEntry& entry(std::string_view name, std::initializer_list<std::string_view> dtypes,
+  const TensorEntry& entry(std::string_view name, std::span<const std::string_view> dtypes,
                            std::span<const std::uint64_t> shape) const {
     const auto found = header_.tensors.find(name);
     if (found == header_.tensors.end()) refuse(name, "is not in the file");
@@ -187,11 +193,11 @@ class Safetensors {
         std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end());
     if (same_type && same_shape) return entry;
     std::string also;  // what would do as well
-    for (const std::string_view dtype : std::span(dtypes).subspan(1)) {
+    for (const std::string_view dtype : dtypes.subspan(1)) {
       also += (also.empty() ? "; " : " or ") + std::string(dtype);
     }
     refuse(name, "is " + entry.dtype + " " + shape_text(entry.shape) + " where " +
-                     std::string(*dtypes.begin()) + " " + shape_text(shape) + " is expected" +
+                     std::string(dtypes[0]) + " " + shape_text(shape) + " is expected" +
                      (also.empty() ? "" : also + " will do"));
   }
 
@@ -199,15 +205,21 @@ class Safetensors {
     throw Error("heed::files::Safetensors: " + path_ + ": tensor " + printable(name) + " " + why);
   }
 
-  std::vector<std::byte> read(const TensorEntry& entry) const {
-    std::vector<std::byte> bytes(entry.end - entry.begin);
+  std::vector<std::byte> read(std::string_view name, const TensorEntry& entry) const {
+    std::vector<std::byte> bytes;
+    try {
+      bytes.resize(entry.end - entry.begin);
+    } catch (const std::exception&) {
+      refuse(name, "has " + std::to_string(entry.end - entry.begin) +
+                       " bytes, which do not fit into memory");
+    }
     file_.read(data_begin_ + entry.begin, bytes);
     return bytes;
   }
 
   template <class T>
-  std::vector<T> as(const TensorEntry& entry) const {
-    const std::vector<std::byte> source = read(entry);
+  std::vector<T> as(std::string_view name, const TensorEntry& entry) const {
+    const std::vector<std::byte> source = read(name, entry);
     if (entry.dtype == "F64") return converted<T, double>(source);
     if (entry.dtype == "BF16") return converted<T, Eigen::bfloat16>(source);
     return entry.dtype == "F16" ? converted<T, Eigen::half>(source) : converted<T, float>(source);

@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,11 +29,7 @@ class SafetensorsWriter {
       throw Error("heed::files::SafetensorsWriter: the name " + printable(name) + " " + why);
     };
     if (name == "__metadata__") refuse("is the format's own");
-    for (std::size_t at = 0; at < name.size();) {
-      const std::size_t length = utf8_length(std::string_view(name).substr(at));
-      if (length == 0 || name[at] == '\0') refuse("is not UTF-8");
-      at += length;
-    }
+    check_text("the name", name);
     const auto bits = dtype_bits(dtype);
     if (!bits) refuse("has the unknown dtype " + printable(dtype));
     const auto size = byte_count(shape, *bits);
@@ -49,8 +46,12 @@ class SafetensorsWriter {
         [values = std::move(values)] { return bytes_of<T>(std::span<const T>(values)); });
   }
 
-  // Texts for the reader, in the header.
-  void describe(const std::string& key, const std::string& value) { metadata_[key] = value; }
+  // Texts for the reader, in the header. Throws heed::Error for one that is not UTF-8.
+  void describe(const std::string& key, const std::string& value) {
+    check_text("the key", key);
+    check_text("the value", value);
+    metadata_[key] = value;
+  }
 
   // Replaces the file as a whole, or throws heed::Error, with the path, and leaves it as it is.
   void write(const std::filesystem::path& path) const {
@@ -83,6 +84,18 @@ class SafetensorsWriter {
     std::uint64_t size;  // in bytes
     std::function<std::vector<std::byte>()> bytes;
   };
+
+  static void check_text(const std::string& kind, std::string_view text) {
+    const auto refuse = [&](const char* why) {
+      throw Error("heed::files::SafetensorsWriter: " + kind + " " + printable(text) + " " + why);
+    };
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t length = utf8_length(text.substr(at));
+      if (length == 0) refuse("is not UTF-8");
+      if (text[at] == '\0') refuse("holds a NUL");
+      at += length;
+    }
+  }
 
   // Padded with spaces, so that the data begins at a multiple of 8 bytes.
   std::string header_text() const {

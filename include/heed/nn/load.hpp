@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "heed/core/error.hpp"
@@ -44,9 +45,6 @@ void check_source(const std::string& parameter, const Parameter<T>& wanted, cons
     throw Error("heed::nn::load: " + what + " is " + to_string(found->second.shape) +
                 " but the parameter is " + to_string(wanted.shape()));
   }
-  if (found->second.data == nullptr && wanted.size() != 0) {
-    throw Error("heed::nn::load: " + what + " " + to_string(wanted.shape()) + " has no data");
-  }
 }
 
 template <class S>
@@ -62,23 +60,38 @@ void check_unused(const NamedTensors<S>& source, const std::set<std::string>& us
   }
 }
 
+inline std::string source_name(const std::string& parameter, const LoadOptions& options) {
+  return options.rename ? options.rename(parameter) : parameter;
+}
+
+// The check of load, of names and shapes alone: the source needs no data.
+template <class Module, class S>
+void check_load(const Module& module, const NamedTensors<S>& source, const LoadOptions& options) {
+  std::set<std::string> used;
+  each_parameter(module, [&](const std::string& name, const auto& parameter) {
+    const std::string from = source_name(name, options);
+    check_source(name, parameter, from, source);
+    used.insert(from);
+  });
+  check_unused(source, used, options.ignore);
+}
+
 // Copies a tensor of the source into every parameter of a module.
 // Throws heed::Error, with the names and both shapes, where a parameter has no tensor or one of
 // another shape, or where a tensor is left over; then nothing has been written.
 template <class Module, class S>
 void load(Module& module, const NamedTensors<S>& source, const LoadOptions& options = {}) {
-  const auto name_of = [&](const std::string& name) {
-    return options.rename ? options.rename(name) : name;
-  };
-  std::set<std::string> used;
-  each_parameter(module, [&](const std::string& name, const auto& parameter) {
-    check_source(name, parameter, name_of(name), source);
-    used.insert(name_of(name));
+  check_load(std::as_const(module), source, options);
+  each_parameter(std::as_const(module), [&](const std::string& name, const auto& parameter) {
+    const std::string from = source_name(name, options);
+    if (source.at(from).data != nullptr || parameter.size() == 0) return;
+    throw Error(
+        "heed::nn::load: " + (from == name ? name : name + " (" + from + " in the source)") + " " +
+        to_string(parameter.shape()) + " has no data");
   });
-  check_unused(source, used, options.ignore);
   each_parameter(module, [&](const std::string& name, auto& parameter) {
     using T = typename std::remove_reference_t<decltype(parameter.value)>::Scalar;
-    const S* from = source.at(name_of(name)).data;
+    const S* from = source.at(source_name(name, options)).data;
     for (Index i = 0; i < parameter.value.rows(); ++i) {
       for (Index j = 0; j < parameter.value.cols(); ++j) {
         parameter.value(i, j) = static_cast<T>(*from++);

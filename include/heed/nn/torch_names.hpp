@@ -18,9 +18,12 @@
 #pragma once
 
 #include <array>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "heed/nn/load.hpp"
 
@@ -119,6 +122,21 @@ NamedTensors<S> from_torch(const Module& module, const NamedTensors<S>& state,
     result[name] = kept;
   }
   return result;
+}
+
+// Names of the tensors of a state dict that a module's parameters are loaded from.
+template <class Module, class S>
+std::set<std::string> names_used_of_torch(const Module& module, const NamedTensors<S>& state,
+                                          const std::string& prefix) {
+  std::set<std::string> parameters, used;
+  each_parameter(module, [&](const std::string& name, const auto&) { parameters.insert(name); });
+  for (const auto& [torch_name, tensor] : state) {
+    if (!torch_name.starts_with(prefix)) continue;
+    for (const auto& [name, part] : from_torch<Module, S>(module, {{torch_name, tensor}}, prefix)) {
+      if (parameters.contains(name)) used.insert(torch_name);
+    }
+  }
+  return used;
 }
 
 // load, from tensors named as PyTorch's state_dict() names them. Refers to them during the call.
