@@ -24,6 +24,7 @@ nn::DecoderBlockOptions every_dropout(nn::NormPlace place, bool causal = true) {
           .hidden = 10,
           .norm = place,
           .dropout = 0.2,
+          .hidden_dropout = 0.4,
           .attention_output_dropout = 0.3,
           .causal = causal};
 }
@@ -312,6 +313,37 @@ TEST_CASE("causal language model: starts near a uniform guess, tied or not") {
     CHECK(largest(model.forward(token_ids(2, 16, 65, 1))) < 3);
     CHECK(weights_of(model).contains("output.weight") != tied);
   }
+}
+
+TEST_CASE("decoder block: GPT-2's drops attention's weights and both results, nothing else") {
+  auto options = nn::gpt2_block(2, 0.5);
+  CHECK(options.attention.dropout == 0.5);
+  CHECK(options.dropout == 0.5);
+  CHECK(options.attention_output_dropout == 0.5);
+  options.attention.dropout = options.dropout = options.attention_output_dropout = 0;
+  nn::DecoderBlock<double> block(6, options);
+  scatter(block, 0.5, 3);
+  const auto x = tokens<double>(2, 5, 6, 1);
+  CHECK(same_bits(block.forward(x, mask::None{}, plain, training), block.forward(x)));
+}
+
+TEST_CASE("causal language model: numbers out of their range are refused by name") {
+  const auto refused = [](const char* why, const auto& spoil) {
+    auto options = small(true);
+    spoil(options);
+    const std::string said = error_of([&] { nn::CausalLanguageModel<float> model(options); });
+    INFO(said);
+    CHECK(said.find(why) != std::string::npos);
+  };
+  refused("vocabulary -1", [](auto& options) { options.vocabulary = -1; });
+  refused("features -8", [](auto& options) { options.features = -8; });
+  refused("layers -1", [](auto& options) { options.layers = -1; });
+  refused("positions -3", [](auto& options) { options.positions = -3; });
+  refused("block.hidden -3", [](auto& options) { options.block.hidden = -3; });
+  refused("deviation -1", [](auto& options) { options.deviation = -1; });
+  refused("deviation inf", [](auto& options) { options.deviation = INFINITY; });
+  CHECK(error_of([] { nn::DecoderBlock<double>(6, {.hidden = -3}); }).find("[-3,6]") !=
+        std::string::npos);
 }
 
 TEST_CASE("causal language model: what does not fit is refused, with the shapes") {

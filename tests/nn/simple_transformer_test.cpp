@@ -46,6 +46,13 @@ TEST_CASE("embedding: a row of the table for each id") {
   CHECK(error_of([&] { part.forward_into(narrow, ids); }) ==
         "heed::nn::Embedding::forward: out is not [B,L,features] (out [2,5,2], ids [2,5])");
   CHECK(part.forward(Eigen::MatrixXi(0, 4)).size() == 0);
+  nn::Embedding<double> gradients(7, 3), few(3, 3);
+  const auto x = tokens<double>(2, 5, 3, 1), logits = tokens<double>(2, 5, 7, 2);
+  const auto d = heed::view_of(logits);
+  part.output_backward(d, x, gradients, {});
+  CHECK(error_of([&] { part.output_backward(d, x, few, {}); }) ==
+        "heed::nn::Embedding::output_backward: the gradients are another module's (dy [2,5,7])");
+  CHECK_THROWS_AS(few.output_backward(d, x, few, {}), heed::Error);
 }
 
 TEST_CASE("learned positions: token i of every sequence gets row first + i") {

@@ -6,8 +6,10 @@
 
 #include "heed/mask/any.hpp"
 #include "heed/mask/padding.hpp"
+#include "heed/nn/causal_language_model.hpp"
 #include "heed/nn/encoder_block.hpp"
 #include "heed/nn/prepare.hpp"
+#include "heed/nn/presets.hpp"
 #include "heed/nn/simple_transformer.hpp"
 #include "nn/loops.hpp"
 #include "support/allocations.hpp"
@@ -96,6 +98,28 @@ TEST_CASE("workspace: attention and encoder blocks allocate nothing, extra keys 
         true);
   check(Block(20, {.attention = {.heads = 2}, .norm = nn::NormPlace::pre}), false);
   check(Block(20, {.attention = {.heads = 2}, .dropout = 0.1}), true);
+  check(nn::DecoderBlock<float>(20, {.attention = {.heads = 2}, .dropout = 0.1}), true);
+}
+
+TEST_CASE("workspace: a causal language model allocates nothing") {
+  heed::Tensor2<int> ids(2, 31);
+  for (Index n = 0; n < ids.size(); ++n) ids.data()[n] = static_cast<int>(n % 9);
+  for (const bool tied : {true, false}) {
+    nn::CausalLanguageModel<float> model({.vocabulary = 9,
+                                          .features = 8,
+                                          .layers = 2,
+                                          .positions = 40,
+                                          .block = nn::gpt2_block(2),
+                                          .tied = tied});
+    scatter(model, 0.5, 3);
+    if (tied) nn::prepare(model);
+    for (const auto& options : ways) {
+      check_workspace(
+          model.workspace_bytes(ids, padded, {}, options), options, Tensor3<float>(2, 31, 9),
+          [&](const nn::Options& how) { return model.forward(ids, padded, {}, how); },
+          [&](auto& to, const nn::Options& how) { model.forward_into(to, ids, padded, {}, how); });
+    }
+  }
 }
 
 TEST_CASE("workspace: a classifier of token ids allocates nothing") {

@@ -40,18 +40,14 @@ class CausalLanguageModel {
     Tensor3<T> normed;  // [B, L, features], what the output layer was given
   };
 
-  // Throws heed::Error where the features do not divide among the heads, and for blocks with
-  // cross-attention.
+  // Throws heed::Error where the features do not divide among the heads, for a number out of its
+  // range, and for blocks with cross-attention.
   explicit CausalLanguageModel(const CausalLanguageModelOptions& options = {},
                                const F& activation = {})
-      : embedding_(options.vocabulary, options.features,
+      : embedding_(checked(options).vocabulary, options.features,
                    {.deviation = options.deviation, .tied = options.tied}),
         norm_(options.features, {.eps = options.block.eps, .bias = options.block.bias}),
         embedding_dropout_(options.embedding_dropout) {
-    check_dropout("heed::nn::CausalLanguageModel", embedding_dropout_);
-    if (options.block.cross_attention) {
-      throw Error("heed::nn::CausalLanguageModel: its blocks have no memory for cross_attention");
-    }
     if (options.positions > 0) {
       positions_.emplace(options.features, options.positions, options.deviation);
     }
@@ -161,6 +157,23 @@ class CausalLanguageModel {
   }
 
  private:
+  static const CausalLanguageModelOptions& checked(const CausalLanguageModelOptions& options) {
+    const std::string name = "heed::nn::CausalLanguageModel: ";
+    const auto at_least = [&](Index least, const char* what, Index number) {
+      if (number >= least) return;
+      throw Error(name + what + " " + std::to_string(number) + " is below " +
+                  std::to_string(least));
+    };
+    at_least(1, "vocabulary", options.vocabulary);
+    at_least(1, "features", options.features);
+    at_least(0, "layers", options.layers);
+    at_least(0, "positions", options.positions);
+    at_least(0, "block.hidden", options.block.hidden);
+    check_dropout("heed::nn::CausalLanguageModel", options.embedding_dropout);
+    if (!options.block.cross_attention) return options;
+    throw Error(name + "its blocks have no memory for cross_attention");
+  }
+
   Affine<T> output() const { return output_ ? output_->affine() : embedding_.output(); }
 
   static Options block_options(const Options& options, std::size_t n) {

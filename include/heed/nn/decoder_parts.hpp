@@ -188,7 +188,7 @@ class DecoderParts {
   static constexpr Index far = Index{1} << 32;  // keys, wherever the queries stand
 
   static SublayerOptions sublayer(const DecoderBlockOptions& options) {
-    return {options.norm, options.eps, options.bias};
+    return {options.norm, options.eps, options.bias, options.hidden_dropout};
   }
 
   // The caller's mask of self-attention, and causality.

@@ -97,8 +97,7 @@ class Embedding {
     const Index L = saved.ids.dimension(1);
     const auto d = gradient_of(dy, features(),
                                View<const T, 3>{nullptr, {saved.ids.dimension(0), L, 0}, {}}, call);
-    require(gradients.vocabulary() == vocabulary() && gradients.features() == features(), call,
-            "the gradients are another module's", [&] { return "dy " + to_string(d); });
+    check_gradients(call, gradients, d);
     check_trainable<T>();
     for (Index n = 0; n < saved.ids.size(); ++n) {
       require(saved.ids.data()[n] < vocabulary(), call, "saved is another module's", [&] {
@@ -123,13 +122,17 @@ class Embedding {
   }
 
   // dx of d_logits [B, L, vocabulary], x what output() was given; gradients: weight += d_logitsᵀ x.
+  // Throws heed::Error as backward does.
   Tensor3<T> output_backward(const View<const T, 3>& d_logits, const Tensor3<T>& x,
                              Embedding& gradients, const Options& options) const {
+    constexpr const char* call = "heed::nn::Embedding::output_backward";
     const View<const T, 3> in = view_of(x);
-    check_saved(in, features(), "heed::nn::Embedding::output_backward");
-    add_affine_gradient({mutable_view_of(gradients.weight_.value)}, d_logits, in, options);
+    check_saved(in, features(), call);
+    const auto d = gradient_of(d_logits, vocabulary(), in, call);
+    check_gradients(call, gradients, d);
+    add_affine_gradient({mutable_view_of(gradients.weight_.value)}, d, in, options);
     auto dx = make_tensor3<T>(in.extent[0], in.extent[1], features());
-    input_gradient_into(mutable_view_of(dx), d_logits, output(), options);
+    input_gradient_into(mutable_view_of(dx), d, output(), options);
     return dx;
   }
 
@@ -141,6 +144,12 @@ class Embedding {
   }
 
  private:
+  void check_gradients(const char* call, const Embedding& gradients,
+                       const View<const T, 3>& d) const {
+    require(gradients.vocabulary() == vocabulary() && gradients.features() == features(), call,
+            "the gradients are another module's", [&] { return "dy " + to_string(d); });
+  }
+
   template <class I>
   void check_ids(const char* call, const View<const I, 2>& ids) const {
     for (Index b = 0; b < ids.extent[0]; ++b) {

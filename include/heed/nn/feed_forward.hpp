@@ -1,6 +1,7 @@
 // second(drop(activation(first(x)))), dropped once more in training: each token by itself.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "heed/nn/dropout.hpp"
@@ -13,6 +14,7 @@ struct FeedForwardOptions {
   Bias bias = Bias::yes;  // of both maps
   double dropout = 0;     // in Mode::train, of the hidden features and of the result: the documents
                           // have 0.1 for both
+  std::optional<double> hidden_dropout = {};  // of the hidden features, where it is another
 };
 
 inline namespace HEED_ABI {
@@ -36,13 +38,16 @@ class FeedForward {
       : first_(features, hidden, options.bias),
         second_(hidden, features, options.bias),
         activation_(activation),
-        dropout_(options.dropout) {
+        dropout_(options.dropout),
+        hidden_dropout_(options.hidden_dropout.value_or(options.dropout)) {
     check_dropout("heed::nn::FeedForward", dropout_);
+    check_dropout("heed::nn::FeedForward", hidden_dropout_);
   }
 
   Index features() const { return first_.in(); }
   Index hidden() const { return first_.out(); }
   double dropout() const { return dropout_; }
+  double hidden_dropout() const { return hidden_dropout_; }
 
   // x [B, L, features] or [L, features]; the same shape and kind comes back.
   // Throws heed::Error where x has another number of features. Holds [B·L, hidden] during the call.
@@ -84,7 +89,7 @@ class FeedForward {
     saved.hidden = make_tensor3<T>(tokens.extent[0], tokens.extent[1], this->hidden());
     const auto hidden = mutable_view_of(saved.hidden);
     activate_tokens(activation_, view_of(saved.before), hidden,
-                    TokenDropout(dropout_, DropoutSite::hidden, options), options);
+                    TokenDropout(hidden_dropout_, DropoutSite::hidden, options), options);
     return saved;
   }
 
@@ -107,7 +112,8 @@ class FeedForward {
     const auto d_h = mutable_view_of(d_hidden);
     second_.backward_into(d_h, d_y, view_of(saved.hidden), gradients.second_, options);
     activation_gradient_tokens(activation_, view_of(saved.before), d_h,
-                               TokenDropout(dropout_, DropoutSite::hidden, replayed), options);
+                               TokenDropout(hidden_dropout_, DropoutSite::hidden, replayed),
+                               options);
     auto dx = make_tokens(dy, features());
     first_.backward_into(made_view<D>(dx), d_h.as_const(), x, gradients.first_, options);
     return dx;
@@ -147,7 +153,7 @@ class FeedForward {
     Carver carver(memory.begin());
     const auto middle = carve_tokens<T>(carver, x.extent[0], x.extent[1], hidden());
     affine_into(middle, x, first_.affine(), memory.parts(), activation_);
-    drop_into(middle, dropout_, DropoutSite::hidden, options);
+    drop_into(middle, hidden_dropout_, DropoutSite::hidden, options);
     affine_into(y, middle.as_const(), second_.affine(), memory.parts());
     drop_into(y, dropout_, DropoutSite::feed_forward_output, options);
   }
@@ -155,7 +161,7 @@ class FeedForward {
   Linear<T> first_;
   Linear<T> second_;
   F activation_;
-  double dropout_;
+  double dropout_, hidden_dropout_;
 };
 
 }  // namespace HEED_ABI

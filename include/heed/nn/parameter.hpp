@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "heed/core/eigen.hpp"
+#include "heed/core/error.hpp"
 #include "heed/core/view.hpp"
 #include "heed/nn/packed.hpp"
 
@@ -41,21 +42,32 @@ struct Parameter {
   // True for what linear maps multiply by.
   bool is_map() const { return rank == 2 && (fan_in != 0 || tied); }
 
-  static Parameter weight(Index out, Index in) {
-    return {Matrix<T>::Zero(out, in), 2, in, out, T(0)};
-  }
-  static Parameter bias(Index out, Index in) { return {Matrix<T>::Zero(out, 1), 1, in, out, T(0)}; }
+  // Each throws heed::Error for a size below 0.
+  static Parameter weight(Index out, Index in) { return {zeros(out, in), 2, in, out, T(0)}; }
+  static Parameter bias(Index out, Index in) { return {zeros(out, 1), 1, in, out, T(0)}; }
   static Parameter constant(Index size, T start) {
-    return {Matrix<T>::Constant(size, 1, start), 1, 0, 0, start};
+    Parameter all{zeros(size, 1), 1, 0, 0, start};
+    all.value.setConstant(start);
+    return all;
   }
   // Rows that are looked up; they begin as N(0, deviation²): 1 as torch.nn.Embedding's.
   static Parameter table(Index rows, Index size, double deviation = 1) {
-    return {Matrix<T>::Zero(rows, size), 2, 0, 0, T(0), {}, deviation};
+    if (!(deviation >= 0 && is_finite(deviation))) {
+      throw Error("heed::nn::Parameter: deviation " + std::to_string(deviation) +
+                  " is not a finite number of at least 0");
+    }
+    return {zeros(rows, size), 2, 0, 0, T(0), {}, deviation};
   }
   // One learned row; begins as torch.nn.init.xavier_normal_ makes [1, 1, size].
   static Parameter row(Index size) {
     const double deviation = 1 / std::sqrt(static_cast<double>(size));
-    return {Matrix<T>::Zero(size, 1), 1, 0, 0, T(0), {}, deviation};
+    return {zeros(size, 1), 1, 0, 0, T(0), {}, deviation};
+  }
+
+  static Matrix<T> zeros(Index rows, Index cols) {
+    if (rows >= 0 && cols >= 0) return Matrix<T>::Zero(rows, cols);
+    throw Error("heed::nn::Parameter: a size is below 0 ([" + std::to_string(rows) + "," +
+                std::to_string(cols) + "])");
   }
 
   Index size() const { return value.size(); }

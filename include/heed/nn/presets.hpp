@@ -59,12 +59,15 @@ inline DecoderBlockOptions torch_decoder_block(Index heads, Index hidden = 2048,
           .attention_output_dropout = dropout};
 }
 
-// GPT-2's block: norms before, one dropout for all four places. Its activation is GELU as tanh
-// approximates it: CausalLanguageModel<T, nn::GeluTanh>.
+// GPT-2's block: norms before; dropout of the attention weights and of both parts' results, none of
+// the hidden features. Of the embedding, which GPT-2 drops too, it is
+// CausalLanguageModelOptions::embedding_dropout. Its activation is GELU as tanh approximates it:
+// CausalLanguageModel<T, nn::GeluTanh>.
 inline DecoderBlockOptions gpt2_block(Index heads, double dropout = 0.1) {
   return {.attention = {.heads = heads, .dropout = dropout},
           .norm = NormPlace::pre,
           .dropout = dropout,
+          .hidden_dropout = 0,
           .attention_output_dropout = dropout};
 }
 

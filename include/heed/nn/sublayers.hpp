@@ -18,7 +18,8 @@ namespace heed::nn {
 struct SublayerOptions {
   NormPlace norm = NormPlace::post;
   double eps = 1e-5;
-  Bias bias = Bias::yes;  // no: of norm and part alike
+  Bias bias = Bias::yes;                      // no: of norm and part alike
+  std::optional<double> hidden_dropout = {};  // as FeedForwardOptions
 };
 
 // All that a checkpointed block keeps of a call: backward computes the rest again, with the same
@@ -162,8 +163,11 @@ class FeedForwardSublayer {
   // hidden 0: 4 · features.
   FeedForwardSublayer(Index features, Index hidden, const SublayerOptions& options, double dropout,
                       const F& activation)
-      : feed_forward_(features, hidden == 0 ? 4 * features : hidden,
-                      FeedForwardOptions{.bias = options.bias, .dropout = dropout}, activation),
+      : feed_forward_(
+            features, hidden == 0 ? 4 * features : hidden,
+            FeedForwardOptions{
+                .bias = options.bias, .dropout = dropout, .hidden_dropout = options.hidden_dropout},
+            activation),
         norm_(features, {.eps = options.eps, .bias = options.bias}),
         place_(options.norm) {}
 
