@@ -33,6 +33,9 @@ inline simde__m256i narrowed_to_halves(simde__m512 x) {
 #undef _mm512_maskz_cvtps_ph
 #define _mm512_maskz_cvtph_ps(mask, halves) heed::test::widened_halves(halves)
 #define _mm512_maskz_cvtps_ph(mask, x, rounding) heed::test::narrowed_to_halves(x)
+// SIMDe has these without a mask alone.
+#define _mm512_maskz_sqrt_ps(mask, x) simde_mm512_sqrt_ps(x)
+#define _mm512_maskz_sqrt_pd(mask, x) simde_mm512_sqrt_pd(x)
 #include "emulated_avx512.hpp"
 
 namespace heed::test {
