@@ -30,8 +30,8 @@ using heed::models::Stop;
 using heed::models::TextStream;
 using heed::models::TokenId;
 using heed::models::test::GgufFile;
-using heed::test::TemporaryFile;
 using heed::models::test::TinyLlama;
+using heed::test::TemporaryFile;
 using Ids = std::vector<TokenId>;
 
 const Gguf& tiny_file() {

@@ -28,8 +28,8 @@ using heed::models::TokenId;
 using heed::models::WeightFormat;
 using heed::models::test::GgufFile;
 using heed::models::test::LlamaReference;
-using heed::test::TemporaryFile;
 using heed::models::test::TinyLlama;
+using heed::test::TemporaryFile;
 using Ids = std::vector<TokenId>;
 
 const Gguf& tiny_file() {
