@@ -366,5 +366,18 @@ TEST_CASE("files: attention and blocks are saved under PyTorch's names, in its s
             files::save_torch(grouped, file.path());
           }).find("as many key heads as query heads") != std::string::npos);
   }
+  using Options = nn::MultiHeadAttentionOptions;
+  const std::map<std::string, Options> foreign{
+      {"gate.weight", {.heads = 2, .gate = nn::OutputGate::per_head}},
+      {"query_norm.weight", {.heads = 2, .qk_norm = nn::QkNorm::per_head}},
+      {"query without output.weight", {.heads = 2, .output_projection = false}}};
+  for (auto [why, options] : foreign) {
+    for (const nn::Projection projection : {nn::Projection::fused, nn::Projection::separate}) {
+      options.projection = projection;
+      const std::string said = error_of(
+          [&, &wanted = options] { files::save_torch(Attention(8, wanted), file.path()); });
+      CHECK(said == "heed::files::save_torch: PyTorch's attention has no place for " + why);
+    }
+  }
   CHECK(contents(file.path()) == "old");
 }

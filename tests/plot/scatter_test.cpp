@@ -300,6 +300,14 @@ TEST_CASE("a line chart: none, one or equal numbers have axes; what is not finit
   CHECK_THROWS_AS(line_chart({{"a", {{-1.7e308, 1}, {1.7e308, 1}}}}), heed::Error);
 }
 
+TEST_CASE("a line chart: ticks of a small range far from 0 have labels of their own") {
+  for (const heed::plot::Range range : {heed::plot::Range{2.302585, 2.3025853}, {1e6, 1e6 + 20}}) {
+    const auto ticks = heed::plot::line_chart_plot::linear_ticks(range, 300, 30);
+    CHECK(ticks.size() >= 3);
+    for (std::size_t n = 1; n < ticks.size(); ++n) CHECK(ticks[n].text != ticks[n - 1].text);
+  }
+}
+
 TEST_CASE("a loss curve: training smoothed, held out marked, a line at the best step") {
   heed::train::Progress progress;
   for (int n = 0; n < 400; ++n) progress.losses.push_back(n % 2 == 0 ? 3 : 1);
@@ -308,6 +316,17 @@ TEST_CASE("a loss curve: training smoothed, held out marked, a line at the best 
   CHECK(points[0].y == 3);
   CHECK(points[200].y == Approx(2).margin(0.2));
   CHECK(points[200].x == 201);
+  std::vector<double> rising(500);
+  for (std::size_t n = 0; n < 500; ++n) rising[n] = static_cast<double>(n * n);
+  for (const heed::Index reach : {1, 7, 60}) {
+    const auto means = heed::train::smoothed(rising, reach);
+    for (heed::Index n = 0; n < 500; ++n) {
+      const heed::Index near = std::min({reach, n, 499 - n});
+      double sum = 0;
+      for (heed::Index i = n - near; i <= n + near; ++i) sum += rising[static_cast<std::size_t>(i)];
+      CHECK(means[static_cast<std::size_t>(n)].y == sum / static_cast<double>(2 * near + 1));
+    }
+  }
   const Image image = heed::train::loss_curve(progress);
   const auto layout = heed::plot::line_chart_plot::arrange(
       {{"training", {{1, 1}, {400, 3}}}, {"held out", {}}},

@@ -104,10 +104,24 @@ inline void join_projections(TorchTensors& all, const std::string& stem, const s
   all[stem + "qkv." + kind] = std::move(joined);
 }
 
+// torch.nn.MultiheadAttention has an output projection, no gate and no norms of its own.
+inline void check_attention(const TorchTensors& all, const std::string& stem) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error("heed::files::save_torch: PyTorch's attention has no place for " + stem + why);
+  };
+  for (const char* name : {"gate.weight", "query_norm.weight", "key_norm.weight"}) {
+    if (all.contains(stem + name)) refuse(name);
+  }
+  if (!all.contains(stem + "output.weight")) refuse("query without output.weight");
+}
+
 // Every attention's projections, joined.
 inline void join_projections(TorchTensors& all) {
   std::vector<std::pair<std::string, std::string>> found;  // stem and kind
   for (const auto& [name, tensor] : all) {
+    for (const std::string end : {"query.weight", "qkv.weight"}) {
+      if (name.ends_with(end)) check_attention(all, name.substr(0, name.size() - end.size()));
+    }
     if (name.ends_with("qkv.weight")) check_rows(name, tensor, tensor.shape, 3);
     for (const char* kind : {"weight", "bias"}) {
       const std::string end = std::string("query.") + kind;
@@ -127,8 +141,9 @@ inline std::vector<std::byte> joined_bytes(const TorchTensor& tensor) {
 }
 
 // Writes a module's weights as PyTorch's state_dict() has them: prefix + its name and its shape.
-// load_torch reads them again. Throws heed::Error for heads that PyTorch's modules don't have, and
-// where the file cannot be written.
+// load_torch reads them again. Throws heed::Error for heads, gates and norms that PyTorch's modules
+// don't have, and where the file cannot be written. Rotary position is no parameter: whoever reads
+// the file has to know of it.
 template <class Module>
 void save_torch(const Module& module, const std::filesystem::path& path,
                 const std::string& prefix = {}) {

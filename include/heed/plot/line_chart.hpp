@@ -72,11 +72,15 @@ inline double along(Range range, double value) {
 inline std::vector<Tick> linear_ticks(Range range, double pixels, double room) {
   const double step = axis::nice_step((range.high - range.low) * room / pixels);
   const double first = std::ceil(range.low / step - 1e-9);
+  const double most = std::max(std::abs(range.low), std::abs(range.high)) / step;
+  const int digits = std::clamp(static_cast<int>(std::ceil(std::log10(most))) + 1, 6, 17);
+  const std::string format = "%." + std::to_string(digits) + "g";
   std::vector<Tick> ticks;
   for (int n = 0; n <= whole_up(pixels / room); ++n) {
     const double value = (first + n) * step, t = along(range, value);
     if (t > 1 + 1e-9) break;
-    ticks.push_back({pixels * t, formatted("%.6g", std::abs(value) < step / 1000 ? 0.0 : value)});
+    ticks.push_back(
+        {pixels * t, formatted(format.c_str(), std::abs(value) < step / 1000 ? 0.0 : value)});
   }
   return ticks;
 }
