@@ -152,27 +152,50 @@ TEST_CASE("gradients: what a score in a module holds") {
   CHECK(check.ok(1e-6));
 }
 
-TEST_CASE("gradients: attention to elsewhere") {
-  const nn::MultiHeadAttentionOptions options{
-      .heads = 2, .source_features = 5, .value_features = 3};
-  nn::MultiHeadAttention<double> module(6, options);
-  scatter(module, 0.7, 3);
-  auto query = tokens<double>(2, 3, 6, 5), key = tokens<double>(2, 4, 5, 6);
-  auto value = tokens<double>(2, 4, 3, 7);
-  const auto dy = like(query, 99);
-  auto gradients = nn::gradients_of(module);
-  const auto trained = module.forward_train(query, key, value);
-  const auto d = module.backward(dy, trained.saved, gradients);
-  auto inputs = heed::inspect::gradcheck_parameters(module, gradients);
-  inputs.push_back(heed::inspect::gradcheck_input("query", query, d.d_query));
-  inputs.push_back(heed::inspect::gradcheck_input("key", key, d.d_key));
-  inputs.push_back(heed::inspect::gradcheck_input("value", value, d.d_value));
-  const double least = least_gradient(gradients);
-  for (const auto& input : inputs) {
-    const auto check = heed::inspect::gradcheck(
-        [&] { return dot(dy, module.forward(query, key, value)); }, {input});
-    INFO(check);
-    CHECK((check.ok() || std::abs(check.gradient - check.difference) < 1e-6 * least));
+TEST_CASE("gradients: attention to elsewhere, plain and with all that a head can have") {
+  const nn::MultiHeadAttentionOptions everything{
+      .heads = 4,
+      .kv_heads = 2,
+      .head_dim = 2,
+      .source_features = 5,
+      .dropout = 0.3,
+      .value_features = 3,
+      .add_bias_kv = true,
+      .add_zero_attn = true,
+      .rope = nn::RotaryOptions{.positions = 7, .base = 10},
+      .qk_norm = nn::QkNorm::per_head,
+      .gate = nn::OutputGate::per_feature};
+  auto bare = everything;
+  bare.bias = nn::Bias::no;
+  bare.output_projection = false;
+  bare.qk_norm = nn::QkNorm::all_heads;
+  bare.gate = nn::OutputGate::per_head;
+  const nn::MultiHeadAttentionOptions plain{.heads = 2, .source_features = 5, .value_features = 3};
+  for (const auto& options : {plain, everything, bare}) {
+    for (const Index queries : {3, 5}) {
+      nn::MultiHeadAttention<double> module(6, options);
+      scatter(module, 0.7, 3);
+      auto query = tokens<double>(2, queries, 6, 5), key = tokens<double>(2, 4, 5, 6);
+      auto value = tokens<double>(2, 4, 3, 7);
+      const mask::None none;
+      const score::None no_score;
+      auto gradients = nn::gradients_of(module);
+      const auto trained = module.forward_train(query, key, value, none, no_score, training);
+      const auto dy = like(trained.out, 99);
+      const auto d = module.backward(dy, trained.saved, gradients);
+      auto inputs = heed::inspect::gradcheck_parameters(module, gradients);
+      inputs.push_back(heed::inspect::gradcheck_input("query", query, d.d_query));
+      inputs.push_back(heed::inspect::gradcheck_input("key", key, d.d_key));
+      inputs.push_back(heed::inspect::gradcheck_input("value", value, d.d_value));
+      const double least = least_gradient(gradients);
+      for (const auto& input : inputs) {
+        const auto check = heed::inspect::gradcheck(
+            [&] { return dot(dy, module.forward(query, key, value, none, no_score, training)); },
+            {input});
+        INFO(check);
+        CHECK((check.ok() || std::abs(check.gradient - check.difference) < 1e-6 * least));
+      }
+    }
   }
 }
 

@@ -133,6 +133,16 @@ TEST_CASE("gradients: decoder blocks with cross-attention, of x and of memory") 
         [&]<class T>() { return BothInputs<T>{nn::DecoderBlock<T>(6, with_memory(place))}; }, 2, 7,
         6, training, padding);
   }
+  auto heads = with_memory(nn::NormPlace::pre);
+  heads.attention = {.heads = 2,
+                     .head_dim = 4,
+                     .projection = nn::Projection::fused,
+                     .rope = nn::RotaryOptions{.positions = 4},
+                     .qk_norm = nn::QkNorm::per_head,
+                     .gate = nn::OutputGate::per_head};
+  heads.cross_attention->gate = nn::OutputGate::per_feature;
+  check_gradients([&]<class T>() { return BothInputs<T>{nn::DecoderBlock<T>(6, heads)}; }, 2, 7, 6,
+                  training, padding);
 }
 
 TEST_CASE("decoder block: a later token changes no bit of an earlier row") {
