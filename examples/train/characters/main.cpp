@@ -9,6 +9,7 @@
 #include <heed/train/loss_curve.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <numbers>
@@ -20,16 +21,32 @@
 #include "language_model.hpp"
 #include "order_two.hpp"
 #include "text.hpp"
+#include "train/program.hpp"
 
 namespace nn = heed::nn;
 namespace train = heed::train;
 using namespace characters;
 
-int main(int argc, char** argv) {
-  const bool whole = argc > 1;
-  const std::filesystem::path out = argc > 2 ? argv[2] : "";
-  const std::string text = whole ? read_plays(argv[1]) : made_text(6000);
-  const std::size_t tail = whole ? 100000 : 600;  // held out
+namespace {
+
+// Goes on from the checkpoint, where there is one.
+template <class Optimizer>
+train::Progress resumed(const std::filesystem::path& file, Index steps, Model& model,
+                        Optimizer& optimizer) {
+  auto progress = train::resume(file, model, optimizer);
+  if (progress.step >= steps) {
+    std::printf("%s: this run is finished; remove the file to learn anew\n", file.c_str());
+  } else if (progress.step > 0) {
+    std::printf("%s: goes on after step %td\n", file.c_str(), progress.step);
+  }
+  return progress;
+}
+
+int learn_characters(const learn::Arguments& to) {
+  const bool whole = to.whole();
+  const std::filesystem::path& out = to.out;
+  const std::string text = whole ? read_plays(to.data) : made_text(6000);
+  const std::size_t tail = held_out_size(text, whole ? 100000 : 600);
   const Index length = whole ? 96 : 32, batch_size = 8, steps = whole ? 2400 : 120;
 
   const Alphabet alphabet(text);
@@ -59,8 +76,7 @@ int main(int argc, char** argv) {
   train::Progress progress;
   if (!out.empty()) {
     const auto file = out / "characters.safetensors";
-    progress = train::resume(file, model, optimizer);
-    if (progress.step > 0) std::printf("%s: goes on after step %td\n", file.c_str(), progress.step);
+    progress = resumed(file, steps, model, optimizer);
     callbacks.on_step.push_back(train::checkpoint_every(steps / 10, file, model, optimizer));
   }
   progress = train::train(
@@ -76,13 +92,21 @@ int main(int argc, char** argv) {
       callbacks, std::move(progress));
 
   const Bits bits = bits_of(model, order_two, held_out, length);
-  std::printf("bits a character of held-out text: %.3f, by the two characters before: %.3f\n",
-              bits.model, bits.order_two);
-  std::printf("%s\n",
-              sample(model, alphabet, alphabet.ids("\n"), whole ? 600 : 60, length, 0.8).c_str());
+  std::printf("bits a character of %s text: %.3f, by the two characters before: %.3f\n",
+              whole ? "held-out" : "made", bits.model, bits.order_two);
+  const auto line_end = std::min(text.find('\n'), text.size() - 1);  // the sample begins behind it
+  const std::vector<int> begin{ids[line_end]};
+  std::printf("%s\n", sample(model, alphabet, begin, whole ? 600 : 60, length, 0.8).c_str());
   if (!out.empty()) {
     heed::plot::write_png(out / "characters_loss.png",
                           train::loss_curve(progress, {.title = "characters"}));
   }
   return bits.model < bits.order_two ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 2, "characters [DATA [OUT]]",
+                            learn_characters);
 }

@@ -46,6 +46,12 @@ std::string read_plays(const std::filesystem::path& folder) {
   return text;
 }
 
+std::size_t held_out_size(std::string_view text, std::size_t wanted) {
+  if (text.size() / 10 >= wanted) return wanted;
+  throw heed::Error("characters: the text has " + std::to_string(text.size()) +
+                    " characters, fewer than " + std::to_string(10 * wanted));
+}
+
 std::string made_text(std::size_t size) {
   std::string text;
   while (text.size() < size) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "heed/core/error.hpp"
 #include "heed/core/random.hpp"
@@ -44,6 +45,18 @@ bool lit(unsigned shown, int x, int y) {
   return y >= 3 && y <= 6 && ((x == 2 && on(4)) || (x == 5 && on(5)));
 }
 
+// Pixels and the label behind them. Returns the label, −1 for another line.
+int read_line(const std::string& line, Pixels& image) {
+  std::istringstream numbers(line);
+  for (float& pixel : image) {
+    char comma = 0;
+    if (!(numbers >> pixel >> comma) || comma != ',' || !(pixel >= 0 && pixel <= 16)) return -1;
+  }
+  int label = -1;
+  if (!(numbers >> label) || label < 0 || label > 9) return -1;
+  return (numbers >> std::ws).eof() ? label : -1;
+}
+
 }  // namespace
 
 Images read(const std::filesystem::path& file) {
@@ -52,18 +65,16 @@ Images read(const std::filesystem::path& file) {
   std::vector<Pixels> images;
   std::vector<int> labels;
   for (std::string line; std::getline(in, line);) {
-    std::istringstream numbers(line);
     Pixels image{};
-    char comma = 0;
-    for (float& pixel : image) numbers >> pixel >> comma;
-    int label = -1;
-    if (!(numbers >> label) || label < 0 || label > 9) {
+    const int label = read_line(line, image);
+    if (label < 0) {
       throw heed::Error("digits: " + file.string() + ":" + std::to_string(images.size() + 1) +
                         ": not 64 pixels and a digit");
     }
     images.push_back(image);
     labels.push_back(label);
   }
+  if (images.empty()) throw heed::Error("digits: " + file.string() + " has no digits");
   return in_patches(images, std::move(labels));
 }
 

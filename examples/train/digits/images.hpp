@@ -20,7 +20,7 @@ struct Images {
 };
 
 // The file digits.csv: 64 pixels from 0 to 16 and the digit in each line. Throws heed::Error with
-// the line that holds something else.
+// the line that holds something else, and for an empty file.
 Images read(const std::filesystem::path& file);
 
 // Digits as a pocket calculator shows them, under noise.

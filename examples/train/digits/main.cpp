@@ -6,14 +6,15 @@
 #include <heed/plot.hpp>
 #include <heed/train/loss_curve.hpp>
 
+#include <cstddef>
 #include <cstdio>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "classifier.hpp"
 #include "images.hpp"
 #include "train/classes.hpp"
+#include "train/program.hpp"
 
 namespace train = heed::train;
 namespace plot = heed::plot;
@@ -30,9 +31,12 @@ plot::Image attention_picture(const Classifier& model, const Images& images,
                               const std::string& title) {
   std::vector<Eigen::MatrixXf> heads;
   std::vector<std::string> titles;
+  int columns = 1;
   for (const auto& weights : model.weights(images.input)) {
-    const Index count = weights.dimension(0), layer = static_cast<Index>(heads.size()) / 4;
-    for (Index h = 0; h < weights.dimension(1); ++h) {
+    const Index count = weights.dimension(0), head_count = weights.dimension(1);
+    const Index layer = static_cast<Index>(heads.size()) / head_count;
+    columns = static_cast<int>(head_count);
+    for (Index h = 0; h < head_count; ++h) {
       Eigen::MatrixXf mean = Eigen::MatrixXf::Zero(patches, patches);
       for (Index b = 0; b < count; ++b) {
         for (Index i = 0; i < patches; ++i) {
@@ -48,7 +52,7 @@ plot::Image attention_picture(const Classifier& model, const Images& images,
                              .column_name = "key patch",
                              .range = plot::Range{0, 0.8},
                              .plot_size = 160},
-                            {.columns = 4, .title = title});
+                            {.columns = columns, .title = title});
 }
 
 std::string title_of(Index step, double right) {
@@ -57,11 +61,9 @@ std::string title_of(Index step, double right) {
   return text;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const bool whole = argc > 1, pictures = argc > 2;
-  const Split data = split(whole ? read(std::filesystem::path(argv[1]) / "digits.csv") : made(640));
+int learn_digits(const learn::Arguments& to) {
+  const bool whole = to.whole(), pictures = !to.out.empty();
+  const Split data = split(whole ? read(to.data / "digits.csv") : made(640));
   const Images &images = data.train, &held_out = data.held_out;
   const Index steps = whole ? 900 : 96;
 
@@ -98,13 +100,19 @@ int main(int argc, char** argv) {
   const double right = learn::percent_right(answers, held_out.target);
   std::printf("right on digits it has never seen: %.1f %%\n", right);
   if (pictures) {
-    const std::filesystem::path out = argv[2];
-    plot::write_png(out / "digits_loss.png", train::loss_curve(progress, {.title = "digits"}));
-    plot::write_png(out / "digits_answers.png",
+    plot::write_png(to.out / "digits_loss.png", train::loss_curve(progress, {.title = "digits"}));
+    plot::write_png(to.out / "digits_answers.png",
                     learn::confusion_matrix(answers, held_out.target,
                                             {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
                                             title_of(steps, right)));
-    plot::write_apng(out / "digits_attention.png", plot::same_size(frames), {.delay_ms = 100});
+    plot::write_apng(to.out / "digits_attention.png", plot::same_size(frames), {.delay_ms = 100});
   }
   return right >= (whole ? 97.5 : 85) ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 2, "digits [DATA [OUT]]",
+                            learn_digits);
 }

