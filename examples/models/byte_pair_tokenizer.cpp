@@ -77,6 +77,7 @@ BytePairTokenizer::BytePairTokenizer(const std::vector<std::string>& tokens,
 
 void BytePairTokenizer::add_token(const std::string& token, bool special) {
   const auto id = static_cast<TokenId>(bytes_.size());
+  if (token.empty()) refuse("token " + std::to_string(id) + " has no text");
   std::string bytes = special ? token : bytes_of_letters(token);
   if (!special && bytes.size() == 1) byte_ids_[static_cast<unsigned char>(bytes[0])] = id;
   if (!(special ? specials_ : ids_).emplace(bytes, id).second) {

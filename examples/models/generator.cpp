@@ -46,10 +46,11 @@ std::span<const float> Generator::logits(Index row) const {
 bool Generator::read(std::span<const TokenId> ids,
                      const std::function<bool(std::size_t)>& progress) {
   if (ids.size() > room()) {
-    throw Error("the text has " + std::to_string(ids.size()) + " tokens but the context of " +
-                std::to_string(model_.config().context) + " has room for " +
-                std::to_string(room()));
+    throw Error("heed::models::Generator: the text has " + std::to_string(ids.size()) +
+                " tokens but the context of " + std::to_string(model_.config().context) +
+                " has room for " + std::to_string(room()));
   }
+  const std::size_t before = ids_.size();
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   constexpr std::size_t piece = 256;  // a second at most, so that a user can stop it
   const auto start = Clock::now();
@@ -57,14 +58,26 @@ bool Generator::read(std::span<const TokenId> ids,
   for (std::size_t at = begin; at < ids_.size(); at += piece) {
     const auto some = std::span(ids_).subspan(at, std::min(piece, ids_.size() - at));
     logits_ = model_.forward(some, sequence_);
+    first_row_ = sequence_.length();
     times_.prefill_tokens += some.size();
     if (!progress(at + some.size() - begin)) {
-      ids_.resize(static_cast<std::size_t>(sequence_.length()));
+      ids_.resize(before);
+      sequence_.truncate(std::min(sequence_.length(), static_cast<Index>(before)));
+      times_.prefill_seconds += seconds_since(start);
       return false;
     }
   }
   times_.prefill_seconds += seconds_since(start);
   return true;
+}
+
+// Logits behind the last token, which is read where that has not been done or was taken back.
+std::span<const float> Generator::last_logits() {
+  const auto count = static_cast<Index>(ids_.size());
+  if (count == 0) throw Error("heed::models::Generator: there is no token to go on from");
+  if (count < first_row_) sequence_.truncate(std::min(sequence_.length(), count - 1));
+  if (sequence_.length() < count) call({});
+  return logits(count - first_row_);
 }
 
 // Reads the last token and a draft behind it.
@@ -73,6 +86,7 @@ void Generator::call(std::span<const TokenId> draft) {
   tokens.insert(tokens.end(), draft.begin(), draft.end());
   const auto start = Clock::now();
   logits_ = model_.forward(tokens, sequence_, static_cast<Index>(draft.size()) + 1);
+  first_row_ = sequence_.length() - static_cast<Index>(draft.size());
   ++times_.calls;
   if (tokens.size() > 1) return;
   ++times_.single_calls;
@@ -112,7 +126,7 @@ Stop Generator::generate(TokenId end, std::size_t most,
   if (room() == 0) return Stop::full_context;
   const auto start = Clock::now();
   Run run{*this, end, most, on_token};
-  TokenId next = sampler_.pick(logits(logits_.dimension(0) - 1));
+  TokenId next = sampler_.pick(last_logits());
   while (run.take(next)) {
     const auto draft = draft_tokens(ids_, std::min(options_.draft, room()));
     call(draft);

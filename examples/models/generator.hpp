@@ -45,16 +45,18 @@ class Generator {
   std::size_t room() const;  // tokens that the context has left
 
   // Reads tokens in pieces; `progress` is called with the number that is done, and ends it by
-  // false. Throws heed::Error where they do not fit the context.
+  // false: then none of the tokens stays. Throws heed::Error where they do not fit the context.
   bool read(std::span<const TokenId> ids, const std::function<bool(std::size_t)>& progress);
 
   // Generates up to `most` tokens and calls `on_token` for each but `end`, until it returns false.
+  // A next call goes on from there. Throws heed::Error where there is no token yet.
   Stop generate(TokenId end, std::size_t most, const std::function<bool(TokenId)>& on_token);
 
  private:
   struct Run;
 
   std::span<const float> logits(Index row) const;
+  std::span<const float> last_logits();
   void call(std::span<const TokenId> draft);
 
   const Llama& model_;
@@ -63,6 +65,7 @@ class Generator {
   LlamaSequence sequence_;
   std::vector<TokenId> ids_;  // those behind the sequence's length are not read yet
   Tensor2<float> logits_;     // of the tokens of the last call
+  Index first_row_ = 0;       // the tokens up to the one that row 0 of the logits belongs to
   GeneratorTimes times_;
 };
 

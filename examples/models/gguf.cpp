@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "heed/core/types.hpp"
 #include "models/gguf_blocks.hpp"
 #include "models/printable.hpp"
 
@@ -110,6 +111,15 @@ std::vector<float> Gguf::floats(std::string_view name, std::span<const std::uint
   for (std::size_t n = 0; n < from.size() / block.bytes; ++n) {
     read_gguf_block(type, std::span(from).subspan(n * block.bytes, block.bytes),
                     std::span(values).subspan(n * block.elements, block.elements));
+  }
+  return values;
+}
+
+std::vector<float> Gguf::finite_floats(std::string_view name,
+                                       std::span<const std::uint64_t> shape) const {
+  std::vector<float> values = floats(name, shape);
+  if (!std::ranges::all_of(values, [](float x) { return is_finite(x); })) {
+    refuse("tensor " + printable(name) + " has elements that are not finite");
   }
   return values;
 }

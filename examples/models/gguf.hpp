@@ -42,6 +42,10 @@ class Gguf {
   // them.
   std::vector<float> floats(std::string_view name, std::span<const std::uint64_t> shape) const;
 
+  // The same of elements that must be finite, else heed::Error with the name.
+  std::vector<float> finite_floats(std::string_view name,
+                                   std::span<const std::uint64_t> shape) const;
+
   [[noreturn]] void refuse(const std::string& why) const;
 
  private:

@@ -1,10 +1,12 @@
 #include "models/llama.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "heed/heed.hpp"
+#include "models/printable.hpp"
 
 namespace heed::models {
 namespace {
@@ -17,7 +19,7 @@ std::string in_layer(Index layer, const char* name) {
 nn::RmsNorm<float> read_norm(const Gguf& file, const std::string& name, const LlamaConfig& config) {
   nn::RmsNorm<float> norm(config.features, {.eps = config.rms_epsilon});
   const std::uint64_t shape[] = {static_cast<std::uint64_t>(config.features)};
-  const std::vector<float> values = file.floats(name, shape);
+  const std::vector<float> values = file.finite_floats(name, shape);
   nn::each_parameter(norm, [&](const std::string&, nn::Parameter<float>& parameter) {
     std::ranges::copy(values, parameter.value.data());
   });
@@ -60,7 +62,7 @@ void refuse_unknown_tensors(const Gguf& file, const LlamaConfig& config) {
   std::ranges::sort(known);
   for (const auto& [name, tensor] : file.header().tensors) {
     if (std::ranges::binary_search(known, name)) continue;
-    file.refuse("tensor " + name.substr(0, 60) + " is not part of a Llama model as implemented");
+    file.refuse("tensor " + printable(name) + " is not part of a Llama model as implemented");
   }
 }
 
@@ -119,14 +121,12 @@ struct Llama::Weights {
   std::vector<Layer> layers;
   nn::RmsNorm<float> norm;
   std::unique_ptr<ModelWeight> own_output;  // [vocabulary, features]; null: the embedding
-  position::RopeTable<float> rope;
 
   Weights(const Gguf& file, const LlamaConfig& config, WeightFormat format,
           const nn::Options& options)
       : embedding(file, {{"token_embd.weight", config.vocabulary}}, config.features, format,
                   options),
-        norm(read_norm(file, "output_norm.weight", config)),
-        rope(config.context, position::rope_frequencies(config.rope_dim, config.rope_base)) {
+        norm(read_norm(file, "output_norm.weight", config)) {
     if (file.header().tensors.contains("output.weight")) {
       const WeightPart part{"output.weight", config.vocabulary};
       own_output =
@@ -142,8 +142,16 @@ struct Llama::Weights {
 struct LlamaSequence::State {
   std::vector<kv::Cache<float>> caches;  // of each layer
   std::vector<float> x, normed, qkv, attended, gate_up, product, sum, room;
+  std::optional<position::RopeTable<float>> rope;  // of the positions so far, and as many again
 
   nn::Options options;
+
+  // A file's context may be far above what is read, so the table grows with the sequence.
+  void reserve_positions(Index count, const LlamaConfig& config) {
+    if (rope && rope->count() >= count) return;
+    const Index length = std::min(config.context, 2 * count);
+    rope.emplace(length, position::rope_frequencies(config.rope_dim, config.rope_base));
+  }
 };
 
 LlamaSequence::LlamaSequence(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -240,8 +248,8 @@ void Llama::attend(Index layer, LlamaSequence& sequence, Index n) const {
   const auto v = heads_of(qkv, of_q + of_kv, config_.kv_heads, dim);
   const position::RopeTokens tokens{cache.length(0)};
   constexpr auto pairs = position::RopePairs::interleaved;
-  position::rope_into(q, q.as_const(), weights_->rope, tokens, pairs);
-  position::rope_into(k, k.as_const(), weights_->rope, tokens, pairs);
+  position::rope_into(q, q.as_const(), *state.rope, tokens, pairs);
+  position::rope_into(k, k.as_const(), *state.rope, tokens, pairs);
   cache.append(k.as_const(), v.as_const());
   const auto attended = rows_of(state.attended, n, of_q);
   attention_into(heads_of(attended, 0, config_.heads, dim), q.as_const(), cache, mask::causal(),
@@ -285,9 +293,24 @@ void Llama::feed_forward(Index layer, LlamaSequence& sequence, Index n) const {
 
 Tensor2<float> Llama::forward(std::span<const TokenId> ids, LlamaSequence& sequence,
                               Index rows) const {
-  check(ids, sequence.length(), rows);
+  if (std::ssize(sequence.state_->caches) != config_.layers) {
+    throw Error("heed::models::Llama: the sequence is of another model");
+  }
+  const Index length = sequence.length();
+  check(ids, length, rows);
+  try {
+    return read(ids, sequence, rows);
+  } catch (...) {
+    sequence.truncate(length);
+    throw;
+  }
+}
+
+Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence,
+                           Index rows) const {
   LlamaSequence::State& state = *sequence.state_;
   const auto n = static_cast<Index>(ids.size());
+  state.reserve_positions(sequence.length() + n, config_);
   const auto x = rows_of(state.x, n, config_.features);
   for (Index i = 0; i < n; ++i) {
     weights_->embedding.row_into(ids[static_cast<std::size_t>(i)], x.data + i * config_.features);

@@ -71,7 +71,8 @@ class Llama {
   //   returns  [rows, vocabulary]  logits of the last `rows` of them
   //
   // Throws heed::Error for an id outside the vocabulary, more tokens than the context has, or
-  // logits that are not finite. Time O(n · (parameters + length · features)).
+  // logits that are not finite; then, as where memory ends, the sequence is as before. Time O(n ·
+  // (parameters + length · features)).
   Tensor2<float> forward(std::span<const TokenId> ids, LlamaSequence& sequence,
                          Index rows = 1) const;
 
@@ -79,6 +80,7 @@ class Llama {
   struct Weights;
 
   void check(std::span<const TokenId> ids, Index length, Index rows) const;
+  Tensor2<float> read(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows) const;
   void attend(Index layer, LlamaSequence& sequence, Index n) const;
   void feed_forward(Index layer, LlamaSequence& sequence, Index n) const;
 

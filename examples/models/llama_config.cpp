@@ -1,5 +1,7 @@
 #include "models/llama_config.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "models/printable.hpp"
@@ -12,6 +14,11 @@ constexpr std::uint64_t max_size = std::uint64_t{1} << 24U;
 
 Index size(const Gguf& file, const char* key) {
   return static_cast<Index>(file.count(key, 1, max_size));
+}
+// Layers: not more than the file has tensors for, each of nine.
+Index layer_count(const Gguf& file) {
+  const std::uint64_t most = std::max<std::uint64_t>(1, file.header().tensors.size() / 9);
+  return static_cast<Index>(file.count("llama.block_count", 1, most));
 }
 // The value of a key, or `otherwise` in a file without it.
 Index size_or(const Gguf& file, const char* key, Index otherwise) {
@@ -40,7 +47,7 @@ LlamaConfig llama_config(const Gguf& file) {
   LlamaConfig config;
   config.vocabulary = static_cast<Index>(file.texts("tokenizer.ggml.tokens").size());
   config.context = size(file, "llama.context_length");
-  config.layers = size(file, "llama.block_count");
+  config.layers = layer_count(file);
   config.features = size(file, "llama.embedding_length");
   config.hidden = size(file, "llama.feed_forward_length");
   config.heads = size(file, "llama.attention.head_count");

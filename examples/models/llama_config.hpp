@@ -13,7 +13,7 @@ struct LlamaConfig {
   Index features = 0;  // of a token
   Index hidden = 0;    // features inside a feed-forward
   Index heads = 0, kv_heads = 0, head_dim = 0;
-  Index rope_dim = 0;  // features of a head that are turned
+  Index rope_dim = 0;  // features of a head that rotary position turns
   double rope_base = 0;
   double rms_epsilon = 0;
 

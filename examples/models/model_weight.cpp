@@ -36,10 +36,6 @@ std::vector<std::uint64_t> shape_of(const WeightPart& part, Index in) {
   return {static_cast<std::uint64_t>(part.rows), static_cast<std::uint64_t>(in)};
 }
 
-[[noreturn]] void refuse_infinite(const Gguf& file, const std::string& name) {
-  file.refuse("tensor " + printable(name) + " has elements that are not finite");
-}
-
 }  // namespace
 
 // Writes blocks of codes where the panels have them.
@@ -120,7 +116,9 @@ void ModelWeight::take_codes(const Gguf& file, const std::vector<WeightPart>& pa
                      if (!Writer{*this}.put(source, n)) finite = false;
                    }
                  });
-    if (!finite) refuse_infinite(file, part.name);
+    if (!finite) {
+      file.refuse("tensor " + printable(part.name) + " has elements that are not finite");
+    }
     first += part.rows;
   }
 }
@@ -129,10 +127,7 @@ void ModelWeight::take_floats(const Gguf& file, const std::vector<WeightPart>& p
                               const nn::Options& options) {
   std::vector<float> all;
   for (const WeightPart& part : parts) {
-    const std::vector<float> values = file.floats(part.name, shape_of(part, in_));
-    if (!std::ranges::all_of(values, [](float x) { return is_finite(x); })) {
-      refuse_infinite(file, part.name);
-    }
+    const std::vector<float> values = file.finite_floats(part.name, shape_of(part, in_));
     all.insert(all.end(), values.begin(), values.end());
   }
   floats_.resize(at(nn::packed_size<float>(out_, in_)));

@@ -2,11 +2,28 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "heed/core/error.hpp"
 
 namespace heed::models {
+
+namespace {
+
+// The first of the greatest. Throws heed::Error where none is finite, or one is NaN or ∞.
+std::span<const float>::iterator best_of(std::span<const float> logits) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const auto best = std::ranges::max_element(logits);
+  if (best == logits.end() || *best == -infinity ||
+      !std::ranges::all_of(logits, [](float logit) { return logit < infinity; })) {
+    throw Error("heed::models::Sampler: of " + std::to_string(logits.size()) +
+                " logits none is finite, or one is NaN or infinite");
+  }
+  return best;
+}
+
+}  // namespace
 
 Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {
   const auto share = [](double p) { return p >= 0 && p <= 1; };
@@ -44,15 +61,15 @@ void Sampler::keep_top_p() {
   };
   std::ranges::make_heap(candidates_, worse);
   auto end = candidates_.end();
-  while (end != candidates_.begin() && sum <= options_.top_p * total) {
+  do {
     std::pop_heap(candidates_.begin(), end, worse);
     sum += (--end)->p;
-  }
+  } while (end != candidates_.begin() && sum < options_.top_p * total);
   candidates_.erase(candidates_.begin(), end);
 }
 
 TokenId Sampler::pick(std::span<const float> logits) {
-  const auto best = std::ranges::max_element(logits);
+  const auto best = best_of(logits);
   if (options_.temperature == 0) return static_cast<TokenId>(best - logits.begin());
   const double u = uniform();
   candidates_.clear();

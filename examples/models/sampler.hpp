@@ -27,6 +27,7 @@ class Sampler {
   explicit Sampler(const SamplerOptions& options);
 
   // Takes one random number, whatever is picked; none at temperature 0. Of equal logits, the first.
+  // A logit of −∞ is never picked. Throws heed::Error where all are, and for NaN and ∞.
   TokenId pick(std::span<const float> logits);
 
  private:

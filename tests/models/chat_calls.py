@@ -128,6 +128,9 @@ with tempfile.TemporaryDirectory() as name:
     refused(2, "file or float", "--weights", "int3")
     refused(2, "exclude each other", "--look", "x.png", "--speculate", "3")
     refused(1, "fetch.sh downloads it", "--prompt", "a", env={"HEED_CACHE": name})
+    refused(1, "No such file", "--model", "", "--prompt", "a")
+    refused(1, "--look: cannot write to the folder", "--model", str(file), "--prompt", "a", "--look",
+            name + "/none/x.png")
     refused(1, "No such file", "--model", name + "/none", "--prompt", "a")
     refused(1, "does not begin with", "--model", str(folder / "text"), "--prompt", "a")
     (folder / "cut.gguf").write_bytes(model()[:-4000])

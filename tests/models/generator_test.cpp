@@ -1,6 +1,9 @@
 // From logits to text: samplers, streams of characters, templates, and the loop around them.
 #include "models/generator.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -100,6 +103,26 @@ TEST_CASE("a sampler picks by its options") {
   CHECK_THROWS_AS(Sampler({.top_p = 1.1}), heed::Error);
 }
 
+TEST_CASE("top-p takes no token beyond the sum") {
+  const std::vector<float> equal(4, 0.0F);
+  CHECK(picks({.temperature = 1, .top_p = 0.25}, equal).size() == 1);
+  CHECK(picks({.temperature = 1, .top_p = 0.5}, equal).size() == 2);
+  CHECK(picks({.temperature = 1, .top_p = 0.51}, equal).size() == 3);
+}
+
+TEST_CASE("logits of minus infinity are never picked, other ones that are not finite are refused") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  for (const SamplerOptions options : {SamplerOptions{}, SamplerOptions{.temperature = 1},
+                                       SamplerOptions{.temperature = 1, .top_p = 0.9}}) {
+    Sampler sampler(options);
+    CHECK(sampler.pick(std::vector<float>{-infinity, 1, -infinity}) == 1);
+    CHECK_THROWS_AS(sampler.pick({}), heed::Error);
+    CHECK_THROWS_AS(sampler.pick(std::vector<float>(3, -infinity)), heed::Error);
+    CHECK_THROWS_AS(sampler.pick(std::vector<float>{0, infinity}), heed::Error);
+    CHECK_THROWS_AS(sampler.pick(std::vector<float>{0, std::nanf("")}), heed::Error);
+  }
+}
+
 TEST_CASE("a stream gives characters when they are complete") {
   TextStream stream;
   CHECK(stream.take("a\xe4\xb8") == "a");
@@ -168,10 +191,44 @@ TEST_CASE("generating stops where it must, and goes on from there") {
   CHECK(whole.generate(-1, 0, keep) == Stop::max_tokens);
 }
 
+TEST_CASE("generating in parts gives the text of one call, within drafts too") {
+  const Ids expected = generated({}, 40);
+  for (const std::size_t draft : {0U, 4U}) {
+    for (const std::size_t part : {1U, 2U, 3U, 5U}) {
+      INFO("draft " << draft << ", parts of " << part);
+      Generator generator(tiny(), {{}, draft});
+      Ids ids = generated({}, part, &generator);
+      const auto keep = [&](TokenId id) { return ids.push_back(id), true; };
+      while (ids.size() < 40) generator.generate(-1, std::min(part, 40 - ids.size()), keep);
+      CHECK(ids == expected);
+    }
+  }
+  Generator empty(tiny(), {});
+  CHECK_THROWS_AS(empty.generate(-1, 1, [](TokenId) { return true; }), heed::Error);
+}
+
+TEST_CASE("a reading that is stopped leaves the text as it was") {
+  const Ids expected = generated({}, 12);
+  for (const std::size_t before : {0U, 4U, 12U}) {
+    INFO("stopped behind " << before << " generated tokens");
+    Generator generator(tiny(), {});
+    if (before == 0) {
+      CHECK_FALSE(generator.read(Ids(9, 50), [](std::size_t) { return false; }));
+      CHECK(generator.ids().empty());
+    }
+    Ids ids = generated({}, std::max<std::size_t>(before, 1), &generator);
+    CHECK_FALSE(generator.read(Ids(9, 50), [](std::size_t) { return false; }));
+    CHECK(generator.ids().size() == 24 + ids.size());
+    CHECK(generator.times().prefill_seconds > 0);
+    generator.generate(-1, 12 - ids.size(), [&](TokenId id) { return ids.push_back(id), true; });
+    CHECK(ids == expected);
+  }
+}
+
 TEST_CASE("a full context is told, and a text that does not fit is refused") {
   Generator generator(tiny(), {});
   const Ids text(150, 7);
-  CHECK_FALSE(generator.read(text, [](std::size_t) { return false; }));
+  CHECK(generator.read(text, go_on));
   CHECK_THROWS_AS(generator.read(Ids(11, 7), go_on), heed::Error);
   CHECK(generator.read(Ids{7}, go_on));
   std::size_t count = 0;

@@ -3,8 +3,10 @@
 #include "models/llama.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "models/byte_pair_tokenizer.hpp"
 #include "models/model_folder.hpp"
 #include "support/catch.hpp"
+#include "support/error.hpp"
 #include "support/temporary_file.hpp"
 #include "tiny_llama.hpp"
 
@@ -29,7 +32,10 @@ using heed::models::WeightFormat;
 using heed::models::test::GgufFile;
 using heed::models::test::LlamaReference;
 using heed::models::test::TinyLlama;
+using heed::test::ContainsSubstring;
+using heed::test::error_of;
 using heed::test::TemporaryFile;
+using namespace std::string_literals;
 using Ids = std::vector<TokenId>;
 
 const Gguf& tiny_file() {
@@ -133,7 +139,7 @@ TEST_CASE("products of few rows have the bits of each row alone") {
   }
 }
 
-TEST_CASE("what the last token attends to is told by layer") {
+TEST_CASE("each layer tells the last token's attention") {
   const Ids ids = some_ids(9);
   LlamaSequence sequence = tiny().start();
   Index layers = 0;
@@ -164,19 +170,55 @@ TEST_CASE("tokens that a model cannot read are refused, and the sequence stays")
 }
 
 TEST_CASE("a file that is no such Llama is refused") {
-  const auto refused = [](const auto& change) {
+  const auto refused = [](const auto& change, const char* why = "Gguf: ", TinyLlama model = {}) {
     GgufFile file;
     change(file);
-    TinyLlama().write(file);
+    model.write(file);
     const TemporaryFile on_disk(file.bytes());
     const Gguf read(on_disk.path());
-    CHECK_THROWS_AS(Llama(read), heed::Error);
+    CHECK_THAT(error_of([&] { Llama{read}; }), ContainsSubstring(why));
   };
   refused([](GgufFile& file) { file.value("llama.expert_count", std::uint32_t{8}); });
   refused([](GgufFile& file) { file.value("llama.attention.key_length", std::uint32_t{15}); });
   refused([](GgufFile& file) { file.value("llama.rope.dimension_count", std::uint32_t{18}); });
   refused(
       [](GgufFile& file) { file.tensor("blk.0.attn_q.bias", {64}, 0, std::string(256, '\0')); });
+  refused([](GgufFile& file) { file.tensor("a\x1b[31m\nb", {64}, 0, std::string(256, '\0')); },
+          R"("a\x1b[31m\x0ab" is not part)");
+  TinyLlama no_norm, many_layers;
+  no_norm.output_norm = false;
+  many_layers.claimed_layers = 1 << 24;
+  std::string infinite;
+  for (int n = 0; n < 64; ++n) infinite += "\0\0\x80\x7f"s;
+  refused([&](GgufFile& file) { file.tensor("output_norm.weight", {64}, 0, infinite); },
+          "\"output_norm.weight\" has elements that are not finite", no_norm);
+  refused([](GgufFile&) {}, "llama.block_count is 16777216, outside 1 … 2", many_layers);
+}
+
+TEST_CASE("the context that a file claims costs nothing until it is read") {
+  TinyLlama model;
+  model.context = 1 << 24;
+  const TemporaryFile on_disk(model.bytes());
+  const Gguf file(on_disk.path());
+  const auto start = std::chrono::steady_clock::now();
+  const Llama llama(file, {.threads = 1});
+  LlamaSequence sequence = llama.start(), same_context = tiny().start();
+  const auto logits = llama.forward(some_ids(9), sequence);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
+  CHECK(same(logits, 0, tiny().forward(some_ids(9), same_context), 0));
+}
+
+TEST_CASE("a call that throws leaves the sequence as it was") {
+  LlamaSequence sequence = tiny().start(), other = tiny().start();
+  tiny().forward(some_ids(5), sequence);
+  tiny().forward(some_ids(5), other);
+  sequence.look = [](Index layer, const Tensor2<float>&) {
+    if (layer == 1) throw std::bad_alloc();
+  };
+  CHECK_THROWS_AS(tiny().forward(some_ids(3), sequence), std::bad_alloc);
+  CHECK(sequence.length() == 5);
+  sequence.look = {};
+  CHECK(same(tiny().forward(some_ids(3), sequence), 0, tiny().forward(some_ids(3), other), 0));
 }
 
 TEST_CASE("SmolLM2 has the reference's logits") {

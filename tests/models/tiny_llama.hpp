@@ -14,13 +14,16 @@ namespace heed::models::test {
 
 struct TinyLlama {
   std::uint64_t features = 64, hidden = 96, heads = 4, kv_heads = 2, layers = 2, context = 160;
+  std::uint64_t claimed_layers = 0;  // that the header says; 0: those that are there
+  bool output_norm = true;           // is written
   std::vector<std::string> words{"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 
   // Values and tensors; `file` may have some already.
   void write(GgufFile& file) {
     const auto u32 = [](std::uint64_t n) { return static_cast<std::uint32_t>(n); };
     file.text("general.architecture", "llama");
-    file.value("llama.block_count", u32(layers)).value("llama.context_length", u32(context));
+    file.value("llama.block_count", u32(claimed_layers > 0 ? claimed_layers : layers))
+        .value("llama.context_length", u32(context));
     file.value("llama.embedding_length", u32(features));
     file.value("llama.feed_forward_length", u32(hidden));
     file.value("llama.attention.head_count", u32(heads));
@@ -68,7 +71,7 @@ struct TinyLlama {
       tensor(file, in + "ffn_up", hidden, features, q4_1);
       tensor(file, in + "ffn_down", features, hidden, even ? q4_0 : f32);
     }
-    tensor(file, "output_norm", 0, features, f32);
+    if (output_norm) tensor(file, "output_norm", 0, features, f32);
   }
 
   float normal() { return std::normal_distribution<float>()(random_); }

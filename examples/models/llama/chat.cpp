@@ -28,7 +28,7 @@ constexpr int stopped = 130;  // as a shell says of SIGINT
 
 std::filesystem::path model_path(const CommandLine& line) {
   std::filesystem::path path = line.model ? std::filesystem::path(*line.model) : smollm2_file();
-  if (path.empty()) {
+  if (!line.model && path.empty()) {
     throw Error(
         "chat: none of HEED_CACHE, XDG_CACHE_HOME and HOME says where the model is; name its file "
         "by --model");
@@ -38,6 +38,13 @@ std::filesystem::path model_path(const CommandLine& line) {
                 "; examples/models/llama/fetch.sh downloads it");
   }
   return path;
+}
+
+// Throws heed::Error where a file cannot be made there, before the answer is waited for.
+void check_folder(const std::filesystem::path& file) {
+  const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (::access(folder.c_str(), W_OK) == 0) return;
+  throw Error("chat: --look: cannot write to the folder " + folder.string());
 }
 
 std::string text_of(const std::string& path) {
@@ -88,9 +95,13 @@ class Conversation {
 
   // One turn of the user and the answer to it. False where it was stopped.
   bool answer(const std::string& text) {
+    const std::vector<TokenId> before = waiting_;
     append(turns_.turn("user", text));
     append(turns_.answer());
-    if (!read()) return false;
+    if (!read()) {
+      waiting_ = before;
+      return false;
+    }
     const std::size_t first = generator_.ids().size();
     Printer printer;
     bool interrupted = false, printed = true;
@@ -233,6 +244,7 @@ int run(const CommandLine& line) {
   std::string text = line.prompt.value_or("");
   if (line.file) text += (text.empty() ? "" : "\n\n") + text_of(*line.file);
   if (utf8_error(text)) throw Error("chat: --prompt is not UTF-8");
+  if (line.look) check_folder(*line.look);
   catch_interrupts();
   Conversation conversation(line);
   const bool one = line.prompt || line.file;
