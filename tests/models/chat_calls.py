@@ -128,6 +128,7 @@ with tempfile.TemporaryDirectory() as name:
     refused(2, "file or float", "--weights", "int3")
     refused(2, "exclude each other", "--look", "x.png", "--speculate", "3")
     refused(1, "fetch.sh downloads it", "--prompt", "a", env={"HEED_CACHE": name})
+    refused(1, "--system is not UTF-8", "--prompt", "a", "--system", b"caf\xe9")
     refused(1, "No such file", "--model", "", "--prompt", "a")
     refused(1, "--look: cannot write to the folder", "--model", str(file), "--prompt", "a", "--look",
             name + "/none/x.png")

@@ -56,7 +56,7 @@ std::string text_of(const std::string& path) {
   return text;
 }
 
-// Writes to standard output what is complete of each token. False where nobody reads it.
+// Writes to standard output what is complete of each token. False where writing fails.
 class Printer {
  public:
   bool print(const std::string& bytes) { return put(stream_.take(bytes)); }
@@ -244,6 +244,7 @@ int run(const CommandLine& line) {
   std::string text = line.prompt.value_or("");
   if (line.file) text += (text.empty() ? "" : "\n\n") + text_of(*line.file);
   if (utf8_error(text)) throw Error("chat: --prompt is not UTF-8");
+  if (utf8_error(line.system.value_or(""))) throw Error("chat: --system is not UTF-8");
   if (line.look) check_folder(*line.look);
   catch_interrupts();
   Conversation conversation(line);

@@ -56,8 +56,10 @@ void Look::write(const std::string& path, std::size_t first,
   }
   for (std::size_t i = first; i <= last; ++i) {
     options.row_labels.push_back(label(tokenizer.bytes(ids[i])));
-    const auto row = std::ranges::find(rows_, i, &std::vector<double>::size);
-    if (row == rows_.end()) continue;
+    // The latest of that length: a stopped prompt, which was taken back, left its own.
+    const auto row = std::find_if(rows_.rbegin(), rows_.rend(),
+                                  [&](const std::vector<double>& of) { return of.size() == i; });
+    if (row == rows_.rend()) continue;
     double sum = 0;
     for (std::size_t j = begin; j < i; ++j) sum += (*row)[j];
     for (std::size_t j = begin; j < i; ++j) {
