@@ -10,35 +10,44 @@ double sum_squares(const T* x, Index size) {
   return row_sum<true>(x, size, 0.0);
 }
 
+// Registers of a parameter and its moments.
+template <class R>
+struct AdamRegisters {
+  Vec<R> p, m, v;
+};
+
 // One register of Adam, train/adam.hpp: products are rounded by themselves on every instruction
 // set, so the bits are everywhere the same.
 template <class R>
-HEED_INLINE void adam_register(const AdamFactors<R>& by, R* p, const R* g, R* m, R* v) {
-  const Vec<R> value = load(p);
-  const Vec<R> slope = load(g) + opaque(value * by.decay);
-  const Vec<R> mean = opaque(load(m) * by.beta1) + opaque(slope * by.rest1);
-  const Vec<R> square = opaque(load(v) * by.beta2) + opaque(opaque(slope * slope) * by.rest2);
-  store(m, mean);
-  store(v, square);
-  store(p, opaque(value * by.shrink) -
-               mean * by.size / (opaque(square_root(square) * by.unbias) + by.eps));
+HEED_INLINE AdamRegisters<R> adam_register(const AdamFactors<R>& by, Vec<R> g, Vec<R> p, Vec<R> m,
+                                           Vec<R> v) {
+  const Vec<R> slope = g + opaque(p * by.decay);
+  const Vec<R> mean = opaque(m * by.beta1) + opaque(slope * by.rest1);
+  const Vec<R> square = opaque(v * by.beta2) + opaque(opaque(slope * slope) * by.rest2);
+  const Vec<R> root = opaque(square_root(square) * by.unbias) + by.eps;
+  return {opaque(p * by.shrink) - mean * by.size / root, mean, square};
 }
 
 // p steps against g; m and v are the moments.
 template <class R>
 void adam(const AdamFactors<R>& by, R* p, const R* g, R* m, R* v, Index size) {
-  constexpr int lanes = vl<R>;
   Index n = 0;
-  for (; n + lanes <= size; n += lanes) adam_register(by, p + n, g + n, m + n, v + n);
-  Array<R, lanes> last[4] = {};
-  R* const to[] = {p + n, m + n, v + n};
-  for (Index lane = 0; n + lane < size; ++lane) {
-    for (int x = 0; x < 3; ++x) last[x][lane] = to[x][lane];
-    last[3][lane] = g[n + lane];
+  for (; n + vl<R> <= size; n += vl<R>) {
+    const auto next = adam_register<R>(by, load(g + n), load(p + n), load(m + n), load(v + n));
+    store(p + n, next.p);
+    store(m + n, next.m);
+    store(v + n, next.v);
   }
-  if (n < size) adam_register(by, last[0], last[3], last[1], last[2]);
-  for (Index lane = 0; n + lane < size; ++lane) {
-    for (int x = 0; x < 3; ++x) to[x][lane] = last[x][lane];
+  const Index left = size - n;
+  if (left == 0) return;
+  const auto last =
+      adam_register<R>(by, load_some_as<R>(g + n, 1, left), load_some_as<R>(p + n, 1, left),
+                       load_some_as<R>(m + n, 1, left), load_some_as<R>(v + n, 1, left));
+  const Vec<R> last_p = last.p, last_m = last.m, last_v = last.v;
+  for (Index lane = 0; lane < left; ++lane) {
+    p[n + lane] = last_p[lane];
+    m[n + lane] = last_m[lane];
+    v[n + lane] = last_v[lane];
   }
 }
 
