@@ -35,7 +35,7 @@ train::Progress resumed(const std::filesystem::path& file, Index steps, Model& m
                         Optimizer& optimizer) {
   auto progress = train::resume(file, model, optimizer);
   if (progress.step >= steps) {
-    std::printf("%s: this run is finished; remove the file to learn anew\n", file.c_str());
+    std::printf("%s: this run is finished; remove the file to start again\n", file.c_str());
   } else if (progress.step > 0) {
     std::printf("%s: goes on after step %td\n", file.c_str(), progress.step);
   }

@@ -38,6 +38,11 @@ HEED_DEVICE constexpr Words4 philox(std::uint64_t key, Words4 counter) {
   return counter;
 }
 
+// The first two words as one number.
+HEED_DEVICE constexpr std::uint64_t low_half(const Words4& words) {
+  return std::uint64_t{words[1]} << 32 | words[0];
+}
+
 }  // namespace HEED_ABI
 
 // Dropout of attention weights: weight (b, h, i, j) is kept iff word j mod 4 of

@@ -8,24 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "heed/nn/causal_language_model_options.hpp"
 #include "heed/nn/decoder_block.hpp"
 #include "heed/nn/embedding.hpp"
 #include "heed/nn/learned_positions.hpp"
 
 namespace heed::nn {
-
-// The defaults are GPT-2's smallest, without dropout.
-struct CausalLanguageModelOptions {
-  Index vocabulary = 50257;
-  Index features = 768;
-  Index layers = 12;
-  Index positions = 1024;  // rows of the learned table; 0: none
-  DecoderBlockOptions block = {.attention = {.heads = 12}, .norm = NormPlace::pre};
-  bool tied = true;              // the output layer's weight is the embedding's
-  Bias output_bias = Bias::no;   // of an output layer that is not tied
-  double embedding_dropout = 0;  // in Mode::train, of embedding and position together
-  double deviation = 0.02;       // embedding and positions begin as N(0, deviation²)
-};
 
 inline namespace HEED_ABI {
 
@@ -44,7 +32,7 @@ class CausalLanguageModel {
   // range, and for blocks with cross-attention.
   explicit CausalLanguageModel(const CausalLanguageModelOptions& options = {},
                                const F& activation = {})
-      : embedding_(checked(options).vocabulary, options.features,
+      : embedding_(checked_options(options).vocabulary, options.features,
                    {.deviation = options.deviation, .tied = options.tied}),
         norm_(options.features, {.eps = options.block.eps, .bias = options.block.bias}),
         embedding_dropout_(options.embedding_dropout) {
@@ -157,23 +145,6 @@ class CausalLanguageModel {
   }
 
  private:
-  static const CausalLanguageModelOptions& checked(const CausalLanguageModelOptions& options) {
-    const std::string name = "heed::nn::CausalLanguageModel: ";
-    const auto at_least = [&](Index least, const char* what, Index number) {
-      if (number >= least) return;
-      throw Error(name + what + " " + std::to_string(number) + " is below " +
-                  std::to_string(least));
-    };
-    at_least(1, "vocabulary", options.vocabulary);
-    at_least(1, "features", options.features);
-    at_least(0, "layers", options.layers);
-    at_least(0, "positions", options.positions);
-    at_least(0, "block.hidden", options.block.hidden);
-    check_dropout("heed::nn::CausalLanguageModel", options.embedding_dropout);
-    if (!options.block.cross_attention) return options;
-    throw Error(name + "its blocks have no memory for cross_attention");
-  }
-
   Affine<T> output() const { return output_ ? output_->affine() : embedding_.output(); }
 
   static Options block_options(const Options& options, std::size_t n) {
@@ -211,16 +182,16 @@ class CausalLanguageModel {
     require(logits.extent[0] == B && logits.extent[1] == L && logits.extent[2] == vocabulary(),
             "heed::nn::CausalLanguageModel::forward", "logits are not [B,L,vocabulary]",
             [&] { return "logits " + to_string(logits) + ", ids " + to_string(from); });
-    const Workspace memory(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
-    Carver carver(memory.begin());
+    const Workspace room(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
+    Carver carver(room.begin());
     const auto x = carve_tokens<T>(carver, B, L, features());
     embedding_.forward_into(x, ids);
     add_positions(x, options);
     for (std::size_t n = 0; n < blocks_.size(); ++n) {
-      blocks_[n].forward_into(x, x.as_const(), mask, score, block_options(memory.parts(), n));
+      blocks_[n].forward_into(x, x.as_const(), mask, score, block_options(room.parts(), n));
     }
-    norm_.forward_into(x, x.as_const(), memory.parts());
-    affine_into(logits, x.as_const(), output(), memory.parts());
+    norm_.forward_into(x, x.as_const(), room.parts());
+    affine_into(logits, x.as_const(), output(), room.parts());
   }
 
   void check_gradients(const char* call, const View<const T, 3>& d, const Saved& saved,

@@ -9,24 +9,9 @@
 #include "heed/mask/combine.hpp"
 #include "heed/mask/window.hpp"
 #include "heed/nn/decoder_options.hpp"
-#include "heed/nn/sublayers.hpp"
+#include "heed/nn/decoder_saved.hpp"
 
 namespace heed::nn {
-
-// A forward_train call without memory.
-template <class T, class F>
-struct DecoderSaved {
-  typename AttentionSublayer<T>::Saved attention;
-  typename FeedForwardSublayer<T, F>::Saved feed_forward;
-  std::optional<BlockInput<T>> input = {};  // of a checkpointed call, which has nothing else
-};
-
-// A forward_train call with an encoder's output.
-template <class T, class F>
-struct DecoderSavedWithMemory {
-  DecoderSaved<T, F> own;
-  typename AttentionSublayer<T>::Saved cross_attention;
-};
 
 inline namespace HEED_ABI {
 
@@ -79,7 +64,7 @@ class DecoderParts {
     check_cross_attention(false);
     const Index B = x.extent[0], L = x.extent[1];
     const Workspace room(own_bytes(B, L, false), parts_bytes(B, L, mask, score, options), options);
-    const Memory own = memory(room.begin(), B, L, false);
+    const Buffers own = buffers(room.begin(), B, L, false);
     attention_.run(own.first, x, nullptr, own.normed, narrowed(mask), score, room.parts(), attend);
     feed_forward_.run(out, own.first.as_const(), own.normed, room.parts());
   }
@@ -92,7 +77,7 @@ class DecoderParts {
     const Index B = x.extent[0], L = x.extent[1];
     const Workspace room(own_bytes(B, L, true),
                          parts_bytes(B, L, source, mask, memory_mask, score, options), options);
-    const Memory own = memory(room.begin(), B, L, true);
+    const Buffers own = buffers(room.begin(), B, L, true);
     attention_.run(own.first, x, nullptr, own.normed, narrowed(mask), score, room.parts(), attend);
     cross_attention_->run(own.second, own.first.as_const(), &source, own.normed, memory_mask,
                           score::None{}, cross_options(room.parts()), attend);
@@ -220,11 +205,11 @@ class DecoderParts {
   }
 
   // The results of the sub-layers but the last, and room for a norm.
-  struct Memory {
+  struct Buffers {
     View<T, 3> first, second, normed;  // [B, L, features] each; not all are used
     std::size_t bytes;
 
-    Memory(std::byte* begin, Index B, Index L, Index features, bool has_second, bool has_normed) {
+    Buffers(std::byte* begin, Index B, Index L, Index features, bool has_second, bool has_normed) {
       Carver carver(begin);
       first = carve_tokens<T>(carver, B, L, features);
       second = carve_tokens<T>(carver, B, has_second ? L : 0, features);
@@ -232,11 +217,11 @@ class DecoderParts {
       bytes = carver.used();
     }
   };
-  Memory memory(std::byte* begin, Index B, Index L, bool with_memory) const {
+  Buffers buffers(std::byte* begin, Index B, Index L, bool with_memory) const {
     return {begin, B, L, features(), with_memory, place_ == NormPlace::pre};
   }
   std::size_t own_bytes(Index B, Index L, bool with_memory) const {
-    return memory(nullptr, B, L, with_memory).bytes;
+    return buffers(nullptr, B, L, with_memory).bytes;
   }
 
   template <class M, class S>

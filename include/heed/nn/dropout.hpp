@@ -30,8 +30,7 @@ inline namespace HEED_ABI {
 // A seed that depends on `seed`, `kind` and `number`. Its counter is none that Dropout uses: those
 // end in a batch index, below 2³¹.
 constexpr std::uint64_t derived_seed(std::uint64_t seed, std::uint32_t kind, std::uint32_t number) {
-  const Words4 words = philox(seed, {kind, number, 0, 0xFFFFFFFFu});
-  return std::uint64_t{words[1]} << 32 | words[0];
+  return low_half(philox(seed, {kind, number, 0, 0xFFFFFFFFu}));
 }
 constexpr std::uint64_t site_seed(std::uint64_t seed, DropoutSite site) {
   return derived_seed(seed, static_cast<std::uint32_t>(site), 0);

@@ -156,13 +156,13 @@ class EncoderBlock {
            const Options& options, const Attend& attend) const {
     check_not_tensors<M, S>();
     const Index B = x.extent[0], L = x.extent[1];
-    const Workspace memory(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
-    Carver carver(memory.begin());
+    const Workspace room(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
+    Carver carver(room.begin());
     const auto middle = carve_tokens<T>(carver, B, L, features());
     View<T, 3> normed{};
     if (place_ == NormPlace::pre) normed = carve_tokens<T>(carver, B, L, features());
-    attention_.run(middle, x, nullptr, normed, mask, score, memory.parts(), attend);
-    feed_forward_.run(out, middle.as_const(), normed, memory.parts());
+    attention_.run(middle, x, nullptr, normed, mask, score, room.parts(), attend);
+    feed_forward_.run(out, middle.as_const(), normed, room.parts());
   }
 
   AttentionSublayer<T> attention_;

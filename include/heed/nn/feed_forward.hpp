@@ -149,12 +149,12 @@ class FeedForward {
 
   void run(const View<T, 3>& y, const View<const T, 3>& x, const Options& options) const {
     const Index tokens = token_count(x);
-    const Workspace memory(own_bytes(tokens), parts_bytes(tokens, options), options);
-    Carver carver(memory.begin());
+    const Workspace room(own_bytes(tokens), parts_bytes(tokens, options), options);
+    Carver carver(room.begin());
     const auto middle = carve_tokens<T>(carver, x.extent[0], x.extent[1], hidden());
-    affine_into(middle, x, first_.affine(), memory.parts(), activation_);
+    affine_into(middle, x, first_.affine(), room.parts(), activation_);
     drop_into(middle, hidden_dropout_, DropoutSite::hidden, options);
-    affine_into(y, middle.as_const(), second_.affine(), memory.parts());
+    affine_into(y, middle.as_const(), second_.affine(), room.parts());
     drop_into(y, dropout_, DropoutSite::feed_forward_output, options);
   }
 

@@ -79,13 +79,13 @@ struct MultiHeadParts {
   void run(const View<T, 3>& out, const MultiHeadInputs<T>& in, const M& mask, const S& score,
            const Options& call, const Attend& attend) const {
     check_not_tensors<M, S>();
-    const Workspace memory = workspace(in, mask, score, call);
-    Projected<T> p = project(in, memory);
+    const Workspace room = workspace(in, mask, score, call);
+    Projected<T> p = project(in, room);
     if (!options.output_projection) p.context = out;
     const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
     const auto v = split_heads(p.v, options.kv_heads), to = split_heads(p.context, options.heads);
     heed::Options how = attention_options(call);
-    if constexpr (std::is_same_v<Attend, AttendHere>) how.workspace = memory.parts().workspace;
+    if constexpr (std::is_same_v<Attend, AttendHere>) how.workspace = room.parts().workspace;
     if (options.extra_keys() == 0) {
       attend(blhd(to), blhd(q), blhd(k), blhd(v), token_mask(mask), token_score(score), how);
     } else if constexpr (std::is_same_v<Attend, AttendHere>) {
@@ -97,7 +97,7 @@ struct MultiHeadParts {
     }
     apply_gate(p.context, p.gates, call);
     if (options.output_projection) {
-      affine_into(out, p.context.as_const(), output.affine(), memory.parts());
+      affine_into(out, p.context.as_const(), output.affine(), room.parts());
     }
   }
 
@@ -105,8 +105,8 @@ struct MultiHeadParts {
   template <class M, class S>
   Tensor4<T> run_with_weights(const View<T, 3>& out, const MultiHeadInputs<T>& in, const M& mask,
                               const S& score, const Options& call) const {
-    const Workspace memory = workspace(in, mask, score, call);
-    const Projected<T> p = project(in, memory);
+    const Workspace room = workspace(in, mask, score, call);
+    const Projected<T> p = project(in, room);
     const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
     const auto v = split_heads(p.v, options.kv_heads);
     const heed::Options how = attention_options(call);
@@ -126,7 +126,7 @@ struct MultiHeadParts {
         view(heads.out.data(), {out.extent[0], out.extent[1], options.query_size()});
     apply_gate(context, p.gates, call);
     if (options.output_projection) {
-      affine_into(out, context.as_const(), output.affine(), memory.parts());
+      affine_into(out, context.as_const(), output.affine(), room.parts());
     } else {
       copy_tokens(out, context.as_const());
     }
@@ -142,11 +142,11 @@ struct MultiHeadParts {
           "heed::nn::MultiHeadAttention::attention_weights: not with extra keys "
           "(add_bias_kv, add_zero_attn); forward_with_weights has theirs");
     }
-    const Workspace memory = workspace(in, mask, score, call);
-    const auto p = Projected<T>::carve(memory.begin(), in.lengths(), options);
-    affine_into(p.q, in.query, input(0), memory.parts());
-    affine_into(p.k, in.key, input(1), memory.parts());
-    query_key.apply(p.q, p.k, memory.parts());
+    const Workspace room = workspace(in, mask, score, call);
+    const auto p = Projected<T>::carve(room.begin(), in.lengths(), options);
+    affine_into(p.q, in.query, input(0), room.parts());
+    affine_into(p.k, in.key, input(1), room.parts());
+    query_key.apply(p.q, p.k, room.parts());
     const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
     return heed::attention_weights(blhd(q), blhd(k), rows, token_mask(mask), token_score(score),
                                    {.threads = call.threads, .executor = call.executor});
@@ -252,10 +252,10 @@ struct MultiHeadParts {
             parts_bytes(in.lengths(), mask, score, call), call};
   }
 
-  Projected<T> project(const MultiHeadInputs<T>& in, const Workspace& memory) const {
-    const auto p = Projected<T>::carve(memory.begin(), in.lengths(), options);
-    project_into(p, in, memory.parts());
-    query_key.apply(p.q, p.k, memory.parts());
+  Projected<T> project(const MultiHeadInputs<T>& in, const Workspace& room) const {
+    const auto p = Projected<T>::carve(room.begin(), in.lengths(), options);
+    project_into(p, in, room.parts());
+    query_key.apply(p.q, p.k, room.parts());
     return p;
   }
 

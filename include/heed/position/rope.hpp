@@ -76,6 +76,17 @@ void rope_into(Out&& out, const X& x, const RopeOptions& options = {}) {
   turn_tokens(lift(to), lift(from), dim, options.pairs, rows);
 }
 
+// to = from, turned by a table's angles as Rows reads them.
+template <class Rows, class To, class From, class R>
+void turn_by_table(const To& to, const From& from, const RopeTable<R>& table,
+                   const RopeTokens& tokens, RopePairs pairs) {
+  const auto lifted = lift(from);
+  check_rope(to, from, table.dim(), tokens);
+  check_positions(table.first(), table.count(), tokens, lifted.extent[0], lifted.extent[2]);
+  Rows rows{table, tokens, lifted.extent[2]};
+  turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
+}
+
 // The same with cosines and sines of a table, which serves every layer and call: the speed of
 // memory. Rotates the table's dim features.
 //
@@ -89,12 +100,7 @@ void rope_into(Out&& out, const X& x, const RopeTable<Accum<ScalarOf<X>>>& table
   const auto to = mutable_view_of(out);
   static_assert(std::is_same_v<decltype(to.data), T*>,
                 "heed::position::rope_into: out must be writable and of x's element type");
-  const auto from = view_of(x);
-  const auto lifted = lift(from);
-  check_rope(to, from, table.dim(), tokens);
-  check_positions(table.first(), table.count(), tokens, lifted.extent[0], lifted.extent[2]);
-  TabulatedRows<Accum<T>> rows{table, tokens, lifted.extent[2]};
-  turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
+  turn_by_table<TabulatedRows<Accum<T>>>(to, view_of(x), table, tokens, pairs);
 }
 
 // d_x = the gradient of x of that call, d_out being the gradient of its out: turned back by the
@@ -106,12 +112,7 @@ void rope_gradient_into(DX&& d_x, const D& d_out, const RopeTable<Accum<ScalarOf
   const auto to = mutable_view_of(d_x);
   static_assert(std::is_same_v<decltype(to.data), T*>,
                 "heed::position::rope_gradient_into: d_x must be writable and of d_out's type");
-  const auto from = view_of(d_out);
-  const auto lifted = lift(from);
-  check_rope(to, from, table.dim(), tokens);
-  check_positions(table.first(), table.count(), tokens, lifted.extent[0], lifted.extent[2]);
-  InverseRows<Accum<T>> rows(table, tokens, lifted.extent[2]);
-  turn_tokens(lift(to), lifted, table.dim(), pairs, rows);
+  turn_by_table<InverseRows<Accum<T>>>(to, view_of(d_out), table, tokens, pairs);
 }
 
 // The same as a new tensor of x's kind and layout.

@@ -40,9 +40,8 @@ inline namespace HEED_ABI {
 // The dropout seed of a batch.
 constexpr std::uint64_t batch_seed(std::uint64_t seed, Index batch) {
   const auto number = static_cast<std::uint64_t>(batch);
-  const Words4 words = philox(seed, {static_cast<std::uint32_t>(number),
-                                     static_cast<std::uint32_t>(number >> 32), 0, 0xFFFFFFFEu});
-  return std::uint64_t{words[1]} << 32 | words[0];
+  return low_half(philox(seed, {static_cast<std::uint32_t>(number),
+                                static_cast<std::uint32_t>(number >> 32), 0, 0xFFFFFFFEu}));
 }
 
 // x = scale · x, of any strides.

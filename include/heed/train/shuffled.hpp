@@ -1,4 +1,4 @@
-// The order of samples: shuffled anew each epoch, cut into batches, known from the batch's number.
+// The order of samples: shuffled for each epoch, cut into batches, known from the batch's number.
 #pragma once
 
 #include <cstddef>
@@ -49,8 +49,8 @@ class Shuffled {
     std::iota(order_.begin(), order_.end(), Index{0});
     const auto number = static_cast<std::uint32_t>(epoch);
     for (Index i = samples_ - 1; i > 0; --i) {
-      const Words4 words = philox(seed_, {static_cast<std::uint32_t>(i), number, 0, 0xFFFFFFFDu});
-      const std::uint64_t word = std::uint64_t{words[1]} << 32 | words[0];
+      const std::uint64_t word =
+          low_half(philox(seed_, {static_cast<std::uint32_t>(i), number, 0, 0xFFFFFFFDu}));
       const auto other = static_cast<std::size_t>(word % static_cast<std::uint64_t>(i + 1));
       std::swap(order_[static_cast<std::size_t>(i)], order_[other]);
     }
