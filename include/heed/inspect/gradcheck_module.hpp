@@ -17,11 +17,10 @@ inline namespace HEED_ABI {
 template <class Module>
 std::vector<GradcheckInput> gradcheck_parameters(Module& module, const Module& gradients) {
   std::vector<GradcheckInput> inputs;
-  nn::for_each_parameter(
-      [&](const std::string& name, auto& parameter, const auto& gradient) {
-        inputs.push_back(gradcheck_input(name, parameter.value, gradient.value));
-      },
-      module, gradients);
+  const auto add = [&](const std::string& name, auto& parameter, const auto& gradient) {
+    inputs.push_back(gradcheck_input(name, parameter.value, gradient.value));
+  };
+  nn::for_each_parameter(add, module, gradients);
   return inputs;
 }
 

@@ -149,22 +149,23 @@ void multiply_columns(const BlockedA<const R>& a, Index count, const PackedB<con
   }
 }
 
-// sums[j] += Σ_n x(n, j), in double, the rows n in ascending order.
-template <class T>
-void add_columns(const View<const T, 2>& x, double* sums) {
-  constexpr int count = 4, step = count * vl<double>;
+// sums[j] += Σ_n x(n, j), in R = double, a parameter because nvcc mistakes Array<Vec<double>, n> for
+// no type; the rows n in ascending order.
+template <class T, class R>
+void add_columns(const View<const T, 2>& x, R* sums) {
+  constexpr int count = 4, step = count * vl<R>;
   Index j = 0;
   for (; x.stride[1] == 1 && j + step <= x.extent[1]; j += step) {
-    Array<Vec<double>, count> sum;
+    Array<Vec<R>, count> sum;
 #pragma GCC unroll 16
-    for (int c = 0; c < count; ++c) sum[c] = load(sums + j + c * vl<double>);
+    for (int c = 0; c < count; ++c) sum[c] = load(sums + j + c * vl<R>);
     const T* from = x.data + j;
     for (Index n = 0; n < x.extent[0]; ++n, from += x.stride[0]) {
 #pragma GCC unroll 16
-      for (int c = 0; c < count; ++c) sum[c] += doubles(from, c * vl<double>);
+      for (int c = 0; c < count; ++c) sum[c] += doubles(from, c * vl<R>);
     }
 #pragma GCC unroll 16
-    for (int c = 0; c < count; ++c) store(sums + j + c * vl<double>, sum[c]);
+    for (int c = 0; c < count; ++c) store(sums + j + c * vl<R>, sum[c]);
   }
   for (; j < x.extent[1]; ++j) {
     for (Index n = 0; n < x.extent[0]; ++n) {
