@@ -71,9 +71,10 @@ inline namespace HEED_ABI {
 
 // row[j] = activation(row[j]) for j in [0, size).
 template <class T, Activation<T> F>
-void activate(const F& activation, T* row, Index size) {
+void activate(const F& activation, T* row, Index size,
+              const simd::LayerKernels<T>& kernels = simd::layer_kernels<T>(isa())) {
   if constexpr (is_curve<F>) {
-    simd::layer_kernels<T>(isa()).activate(curve_of<F>, row, size);
+    kernels.activate(curve_of<F>, row, size);
   } else if constexpr (!ChunkActivation<F, T>) {
     for (Index j = 0; j < size; ++j) row[j] = static_cast<T>(activation(row[j]));
   } else {
@@ -90,9 +91,10 @@ void activate(const F& activation, T* row, Index size) {
 // d[j] *= activation'(x[j]) for j in [0, size), x the values before the activation. An activation
 // of the caller's has derivative(x), the number dy/dx.
 template <class T, Activation<T> F>
-void activation_gradient(const F& activation, const T* x, T* d, Index size) {
+void activation_gradient(const F& activation, const T* x, T* d, Index size,
+                         const simd::LayerKernels<T>& kernels = simd::layer_kernels<T>(isa())) {
   if constexpr (is_curve<F>) {
-    simd::layer_kernels<T>(isa()).activation_gradient(curve_of<F>, x, d, size);
+    kernels.activation_gradient(curve_of<F>, x, d, size);
   } else {
     static_assert(
         requires {

@@ -62,7 +62,7 @@ class TokenDropout {
     if (!active_) return;
     const auto word = [](Index at) { return static_cast<std::uint32_t>(at); };
     const std::uint32_t b = word(n / x.extent[1]), i = word(n % x.extent[1]);
-    const auto& kernels = simd::layer_kernels<T>(isa());
+    const auto& kernels = simd::layer_kernels<T>(isa_);
     if (x.stride[2] == 1) {
       return kernels.drop(token(x, n), 1, x.extent[2], 0, dropout_, {0, i, 0, b});
     }
@@ -74,6 +74,7 @@ class TokenDropout {
  private:
   Dropout dropout_;
   bool active_;
+  Isa isa_ = isa();
 };
 
 // Every token of x [B, L, features] is dropped, whatever the threads. The gradient of x is that of

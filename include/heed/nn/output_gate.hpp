@@ -13,11 +13,12 @@ inline namespace HEED_ABI {
 //   x  [B, L, n], packed
 template <class T>
 void sigmoid_tokens(const View<T, 3>& x, const Options& options) {
+  const auto& kernels = simd::layer_kernels<T>(isa());
   for_each_token(x, options, [&](Index n) {
     T* row = token(x, n);
     const Index size = x.extent[2];
     for (Index j = 0; j < size; ++j) row[j] = static_cast<T>(static_cast<Accum<T>>(row[j]) / 2);
-    activate(Tanh{}, row, size);
+    activate(Tanh{}, row, size, kernels);
     for (Index j = 0; j < size; ++j) {
       row[j] = static_cast<T>((1 + static_cast<Accum<T>>(row[j])) / 2);
     }

@@ -111,14 +111,15 @@ class RowNorm {
     auto sums = zeros<double>(checked_product(2 * blocks, size));  // of weight and bias, a block
     const int workers = worker_count(blocks, options.threads, options.executor);
     auto room = zeros<T>(checked_product(2 * workers, size));
+    const auto& kernels = simd::layer_kernels<T>(isa());
     parallel_for(blocks, workers, options.executor, [&](Index block, int worker) {
       T* d = room.data() + 2 * worker * size;
       double* of_weight = sums.data() + 2 * block * size;
       for (Index n = block * rows; n < std::min(tokens, (block + 1) * rows); ++n) {
         read_token(dy, n, d);
         read_token(x, n, d + size);
-        simd::layer_kernels<T>(isa()).normalise_gradient(
-            Kind, d + size, d, size, weight_.value.data(), eps_, of_weight, of_weight + size);
+        kernels.normalise_gradient(Kind, d + size, d, size, weight_.value.data(), eps_, of_weight,
+                                   of_weight + size);
         write_token(dx, n, d);
       }
     });

@@ -15,7 +15,9 @@ inline namespace HEED_ABI {
 //   x  [B, L, features], packed
 template <class T, Activation<T> F>
 void activate_tokens(const F& activation, const View<T, 3>& x, const Options& options) {
-  for_each_token(x, options, [&](Index n) { activate(activation, token(x, n), x.extent[2]); });
+  const auto& kernels = simd::layer_kernels<T>(isa());
+  for_each_token(x, options,
+                 [&](Index n) { activate(activation, token(x, n), x.extent[2], kernels); });
 }
 
 // y = drop(activation(x)), a token at a time while it is in L1.
@@ -23,9 +25,10 @@ void activate_tokens(const F& activation, const View<T, 3>& x, const Options& op
 template <class T, Activation<T> F>
 void activate_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& y,
                      const TokenDropout& dropout, const Options& options) {
+  const auto& kernels = simd::layer_kernels<T>(isa());
   for_each_token(x, options, [&](Index n) {
     std::copy_n(token(x, n), x.extent[2], token(y, n));
-    activate(activation, token(y, n), x.extent[2]);
+    activate(activation, token(y, n), x.extent[2], kernels);
     dropout(y, n);
   });
 }
@@ -35,8 +38,9 @@ void activate_tokens(const F& activation, const View<const T, 3>& x, const View<
 template <class T, Activation<T> F>
 void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& d,
                                 const Options& options) {
+  const auto& kernels = simd::layer_kernels<T>(isa());
   for_each_token(x, options, [&](Index n) {
-    activation_gradient(activation, token(x, n), token(d, n), x.extent[2]);
+    activation_gradient(activation, token(x, n), token(d, n), x.extent[2], kernels);
   });
 }
 
@@ -44,9 +48,10 @@ void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, 
 template <class T, Activation<T> F>
 void activation_gradient_tokens(const F& activation, const View<const T, 3>& x, const View<T, 3>& d,
                                 const TokenDropout& dropout, const Options& options) {
+  const auto& kernels = simd::layer_kernels<T>(isa());
   for_each_token(x, options, [&](Index n) {
     dropout(d, n);
-    activation_gradient(activation, token(x, n), token(d, n), x.extent[2]);
+    activation_gradient(activation, token(x, n), token(d, n), x.extent[2], kernels);
   });
 }
 

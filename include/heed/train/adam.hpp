@@ -66,10 +66,10 @@ class Adam {
     const double size = options_.learning_rate / (1 - std::pow(options_.beta1, t));
     const double unbias = 1 / std::sqrt(1 - std::pow(options_.beta2, t));
     update_elements(
-        [&](auto p, const auto& gradient, auto m, auto v) {
+        [&, machine = isa()](auto p, const auto& gradient, auto m, auto v) {
           using T = typename decltype(p)::Scalar;
-          simd::layer_kernels<T>(isa()).adam(factors<T>(size, unbias), p.data(), gradient.data(),
-                                             m.data(), v.data(), p.size());
+          simd::layer_kernels<T>(machine).adam(factors<T>(size, unbias), p.data(), gradient.data(),
+                                               m.data(), v.data(), p.size());
         },
         call, model, gradients, mean_, square_);
     ++steps_;

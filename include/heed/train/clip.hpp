@@ -16,9 +16,10 @@ inline namespace HEED_ABI {
 template <class Module>
 double global_norm(const Module& gradients) {
   double sum = 0;
+  const Isa machine = isa();
   nn::each_parameter(gradients, [&](const std::string&, const auto& g) {
     using T = typename std::remove_reference_t<decltype(g.value)>::Scalar;
-    sum += simd::layer_kernels<T>(isa()).sum_squares(g.value.data(), g.size());
+    sum += simd::layer_kernels<T>(machine).sum_squares(g.value.data(), g.size());
   });
   return std::sqrt(sum);
 }
