@@ -50,7 +50,7 @@ struct Fixture {
     const QueryBlock rows{0, 0, 1, 0, 5};
     const FlashTask<float, mask::None, score::None> task{
         problem, {mask::None{}, score::None{}, shape, rows}, plan, kernels,
-        rows,    FlashScratch<float>(carver, shape, plan)};
+        rows,    flash_scratch<float>(carver, shape, plan)};
     const Runs runs{in.k.cview().matrix(0, 0), in.v.cview().matrix(0, 0), length};
     load_kv(task, runs, begin, keys, inf_safe, block);
     f(task);

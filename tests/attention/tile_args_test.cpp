@@ -18,7 +18,7 @@ struct Fixture {
   std::vector<std::byte> memory = std::vector<std::byte>(
       static_cast<std::size_t>(flash_scratch_bytes<float>(shape, plan)) + 64);
   Carver carver{memory.data()};
-  FlashScratch<float> scratch{carver, shape, plan};
+  FlashScratch<float> scratch = flash_scratch<float>(carver, shape, plan);
 
   TileArgs<float> args(int row, int queries, int keys) const {
     return make_tile_args(scratch, scratch.state, plan, shape, row, queries, keys);

@@ -116,7 +116,7 @@ TEMPLATE_TEST_CASE("qk_panels: the bits of qk, and no other score", "", float, d
     Guarded<TestType> panels(static_cast<Index>(problem.kt.size()), Side::behind, TestType(0));
     std::transform(problem.kt.begin(), problem.kt.end(), panels.begin(),
                    [](Accum<TestType> x) { return static_cast<TestType>(x); });
-    table.unpacked->qk_panels(problem.packed_q(), panels.data(), problem.tiles());
+    table.panels->qk(problem.packed_q(), panels.data(), problem.tiles());
     for (int query = 0; query < problem.queries; ++query) {
       const bool real = query < problem.queries - problem.size.missing;
       for (int key = 0; key < problem.size.keys; ++key) {

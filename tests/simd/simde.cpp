@@ -44,7 +44,7 @@ template <class T>
 Tables<T> simde_tables() {
   return {{"AVX-512 through SIMDe", &simd::emulated_avx512::table<T>,
            &simd::emulated_avx512::unpacked_table<T>, &simd::emulated_avx512::gradient_table<T>,
-           &simd::emulated_avx512::layer_table<T>}};
+           &simd::emulated_avx512::layer_table<T>, &simd::emulated_avx512::panel_table<T>}};
 }
 
 template Tables<float> simde_tables();

@@ -12,7 +12,8 @@ Tables<T> tables() {
   for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
     if (isa <= machine_isa())
       all.push_back({name_of(isa), &simd::element_kernels<T>(isa), &simd::unpacked_kernels<T>(isa),
-                     &simd::gradient_kernels<T>(isa), &simd::layer_kernels<T>(isa)});
+                     &simd::gradient_kernels<T>(isa), &simd::layer_kernels<T>(isa),
+                     &simd::panel_kernels<T>(isa)});
   }
   for (const Table<T>& table : shape_tables<T>()) all.push_back(table);
 #if HEED_TEST_SIMDE

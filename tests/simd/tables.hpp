@@ -16,6 +16,7 @@ struct Table {
   const simd::UnpackedKernels<T>* unpacked;
   const simd::GradientKernels<T>* gradients;
   const simd::LayerKernels<T>* layers;
+  const simd::PanelKernels<T>* panels = nullptr;
 };
 
 template <class T>

@@ -8,21 +8,33 @@ namespace heed::test {
 
 using namespace simd;
 
-namespace wide_tiles {
+// The kernels that do not depend on MR.
+namespace wide_rows {
 
-inline constexpr Isa target_isa = Isa::amx;
+inline constexpr Isa target_isa = Isa::avx512;
 
 template <class R>
 inline constexpr int vl = 64 / sizeof(R);
 template <class R>
 using Vec = typename Register<R, vl<R>>::type;
 template <class R>
-inline constexpr int mr = 16;
+inline constexpr int mr = 8;
 template <class R>
 inline constexpr int vectors = 2;
 
 #include "heed/simd/target/gnu_operations.inl"
 #include "heed/simd/target/kernels.inl"
+
+}  // namespace wide_rows
+
+namespace wide_tiles {
+
+using namespace wide_rows;
+
+inline constexpr Isa target_isa = Isa::amx;
+
+template <class R>
+inline constexpr int mr = 16;
 
 bool any_at_least(Words words, std::uint32_t x) {
   bool any = false;

@@ -127,14 +127,17 @@ Index checked_size(const View<T, Rank>& view) {
 }
 
 // "[2,8,128,64]"
-template <class T, int Rank>
-std::string to_string(const View<T, Rank>& view) {
+inline std::string text_of_extents(const Index* extent, int rank) {
   std::string text = "[";
-  for (int d = 0; d < Rank; ++d) {
+  for (int d = 0; d < rank; ++d) {
     if (d > 0) text += ',';  // "," + … is a false -Wrestrict of GCC 12 at -O3
-    text += std::to_string(view.extent[d]);
+    text += std::to_string(extent[d]);
   }
   return text + "]";
+}
+template <class T, int Rank>
+std::string to_string(const View<T, Rank>& view) {
+  return text_of_extents(view.extent, Rank);
 }
 
 // A contiguous row-major view of memory: view(ptr, {B, H, L, D}), extents of any integer types.

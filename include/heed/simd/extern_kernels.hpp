@@ -19,6 +19,7 @@
   HEED_KERNELS_ARE template const PackedKernels<T>& exact_pv_kernels<T>(const PackedKernels<T>&); \
   HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);                       \
   HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa);                   \
+  HEED_KERNELS_ARE template const PanelKernels<T>& panel_kernels<T>(Isa);                         \
   HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa);                   \
   HEED_KERNELS_ARE template const LayerKernels<T>& layer_kernels<T>(Isa)
 

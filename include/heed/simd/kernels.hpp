@@ -41,6 +41,16 @@ const UnpackedKernels<T>& unpacked_kernels(Isa isa) {
   return portable::unpacked_table<T>;
 }
 
+// Kernels of queries with keys in panels.
+template <class T>
+const PanelKernels<T>& panel_kernels(Isa isa) {
+#if HEED_X86
+  if (isa >= Isa::avx512) return avx512::panel_table<T>;
+  if (isa == Isa::avx2) return avx2::panel_table<T>;
+#endif
+  return portable::panel_table<T>;
+}
+
 // The instruction set of packed_kernels: tiles multiply what sums in float, if they are granted.
 template <class T>
 Isa packed_isa(Isa isa) {

@@ -44,10 +44,18 @@ struct UnpackedKernels {
   using R = Accum<T>;
 
   void (*qk)(const PackedA<const R>& q, const View<const T, 2>& k, const ScoreTiles<R>& scores);
-  void (*qk_panels)(const PackedA<const R>& q, const T* k, const ScoreTiles<R>& scores);
   void (*pv)(const ScoreTiles<R>& p, const View<const T, 2>& v, const Accumulator<R>& acc);
   bool (*all_unmasked)(const ScoreTiles<R>& scores);
   bool (*all_finite)(const View<const T, 2>& x);
+};
+
+// The product of queries with keys that lie in panels of T, as in a cache; documented in
+// attention/decode.inl. Calls of dense keys do without, and files with such calls alone.
+template <class T>
+struct PanelKernels {
+  using R = Accum<T>;
+
+  void (*qk)(const PackedA<const R>& q, const T* k, const ScoreTiles<R>& scores);
 };
 
 // Products of gradients, dS·k, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl and

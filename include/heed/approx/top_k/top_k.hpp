@@ -45,14 +45,14 @@ void for_each_top_k_task(const Problem<T>& problem, int keep, const M& mask, con
   const FlashPlan plan =
       top_k_plan(scores.shape, tile_shape, keep, options.threads, options.executor);
   Carver counter(nullptr);
-  FlashScratch<R>(counter, scores.shape, plan);
+  flash_scratch<R>(counter, scores.shape, plan);
   TopKScratch<R>(counter, tile_shape, plan.rows(), keep, problem.shape.Dv);
   counter.array<std::byte>(more);
   const auto bytes = static_cast<Index>(counter.used());
   const Scratch memory(static_cast<std::size_t>(checked_product(bytes, plan.workers)), {});
   parallel_for(plan.tasks, plan.workers, options.executor, [&](Index index, int worker) {
     Carver carver(memory.begin() + worker * bytes);
-    const FlashScratch<R> scratch(carver, scores.shape, plan);
+    const FlashScratch<R> scratch = flash_scratch<R>(carver, scores.shape, plan);
     const QueryBlock rows = query_block_of(plan, scores.shape, index);
     const FlashTask<T, M, S> flash{scores, {mask, score, scores.shape, rows}, plan, of_flash, rows,
                                    scratch};

@@ -46,7 +46,7 @@ void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& ti
     const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
     for_each_run(block, tiles.scores, [&](const KvRun<U>& run, const auto& scores, int g) {
       const auto q = tiles.q.from_row(g * task.plan.tile_shape.mr);
-      if (run.panels != nullptr) return kernels.qk_panels(q, run.panels, scores);
+      if (run.panels != nullptr) return block.of_panels->qk(q, run.panels, scores);
       kernels.qk(q, run.k, scores);
     });
   } else {
@@ -145,6 +145,9 @@ void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Inde
   const bool inf_safe = load_queries(task);
   SplitStates<T, M, S> states(task);
   KvBlock<U> block;
+  if constexpr (kv::PanelSource<Kv, U>) {
+    block.of_panels = &simd::panel_kernels<U>(task.kernels.packed.isa);
+  }
   for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
     load_kv(task, kv, begin, keys, inf_safe, block);
     attend_block(task, states, block, map, panel);
@@ -189,32 +192,26 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
   const RowStates<R> states = task_states<R>(carver, shape, plan);
   const Index key_tasks = plan.key_tasks();
   std::byte* scratch = memory + carver.used();
-  // f(task, kv, length) with the keys and values of the task's head, and their number.
-  const auto with_task = [&](Index index, int worker, const auto& f) {
+  const auto run_task = [&](Index index, int worker, bool attends, bool stores) {
     Carver own(scratch + worker * bytes);
-    FlashScratch<R> of_task(own, shape, plan);
+    FlashScratch<R> of_task = flash_scratch<R>(own, shape, plan);
     if (key_tasks > 1) of_task.state = states[index];
     const QueryBlock rows = query_block_of(plan, shape, index);
     const Shape entry = kv::shape_of_entry(source, shape, rows.b);
     const FlashTask<T, M, S> task{problem, {mask, score, entry, rows}, plan, kernels, rows,
                                   of_task};
-    f(task, source.bind(shape, rows.b, task.kv_head()), source.length(rows.b));
+    const auto kv = source.bind(shape, rows.b, task.kv_head());
+    const Index length = source.length(rows.b), keys = plan.task_splits * plan.split_keys;
+    const Index first = index % key_tasks * keys;
+    if (attends) attend_keys<U>(task, kv, first, std::min(first + keys, length));
+    if (stores && !store_output(task)) attend_again<U>(task, kv, length);
   };
-  const auto finish = [](const auto& task, const auto& kv, Index length) {
-    if (!store_output(task)) attend_again<U>(task, kv, length);
-  };
-  parallel_for(plan.tasks, plan.workers, executor, [&](Index index, int worker) {
-    with_task(index, worker, [&](const auto& task, const auto& kv, Index length) {
-      const Index keys = plan.task_splits * plan.split_keys;
-      const Index first = index % key_tasks * keys;
-      attend_keys<U>(task, kv, first, std::min(first + keys, length));
-      if (key_tasks == 1) finish(task, kv, length);
-    });
-  });
+  parallel_for(plan.tasks, plan.workers, executor,
+               [&](Index index, int worker) { run_task(index, worker, true, key_tasks == 1); });
   if (key_tasks == 1) return;
   parallel_for(plan.tasks / key_tasks, plan.workers, executor, [&](Index set, int worker) {
     combine_splits(states, kernels.packed.isa, set * key_tasks, key_tasks);
-    with_task(set * key_tasks, worker, finish);
+    run_task(set * key_tasks, worker, false, true);
   });
 }
 

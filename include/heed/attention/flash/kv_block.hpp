@@ -25,8 +25,9 @@ struct KvBlock {
   int run_count = 0;
   KvRun<T> runs[max_runs];
   const Accum<T>* packed_keys = nullptr;
-  bool inf_safe = true;  // q·k of an infinite operand comes out right
-  bool finite = true;    // all packed values are finite
+  const simd::PanelKernels<T>* of_panels = nullptr;  // of a source whose keys are panels
+  bool inf_safe = true;                              // q·k of an infinite operand comes out right
+  bool finite = true;                                // all packed values are finite
 
   const KvRun<T>& only_run() const {
     HEED_ASSERT(run_count == 1);

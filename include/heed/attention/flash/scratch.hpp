@@ -21,42 +21,48 @@ struct FlashScratch {
   std::uint8_t* coverage;    // [row tiles of a query sub-block, panels of a block], the same
   std::uint8_t* unmasked;    // as scores; written only where values are not finite
   R* gathered;               // [block, D], then [block, Dv]; of the tensors' type, or nothing
-
-  [[gnu::always_inline]] FlashScratch(Carver& carver, const Shape& shape, const FlashPlan& plan)
-      : q(carver.array<R>(simd::PackedA<R>::size(plan.tile_shape, plan.rows(), shape.D))),
-        kt(carver.array<R>(simd::PackedB<R>::size(plan.tile_shape, shape.D, plan.block))),
-        v(carver.array<R>(simd::PackedB<R>::size(plan.value_shape, plan.block,
-                                                 plan.tile_shape.columns(shape.Dv)))),
-        scores(carver.array<R>(plan.scores())),
-        packed_p(carver.array<R>(plan.value_shape.packed_p)),
-        state(
-            RowStates<R>(carver, 1, plan.rows(), plan.tile_shape.columns(shape.Dv), plan.tile_shape)
-                .first),
-        pending(carver, plan.states() - 1, plan.rows(), plan.tile_shape.columns(shape.Dv),
-                plan.tile_shape),
-        block_mask(carver.array<std::uint8_t>(
-            checked_product(plan.tile_shape.m_tiles(plan.rows()),
-                            plan.tile_shape.panels(std::min(plan.mask_window(), shape.Lk))))),
-        coverage(carver.array<std::uint8_t>(
-            checked_product(plan.q_inner, plan.tile_shape.panels(plan.block)))),
-        unmasked(carver.array<std::uint8_t>(plan.scores())),
-        gathered(carver.array<R>(
-            plan.gathers ? checked_product(plan.block, checked_sum(shape.D, shape.Dv)) : 0)) {}
 };
 
 inline namespace HEED_ABI {
 
+// `count` states of a task's rows.
+template <class R>
+RowStates<R> row_states(Carver& carver, Index count, const Shape& shape, const FlashPlan& plan) {
+  return {carver, count, plan.rows(), plan.tile_shape.columns(shape.Dv), plan.tile_shape};
+}
+
+template <class R>
+FlashScratch<R> flash_scratch(Carver& carver, const Shape& shape, const FlashPlan& plan) {
+  const simd::TileShape& tile_shape = plan.tile_shape;
+  const Index scores = plan.scores(), columns = tile_shape.columns(shape.Dv);
+  const Index windows = tile_shape.panels(std::min(plan.mask_window(), shape.Lk));
+  const Index row = plan.gathers ? checked_sum(shape.D, shape.Dv) : 0;
+  const auto bytes = [&](Index count) { return carver.array<std::uint8_t>(count); };
+  return {
+      .q = carver.array<R>(simd::PackedA<R>::size(tile_shape, plan.rows(), shape.D)),
+      .kt = carver.array<R>(simd::PackedB<R>::size(tile_shape, shape.D, plan.block)),
+      .v = carver.array<R>(simd::PackedB<R>::size(plan.value_shape, plan.block, columns)),
+      .scores = carver.array<R>(scores),
+      .packed_p = carver.array<R>(plan.value_shape.packed_p),
+      .state = row_states<R>(carver, 1, shape, plan).first,
+      .pending = row_states<R>(carver, plan.states() - 1, shape, plan),
+      .block_mask = bytes(checked_product(tile_shape.m_tiles(plan.rows()), windows)),
+      .coverage = bytes(checked_product(plan.q_inner, tile_shape.panels(plan.block))),
+      .unmasked = bytes(scores),
+      .gathered = carver.array<R>(checked_product(plan.block, row)),
+  };
+}
+
 // The state of each task where several tasks share their queries, else nothing.
 template <class R>
 RowStates<R> task_states(Carver& carver, const Shape& shape, const FlashPlan& plan) {
-  return {carver, plan.key_tasks() == 1 ? 0 : plan.tasks, plan.rows(),
-          plan.tile_shape.columns(shape.Dv), plan.tile_shape};
+  return row_states<R>(carver, plan.key_tasks() == 1 ? 0 : plan.tasks, shape, plan);
 }
 
 template <class R>
 Index flash_scratch_bytes(const Shape& shape, const FlashPlan& plan) {
   Carver counter(nullptr);
-  FlashScratch<R>(counter, shape, plan);
+  flash_scratch<R>(counter, shape, plan);
   return static_cast<Index>(counter.used());
 }
 

@@ -166,16 +166,19 @@ HEED_INLINE void qk_amx_panel(const PackedA<const float, Shape>& a,
 
 // c = a·b, every live tile. Beyond the last column c is whatever it was.
 template <int Parts>
-void qk_amx(const PackedA<const float>& a, const PackedB<const float>& b,
-            const ScoreTiles<float>& c) {
+void qk_amx(const PackedA<const float>& q, const PackedB<const float>& kt,
+            const ScoreTiles<float>& scores) {
   constexpr ConstantShape<amx_tile_shape<Parts>> shape;
-  HEED_ASSERT(a.k == b.k);
+  HEED_ASSERT(q.k == kt.k);
+  const auto a = q.in(shape);
+  const auto b = kt.in(shape);
+  const auto c = scores.in(shape);
   const Tiles in_use;
   for (int p = 0; p < c.panels; ++p) {
     if (c.columns - p * nr<float> <= vl<float>) {
-      qk_amx_panel<1, Parts>(a.in(shape), b.in(shape), c.in(shape), p);
+      qk_amx_panel<1, Parts>(a, b, c, p);
     } else {
-      qk_amx_panel<2, Parts>(a.in(shape), b.in(shape), c.in(shape), p);
+      qk_amx_panel<2, Parts>(a, b, c, p);
     }
   }
 }
@@ -198,8 +201,8 @@ inline constexpr PackedKernels<T> amx_pairs_table{
     .pack_b = &pack_b_pairs<T, amx_tile_shape<1>>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T, tile_shape<float>>,
-    .store_unrounded = &store_rows<float, tile_shape<float>>,
+    .store_rows = &store_rows<T>,
+    .store_unrounded = &store_rows<float>,
     .drop = &drop<float>};
 
 // Elements that are widened to float are multiplied in parts.
@@ -214,8 +217,8 @@ inline constexpr PackedKernels<T> amx_bf16x3_table{
     .pack_b = &pack_b_bf16x3<T>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T, tile_shape<float>>,
-    .store_unrounded = &store_rows<float, tile_shape<float>>,
+    .store_rows = &store_rows<T>,
+    .store_unrounded = &store_rows<float>,
     .drop = &drop<float>};
 
 template <class T>

@@ -129,8 +129,8 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
     .pack_b = &pack_b_pairs<T, bf16_tile_shape>,
     .softmax = &softmax<float>,
     .finalize_rows = &finalize_rows<float>,
-    .store_rows = &store_rows<T, tile_shape<float>>,
-    .store_unrounded = &store_rows<float, tile_shape<float>>,
+    .store_rows = &store_rows<T>,
+    .store_unrounded = &store_rows<float>,
     .drop = &drop<float>};
 
 template <class T>
@@ -144,7 +144,7 @@ inline constexpr GradientKernels<T> bf16_pairs_gradient_table{
     .score_gradient = &score_gradient<float>,
     .add_row_dots = &add_row_dots<float>,
     .find_unmasked = &find_unmasked<float>,
-    .store_rows = &store_rows<T, transposed_shape<float>>};
+    .store_rows = &store_rows<T>};
 
 #if __INCLUDE_LEVEL__ == 0
 #include "heed/simd/target/alone_end.inl"

@@ -102,20 +102,21 @@ bool pack_b(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
 }
 
 // x(r, d) = c(first + r, d) · factor[r], rounded once. Returns whether all of them are finite
-// before they are rounded.
-template <class T, const TileShape& Shape>
+// before they are rounded. Tiles have any MR.
+template <class T>
 bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T>* factor,
                 const View<T, 2>& x) {
   using R = Accum<T>;
   constexpr int lanes = vl<R>;
-  const auto acc = c.in(ConstantShape<Shape>{});
-  HEED_ASSERT(x.extent[1] <= acc.columns);
+  const Accumulator<const R> acc = c;  // whose shape stays in registers
+  HEED_ASSERT(acc.shape.nr == nr<R> && x.extent[1] <= acc.columns);
   Exponents<R> worst{};
+  Index g = first / acc.shape.mr, row = first % acc.shape.mr;
   for (Index r = 0; r < x.extent[0]; ++r) {
     T* to = x.data + r * x.stride[0];
-    const Index g = (first + r) / Shape.mr, row = (first + r) % Shape.mr;
     for (Index d = 0; d < x.extent[1]; d += lanes) {
-      const Vec<R> v = load(&acc.tile_at(g, row, d)) * factor[r];
+      const Index p = d / nr<R>;
+      const Vec<R> v = load(acc.tile(g, p) + row * acc.width(p) + d % nr<R>) * factor[r];
       worst.add(v);
       if (x.stride[1] == 1 && d + lanes <= x.extent[1]) {
         store_as<R>(v, to + d);
@@ -126,6 +127,7 @@ bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T
           to[(d + n) * x.stride[1]] = some[n];
       }
     }
+    if (++row == acc.shape.mr) row = 0, ++g;
   }
   return worst.finite();
 }

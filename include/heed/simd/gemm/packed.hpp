@@ -23,10 +23,29 @@ namespace heed::simd {
 // A tile shape that is known where it is compiled.
 template <const TileShape& Value>
 struct ConstantShape {
+  static constexpr const TileShape& value = Value;
+
   HEED_INLINE constexpr operator TileShape() const {  // NOLINT(google-explicit-constructor)
     return Value;
   }
 };
+
+inline namespace HEED_ABI {
+
+// The assertions of in(), out of line: each kernel makes several, and inlined they are a twentieth
+// of its code.
+[[gnu::noinline]] inline bool packed_alike(const TileShape& a, const TileShape& b, Index columns) {
+  return a == b && columns % b.vl == 0;
+}
+[[gnu::noinline]] inline bool tiles_alike(const TileShape& a, const TileShape& b, Index columns) {
+  return a.has_tiles_of(b) && columns % b.vl == 0;
+}
+[[gnu::noinline]] inline bool holds_scores(const TileShape& a, const TileShape& b, int rows,
+                                           int columns, int m_tiles, int panels) {
+  return a.has_tiles_of(b) && rows <= m_tiles * b.mr && columns <= panels * b.nr;
+}
+
+}  // namespace HEED_ABI
 
 // a(i, k), packed along K.
 template <class R, class Shape = TileShape>
@@ -47,7 +66,7 @@ struct PackedA {
 
   template <class Constant>
   HEED_INLINE PackedA<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(TileShape(shape) == TileShape(constant));
+    HEED_ASSERT(packed_alike(shape, Constant::value, 0));
     return {data, k, constant, scale};
   }
   template <std::same_as<const R> X>
@@ -94,8 +113,7 @@ struct PackedB {
 
   template <class Constant>
   HEED_INLINE PackedB<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(TileShape(shape) == TileShape(constant));
-    HEED_ASSERT(columns % TileShape(constant).vl == 0);
+    HEED_ASSERT(packed_alike(shape, Constant::value, columns));
     return {data, k, columns, constant};
   }
   template <std::same_as<const R> X>
@@ -177,9 +195,7 @@ struct ScoreTiles {
 
   template <class Constant>
   HEED_INLINE ScoreTiles<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(TileShape(shape).has_tiles_of(constant));
-    HEED_ASSERT(rows <= m_tiles * TileShape(constant).mr);
-    HEED_ASSERT(columns <= panels * TileShape(constant).nr);
+    HEED_ASSERT(holds_scores(shape, Constant::value, rows, columns, m_tiles, panels));
     return {data, coverage, rows, columns, m_tiles, panels, constant, packed_p};
   }
 };
@@ -224,8 +240,7 @@ struct Accumulator {
 
   template <class Constant>
   HEED_INLINE Accumulator<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(TileShape(shape).has_tiles_of(constant));
-    HEED_ASSERT(columns % TileShape(constant).vl == 0);
+    HEED_ASSERT(tiles_alike(shape, Constant::value, columns));
     return {data, columns, constant};
   }
   template <std::same_as<const R> X>

@@ -7,5 +7,6 @@
 #pragma GCC diagnostic ignored "-Wold-style-cast"
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-namespace heed::simd::alone {
-using namespace HEED_ALONE;  // NOLINT(google-build-using-namespace)
+namespace heed::simd {
+inline namespace HEED_ABI {
+namespace HEED_ALONE::alone {

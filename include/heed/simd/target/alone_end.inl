@@ -1,3 +1,5 @@
 // Closes what alone.inl opened.
-}  // namespace heed::simd::alone
+}  // namespace HEED_ALONE::alone
+}  // namespace HEED_ABI
+}  // namespace heed::simd
 #pragma GCC diagnostic pop

@@ -3,6 +3,7 @@
 
 #include "heed/simd/isa.hpp"
 #include "heed/simd/table.hpp"
+#include "heed/simd/target/avx512.hpp"
 
 #if HEED_X86_PAIRS
 #include <immintrin.h>
@@ -14,15 +15,13 @@ namespace heed::simd {
 inline namespace HEED_ABI {
 namespace avx512_bf16 {
 
+// All that is not named here is AVX-512's.
+using namespace avx512;  // NOLINT(google-build-using-namespace)
+
 inline constexpr Isa target_isa = Isa::avx512_bf16;
 
-template <class R>
-inline constexpr int mr = 8;
-template <class R>
-inline constexpr int vectors = 2;
-
-#include "heed/simd/target/avx512_operations.inl"
-#include "heed/simd/target/kernels.inl"
+// Once more, since its steps may be those of pairs.
+#include "heed/simd/gemm/micro_kernel.inl"
 
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
@@ -38,18 +37,14 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 #if HEED_X86_TILES
 namespace amx {
 
+// All that does not depend on MR is AVX-512's.
+using namespace avx512;  // NOLINT(google-build-using-namespace)
+
 inline constexpr Isa target_isa = Isa::amx;
 
 // A tile of queries by two of keys.
 template <class R>
 inline constexpr int mr = 16;
-template <class R>
-inline constexpr int vectors = 2;
-
-// NOLINTBEGIN(readability-duplicate-include): once for each shape of a tile
-#include "heed/simd/target/avx512_operations.inl"
-#include "heed/simd/target/kernels.inl"
-// NOLINTEND(readability-duplicate-include)
 
 using avx512_bf16::round_pairs;
 

@@ -66,16 +66,18 @@ inline constexpr PackedKernels<T> table{
     .pack_b = &pack_b<T>,
     .softmax = &softmax<Accum<T>>,
     .finalize_rows = &finalize_rows<Accum<T>>,
-    .store_rows = &store_rows<T, tile_shape<Accum<T>>>,
-    .store_unrounded = &store_rows<Accum<T>, tile_shape<Accum<T>>>,
+    .store_rows = &store_rows<T>,
+    .store_unrounded = &store_rows<Accum<T>>,
     .drop = &drop<Accum<T>>};
 
 template <class T>
 inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
-                                                   .qk_panels = &qk_panels<T>,
                                                    .pv = &pv_unpacked<T>,
                                                    .all_unmasked = &all_unmasked<Accum<T>>,
                                                    .all_finite = &all_finite<T>};
+
+template <class T>
+inline constexpr PanelKernels<T> panel_table{.qk = &qk_panels<T>};
 
 template <class T>
 inline constexpr GradientKernels<T> gradient_table{
@@ -88,7 +90,7 @@ inline constexpr GradientKernels<T> gradient_table{
     .score_gradient = &score_gradient<Accum<T>>,
     .add_row_dots = &add_row_dots<Accum<T>>,
     .find_unmasked = &find_unmasked<Accum<T>>,
-    .store_rows = &store_rows<T, transposed_shape<Accum<T>>>};
+    .store_rows = &store_rows<T>};
 
 template <class T>
 inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
