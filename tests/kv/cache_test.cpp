@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "heed/approx/top_k/over_source.hpp"
 #include "kv/vector_model.hpp"
 
 namespace heed {
@@ -70,6 +71,60 @@ TEMPLATE_TEST_CASE("cache: a ragged batch has the rows of each sequence alone", 
       CHECK(test::max_difference(alone.lse, dense.lse) < 1e-5);
     }
   }
+}
+
+TEMPLATE_TEST_CASE("cache: top-k has the bits of dense keys, in each sequence", "", float,
+                   BFloat16) {
+  using T = TestType;
+  const Index lengths[] = {2100, 77};
+  for (const Index Lq : {1, 40}) {
+    const Shape shape{2, 4, 2, Lq, 2100, 24, 20};
+    const Inputs<T> in(shape, Layout::gaps, 5, 2);
+    kv::Cache<T> cache({2, 2, 24, 20});
+    for (Index b = 0; b < 2; ++b) {
+      cache.append(b, part(in.k.cview(), b, 1, 0, lengths[b]),
+                   part(in.v.cview(), b, 1, 0, lengths[b]));
+    }
+    const mask::any mask = mask::causal() & mask::window(900);
+    for (const Index keep : {0, 1, 33, 76, 400}) {
+      const auto ragged = approx::top_k(in.q.cview(), cache, keep, mask);
+      for (Index b = 0; b < 2; ++b) {
+        CAPTURE(Lq, keep, b);
+        if (keep >= lengths[b]) continue;  // dense top-k then is attention, whose sums have splits
+        const auto dense =
+            approx::top_k(part(in.q.cview(), b, 1, 0, Lq), part(in.k.cview(), b, 1, 0, lengths[b]),
+                          part(in.v.cview(), b, 1, 0, lengths[b]), keep, mask);
+        CHECK(same(entry(ragged.out, b), view_of(dense.out)));
+        for (Index h = 0; h < 4; ++h) CHECK(ragged.lse(b, h, Lq - 1) == dense.lse(0, h, Lq - 1));
+      }
+    }
+    const auto all = approx::top_k(in.q.cview(), cache, 2100, mask);
+    CHECK(test::same_bits(all.out, attention(in.q.cview(), cache, mask).out));
+  }
+}
+
+TEST_CASE("cache: top-k of float queries over keys of bfloat16, and wrong calls") {
+  const Inputs<float> in({1, 2, 1, 3, 300, 8, 5}, Layout::packed, 5);
+  kv::Cache<BFloat16> cache({1, 1, 8, 5});
+  cache.append(in.k.cview(), in.v.cview());
+  Buffer<float> k(1, 1, 300, 8, Layout::packed), v(1, 1, 300, 5, Layout::packed);
+  const auto rounded = [](const auto& from, auto& to) {
+    for (Index j = 0; j < 300; ++j) {
+      for (Index d = 0; d < to.view().extent[3]; ++d) {
+        to.view()(0, 0, j, d) = static_cast<float>(BFloat16(from(0, 0, j, d)));
+      }
+    }
+  };
+  rounded(in.k.cview(), k);
+  rounded(in.v.cview(), v);
+  const auto cached = approx::top_k(in.q.cview(), cache, 9, mask::any(mask::causal()));
+  const auto dense =
+      approx::top_k(in.q.cview(), k.cview(), v.cview(), 9, mask::any(mask::causal()));
+  CHECK(test::same_bits(cached.out, dense.out));
+  CHECK(test::same_bits(cached.lse, dense.lse));
+  using Catch::Contains;
+  CHECK_THROWS_WITH(approx::top_k(in.q.cview(), cache, -2), Contains("top_k: keep -2"));
+  CHECK_THROWS_WITH(approx::top_k(in.v.cview(), cache, 2), Contains("top_k: the source has dim 8"));
 }
 
 TEST_CASE("cache: queries before the first token of a short sequence see nothing") {

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "heed/approx/top_k/over_source.hpp"
 #include "support/contract.hpp"
 
 namespace heed {
@@ -183,6 +184,19 @@ TEST_CASE("source: results in the caller's memory, of any rank") {
                  {.threads = 1, .workspace = workspace, .report = &report});
   CHECK(report.scratch_bytes <= workspace.size());
   CHECK(same());
+}
+
+TEST_CASE("source: top-k over pages has the bits of dense keys") {
+  const Shape shape{2, 2, 1, 9, 300, 16, 8};
+  const Inputs<float> in(shape, Layout::packed, 5);
+  const mask::any causal = mask::causal();
+  const auto dense = approx::top_k(in.q.cview(), in.k.cview(), in.v.cview(), 33, causal);
+  for (const Index page : {7, 64}) {
+    const auto paged =
+        approx::top_k(in.q.cview(), Pages<float>(in, shape, page, {300, 300}), 33, causal);
+    CHECK(test::same_bits(paged.out, dense.out));
+    CHECK(test::same_bits(paged.lse, dense.lse));
+  }
 }
 
 TEST_CASE("source: what does not fit is refused, with both shapes") {

@@ -51,8 +51,8 @@ struct KeptRowScratch {
 
 // The kept keys of query i of head h, their weights and the gradients of their scores; d_q.
 //   forward: o = Σ p·v; so: d_p = d_o·v, d_m = p (d_p − Σ p·d_p), d_q = scale · Σ d_s·k
-template <class T, class M, class S>
-void backward_row(const TopKTask<T, M, S>& task, const KeptRowScratch<Accum<T>>& scratch,
+template <class T, class M, class S, class Kv>
+void backward_row(const TopKTask<T, M, S, Kv>& task, const KeptRowScratch<Accum<T>>& scratch,
                   TopKSelector<Accum<T>>& best, const View<const T, 4>& d_out, Index h, int i,
                   const View<T, 4>& d_q, const KeptKeys<Accum<T>>& kept) {
   using R = Accum<T>;

@@ -39,13 +39,42 @@ struct TopKScratch {
         coverage(carver.array<std::uint8_t>(tile_shape.panels(keep))) {}
 };
 
+// The keys and values of a head, of elements U. As a source its values have no columns: scores do
+// without.
+template <class U, class Bound>
+struct HeadKv {
+  using Scalar = U;
+
+  Bound source;
+  Index length;  // keys that there are
+
+  template <class F>
+  void for_each_run(Index begin, Index end, F&& f) const requires kv::BoundSource<Bound, U> {
+    source.for_each_run(begin, end, without_columns(f));
+  }
+  template <class F>
+  void for_each_panel_run(Index begin, Index end, F&& f) const requires kv::PanelSource<Bound, U> {
+    source.for_each_panel_run(begin, end, without_columns(f));
+  }
+
+ private:
+  template <class F>
+  static auto without_columns(F& f) {
+    return [&f](Index first, const auto& k, const View<const U, 2>& v) {
+      f(first, k, View<const U, 2>{v.data, {v.extent[0], 0}, {v.stride[0], v.stride[1]}});
+    };
+  }
+};
+
 // A task of scores, and what becomes of them.
-template <class T, class M, class S>
+//   Kv  HeadKv of the task's head
+template <class T, class M, class S, class Kv>
 struct TopKTask {
   using R = Accum<T>;
 
   FlashTask<T, M, S> flash;   // of values without columns
-  const Problem<T>& problem;  // with them
+  const Problem<T>& problem;  // with them; its k and v are not looked at
+  const Kv& kv;
   int keep;
   TopKScratch<R> scratch;
   const CallKernels<T>& kernels;
@@ -59,8 +88,8 @@ struct TopKTask {
 
 // Without a score, keys are compared by q·k itself, which the scale only turns around or not; the
 // rest of it comes in with the best.
-template <class T, class M, class S>
-void start_rows(const TopKTask<T, M, S>& task) {
+template <class T, class M, class S, class Kv>
+void start_rows(const TopKTask<T, M, S, Kv>& task) {
   using R = Accum<T>;
   const FlashTask<T, M, S>& flash = task.flash;
   const double scale = task.problem.scale;
@@ -82,21 +111,22 @@ void start_rows(const TopKTask<T, M, S>& task) {
 }
 
 // The scores of one query sub-block of queries and one block of keys go to their rows.
-template <class T, class M, class S>
-void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, const BlockMask& map,
-                 int panel) {
+template <class T, class M, class S, class Kv, class U>
+void push_scores(const TopKTask<T, M, S, Kv>& task, int row, const KvBlock<U>& block,
+                 const BlockMask& map, int panel) {
   using R = Accum<T>;
   const FlashTask<T, M, S>& flash = task.flash;
   const simd::TileShape& tile_shape = flash.plan.tile_shape;
   const int queries = std::min(flash.plan.q_inner * tile_shape.mr, flash.rows.count() - row);
-  const auto args = make_tile_args(flash.scratch, flash.scratch.state, flash.plan,
-                                   flash.problem.shape, row, queries, keys);
+  auto args = make_tile_args(flash.scratch, flash.scratch.state, flash.plan, flash.problem.shape,
+                             row, queries, block.keys);
+  args.kt.data = block.packed_keys;
   const simd::ScoreTiles<R>& scores = args.scores;
   const mask::Coverage seen =
       map.copy(row / tile_shape.mr, scores.m_tiles, panel, scores.panels, flash.scratch.coverage);
   if (seen == mask::Coverage::Empty) return;
   task.kernels.of_tensors.gemm.qk(args.q, args.kt, scores);
-  apply_epilogue(flash, scores, row / tile_shape.mr, begin, seen);
+  apply_epilogue(flash, scores, row / tile_shape.mr, block.begin, seen);
   using Part = typename PushScores<R>::Part;
   const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.kernels.packed.isa);
   for (int g = 0; g < scores.m_tiles; ++g) {
@@ -104,30 +134,29 @@ void push_scores(const TopKTask<T, M, S>& task, int row, int begin, int keys, co
     for (int p = 0; p < scores.panels; ++p) {
       if (!scores.live(g, p)) continue;
       const Part part{std::min(tile_shape.mr, queries - g * tile_shape.mr),
-                      begin + p * tile_shape.nr};
+                      block.begin + p * tile_shape.nr};
       offer(rows, scores.tile(g, p), part);
     }
   }
 }
 
-template <class T, class M, class S>
-void push_all(const TopKTask<T, M, S>& task) {
+template <class T, class M, class S, class Kv>
+void push_all(const TopKTask<T, M, S, Kv>& task) {
   const FlashTask<T, M, S>& flash = task.flash;
-  const Index Lk = task.problem.shape.Lk;
-  const auto k = task.problem.k.matrix(flash.rows.b, flash.kv_head());
-  for_each_live_block(flash, 0, Lk, [&](int begin, int keys, const BlockMask& map, int panel) {
-    task.kernels.of_tensors.pack_b_transposed(
-        slice(k, begin, keys), packed_keys(flash.scratch, flash.plan, task.problem.shape));
-    for (int row = 0; row < flash.rows.count();
-         row += flash.plan.q_inner * flash.plan.tile_shape.mr) {
-      push_scores(task, row, begin, keys, map, panel);
+  const int rows = flash.plan.q_inner * flash.plan.tile_shape.mr;
+  KvBlock<typename Kv::Scalar> block;
+  const auto push = [&](int begin, int keys, const BlockMask& map, int panel) {
+    load_kv(flash, task.kv, begin, keys, true, block);
+    for (int row = 0; row < flash.rows.count(); row += rows) {
+      push_scores(task, row, block, map, panel);
     }
-  });
+  };
+  for_each_live_block(flash, 0, task.kv.length, push);
 }
 
 // acc = weights · values of the best keys of a row.
-template <class T, class M, class S>
-void weigh_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& weights) {
+template <class T, class M, class S, class Kv>
+void weigh_best(const TopKTask<T, M, S, Kv>& task, const simd::ScoreTiles<Accum<T>>& weights) {
   using R = Accum<T>;
   const Index Dv = task.problem.shape.Dv;
   const simd::Accumulator<R> acc = task.state().acc;
@@ -136,16 +165,26 @@ void weigh_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>&
   task.unpacked.pv(weights, values, acc);
 }
 
+// to = the values of a key.
+template <class T, class M, class S, class Kv>
+void copy_value(const TopKTask<T, M, S, Kv>& task, Index key, Accum<T>* to) {
+  using U = typename Kv::Scalar;
+  const auto copy = [&](Index, const auto&, const View<const U, 2>& v) {
+    packed_kernels_of<U>(task.kernels.of_tensors)
+        .pack_a(v, 1, {to, v.extent[1], task.flash.plan.tile_shape});
+  };
+  for_each_source_run<U>(task.kv.source, key, key + 1, copy);
+}
+
 // Softmax over the best keys of a row, in ascending order, and their values' mean under it. Returns
 // the weights.
-template <class T, class M, class S>
-simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S>& task,
+template <class T, class M, class S, class Kv>
+simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S, Kv>& task,
                                        TopKSelector<Accum<T>>& best) {
   using R = Accum<T>;
   const TopKScratch<R>& scratch = task.scratch;
   const simd::TileShape& tile_shape = task.flash.plan.tile_shape;
   const Index Dv = task.problem.shape.Dv;
-  const auto v = task.problem.v.matrix(task.flash.rows.b, task.flash.kv_head());
   const R factor = folds_scale<S> ? static_cast<R>(std::abs(task.problem.scale)) : R(1);
   simd::for_isa<R, Compact<R>, TopKSelector<R>*>(task.flash.kernels.packed.isa)({}, &best);
   const auto weights =
@@ -155,7 +194,7 @@ simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S>& task,
     weight = n < best.count ? score_of_sort_key<R>(best.ranks[n]) * factor : mask_if(true, R(0));
     if (n >= best.count) continue;
     R* value = scratch.values + n * Dv;
-    task.kernels.copy_rows(slice(v, best.keys[n], 1), R(1), value);
+    copy_value(task, best.keys[n], value);
     if (is_masked(weight)) std::fill_n(value, Dv, R(0));  // the factor made it −inf
   }
   std::fill_n(scratch.max, tile_shape.mr, softmax::Row<R>{}.max);
@@ -166,9 +205,9 @@ simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S>& task,
 }
 
 // out and lse of query i of head h, to which its best keys have been attended.
-template <class T, class M, class S>
-void write_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& weights, Index h,
-                int i) {
+template <class T, class M, class S, class Kv>
+void write_best(const TopKTask<T, M, S, Kv>& task, const simd::ScoreTiles<Accum<T>>& weights,
+                Index h, int i) {
   using R = Accum<T>;
   const Index b = task.flash.rows.b;
   const simd::RowState<R> rows = task.state();
@@ -187,8 +226,8 @@ void write_best(const TopKTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>&
 }
 
 // f(best keys, h, i) for each query of a task, when all keys have passed by.
-template <class T, class M, class S, class F>
-void for_each_best(const TopKTask<T, M, S>& task, F&& f) {
+template <class T, class M, class S, class Kv, class F>
+void for_each_best(const TopKTask<T, M, S, Kv>& task, F&& f) {
   using R = Accum<T>;
   const QueryBlock& rows = task.flash.rows;
   const simd::TileShape& shape = task.flash.plan.tile_shape;
@@ -201,8 +240,8 @@ void for_each_best(const TopKTask<T, M, S>& task, F&& f) {
   });
 }
 
-template <class T, class M, class S>
-void top_k_task(const TopKTask<T, M, S>& task) {
+template <class T, class M, class S, class Kv>
+void top_k_task(const TopKTask<T, M, S, Kv>& task) {
   for_each_best(
       task, [&](auto& best, Index h, int i) { write_best(task, attend_best(task, best), h, i); });
 }

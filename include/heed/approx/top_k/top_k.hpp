@@ -32,18 +32,20 @@ inline FlashPlan top_k_plan(const Shape& shape, const simd::TileShape& tile_shap
 }
 
 // f(task, memory) for every task of a call; 0 < keep. `more` bytes of memory are f's own.
-template <class T, class M, class S, class F>
-void for_each_top_k_task(const Problem<T>& problem, int keep, const M& mask, const S& score,
-                         const Options& options, Index more, F&& f) {
+//   source  of keys and values; problem.k and problem.v are not looked at
+template <class T, class K, class M, class S, class F>
+void for_each_top_k_task(const Problem<T>& problem, const K& source, int keep, const M& mask,
+                         const S& score, const Options& options, Index more, F&& f) {
   using R = Accum<T>;
+  using U = kv::ElementOf<K, T>;
   Problem<T> scores = problem;
   scores.shape.Dv = 0;
   const Isa best = isa();
   const CallKernels<T> kernels = call_kernels<T>(best);
   const FlashKernels<T> of_flash{kernels.of_tensors, simd::unpacked_kernels<T>(best)};
   const simd::TileShape& tile_shape = kernels.of_tensors.tile_shape;
-  const FlashPlan plan =
-      top_k_plan(scores.shape, tile_shape, keep, options.threads, options.executor);
+  FlashPlan plan = top_k_plan(scores.shape, tile_shape, keep, options.threads, options.executor);
+  plan.gathers = !std::is_same_v<K, kv::Dense<T>>;
   Carver counter(nullptr);
   flash_scratch<R>(counter, scores.shape, plan);
   TopKScratch<R>(counter, tile_shape, plan.rows(), keep, problem.shape.Dv);
@@ -54,20 +56,32 @@ void for_each_top_k_task(const Problem<T>& problem, int keep, const M& mask, con
     Carver carver(memory.begin() + worker * bytes);
     const FlashScratch<R> scratch = flash_scratch<R>(carver, scores.shape, plan);
     const QueryBlock rows = query_block_of(plan, scores.shape, index);
-    const FlashTask<T, M, S> flash{scores, {mask, score, scores.shape, rows}, plan, of_flash, rows,
+    const Shape entry = kv::shape_of_entry(source, scores.shape, rows.b);
+    const FlashTask<T, M, S> flash{scores, {mask, score, entry, rows}, plan, of_flash, rows,
                                    scratch};
+    const auto bound = source.bind(problem.shape, rows.b, flash.kv_head());
+    const HeadKv<U, std::remove_cv_t<decltype(bound)>> kv{bound, source.length(rows.b)};
     const TopKScratch<R> own(carver, tile_shape, plan.rows(), keep, problem.shape.Dv);
-    f(TopKTask<T, M, S>{flash, problem, keep, own, kernels, simd::unpacked_kernels<R>(best)},
-      carver.array<std::byte>(more));
+    const TopKTask<T, M, S, decltype(kv)> task{
+        flash, problem, kv, keep, own, kernels, simd::unpacked_kernels<R>(best)};
+    f(task, carver.array<std::byte>(more));
   });
 }
 
 // Every row of a problem whose out and lse are set; 0 < keep.
-template <class T, class M, class S>
-void run_top_k(const Problem<T>& problem, int keep, const M& mask, const S& score,
+template <class T, class K, class M, class S>
+void run_top_k(const Problem<T>& problem, const K& source, int keep, const M& mask, const S& score,
                const Options& options) {
-  for_each_top_k_task(problem, keep, mask, score, options, 0,
+  for_each_top_k_task(problem, source, keep, mask, score, options, 0,
                       [](const auto& task, std::byte*) { top_k_task(task); });
+}
+
+// The result of rows that see nothing.
+template <class Result>
+void clear(Result& result) {
+  using R = typename decltype(result.lse)::Scalar;
+  std::fill_n(result.out.data(), result.out.size(), typename decltype(result.out)::Scalar(0));
+  std::fill_n(result.lse.data(), result.lse.size(), mask_if(true, R(0)));
 }
 
 // Throws heed::Error for a negative number of keys.
@@ -102,10 +116,10 @@ auto top_k(const Q& q, const K& k, const V& v, Index keep, const M& mask = {}, c
   if (keep >= shape.Lk) {
     run(problem, as_mask(mask), as_score(score), common);
   } else if (keep == 0) {
-    std::fill_n(result.out.data(), result.out.size(), T(0));
-    std::fill_n(result.lse.data(), result.lse.size(), mask_if(true, Accum<T>(0)));
+    clear(result);
   } else {
-    run_top_k(problem, static_cast<int>(keep), as_mask(mask), as_score(score), options);
+    run_top_k(problem, kv::Dense<T>{problem.k, problem.v}, static_cast<int>(keep), as_mask(mask),
+              as_score(score), options);
   }
   return result;
 }

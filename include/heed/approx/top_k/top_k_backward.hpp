@@ -55,8 +55,8 @@ void run_top_k_backward(const Problem<T>& problem, const View<const T, 4>& d_out
   const Scratch memory(all.used(), {});
   Carver carver(memory.begin());
   const auto kept = KeptKeys<R>::carve(carver, problem.shape, keep);
-  for_each_top_k_task(problem, keep, mask, score, options, static_cast<Index>(one.used()),
-                      [&](const auto& task, std::byte* more) {
+  for_each_top_k_task(problem, kv::Dense<T>{problem.k, problem.v}, keep, mask, score, options,
+                      static_cast<Index>(one.used()), [&](const auto& task, std::byte* more) {
                         Carver own(more);
                         const KeptRowScratch<R> scratch(own, tiles, problem.shape, keep);
                         for_each_best(task, [&](auto& best, Index h, int i) {
