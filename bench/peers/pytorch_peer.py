@@ -92,8 +92,8 @@ def prepare_training(row, kind):
     held = {}
 
     def call():
-        loss = torch.nn.functional.cross_entropy(model(ids), labels)
         optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.cross_entropy(model(ids), labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -86,14 +86,15 @@ class WeightGradientBlock {
         plan_(plan_affine(in, tokens, out, kernels_.tile_shape, sizeof(T))),
         worker_bytes_(affine_worker_bytes<T>(plan_, tokens, kernels_.tile_shape.nr)),
         workers_(worker_count(plan_.tasks(), options.threads, options.executor)),
-        packed_(zeros<T>(packed_size<T>(out, tokens))),
-        scratch_(worker_bytes_ * static_cast<std::size_t>(workers_), {}) {}
+        scratch_(packed_bytes(out) + worker_bytes_ * static_cast<std::size_t>(workers_), {}),
+        packed_(reinterpret_cast<T*>(scratch_.begin())),
+        workers_begin_(scratch_.begin() + packed_bytes(out)) {}
 
   // dw += dyᵀ x, dw column-major
   //   dy [n, out]   x [n, in]   n at most `tokens`
   void add(const View<T, 2>& dw, const View<const T, 2>& dy, const View<const T, 2>& x) {
     HEED_ASSERT(dw.stride[0] == 1);
-    pack_weights(transposed(dy), packed_.data(), options_);
+    pack_weights(transposed(dy), packed_, options_);
     for (int n = 0; n < workers_; ++n) *worker(n, x.extent[0]).block = -1;
     parallel_for(plan_.tasks(), workers_, options_.executor, [&](Index task, int n) {
       const auto mine = worker(n, x.extent[0]);
@@ -107,8 +108,14 @@ class WeightGradientBlock {
   }
 
  private:
+  // Of a packed block of dy.
+  static std::size_t packed_bytes(Index out) {
+    Carver counter(nullptr);
+    counter.array<T>(packed_size<T>(out, tokens));
+    return counter.used();
+  }
   AffineWorker<T> worker(int n, Index depth) const {
-    Carver carver(scratch_.begin() + worker_bytes_ * static_cast<std::size_t>(n));
+    Carver carver(workers_begin_ + worker_bytes_ * static_cast<std::size_t>(n));
     return AffineWorker<T>::carve(carver, plan_, depth, kernels_.tile_shape.nr);
   }
   Index columns_of(Index block) const {
@@ -124,7 +131,7 @@ class WeightGradientBlock {
   void add_panel(const AffineWorker<T>& mine, Index block, Index p, const View<T, 2>& dw,
                  Index depth) const {
     const Index nr = kernels_.tile_shape.nr, first = p * nr;
-    const auto b = packed_weight(packed_.data(), kernels_.tile_shape, dw.extent[0], depth);
+    const auto b = packed_weight(packed_, kernels_.tile_shape, dw.extent[0], depth);
     kernels_.multiply_columns({mine.x, plan_.rows, depth}, columns_of(block), b.from_panel(p),
                               mine.sums, &dw(first, block * plan_.rows), dw.stride[1],
                               std::min(nr, dw.extent[0] - first));
@@ -135,8 +142,9 @@ class WeightGradientBlock {
   AffinePlan plan_;  // of a product whose rows are the columns of x
   std::size_t worker_bytes_;
   int workers_;
-  std::vector<T> packed_;
   Scratch scratch_;
+  T* packed_;                 // a block of dy
+  std::byte* workers_begin_;  // where the scratch of the workers stands
 };
 
 // dW += dyᵀ x and db += Σ dy

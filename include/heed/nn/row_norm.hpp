@@ -110,17 +110,18 @@ class RowNorm {
     const Index blocks = (tokens + rows - 1) / rows, size = features();
     auto sums = zeros<double>(checked_product(2 * blocks, size));  // of weight and bias, a block
     const int workers = worker_count(blocks, options.threads, options.executor);
-    auto room = zeros<T>(checked_product(2 * workers, size));
     const auto& kernels = simd::layer_kernels<T>(isa());
+    auto room = zeros<T>(checked_product(2 * workers, size));
     parallel_for(blocks, workers, options.executor, [&](Index block, int worker) {
       T* d = room.data() + 2 * worker * size;
       double* of_weight = sums.data() + 2 * block * size;
       for (Index n = block * rows; n < std::min(tokens, (block + 1) * rows); ++n) {
-        read_token(dy, n, d);
-        read_token(x, n, d + size);
-        kernels.normalise_gradient(Kind, d + size, d, size, weight_.value.data(), eps_, of_weight,
+        const T* from = packed_token(x, n, d + size);
+        T* to = dx.stride[2] == 1 ? token(dx, n) : d;
+        if (to != token(dy, n)) read_token(dy, n, to);
+        kernels.normalise_gradient(Kind, from, to, size, weight_.value.data(), eps_, of_weight,
                                    of_weight + size);
-        write_token(dx, n, d);
+        if (to == d) write_token(dx, n, d);
       }
     });
     for (Index j = 0; j < size; ++j) {
@@ -177,9 +178,10 @@ class RowNorm {
       T* row = reinterpret_cast<T*>(scratch.begin() + worker * row_bytes());
       const Index end = std::min(tokens, (task + 1) * rows_a_task);
       for (Index n = task * rows_a_task; n < end; ++n) {
-        read_token(x, n, row);
-        kernels.normalise(Kind, row, features(), weight_.value.data(), bias_.value.data(), eps_);
-        write_token(y, n, row);
+        T* to = y.stride[2] == 1 ? token(y, n) : row;
+        if (to != token(x, n)) read_token(x, n, to);
+        kernels.normalise(Kind, to, features(), weight_.value.data(), bias_.value.data(), eps_);
+        if (to == row) write_token(y, n, row);
       }
     });
   }

@@ -79,6 +79,13 @@ void read_token(const View<const T, 3>& x, Index n, T* row) {
     for (Index j = 0; j < x.extent[2]; ++j) row[j] = from[j * x.stride[2]];
   }
 }
+// Token n where it is packed: in x, or copied to `row`.
+template <class T>
+const T* packed_token(const View<const T, 3>& x, Index n, T* row) {
+  if (x.stride[2] == 1) return token(x, n);
+  read_token(x, n, row);
+  return row;
+}
 template <class T>
 void write_token(const View<T, 3>& x, Index n, const T* row) {
   T* to = token(x, n);

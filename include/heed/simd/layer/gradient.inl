@@ -97,24 +97,39 @@ void activation_gradient_row(Activation curve, const T* x, T* d, Index size) {
   }
 }
 
+// Up to mr columns of x [k, columns] side by side; 0 behind the last column.
+template <class T>
+HEED_INLINE void pack_column_tile(const View<const T, 2>& x, Accum<T>* tile) {
+  using R = Accum<T>;
+  const T* from = x.data;
+  for (Index k = 0; k < x.extent[0]; ++k, from += x.stride[0], tile += mr<R>) {
+    if (std::is_same_v<T, R> && x.stride[1] == 1 && x.extent[1] >= mr<R>) {
+      __builtin_memcpy(tile, from, sizeof(R) * mr<R>);
+    } else {
+      for (Index r = 0; r < mr<R>; ++r) {
+        tile[r] = r < x.extent[1] ? static_cast<R>(from[r * x.stride[1]]) : R(0);
+      }
+    }
+  }
+}
+
 // Columns of x [K, columns] become rows of `to`, of which mr stand side by side, `depth_block` of K
-// a block; 0 behind the last column.
+// a block; 0 behind the last column. Eight of K at a time fill whole cache lines: the tiles of one
+// k lie at strides that share few sets of the caches.
 template <class T>
 void pack_columns(const View<const T, 2>& x, const BlockedA<Accum<T>>& to) {
   using R = Accum<T>;
   HEED_ASSERT(x.extent[0] == to.k && x.extent[1] <= to.rows && to.rows % mr<R> == 0);
-  for (Index k = 0; k < to.k; ++k) {
-    const Index begin = k / depth_block<R> * depth_block<R>, left = to.k - begin;
-    const Index length = left < depth_block<R> ? left : depth_block<R>;
-    const T* from = x.data + k * x.stride[0];
-    R* tile = to.block(begin) + (k - begin) * mr<R>;
-    for (Index c = 0; c < x.extent[1]; c += mr<R>, tile += mr<R> * length) {
-      if (std::is_same_v<T, R> && x.stride[1] == 1 && c + mr<R> <= x.extent[1]) {
-        __builtin_memcpy(tile, from + c, sizeof(R) * mr<R>);
-      } else {
-        for (Index r = 0; r < mr<R>; ++r) {
-          tile[r] = c + r < x.extent[1] ? static_cast<R>(from[(c + r) * x.stride[1]]) : R(0);
-        }
+  for (Index begin = 0; begin < to.k; begin += depth_block<R>) {
+    const Index left = to.k - begin, length = left < depth_block<R> ? left : depth_block<R>;
+    for (Index k = 0; k < length; k += 8) {
+      const Index count = length - k < 8 ? length - k : 8;
+      R* tile = to.block(begin) + k * mr<R>;
+      for (Index c = 0; c < x.extent[1]; c += mr<R>, tile += mr<R> * length) {
+        pack_column_tile<T>({x.data + (begin + k) * x.stride[0] + c * x.stride[1],
+                             {count, x.extent[1] - c},
+                             {x.stride[0], x.stride[1]}},
+                            tile);
       }
     }
   }
@@ -149,8 +164,8 @@ void multiply_columns(const BlockedA<const R>& a, Index count, const PackedB<con
   }
 }
 
-// sums[j] += Σ_n x(n, j), in R = double, a parameter because nvcc mistakes Array<Vec<double>, n> for
-// no type; the rows n in ascending order.
+// sums[j] += Σ_n x(n, j), in R = double, a parameter because nvcc mistakes Array<Vec<double>, n>
+// for no type; the rows n in ascending order.
 template <class T, class R>
 void add_columns(const View<const T, 2>& x, R* sums) {
   constexpr int count = 4, step = count * vl<R>;
