@@ -263,7 +263,7 @@ TEST_CASE("checkpointing: a trained model has the bits of one that keeps everyth
   nn::CausalLanguageModel<float> model(options);
   const auto saved = model.forward_train(token_ids(2, 5, 7, 1), training).saved;
   CHECK(saved.blocks[1].input.has_value());
-  CHECK(saved.blocks[1].feed_forward.feed_forward.hidden.size() == 0);
+  CHECK(saved.blocks[1].feed_forward.feed_forward.before.size() == 0);
 }
 
 TEST_CASE("checkpointing: a block with memory has the same gradients") {

@@ -87,14 +87,14 @@ class CausalLanguageModel {
     Saved saved{std::move(embedding), SavedDropout(options), {}, {}, {}};
     add_positions(mutable_view_of(x), options);
     for (std::size_t n = 0; n < blocks_.size(); ++n) {
-      auto block = blocks_[n].forward_train(x, mask, score, block_options(options, n));
+      auto block = blocks_[n].forward_train(std::move(x), mask, score, block_options(options, n));
       x = std::move(block.out);
       saved.blocks.push_back(std::move(block.saved));
     }
-    auto normed = norm_.forward_train(x, options);
+    auto normed = norm_.forward_train(std::move(x), options);
     saved.norm = std::move(normed.saved);
     saved.normed = std::move(normed.out);
-    auto logits = make_tensor3<T>(x.dimension(0), x.dimension(1), vocabulary());
+    auto logits = make_tensor3<T>(view_of(ids).extent[0], view_of(ids).extent[1], vocabulary());
     affine_into(mutable_view_of(logits), view_of(saved.normed), output(), options);
     return OutWithSaved{std::move(logits), std::move(saved)};
   }

@@ -96,8 +96,21 @@ class DecoderBlock {
     parts_.check_cross_attention(false);
     auto in = kept(tokens_of(x, features(), "heed::nn::DecoderBlock::forward_train"));
     Saved saved;
-    const auto y = parts_.forward_train(std::move(in), saved, mask, score, options);
-    return OutWithSaved{of_kind(x, y), std::move(saved)};
+    auto y = parts_.forward_train(std::move(in), saved, mask, score, options);
+    return OutWithSaved{of_kind(x, std::move(y)), std::move(saved)};
+  }
+  // x is kept without a copy.
+  template <class M = mask::None, class S = score::None>
+  requires(!Tokens<M>) OutWithSaved<Tensor3<T>, Saved> forward_train(Tensor3<T>&& x,
+                                                                     const M& mask = {},
+                                                                     const S& score = {},
+                                                                     const Options& options = {})
+  const {
+    parts_.check_cross_attention(false);
+    tokens_of(x, features(), "heed::nn::DecoderBlock::forward_train");
+    Saved saved;
+    auto y = parts_.forward_train(std::move(x), saved, mask, score, options);
+    return {std::move(y), std::move(saved)};
   }
   template <Tokens X, Tokens K, class M = mask::None, class N = mask::None, class S = score::None>
   auto forward_train(const X& x, const K& memory, const M& mask = {}, const N& memory_mask = {},
@@ -106,9 +119,8 @@ class DecoderBlock {
     auto in = kept(tokens_of(x, features(), call));
     const auto source = parts_.memory_of(call, memory, view_of(in));
     SavedWithMemory saved;
-    const auto y =
-        parts_.forward_train(std::move(in), source, saved, mask, memory_mask, score, options);
-    return OutWithSaved{of_kind(x, y), std::move(saved)};
+    auto y = parts_.forward_train(std::move(in), source, saved, mask, memory_mask, score, options);
+    return OutWithSaved{of_kind(x, std::move(y)), std::move(saved)};
   }
 
   // dx, of dy's kind, or {d_x, d_memory}; adds to the gradients. Masks and score are the forward
@@ -117,8 +129,9 @@ class DecoderBlock {
   auto backward(const D& dy, const Saved& saved, DecoderBlock& gradients, const M& mask = {},
                 const S& score = {}, const Options& options = {}) const {
     parts_.check_cross_attention(false);
-    const auto d = kept(tokens_of(dy, features(), "heed::nn::DecoderBlock::backward", "dy"));
-    return of_kind(dy, parts_.backward(d, saved, gradients.parts_, mask, score, options));
+    const auto d = tokens_of(dy, features(), "heed::nn::DecoderBlock::backward", "dy");
+    return of_kind(
+        dy, parts_.backward(packed_tokens(dy, d), saved, gradients.parts_, mask, score, options));
   }
   template <Tokens D, class M = mask::None, class N = mask::None, class S = score::None>
   auto backward(const D& dy, const SavedWithMemory& saved, DecoderBlock& gradients,
@@ -165,13 +178,6 @@ class DecoderBlock {
   }
 
  private:
-  template <Tokens X>
-  auto of_kind(const X& x, const Tensor3<T>& y) const {
-    auto out = make_tokens(x, features());
-    copy_tokens(made_view<X>(out), view_of(y));
-    return out;
-  }
-
   DecoderParts<T, F> parts_;
 };
 

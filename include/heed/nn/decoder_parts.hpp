@@ -88,23 +88,21 @@ class DecoderParts {
   template <class M, class S>
   Tensor3<T> forward_train(Tensor3<T> x, Saved& saved, const M& mask, const S& score,
                            const Options& options) const {
-    auto y =
-        feed_forward_.train(attend(x, saved, mask, score, options), saved.feed_forward, options);
-    if (!checkpoint_) return y;
-    saved = Saved();
-    saved.input = BlockInput<T>{std::move(x), {}, SavedDropout(options)};
-    return y;
+    if (checkpoint_) saved.input = BlockInput<T>{x, {}, SavedDropout(options)};
+    Saved all;
+    Saved& to = checkpoint_ ? all : saved;
+    auto attended = attend(std::move(x), to, mask, score, options);
+    return feed_forward_.train(std::move(attended), to.feed_forward, options);
   }
   template <class M, class N, class S>
   Tensor3<T> forward_train(Tensor3<T> x, const View<const T, 3>& source, SavedWithMemory& saved,
                            const M& mask, const N& memory_mask, const S& score,
                            const Options& options) const {
-    const auto attended = attend(x, source, saved, mask, memory_mask, score, options);
-    auto y = feed_forward_.train(attended, saved.own.feed_forward, options);
-    if (!checkpoint_) return y;
-    saved = SavedWithMemory();
-    saved.own.input = BlockInput<T>{std::move(x), kept(source), SavedDropout(options)};
-    return y;
+    if (checkpoint_) saved.own.input = BlockInput<T>{x, kept(source), SavedDropout(options)};
+    SavedWithMemory all;
+    SavedWithMemory& to = checkpoint_ ? all : saved;
+    auto attended = attend(std::move(x), source, to, mask, memory_mask, score, options);
+    return feed_forward_.train(std::move(attended), to.own.feed_forward, options);
   }
 
   // dx of dy; adds to the gradients. d_memory is written.
@@ -130,9 +128,9 @@ class DecoderParts {
     SavedWithMemory again;
     if (const auto& input = saved.own.input) {
       const Options same = input->again(options);
-      const auto attended =
+      auto attended =
           attend(input->x, view_of(input->memory), again, mask, memory_mask, score, same);
-      feed_forward_.save(attended, again.own.feed_forward, same);
+      feed_forward_.save(std::move(attended), again.own.feed_forward, same);
     }
     const auto& [own, cross] = saved.own.input ? again : saved;
     const auto d_third =
@@ -191,16 +189,16 @@ class DecoderParts {
 
   // The tokens that feed-forward is given, keeping what backward needs.
   template <class M, class S>
-  Tensor3<T> attend(const Tensor3<T>& x, Saved& saved, const M& mask, const S& score,
+  Tensor3<T> attend(Tensor3<T> x, Saved& saved, const M& mask, const S& score,
                     const Options& options) const {
-    return attention_.train(x, nullptr, saved.attention, narrowed(mask), score, options);
+    return attention_.train(std::move(x), nullptr, saved.attention, narrowed(mask), score, options);
   }
   template <class M, class N, class S>
-  Tensor3<T> attend(const Tensor3<T>& x, const View<const T, 3>& source, SavedWithMemory& saved,
+  Tensor3<T> attend(Tensor3<T> x, const View<const T, 3>& source, SavedWithMemory& saved,
                     const M& mask, const N& memory_mask, const S& score,
                     const Options& options) const {
-    const auto first = attend(x, saved.own, mask, score, options);
-    return cross_attention_->train(first, &source, saved.cross_attention, memory_mask,
+    auto first = attend(std::move(x), saved.own, mask, score, options);
+    return cross_attention_->train(std::move(first), &source, saved.cross_attention, memory_mask,
                                    score::None{}, cross_options(options));
   }
 

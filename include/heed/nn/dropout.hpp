@@ -56,7 +56,15 @@ class TokenDropout {
 
   bool active() const { return active_; }
 
-  // Token n of x [B, L, features]; a dropped NaN is 0.
+  // `row`, packed, as token n of [B, L, features]; a dropped NaN is 0.
+  template <class T>
+  void operator()(T* row, Index features, Index L, Index n) const {
+    if (!active_) return;
+    const auto b = static_cast<std::uint32_t>(n / L), i = static_cast<std::uint32_t>(n % L);
+    simd::layer_kernels<T>(isa()).drop(row, 1, features, 0, dropout_, {0, i, 0, b});
+  }
+
+  // Token n of x [B, L, features].
   template <class T>
   void operator()(const View<T, 3>& x, Index n) const {
     if (!active_) return;

@@ -68,21 +68,26 @@ class EncoderBlock {
     run(to, in, mask, score, options, attend);
   }
 
-  // {out, saved}; memory O(L · (features + hidden)), of a checkpointed block O(L · features).
+  // {out, saved}; memory O(L · (features + hidden)), of a checkpointed block O(L · features). An x
+  // that is moved is kept without a copy.
   template <Tokens X, class M = mask::None, class S = score::None>
   auto forward_train(const X& x, const M& mask = {}, const S& score = {},
                      const Options& options = {}) const {
+    auto trained = forward_train(kept(tokens_of(x, features(), train_name)), mask, score, options);
+    return OutWithSaved{of_kind(x, std::move(trained.out)), std::move(trained.saved)};
+  }
+  template <class M = mask::None, class S = score::None>
+  OutWithSaved<Tensor3<T>, Saved> forward_train(Tensor3<T>&& x, const M& mask = {},
+                                                const S& score = {},
+                                                const Options& options = {}) const {
+    tokens_of(x, features(), train_name);
     Saved saved;
-    auto in = kept(tokens_of(x, features(), "heed::nn::EncoderBlock::forward_train"));
-    const auto middle = attention_.train(in, nullptr, saved.attention, mask, score, options);
-    const auto y = feed_forward_.train(middle, saved.feed_forward, options);
-    if (checkpoint_) {
-      saved = Saved();
-      saved.input = BlockInput<T>{std::move(in), {}, SavedDropout(options)};
-    }
-    auto out = make_tokens(x, features());
-    copy_tokens(made_view<X>(out), view_of(y));
-    return OutWithSaved{std::move(out), std::move(saved)};
+    if (checkpoint_) saved.input = BlockInput<T>{x, {}, SavedDropout(options)};
+    Saved all;
+    Saved& to = checkpoint_ ? all : saved;
+    auto middle = attention_.train(std::move(x), nullptr, to.attention, mask, score, options);
+    auto y = feed_forward_.train(std::move(middle), to.feed_forward, options);
+    return {std::move(y), std::move(saved)};
   }
 
   // dx, of dy's kind; adds to the gradients. Mask and score are the forward call's. Throws
@@ -93,19 +98,15 @@ class EncoderBlock {
     Saved again;
     if (saved.input) {
       const Options same = saved.input->again(options);
-      const auto middle =
-          attention_.train(saved.input->x, nullptr, again.attention, mask, score, same);
-      feed_forward_.save(middle, again.feed_forward, same);
+      auto middle = attention_.train(saved.input->x, nullptr, again.attention, mask, score, same);
+      feed_forward_.save(std::move(middle), again.feed_forward, same);
     }
     const Saved& all = saved.input ? again : saved;
-    const auto d = kept(tokens_of(dy, features(), "heed::nn::EncoderBlock::backward", "dy"));
-    const auto d_middle =
-        feed_forward_.backward(d, all.feed_forward, gradients.feed_forward_, options);
-    const auto d_in = attention_.backward(d_middle, nullptr, all.attention, gradients.attention_,
-                                          mask, score, options);
-    auto dx = make_tokens(dy, features());
-    copy_tokens(made_view<D>(dx), view_of(d_in));
-    return dx;
+    const auto d = tokens_of(dy, features(), "heed::nn::EncoderBlock::backward", "dy");
+    const auto d_middle = feed_forward_.backward(packed_tokens(dy, d), all.feed_forward,
+                                                 gradients.feed_forward_, options);
+    return of_kind(dy, attention_.backward(d_middle, nullptr, all.attention, gradients.attention_,
+                                           mask, score, options));
   }
 
   template <Tokens X, class M = mask::None, class S = score::None>
@@ -132,6 +133,8 @@ class EncoderBlock {
   }
 
  private:
+  static constexpr const char* train_name = "heed::nn::EncoderBlock::forward_train";
+
   static SublayerOptions sublayer(const EncoderBlockOptions& options) {
     return {options.norm, options.eps, options.bias};
   }

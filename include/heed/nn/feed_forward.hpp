@@ -25,8 +25,7 @@ class FeedForward {
  public:
   struct Saved {
     Tensor3<T> x;       // [B, L, features]
-    Tensor3<T> before;  // [B, L, hidden], before the activation
-    Tensor3<T> hidden;  // [B, L, hidden], after it and its dropout
+    Tensor3<T> before;  // [B, L, hidden], before the activation, which backward computes again
     SavedDropout dropout;
   };
 
@@ -73,24 +72,23 @@ class FeedForward {
   // {y, saved}
   template <Tokens X>
   auto forward_train(const X& x, const Options& options = {}) const {
-    auto saved = save(x, options);
-    auto y = make_tokens(x, features());
-    affine_into(made_view<X>(y), view_of(saved.hidden), second_.affine(), options);
-    drop_into(made_view<X>(y), dropout_, DropoutSite::feed_forward_output, options);
-    return OutWithSaved{std::move(y), std::move(saved)};
+    auto trained = forward_train(
+        kept(tokens_of(x, features(), "heed::nn::FeedForward::forward_train")), options);
+    return OutWithSaved{of_kind(x, std::move(trained.out)), std::move(trained.saved)};
+  }
+  // x is kept without a copy.
+  OutWithSaved<Tensor3<T>, Saved> forward_train(Tensor3<T>&& x, const Options& options = {}) const {
+    auto saved = save(std::move(x), options);
+    auto y = make_tensor3<T>(saved.x.dimension(0), saved.x.dimension(1), features());
+    second_map(mutable_view_of(y), saved, options);
+    drop_into(mutable_view_of(y), dropout_, DropoutSite::feed_forward_output, options);
+    return {std::move(y), std::move(saved)};
   }
 
   // The saved of forward_train alone, without the second map.
-  template <Tokens X>
-  Saved save(const X& x, const Options& options = {}) const {
-    const auto tokens = tokens_of(x, features(), "heed::nn::FeedForward::forward_train");
-    Saved saved{kept(tokens), {}, {}, SavedDropout(options)};
-    saved.before = first_.forward(saved.x, options);
-    saved.hidden = make_tensor3<T>(tokens.extent[0], tokens.extent[1], this->hidden());
-    const auto hidden = mutable_view_of(saved.hidden);
-    activate_tokens(activation_, view_of(saved.before), hidden,
-                    TokenDropout(hidden_dropout_, DropoutSite::hidden, options), options);
-    return saved;
+  Saved save(Tensor3<T> x, const Options& options = {}) const {
+    auto before = first_.forward(x, options);
+    return {std::move(x), std::move(before), SavedDropout(options)};
   }
 
   // dx, of dy's kind; adds to the gradients. Throws heed::Error where dy or the gradients are not
@@ -98,25 +96,22 @@ class FeedForward {
   template <Tokens D>
   auto backward(const D& dy, const Saved& saved, FeedForward& gradients,
                 const Options& options = {}) const {
+    constexpr const char* call = "heed::nn::FeedForward::backward";
     const auto x = view_of(saved.x);
-    const auto d = gradient_of(dy, features(), x, "heed::nn::FeedForward::backward");
+    const auto d = gradient_of(dy, features(), x, call);
+    check_saved(x, features(), call);
+    check_saved(view_of(saved.before), hidden(), call);
     const Options replayed = saved.dropout.with(options);
     const TokenDropout drops(dropout_, DropoutSite::feed_forward_output, replayed);
-    Tensor3<T> d_out;
+    Tensor3<T> dropped;
     if (drops.active()) {
-      d_out = kept(d);
-      drop_into(mutable_view_of(d_out), dropout_, DropoutSite::feed_forward_output, replayed);
+      dropped = kept(d);
+      drop_into(mutable_view_of(dropped), dropout_, DropoutSite::feed_forward_output, replayed);
     }
-    const auto d_y = drops.active() ? view_of(d_out) : d;
-    auto d_hidden = make_tensor3<T>(x.extent[0], x.extent[1], hidden());
-    const auto d_h = mutable_view_of(d_hidden);
-    second_.backward_into(d_h, d_y, view_of(saved.hidden), gradients.second_, options);
-    activation_gradient_tokens(activation_, view_of(saved.before), d_h,
-                               TokenDropout(hidden_dropout_, DropoutSite::hidden, replayed),
-                               options);
-    auto dx = make_tokens(dy, features());
-    first_.backward_into(made_view<D>(dx), d_h.as_const(), x, gradients.first_, options);
-    return dx;
+    auto dx = make_tensor3<T>(x.extent[0], x.extent[1], features());
+    maps_backward(mutable_view_of(dx), drops.active() ? view_of(dropped) : d, saved, gradients,
+                  replayed);
+    return of_kind(dy, std::move(dx));
   }
 
   template <Tokens X>
@@ -156,6 +151,70 @@ class FeedForward {
     drop_into(middle, hidden_dropout_, DropoutSite::hidden, options);
     affine_into(y, middle.as_const(), second_.affine(), room.parts());
     drop_into(y, dropout_, DropoutSite::feed_forward_output, options);
+  }
+
+  // f(first, hidden) for up to 512 tokens at a time: hidden [1, count, hidden], which f may change,
+  // is what forward gave the second map for tokens `first` ….
+  template <class Each>
+  void for_each_block(const Saved& saved, const Options& options, const Each& f) const {
+    const auto before = view_of(saved.before);
+    const Index tokens = token_count(before), most = WeightGradientBlock<T>::tokens;
+    auto room = make_tensor3<T>(1, std::min(tokens, most), hidden());
+    const TokenDropout drops(hidden_dropout_, DropoutSite::hidden, options);
+    for (Index first = 0; first < tokens; first += most) {
+      const auto block = view(room.data(), {1, std::min(most, tokens - first), hidden()});
+      activate_tokens(activation_, before, first, block, drops, options);
+      f(first, block);
+    }
+  }
+
+  // y [B, L, features], packed, of what is saved.
+  void second_map(const View<T, 3>& y, const Saved& saved, const Options& options) const {
+    Options own = options;
+    own.workspace = {};
+    Affine<T> map = second_.affine();
+    std::optional<PackedWeight<T>> packed;
+    if (map.packed == nullptr) map.packed = packed.emplace(map.weight, own).data();
+    for_each_block(saved, own, [&](Index first, const View<T, 3>& block) {
+      const auto to = view(y.data + first * features(), {1, block.extent[1], features()});
+      affine_into(to, block.as_const(), map, own);
+    });
+  }
+
+  // dx of dy, both maps together, so that a block's hidden features and then their gradient have
+  // one memory. `options` have the saved call's dropout.
+  //   dx  [B, L, features], packed, written
+  void maps_backward(const View<T, 3>& dx, const View<const T, 3>& dy, const Saved& saved,
+                     FeedForward& gradients, const Options& options) const {
+    check_trainable<T>();
+    Options own = options;
+    own.workspace = {};
+    const auto d_first = gradients.first_.gradient_rows(0, hidden(), first_);
+    const auto d_second = gradients.second_.gradient_rows(0, features(), second_);
+    const TokenRows<T> d_rows(dy);
+    const View<const T, 2> x = TokenRows<T>(view_of(saved.x)).view();
+    if (d_second.bias != nullptr) add_column_sums(d_second.bias, d_rows.view(), own);
+    const auto back_first = transposed(first_.affine().weight);
+    const auto back_second = transposed(second_.affine().weight);
+    const PackedWeight<T> packed_first(back_first, own), packed_second(back_second, own);
+    WeightGradientBlock<T> first_block(features(), hidden(), own);
+    WeightGradientBlock<T> second_block(hidden(), features(), own);
+    const TokenDropout drops(hidden_dropout_, DropoutSite::hidden, options);
+    auto totals = zeros<double>(hidden());
+    for_each_block(saved, own, [&](Index first, const View<T, 3>& block) {
+      const Index count = block.extent[1];
+      const auto rows = view(block.data, {count, hidden()});
+      const auto d = slice(d_rows.view(), first, count);
+      second_block.add(d_second.weight, d, rows.as_const());
+      affine_into(block, {d.data, {1, count, features()}, {0, d.stride[0], d.stride[1]}},
+                  {back_second, nullptr, packed_second.data()}, own);
+      activation_gradient_tokens(activation_, view_of(saved.before), first, block, drops, own);
+      if (d_first.bias != nullptr) add_column_totals(totals.data(), rows.as_const(), own);
+      first_block.add(d_first.weight, rows.as_const(), slice(x, first, count));
+      affine_into(view(dx.data + first * features(), {1, count, features()}), block.as_const(),
+                  {back_first, nullptr, packed_first.data()}, own);
+    });
+    if (d_first.bias != nullptr) add_totals(d_first.bias, totals);
   }
 
   Linear<T> first_;

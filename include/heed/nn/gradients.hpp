@@ -154,5 +154,28 @@ Tensor3<T> kept(const View<const T, 3>& x) {
   return copy;
 }
 
+// x as a packed tensor: itself where it is one, else a copy.
+//   view  [B, L, features], of x
+template <Tokens X, class T>
+decltype(auto) packed_tokens(const X& x, const View<const T, 3>& view) {
+  if constexpr (std::is_same_v<X, Tensor3<T>>) {
+    return (x);
+  } else {
+    return kept(view);
+  }
+}
+
+// y of x's kind: itself where x is such a tensor.
+template <Tokens X, class T>
+auto of_kind(const X& x, Tensor3<T>&& y) {
+  if constexpr (std::is_same_v<X, Tensor3<T>>) {
+    return std::move(y);
+  } else {
+    auto out = make_tokens(x, y.dimension(2));
+    copy_tokens(made_view<X>(out), view_of(y));
+    return out;
+  }
+}
+
 }  // namespace HEED_ABI
 }  // namespace heed::nn

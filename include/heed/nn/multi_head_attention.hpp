@@ -85,23 +85,35 @@ class MultiHeadAttention {
     parts_.run(to, call, mask, score, options, attend);
   }
 
-  // {out, saved} of self-attention or of attention to elsewhere, in memory O(L · features).
+  // {out, saved} of self-attention or of attention to elsewhere, in memory O(L · features). A query
+  // that is moved is kept without a copy.
   template <Tokens X, class M = mask::None, class S = score::None>
   requires(!Tokens<M>) auto forward_train(const X& x, const M& mask = {}, const S& score = {},
                                           const Options& options = {}) const {
+    auto trained =
+        forward_train(kept(tokens_of(x, features(), train_name, "query")), mask, score, options);
+    return OutWithSaved{of_kind(x, std::move(trained.out)), std::move(trained.saved)};
+  }
+  template <class M = mask::None, class S = score::None>
+  requires(!Tokens<M>) OutWithSaved<Tensor3<T>, SelfAttentionSaved<T>> forward_train(
+      Tensor3<T>&& x, const M& mask = {}, const S& score = {}, const Options& options = {})
+  const {
     const auto call = parts_.call(train_name, x, x, x);
-    auto out = make_tokens(x, out_features());
-    SelfAttentionSaved<T> saved{
-        multi_head_forward(parts_, made_view<X>(out), call, true, mask, score, options)};
-    return OutWithSaved{std::move(out), std::move(saved)};
+    auto trained = train(std::move(x), call, true, mask, score, options);
+    return {std::move(trained.out), {std::move(trained.saved)}};
   }
   template <Tokens X, Tokens K, Tokens V, class M = mask::None, class S = score::None>
   auto forward_train(const X& query, const K& key, const V& value, const M& mask = {},
                      const S& score = {}, const Options& options = {}) const {
+    auto trained = forward_train(kept(tokens_of(query, features(), train_name, "query")), key,
+                                 value, mask, score, options);
+    return OutWithSaved{of_kind(query, std::move(trained.out)), std::move(trained.saved)};
+  }
+  template <Tokens K, Tokens V, class M = mask::None, class S = score::None>
+  auto forward_train(Tensor3<T>&& query, const K& key, const V& value, const M& mask = {},
+                     const S& score = {}, const Options& options = {}) const {
     const auto call = parts_.call(train_name, query, key, value);
-    auto out = make_tokens(query, out_features());
-    auto saved = multi_head_forward(parts_, made_view<X>(out), call, false, mask, score, options);
-    return OutWithSaved{std::move(out), std::move(saved)};
+    return train(std::move(query), call, false, mask, score, options);
   }
 
   // dx, of dy's kind, or {d_query, d_key, d_value}; adds to the gradients. Mask and score are the
@@ -189,6 +201,17 @@ class MultiHeadAttention {
 
  private:
   static constexpr const char* train_name = "heed::nn::MultiHeadAttention::forward_train";
+
+  template <class M, class S>
+  OutWithSaved<Tensor3<T>, MultiHeadSaved<T>> train(Tensor3<T>&& query,
+                                                    const MultiHeadInputs<T>& in, bool is_self,
+                                                    const M& mask, const S& score,
+                                                    const Options& options) const {
+    auto out = make_tensor3<T>(in.query.extent[0], in.query.extent[1], out_features());
+    auto saved = multi_head_forward(parts_, mutable_view_of(out), in, std::move(query), is_self,
+                                    mask, score, options);
+    return {std::move(out), std::move(saved)};
+  }
 
   MultiHeadParts<T> parts_;
 };

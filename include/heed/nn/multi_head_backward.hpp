@@ -137,15 +137,18 @@ InputGradients<T> multi_head_backward(const MultiHeadParts<T>& parts, const View
   if (!saved.activations) again = multi_head_attend(parts, in, mask, score, replayed);
   const MultiHeadActivations<T>& a = saved.activations ? *saved.activations : *again;
   auto d_gates = make_tensor3<T>(in.lengths().B, in.lengths().Lq, parts.options.gate_size());
-  const auto d_context =
-      context_gradient(parts, dy, a, mutable_view_of(d_gates), gradients, options);
+  auto d_context = context_gradient(parts, dy, a, mutable_view_of(d_gates), gradients, options);
   Tensor3<T> d_q(a.q.dimensions()), d_k(a.k.dimensions()), d_v(a.v.dimensions());
   attend_backward(parts, a, d_context, d_q, d_k, d_v, gradients, mask, score, replayed);
+  d_context = Tensor3<T>();  // each gradient is freed where the next one needs its memory
   parts.query_key.backward(mutable_view_of(d_q), mutable_view_of(d_k), a.raw_q, a.raw_k,
                            gradients.query_key, options);
-  InputGradients<T> d{projection_gradient(parts, 0, d_q, in.query, gradients, options),
-                      projection_gradient(parts, 1, d_k, in.key, gradients, options),
-                      projection_gradient(parts, 2, d_v, in.value, gradients, options)};
+  InputGradients<T> d;
+  d.d_query = projection_gradient(parts, 0, d_q, in.query, gradients, options);
+  d_q = Tensor3<T>();
+  d.d_key = projection_gradient(parts, 1, d_k, in.key, gradients, options);
+  d_k = Tensor3<T>();
+  d.d_value = projection_gradient(parts, 2, d_v, in.value, gradients, options);
   if (parts.options.gate == OutputGate::none) return d;
   auto of_gate = make_tensor3<T>(in.query.extent[0], in.query.extent[1], in.query.extent[2]);
   parts.gate.backward_into(mutable_view_of(of_gate), view_of(d_gates), in.query, gradients.gate,

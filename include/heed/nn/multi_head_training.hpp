@@ -89,11 +89,12 @@ const Tensor3<T>& gated_context(const MultiHeadParts<T>& parts, const MultiHeadA
   return room;
 }
 
-// out [B, Lq, out_features] as parts.run writes it, and what backward needs.
+// out [B, Lq, out_features] as parts.run writes it, and what backward needs; query, which is
+// in.query packed, becomes a part of it.
 template <class T, class M, class S>
 MultiHeadSaved<T> multi_head_forward(const MultiHeadParts<T>& parts, const View<T, 3>& out,
-                                     const MultiHeadInputs<T>& in, bool is_self, const M& mask,
-                                     const S& score, const Options& call) {
+                                     const MultiHeadInputs<T>& in, Tensor3<T>&& query, bool is_self,
+                                     const M& mask, const S& score, const Options& call) {
   check_not_tensors<M, S>();
   check_trainable<T>();
   Options own = call;
@@ -107,7 +108,7 @@ MultiHeadSaved<T> multi_head_forward(const MultiHeadParts<T>& parts, const View<
     copy_tokens(out, view_of(context));
   }
   const bool value_is_key = !is_self && same_view(in.value, in.key);
-  MultiHeadSaved<T> saved{kept(in.query),
+  MultiHeadSaved<T> saved{std::move(query),
                           is_self ? Tensor3<T>() : kept(in.key),
                           is_self || value_is_key ? Tensor3<T>() : kept(in.value),
                           is_self,

@@ -59,20 +59,33 @@ void input_gradient_into(const View<T, 3>& dx, const View<const T, 3>& dy, const
   affine_into(dx, dy, Affine<T>{transposed(affine.weight)}, own);
 }
 
-// sum[j] += Σ x(n, j) over the rows in ascending order, in double; 64 columns a task.
+// totals[j] += Σ x(n, j) over the rows in ascending order; 64 columns a task.
 template <class T>
-void add_column_sums(T* sum, const View<const T, 2>& x, const Options& options) {
+void add_column_totals(double* totals, const View<const T, 2>& x, const Options& options) {
   constexpr Index width = 64;
   const auto& kernels = simd::layer_kernels<T>(isa());
   const Index tasks = (x.extent[1] + width - 1) / width;
   const int workers = worker_count(tasks, options.threads, options.executor);
   parallel_for(tasks, workers, options.executor, [&](Index task, int) {
     const Index first = task * width, count = std::min(width, x.extent[1] - first);
-    double total[width] = {};
     kernels.add_columns(
-        {x.data + first * x.stride[1], {x.extent[0], count}, {x.stride[0], x.stride[1]}}, total);
-    for (Index j = 0; j < count; ++j) sum[first + j] += static_cast<T>(total[j]);
+        {x.data + first * x.stride[1], {x.extent[0], count}, {x.stride[0], x.stride[1]}},
+        totals + first);
   });
+}
+
+// sum[j] += totals[j], rounded once.
+template <class T>
+void add_totals(T* sum, const std::vector<double>& totals) {
+  for (const double total : totals) *sum++ += static_cast<T>(total);
+}
+
+// sum[j] += Σ x(n, j), in double.
+template <class T>
+void add_column_sums(T* sum, const View<const T, 2>& x, const Options& options) {
+  auto totals = zeros<double>(x.extent[1]);
+  add_column_totals(totals.data(), x, options);
+  add_totals(sum, totals);
 }
 
 // One block of tokens of dW += dyᵀ x. A task computes some columns of dW, and packs x for them.

@@ -35,20 +35,20 @@ void residual_into(NormPlace place, const View<T, 3>& y, const View<const T, 3>&
   }
 }
 
-// y of x [B, L, features]; `part` maps tokens to tokens and keeps what its gradient needs.
-template <class T, class Part>
-Tensor3<T> residual_train(NormPlace place, const Tensor3<T>& x, const LayerNorm<T>& norm,
+// y of x [B, L, features]. `part` maps tokens to tokens and keeps its input, which kept() finds.
+template <class T, class Part, class Kept>
+Tensor3<T> residual_train(NormPlace place, Tensor3<T> x, const LayerNorm<T>& norm,
                           typename LayerNorm<T>::Saved& saved, const Options& options,
-                          const Part& part) {
+                          const Part& part, const Kept& kept) {
   if (place == NormPlace::pre) {
-    auto normed = norm.forward_train(x, options);
+    auto normed = norm.forward_train(std::move(x), options);
     saved = std::move(normed.saved);
-    auto y = part(normed.out);
-    add_tokens(y, x);
+    auto y = part(std::move(normed.out));
+    add_tokens(y, saved.x);
     return y;
   }
-  auto sum = part(x);
-  add_tokens(sum, x);
+  auto sum = part(std::move(x));
+  add_tokens(sum, kept());
   auto normed = norm.forward_train(std::move(sum), options);
   saved = std::move(normed.saved);
   return std::move(normed.out);

@@ -200,7 +200,7 @@ class SimpleTransformer {
                 {lengths.begin(), lengths.end()}};
     positions_.forward_into(mutable_view_of(x), mutable_view_of(x).as_const());
     for (std::size_t n = 0; n < blocks_.size(); ++n) {
-      auto block = blocks_[n].forward_train(x, mask, score::None{},
+      auto block = blocks_[n].forward_train(std::move(x), mask, score::None{},
                                             layer_options(options, static_cast<Index>(n)));
       x = std::move(block.out);
       saved.blocks.push_back(std::move(block.saved));

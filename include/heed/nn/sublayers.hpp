@@ -84,24 +84,26 @@ class AttentionSublayer {
 
   // run that keeps what backward needs.
   template <class M, class S>
-  Tensor3<T> train(const Tensor3<T>& x, const View<const T, 3>* memory, Saved& saved, const M& mask,
+  Tensor3<T> train(Tensor3<T> x, const View<const T, 3>* memory, Saved& saved, const M& mask,
                    const S& score, const Options& options) const {
     saved.dropout = SavedDropout(options);
-    const auto part = [&](const Tensor3<T>& in) {
+    const auto part = [&](Tensor3<T>&& in) {
       Tensor3<T> out;
       if (memory == nullptr) {
-        auto trained = attention_.forward_train(in, mask, score, options);
+        auto trained = attention_.forward_train(std::move(in), mask, score, options);
         saved.attention = std::move(trained.saved.call);
         out = std::move(trained.out);
       } else {
-        auto trained = attention_.forward_train(in, *memory, *memory, mask, score, options);
+        auto trained =
+            attention_.forward_train(std::move(in), *memory, *memory, mask, score, options);
         saved.attention = std::move(trained.saved);
         out = std::move(trained.out);
       }
       drop_into(mutable_view_of(out), dropout_, DropoutSite::attention_output, options);
       return out;
     };
-    return residual_train(place_, x, norm_, saved.norm, options, part);
+    const auto input = [&]() -> const Tensor3<T>& { return saved.attention.query; };
+    return residual_train(place_, std::move(x), norm_, saved.norm, options, part, input);
   }
 
   // dx of dy; adds to the gradients. d_memory, null where there was none, is written.
@@ -179,23 +181,25 @@ class FeedForwardSublayer {
                   });
   }
 
-  Tensor3<T> train(const Tensor3<T>& x, Saved& saved, const Options& options) const {
-    return residual_train(place_, x, norm_, saved.norm, options, [&](const Tensor3<T>& in) {
-      auto trained = feed_forward_.forward_train(in, options);
+  Tensor3<T> train(Tensor3<T> x, Saved& saved, const Options& options) const {
+    const auto part = [&](Tensor3<T>&& in) {
+      auto trained = feed_forward_.forward_train(std::move(in), options);
       saved.feed_forward = std::move(trained.saved);
       return std::move(trained.out);
-    });
+    };
+    const auto input = [&]() -> const Tensor3<T>& { return saved.feed_forward.x; };
+    return residual_train(place_, std::move(x), norm_, saved.norm, options, part, input);
   }
 
   // The saved of train, computed again: with the norm before, no gradient needs the result.
-  void save(const Tensor3<T>& x, Saved& saved, const Options& options) const {
+  void save(Tensor3<T> x, Saved& saved, const Options& options) const {
     if (place_ == NormPlace::post) {
-      train(x, saved, options);
+      train(std::move(x), saved, options);
       return;
     }
-    auto normed = norm_.forward_train(x, options);
+    auto normed = norm_.forward_train(std::move(x), options);
     saved.norm = std::move(normed.saved);
-    saved.feed_forward = feed_forward_.save(normed.out, options);
+    saved.feed_forward = feed_forward_.save(std::move(normed.out), options);
   }
 
   Tensor3<T> backward(const Tensor3<T>& dy, const Saved& saved, FeedForwardSublayer& gradients,
