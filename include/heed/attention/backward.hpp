@@ -24,9 +24,9 @@ template <class T, class S>
 BackwardPlan make_backward_plan(const Shape& shape, const S& score, Isa machine,
                                 const Options& options) {
   using Bound = decltype(score::bind(std::declval<const S&>(), shape, 0, 0));
-  BackwardPlan plan =
-      backward_plan(shape, simd::packed_kernels<T>(machine).tile_shape,
-                    simd::gradient_kernels<T>(machine).sums, options.threads, options.executor);
+  BackwardPlan plan = backward_plan(
+      shape, simd::packed_kernels<T>(machine, options.compute).tile_shape,
+      simd::gradient_kernels<T>(machine, options.compute).sums, options.threads, options.executor);
   plan.keeps_scores = !score::unit_derivative<Bound>;
   plan.drops = Dropout::of(options.dropout, options.seed).active();
   keep_heads_apart<Accum<T>>(plan, score, shape);
@@ -113,8 +113,8 @@ void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                                    mask,
                                    score,
                                    plan,
-                                   simd::packed_kernels<T>(machine),
-                                   simd::gradient_kernels<T>(machine)};
+                                   simd::packed_kernels<T>(machine, options.compute),
+                                   simd::gradient_kernels<T>(machine, options.compute)};
   flash_backward(call, options.executor, scratch.begin());
   if (options.report != nullptr) {
     *options.report = {name_of(Backend::flash),

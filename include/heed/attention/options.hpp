@@ -9,6 +9,7 @@
 #include <string>
 
 #include "heed/core/check.hpp"
+#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/random.hpp"
 
@@ -37,6 +38,10 @@ struct Options {
   std::span<std::byte> workspace =
       {};  // heed::workspace_bytes(…) of it: then a call allocates nothing
   Backend backend = Backend::automatic;
+  // bfloat16: float tensors on a CPU that multiplies pairs of bfloat16 (AVX-512 BF16) have products
+  // in pairs, of inputs, weights and their gradients rounded to it. Else, and with few queries,
+  // full.
+  Compute compute = Compute::full;
   bool tf32 = false;  // float tensors on a device: products on tensor cores, of inputs and weights
                       // rounded to 11 bits; otherwise exact
   CallReport* report = nullptr;

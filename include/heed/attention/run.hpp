@@ -54,13 +54,15 @@ Plan make_plan(const Shape& shape, bool contiguous, bool unrounded, const Option
             isa(),
             0};
   if (plan.backend == Backend::reference) return plan;
-  const simd::TileShape& tile_shape = packed_flash_kernels<T>(shape, plan.isa).packed.tile_shape;
+  const simd::TileShape& tile_shape =
+      packed_flash_kernels<T>(shape, plan.isa, options.compute).packed.tile_shape;
   plan.cut = plan.backend == Backend::flash
                  ? flash_plan(shape, tile_shape, simd::element_kernels<T>(plan.isa).tile_shape,
                               contiguous, options.threads, options.executor)
                  : chunked::plan(shape, tile_shape, chunked::Options{}.chunk, options.threads,
                                  options.executor);
-  plan.cut.value_shape = flash_kernels<T>(plan.cut, shape, plan.isa, unrounded).values.tile_shape;
+  plan.cut.value_shape =
+      flash_kernels<T>(plan.cut, shape, plan.isa, unrounded, options.compute).values.tile_shape;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }
@@ -121,7 +123,8 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
   }
   const bool unrounded = problem.unrounded_out.data != nullptr;
   const Plan plan = make_plan<T>(shape, contiguous(problem.k, problem.v), unrounded, options);
-  const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, shape, plan.isa, unrounded);
+  const FlashKernels<T> kernels =
+      flash_kernels<T>(plan.cut, shape, plan.isa, unrounded, options.compute);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);

@@ -138,6 +138,8 @@ InputGradients<T> multi_head_backward(const MultiHeadParts<T>& parts, const View
   const MultiHeadActivations<T>& a = saved.activations ? *saved.activations : *again;
   auto d_gates = make_tensor3<T>(in.lengths().B, in.lengths().Lq, parts.options.gate_size());
   auto d_context = context_gradient(parts, dy, a, mutable_view_of(d_gates), gradients, options);
+  // Rounded here, else rows of dS would not sum to 0: delta is made of what the products read.
+  round_tokens(mutable_view_of(d_context), options);
   Tensor3<T> d_q(a.q.dimensions()), d_k(a.k.dimensions()), d_v(a.v.dimensions());
   attend_backward(parts, a, d_context, d_q, d_k, d_v, gradients, mask, score, replayed);
   d_context = Tensor3<T>();  // each gradient is freed where the next one needs its memory

@@ -13,6 +13,7 @@
 #include "heed/nn/output_gate.hpp"
 #include "heed/nn/projected.hpp"
 #include "heed/nn/query_key.hpp"
+#include "heed/nn/round.hpp"
 #include "heed/nn/token_mask.hpp"
 
 namespace heed::nn {
@@ -191,7 +192,8 @@ struct MultiHeadParts {
     return {.threads = call.threads,
             .executor = call.executor,
             .dropout = call.mode == Mode::train ? options.dropout : 0,
-            .seed = call.seed};
+            .seed = call.seed,
+            .compute = call.compute};
   }
 
   // Writes what attention and its gate read: packed q, k, v and gates.
@@ -200,6 +202,7 @@ struct MultiHeadParts {
     affine_into(p.q, in.query, input(0), call);
     affine_into(p.k, in.key, input(1), call);
     affine_into(p.v, in.value, input(2), call);
+    round_tokens(p.v, call);
     if (options.gate == OutputGate::none) return;
     affine_into(p.gates, in.query, gate.affine(), call);
     sigmoid_tokens(p.gates, call);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
 
 namespace heed::nn {
@@ -19,6 +20,9 @@ struct Options {
   std::uint64_t seed = 0;        // of dropout, in Mode::train
   int threads = 0;               // 0: as many as the executor or OpenMP has
   Executor* executor = nullptr;  // the user's pool
+  // bfloat16 or half: the operands of every product, attention's too, are rounded to it; weights,
+  // sums, norms, softmax, residuals and gradients stay float. For modules of float.
+  Compute compute = Compute::full;
   // The module's workspace_bytes(…) of it: then forward_into allocates nothing, and forward nothing
   // but its result. Without: one more allocation a call.
   std::span<std::byte> workspace = {};

@@ -2,7 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
+#include <type_traits>
 
+#include "heed/core/eigen.hpp"
+#include "heed/core/error.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/core/view.hpp"
@@ -13,6 +17,19 @@ namespace heed::nn {
 
 inline namespace HEED_ABI {
 
+// Kernels of the layers of a call. Throws heed::Error for a precision that T does not have.
+template <class T>
+const simd::LayerKernels<T>& layer_kernels(const Options& options) {
+  if (options.compute == Compute::full) return simd::layer_kernels<T>(isa());
+  if constexpr (std::is_same_v<T, float>) {
+    return options.compute == Compute::bfloat16 ? simd::rounded_layer_kernels<BFloat16>(isa())
+                                                : simd::rounded_layer_kernels<Half>(isa());
+  } else {
+    throw Error(std::string("heed::nn: options.compute is for modules of float, not of ") +
+                Element<T>::name);
+  }
+}
+
 // A weight [out, in] as the kernels multiply by it, in whole panels of outputs.
 template <class R>
 simd::PackedB<R> packed_weight(R* data, const simd::TileShape& shape, Index out, Index in) {
@@ -21,15 +38,15 @@ simd::PackedB<R> packed_weight(R* data, const simd::TileShape& shape, Index out,
 
 // Numbers that it has.
 template <class T>
-Index packed_size(Index out, Index in) {
-  const simd::TileShape& shape = simd::layer_kernels<T>(isa()).tile_shape;
+Index packed_size(Index out, Index in, const Options& options) {
+  const simd::TileShape& shape = layer_kernels<T>(options).tile_shape;
   return simd::PackedB<Accum<T>>::size(shape, in, shape.panels(out) * shape.nr);
 }
 
 // to = weight [out, in] of any strides in panels.
 template <class T>
 void pack_weights(const View<const T, 2>& weight, Accum<T>* to, const Options& options) {
-  const auto& kernels = simd::layer_kernels<T>(isa());
+  const auto& kernels = layer_kernels<T>(options);
   const Index panel = kernels.tile_shape.nr;
   const auto packed = packed_weight(to, kernels.tile_shape, weight.extent[0], weight.extent[1]);
   const int workers = worker_count(packed.panels(), options.threads, options.executor);
@@ -40,15 +57,17 @@ void pack_weights(const View<const T, 2>& weight, Accum<T>* to, const Options& o
   });
 }
 
+// For calls with Compute::full; others pack as they round.
 template <class T>
 class PackedWeight {
  public:
-  PackedWeight(const View<const T, 2>& weight, const Options& options)
+  PackedWeight(const View<const T, 2>& weight, Options options)
       : in_(weight.extent[1]),
         data_(static_cast<std::size_t>(
-                  checked_product(packed_size<T>(weight.extent[0], weight.extent[1]),
+                  checked_product(packed_size<T>(weight.extent[0], weight.extent[1], {}),
                                   static_cast<Index>(sizeof(Accum<T>)))),
               {}) {
+    options.compute = Compute::full;
     pack_weights(weight, begin(), options);
   }
 

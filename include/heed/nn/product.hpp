@@ -44,7 +44,8 @@ struct AffinePlan {
 inline AffinePlan plan_affine(Index tokens, Index in, Index out, const simd::TileShape& tile_shape,
                               std::size_t element) {
   constexpr Index bytes = 128 << 10, panels_a_task = 8;
-  const Index group_bytes = std::max<Index>(1, in * tile_shape.mr) * static_cast<Index>(element);
+  const Index group_bytes =
+      std::max<Index>(1, tile_shape.packed_k(in) * tile_shape.mr) * static_cast<Index>(element);
   const Index most = std::clamp<Index>(bytes / group_bytes, 2, 64) * tile_shape.mr;
   AffinePlan plan{};
   plan.tokens = tokens;
@@ -67,9 +68,11 @@ struct AffineWorker {
   T* some;         // [panel], outputs on their way through an activation
   Index* block;    // [1], the block that x holds
 
-  static AffineWorker carve(Carver& carver, const AffinePlan& plan, Index in, Index panel) {
+  static AffineWorker carve(Carver& carver, const AffinePlan& plan, Index in,
+                            const simd::TileShape& tile_shape) {
+    const Index panel = tile_shape.nr;
     AffineWorker worker{};
-    worker.x = carver.array<Accum<T>>(checked_product(plan.rows, in));
+    worker.x = carver.array<Accum<T>>(checked_product(plan.rows, tile_shape.packed_k(in)));
     worker.sums = carver.array<Accum<T>>(checked_product(plan.rows, panel));
     worker.rows = carver.array<T*>(plan.rows);
     worker.some = carver.array<T>(panel);
@@ -129,9 +132,10 @@ void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index 
 
 // Bytes of one worker.
 template <class T>
-std::size_t affine_worker_bytes(const AffinePlan& plan, Index in, Index panel) {
+std::size_t affine_worker_bytes(const AffinePlan& plan, Index in,
+                                const simd::TileShape& tile_shape) {
   Carver counter(nullptr);
-  AffineWorker<T>::carve(counter, plan, in, panel);
+  AffineWorker<T>::carve(counter, plan, in, tile_shape);
   return counter.used();
 }
 
@@ -140,11 +144,11 @@ template <class T, class F>
 void packed_affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>& affine,
                         const Options& options, const F& activation, const AffinePlan& plan,
                         std::size_t bytes, std::byte* memory) {
-  const auto& kernels = simd::layer_kernels<T>(isa());
+  const auto& kernels = layer_kernels<T>(options);
   const int workers = worker_count(plan.tasks(), options.threads, options.executor);
   const auto worker_at = [&](int worker) {
     Carver carver(memory + bytes * static_cast<std::size_t>(worker));
-    return AffineWorker<T>::carve(carver, plan, affine.in(), kernels.tile_shape.nr);
+    return AffineWorker<T>::carve(carver, plan, affine.in(), kernels.tile_shape);
   };
   for (int n = 0; n < workers; ++n) *worker_at(n).block = -1;
   parallel_for(plan.tasks(), workers, options.executor, [&](Index task, int n) {
@@ -163,15 +167,17 @@ template <class T>
 struct AffineScratch {
   AffinePlan plan{};
   std::size_t worker_bytes = 0;
-  Index packed = 0;       // elements
+  bool packs = false;     // the weight
+  Index packed = 0;       // numbers of it
   std::size_t bytes = 0;  // of all together
 
   AffineScratch(Index tokens, const Affine<T>& affine, const Options& options) {
     if (tokens == 0 || affine.out() == 0) return;
-    const simd::TileShape& tile_shape = simd::layer_kernels<T>(isa()).tile_shape;
+    const simd::TileShape& tile_shape = layer_kernels<T>(options).tile_shape;
     plan = plan_affine(tokens, affine.in(), affine.out(), tile_shape, sizeof(Accum<T>));
-    worker_bytes = affine_worker_bytes<T>(plan, affine.in(), tile_shape.nr);
-    packed = affine.packed == nullptr ? packed_size<T>(affine.out(), affine.in()) : 0;
+    worker_bytes = affine_worker_bytes<T>(plan, affine.in(), tile_shape);
+    packs = affine.packed == nullptr || options.compute != Compute::full;
+    packed = packs ? packed_size<T>(affine.out(), affine.in(), options) : 0;
     Carver counter(nullptr);
     counter.array<Accum<T>>(packed);
     counter.array<std::byte>(
@@ -198,7 +204,7 @@ void affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>
   Carver carver(scratch.begin());
   auto* packed = carver.array<Accum<T>>(cut.packed);
   Affine<T> with = affine;
-  if (affine.packed == nullptr) {
+  if (cut.packs) {
     pack_weights(affine.weight, packed, options);
     with.packed = packed;
   }

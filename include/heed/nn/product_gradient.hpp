@@ -95,9 +95,10 @@ class WeightGradientBlock {
   static constexpr Index tokens = 512;
 
   WeightGradientBlock(Index in, Index out, const Options& options)
-      : options_(options),
+      : kernels_(layer_kernels<T>(options)),
+        options_(options),
         plan_(plan_affine(in, tokens, out, kernels_.tile_shape, sizeof(T))),
-        worker_bytes_(affine_worker_bytes<T>(plan_, tokens, kernels_.tile_shape.nr)),
+        worker_bytes_(affine_worker_bytes<T>(plan_, tokens, kernels_.tile_shape)),
         workers_(worker_count(plan_.tasks(), options.threads, options.executor)),
         scratch_(packed_bytes(out) + worker_bytes_ * static_cast<std::size_t>(workers_), {}),
         packed_(reinterpret_cast<T*>(scratch_.begin())),
@@ -122,14 +123,14 @@ class WeightGradientBlock {
 
  private:
   // Of a packed block of dy.
-  static std::size_t packed_bytes(Index out) {
+  std::size_t packed_bytes(Index out) const {
     Carver counter(nullptr);
-    counter.array<T>(packed_size<T>(out, tokens));
+    counter.array<T>(packed_size<T>(out, tokens, options_));
     return counter.used();
   }
   AffineWorker<T> worker(int n, Index depth) const {
     Carver carver(workers_begin_ + worker_bytes_ * static_cast<std::size_t>(n));
-    return AffineWorker<T>::carve(carver, plan_, depth, kernels_.tile_shape.nr);
+    return AffineWorker<T>::carve(carver, plan_, depth, kernels_.tile_shape);
   }
   Index columns_of(Index block) const {
     return std::min(plan_.rows, plan_.tokens - block * plan_.rows);
@@ -150,7 +151,7 @@ class WeightGradientBlock {
                               std::min(nr, dw.extent[0] - first));
   }
 
-  const simd::LayerKernels<T>& kernels_ = simd::layer_kernels<T>(isa());
+  const simd::LayerKernels<T>& kernels_;
   const Options& options_;
   AffinePlan plan_;  // of a product whose rows are the columns of x
   std::size_t worker_bytes_;

@@ -1,4 +1,4 @@
-// Queries and keys between their projection and attention: RMS norm, then rotary position.
+// Queries and keys between their projection and attention: RMS norm, rotary position, rounding.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "heed/nn/multi_head_options.hpp"
 #include "heed/nn/rms_norm.hpp"
+#include "heed/nn/round.hpp"
 
 namespace heed::nn {
 
@@ -42,20 +43,16 @@ class QueryKey {
 
   bool normalises() const { return query_norm_.has_value(); }
 
-  // Changes the projections of one call in place.
+  // Changes the projections of one call in place; in the end they are rounded as products are.
   //   q [B, Lq, heads · head_dim]   k [B, Lk, kv_heads · head_dim]   packed
   void apply(const View<T, 3>& q, const View<T, 3>& k, const Options& options) const {
     if (normalises()) {
       normalise(q, *query_norm_, options);
       normalise(k, *key_norm_, options);
     }
-    if (rope_ == nullptr) return;
-    const auto heads = [](const View<T, 3>& x, Index count) {
-      return swap_heads(split_heads(x, count));
-    };
-    const auto q_heads = heads(q, heads_), k_heads = heads(k, kv_heads_);
-    position::rope_into(q_heads, q_heads.as_const(), *rope_, places(q, k), pairs_);
-    position::rope_into(k_heads, k_heads.as_const(), *rope_, places(k, q), pairs_);
+    if (rope_ != nullptr) turn(q, k);
+    round_tokens(q, options);
+    round_tokens(k, options);
   }
 
   // forward: x → norm → rotation; so: the gradients are turned back, then go through the norm. They
@@ -115,6 +112,13 @@ class QueryKey {
                                         position::rope_frequencies(dim, rope.base, rope.scaling));
     rope_ = std::make_shared<const position::RopeTable<Accum<T>>>(std::move(table));
     pairs_ = rope.pairs;
+  }
+
+  void turn(const View<T, 3>& q, const View<T, 3>& k) const {
+    const auto q_heads = swap_heads(split_heads(q, heads_));
+    const auto k_heads = swap_heads(split_heads(k, kv_heads_));
+    position::rope_into(q_heads, q_heads.as_const(), *rope_, places(q, k), pairs_);
+    position::rope_into(k_heads, k_heads.as_const(), *rope_, places(k, q), pairs_);
   }
 
   static void normalise(const View<T, 3>& x, const RmsNorm<T>& norm, const Options& options) {

@@ -18,9 +18,11 @@
   HEED_KERNELS_ARE template const PackedKernels<T>& element_kernels<T>(Isa);                      \
   HEED_KERNELS_ARE template const PackedKernels<T>& exact_pv_kernels<T>(const PackedKernels<T>&); \
   HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);                       \
+  HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa, Compute);              \
   HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa);                   \
   HEED_KERNELS_ARE template const PanelKernels<T>& panel_kernels<T>(Isa);                         \
   HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa);                   \
+  HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa, Compute);          \
   HEED_KERNELS_ARE template const LayerKernels<T>& layer_kernels<T>(Isa)
 
 namespace heed::simd {
@@ -30,6 +32,8 @@ HEED_KERNELS_OF(float);
 HEED_KERNELS_OF(double);
 HEED_KERNELS_OF(Half);
 HEED_KERNELS_OF(BFloat16);
+HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<Half>(Isa);
+HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<BFloat16>(Isa);
 
 }  // namespace HEED_ABI
 }  // namespace heed::simd

@@ -1,6 +1,8 @@
 // The kernels of this machine, picked once a call.
 #pragma once
 
+#include "heed/core/compute.hpp"
+
 #if defined(__CUDACC__)  // which passes GCC's pragmas on, but says of each that it knows it not
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675
@@ -86,6 +88,22 @@ const PackedKernels<T>& exact_pv_kernels(const PackedKernels<T>& packed) {
   return packed;
 }
 
+// True where floats are rounded to bfloat16 and multiplied in pairs.
+inline bool multiplies_in_pairs(Isa isa, Compute compute) {
+  return HEED_X86_PAIRS != 0 && isa == Isa::avx512_bf16 && compute == Compute::bfloat16;
+}
+
+// packed_kernels of a precision, which other types than float do not heed.
+template <class T>
+const PackedKernels<T>& packed_kernels(Isa isa, Compute compute) {
+#if HEED_X86_PAIRS
+  if constexpr (std::is_same_v<T, float>) {
+    if (multiplies_in_pairs(isa, compute)) return avx512_bf16::bf16_pairs_table<float>;
+  }
+#endif
+  return packed_kernels<T>(isa);
+}
+
 // The instruction set of packed_kernels and gradient_kernels in a backward call: there are no
 // gradients on AMX tiles.
 inline Isa gradient_isa(Isa isa) { return isa == Isa::amx ? Isa::avx512 : isa; }
@@ -106,6 +124,17 @@ const GradientKernels<T>& gradient_kernels(Isa isa) {
   return portable::gradient_table<T>;
 }
 
+// The same, for the operands of packed_kernels<T>(isa, compute).
+template <class T>
+const GradientKernels<T>& gradient_kernels(Isa isa, Compute compute) {
+#if HEED_X86_PAIRS
+  if constexpr (std::is_same_v<T, float>) {
+    if (multiplies_in_pairs(isa, compute)) return avx512_bf16::bf16_pairs_gradient_table<float>;
+  }
+#endif
+  return gradient_kernels<T>(isa);
+}
+
 // Kernels of nn's layers.
 template <class T>
 const LayerKernels<T>& layer_kernels(Isa isa) {
@@ -114,6 +143,21 @@ const LayerKernels<T>& layer_kernels(Isa isa) {
   if (isa == Isa::avx2) return avx2::layer_table<T>;
 #endif
   return portable::layer_table<T>;
+}
+
+// Kernels of layers of floats whose operands are rounded to H.
+template <class H>
+const LayerKernels<float>& rounded_layer_kernels(Isa isa) {
+#if HEED_X86_PAIRS
+  if constexpr (Element<H>::format == Format::bfloat16) {
+    if (isa == Isa::avx512_bf16) return avx512_bf16::layer_table_in_pairs<H>;
+  }
+#endif
+#if HEED_X86
+  if (isa >= Isa::avx512) return avx512::rounded_layer_table<H>;
+  if (isa == Isa::avx2) return avx2::rounded_layer_table<H>;
+#endif
+  return portable::rounded_layer_table<H>;
 }
 
 // f.operator()<NR>(args…) compiled for `isa`, as a pointer to a function (const F& f, Args… args).

@@ -116,7 +116,8 @@ class TrainRun {
       const Pass pass{{.mode = nn::Mode::train,
                        .seed = batch_seed(options_.seed, n),
                        .threads = options_.threads,
-                       .executor = options_.executor},
+                       .executor = options_.executor,
+                       .compute = options_.compute},
                       scale() / static_cast<double>(options_.accumulate)};
       const double loss = objective_(std::as_const(model_), batch, gradients_, pass);
       if (!is_finite(loss)) fail_loss(n);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/train/loss_scale.hpp"
 #include "heed/train/progress.hpp"
@@ -22,9 +23,10 @@ struct TrainOptions {
   std::uint64_t seed = 0;                            // of dropout
   int threads = 0;                                   // no bit depends on them
   Executor* executor = nullptr;
-  Index evaluate_every = 0;  // steps between two calls of evaluate; 0: only after the last
-  Index patience = 0;        // stops after so many of these without a new best; 0: never
-  std::optional<LossScale> loss_scale = {};
+  Index evaluate_every = 0;         // steps between two calls of evaluate; 0: only after the last
+  Index patience = 0;               // stops after so many of these without a new best; 0: never
+  Compute compute = Compute::full;  // of products; the model's own numbers stay float
+  std::optional<LossScale> loss_scale = {};  // half needs it: small gradients would round to 0
 };
 
 template <class Model>

@@ -39,8 +39,8 @@ inline namespace HEED_ABI {
 // 48 would mostly be filled up. The number of tokens does not count: a text alone has the bits that
 // it has padded in a batch.
 template <class T>
-FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa) {
-  const simd::PackedKernels<T>& packed = simd::packed_kernels<T>(isa);
+FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa, Compute compute = Compute::full) {
+  const simd::PackedKernels<T>& packed = simd::packed_kernels<T>(isa, compute);
   const bool pays = packed.tile_shape.splits == 1 || std::max(shape.D, shape.Dv) >= 48;
   return {pays ? packed : simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
 }
@@ -49,11 +49,11 @@ FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa) {
 //   unrounded  out is not rounded to T, so weights are not either
 template <class T>
 FlashKernels<T> flash_kernels(const FlashPlan& plan, const Shape& shape, Isa isa,
-                              bool unrounded = false) {
+                              bool unrounded = false, Compute compute = Compute::full) {
   if (plan.unpacked || plan.one_order) {
     return {simd::element_kernels<T>(isa), simd::unpacked_kernels<T>(isa)};
   }
-  const FlashKernels<T> kernels = packed_flash_kernels<T>(shape, isa);
+  const FlashKernels<T> kernels = packed_flash_kernels<T>(shape, isa, compute);
   if (!unrounded) return kernels;
   return {kernels.packed, kernels.unpacked, simd::exact_pv_kernels<T>(kernels.packed)};
 }

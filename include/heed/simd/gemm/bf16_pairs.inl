@@ -117,6 +117,7 @@ inline void pv_masked_pairs(const ScoreTiles<float>& scores, const PackedB<const
 }
 
 #include "heed/simd/gemm/bf16_pairs_gradient.inl"
+#include "heed/simd/layer/bf16_pairs_layers.inl"
 
 template <class T>
 inline constexpr PackedKernels<T> bf16_pairs_table{

@@ -83,20 +83,6 @@ struct PairColumnsOfA {
   HEED_INLINE void advance() {}
 };
 
-// The halves of v in turns: the first, the first of the upper half, the second, ...
-template <std::size_t... J>
-HEED_INLINE Vec<float> interleave_halves(Vec<float> v, std::index_sequence<J...>) {
-  using Short = typename Halves::type;
-  constexpr int lanes = vl<float>;
-#if defined(__clang__)
-  return (Vec<float>)__builtin_shufflevector(
-      (Short)v, (Short)v, (static_cast<int>(J) % 2 * lanes + static_cast<int>(J) / 2)...);
-#else  // as in shuffle_xor
-  const Short order = {static_cast<std::uint16_t>(J % 2 * lanes + J / 2)...};
-  return (Vec<float>)__builtin_shuffle((Short)v, order);
-#endif
-}
-
 // Rows of a run of live row tiles [begin, end) of panel p; `pairs` counts the last one half empty.
 struct TransposedRun {
   int begin, end;
@@ -109,7 +95,6 @@ template <class Shape>
 HEED_INLINE void pack_transposed_pairs(const ScoreTiles<float, Shape>& a, const TransposedRun& run,
                                        int p, float* to) {
   static_assert(mr<float> % 2 == 0 && vectors<float> == 2);
-  constexpr auto halves = std::make_index_sequence<2 * vl<float>>{};
   for (Index pair = 0; pair < run.pairs; ++pair, to += nr<float>) {
     const Index row = run.begin * mr<float> + 2 * pair;
     const float* from = a.row(row, p);
@@ -118,7 +103,7 @@ HEED_INLINE void pack_transposed_pairs(const ScoreTiles<float, Shape>& a, const 
       const Vec<float> low = load(from + n * vl<float>);
       const Vec<float> high =
           row + 1 < a.rows ? load(from + nr<float> + n * vl<float>) : Vec<float>{};
-      store(to + n * vl<float>, interleave_halves(round_pairs(low, high), halves));
+      store(to + n * vl<float>, round_pairs_of(low, high));
     }
   }
 }

@@ -1,4 +1,5 @@
-// Part of bf16_pairs.inl and of amx_tiles.inl: packs bfloat16 in pairs along K.
+// Part of bf16_pairs.inl and of amx_tiles.inl: packs bfloat16 in pairs along K, and floats rounded
+// to them.
 #if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
 #define HEED_ALONE avx512_bf16
 #include "heed/simd/target/alone.inl"
@@ -15,12 +16,17 @@ constexpr Index pairs_of(const TileShape& shape, Index elements) {
 template <class T>
 HEED_INLINE Vec<float> pairs_of_row(const T* from, Index step, Index count) {
   constexpr int most = 2 * vl<float>;
-  if (step == 1 && count >= most) {
-    return (Vec<float>)*reinterpret_cast<const typename Halves::unaligned*>(from);
-  }
   Array<T, most> some = {};
-  for (Index n = 0; n < count && n < most; ++n) some[n] = from[n * step];
-  return (Vec<float>)*reinterpret_cast<const typename Halves::unaligned*>(some);
+  const T* at = from;
+  if (step != 1 || count < most) {
+    for (Index n = 0; n < count && n < most; ++n) some[n] = from[n * step];
+    at = some;
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    return round_pairs(load(at), load(at + vl<float>));
+  } else {
+    return (Vec<float>)*reinterpret_cast<const typename Halves::unaligned*>(at);
+  }
 }
 
 // vl<float> elements of one row in the low halves.
@@ -35,6 +41,38 @@ HEED_INLINE Words low_halves(const T* from, Index step, Index count) {
   }
   const auto halves = *reinterpret_cast<const typename Short::unaligned*>(at);
   return __builtin_convertvector(halves, Words);
+}
+
+// The halves of v in turns: the first, the first of the upper half, the second, ...
+template <std::size_t... J>
+HEED_INLINE Vec<float> interleave_halves(Vec<float> v, std::index_sequence<J...>) {
+  using Short = typename Halves::type;
+  constexpr int lanes = vl<float>;
+#if defined(__clang__)
+  return (Vec<float>)__builtin_shufflevector(
+      (Short)v, (Short)v, (static_cast<int>(J) % 2 * lanes + static_cast<int>(J) / 2)...);
+#else  // as in shuffle_xor
+  const Short order = {static_cast<std::uint16_t>(J % 2 * lanes + J / 2)...};
+  return (Vec<float>)__builtin_shuffle((Short)v, order);
+#endif
+}
+
+// Pair n has element n of `low` and of `high`, rounded.
+HEED_INLINE Vec<float> round_pairs_of(Vec<float> low, Vec<float> high) {
+  return interleave_halves(round_pairs(low, high), std::make_index_sequence<2 * vl<float>>{});
+}
+
+// vl<float> pairs of two rows; beyond so many elements of each they are 0.
+template <class T>
+HEED_INLINE Vec<float> pairs_of_rows(const T* low, Index low_count, const T* high, Index high_count,
+                                     Index step) {
+  if constexpr (std::is_same_v<T, float>) {
+    return round_pairs_of(load_some_as<float>(low, step, low_count),
+                          load_some_as<float>(high, step, high_count));
+  } else {
+    return (Vec<float>)(low_halves(low, step, low_count) |
+                        (low_halves(high, step, high_count) << 16));
+  }
 }
 
 // Rows of x in pairs; the scale is for the sums. Beyond the last element pairs are 0.
@@ -105,13 +143,13 @@ bool pack_b_pairs(const View<const T, 2>& x, const PackedB<float>& b) {
       float* row = to.panel(p) + c / 2 * to.width(p);
       for (Index n = 0; n < to.width(p); n += lanes) {
         const Index at = p * nr<float> + n;
-        const auto low = low_halves(even + at * x.stride[1], x.stride[1],
-                                    c < keys ? x.extent[1] - at : Index{0});
-        const auto high = low_halves(odd + at * x.stride[1], x.stride[1],
-                                     c + 1 < keys ? x.extent[1] - at : Index{0});
-        worst.add((Vec<float>)(low << 16));
-        worst.add((Vec<float>)(high << 16));
-        store(row + n, (Vec<float>)(low | (high << 16)));
+        const Index left = x.extent[1] - at;
+        const Vec<float> pairs =
+            pairs_of_rows(even + at * x.stride[1], c < keys ? left : Index{0},
+                          odd + at * x.stride[1], c + 1 < keys ? left : Index{0}, x.stride[1]);
+        worst.add((Vec<float>)((Words)pairs << 16));
+        worst.add(pairs);
+        store(row + n, pairs);
       }
     }
   }

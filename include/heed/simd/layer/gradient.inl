@@ -139,17 +139,18 @@ void pack_columns(const View<const T, 2>& x, const BlockedA<Accum<T>>& to) {
 // all: a is what pack_columns leaves.
 //   c     [columns, count], columns neighbours, rows `stride` apart
 //   sums  [count up to a whole row tile, panel], scratch
-template <class R>
+template <class R, class Step = Single<R>>
 void multiply_columns(const BlockedA<const R>& a, Index count, const PackedB<const R>& b, R* sums,
                       R* c, Index stride, Index columns) {
+  const Index depth = packed_words<Step>(a.k);
   const R* panel = b.data;
   HEED_ASSERT(b.k == a.k && b.width(0) == nr<R>);
-  for (Index begin = 0; begin < a.k; begin += depth_block<R>) {
-    const Index length = a.k - begin < depth_block<R> ? a.k - begin : depth_block<R>;
+  for (Index begin = 0; begin < depth; begin += depth_block<R>) {
+    const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
     for (Index r = 0; r < count; r += mr<R>) {
       micro_kernel<mr<R>, vectors<R>>(ColumnsOfA<R>{a.block(begin) + r * length}, length,
                                       panel + begin * nr<R>, Index{nr<R>}, sums + r * nr<R>,
-                                      Index{nr<R>}, begin > 0, Single<R>{});
+                                      Index{nr<R>}, begin > 0, Step{});
     }
   }
   for (Index r = 0; r < count; ++r, sums += nr<R>, c += stride) {

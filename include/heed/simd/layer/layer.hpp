@@ -33,8 +33,8 @@ struct AdamFactors {
   R size, unbias, eps;
 };
 
-// Kernels for tensors of T, summed in R. Each is documented in layers.inl, activation.inl or
-// gradient.inl or update.inl.
+// Kernels for tensors of T, summed in R. Each is documented in layers.inl, activation.inl,
+// gradient.inl, update.inl, rounded.inl or bf16_pairs_layers.inl.
 template <class T>
 struct LayerKernels {
   using R = Accum<T>;
@@ -57,6 +57,7 @@ struct LayerKernels {
                const Words4& at);  // dropout.inl
   double (*sum_squares)(const T* x, Index size);
   void (*adam)(const AdamFactors<R>& by, R* p, const R* g, R* m, R* v, Index size);
+  void (*round)(T* x, Index size) = nullptr;  // as products round operands; null where they do not
 };
 
 }  // namespace heed::simd

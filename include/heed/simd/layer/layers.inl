@@ -47,18 +47,24 @@ void pack_rows(const View<const T, 2>& x, Index at, const BlockedA<Accum<T>>& to
   }
 }
 
+// Words of K elements.
+template <class Step>
+constexpr Index packed_words(Index k) {
+  return (k + Step::k_pack - 1) / Step::k_pack;
+}
+
 // sums[r][c] (+)= Σ_d x[r][d]·w[d][c], `Rows` rows at a time for as long as there are so many, then
 // fewer: at most two rows are computed in vain, behind the last.
-template <int Rows, class R>
-HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w, R* sums,
-                               bool more) {
+template <int Rows, class R, class Step>
+HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w, R* sums, bool more,
+                               const Step& step) {
   constexpr Index least = Rows > 1 ? Rows - Rows / 3 : 1;
   for (; count >= least; count -= Rows, x += Rows * depth, sums += Rows * nr<R>) {
     micro_kernel<Rows, vectors<R>>(RowsOfA<R>{x, depth}, depth, w, Index{nr<R>}, sums, Index{nr<R>},
-                                   more, Single<R>{});
+                                   more, step);
   }
   if constexpr (Rows > 1) {
-    if (count > 0) multiply_rows<Rows / 2>(x, count, depth, w, sums, more);
+    if (count > 0) multiply_rows<Rows / 2>(x, count, depth, w, sums, more, step);
   }
 }
 
@@ -67,14 +73,15 @@ HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w,
 //   x     room for a row tile more than `count` rows
 //   w     its first panel
 //   sums  [count, panel], the same room
-template <class R>
+template <class R, class Step = Single<R>>
 void multiply(const BlockedA<const R>& x, Index count, const PackedB<const R>& w, R* sums) {
-  const Index depth = x.k;
+  const Index depth = packed_words<Step>(x.k);
   const R* panel = w.data;
-  HEED_ASSERT(w.k == depth && w.width(0) == nr<R>);
+  HEED_ASSERT(w.k == x.k && w.width(0) == nr<R>);
   for (Index begin = 0; begin < depth; begin += depth_block<R>) {
     const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
-    multiply_rows<mr<R>>(x.block(begin), count, length, panel + begin * nr<R>, sums, begin > 0);
+    multiply_rows<mr<R>>(x.block(begin), count, length, panel + begin * nr<R>, sums, begin > 0,
+                         Step{});
   }
   for (Index n = 0; depth == 0 && n < count * nr<R>; ++n) sums[n] = 0;
 }

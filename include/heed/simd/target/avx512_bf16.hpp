@@ -32,6 +32,11 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 
 #include "heed/simd/gemm/bf16_pairs.inl"
 
+// The layers of H = bfloat16: operands are pairs, all else is AVX-512's.
+template <class H>
+inline constexpr LayerKernels<float> layer_table_in_pairs =
+    bf16_pairs_layers<float>(avx512::rounded_layer_table<H>);
+
 }  // namespace avx512_bf16
 
 #if HEED_X86_TILES

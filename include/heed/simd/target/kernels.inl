@@ -109,6 +109,8 @@ inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
                                              .sum_squares = &sum_squares<T>,
                                              .adam = &adam<Accum<T>>};
 
+#include "heed/simd/layer/rounded.inl"
+
 #if __INCLUDE_LEVEL__ == 0
 #include "heed/simd/target/alone_end.inl"
 #endif
