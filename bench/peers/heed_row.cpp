@@ -87,6 +87,7 @@ void list() {
     separator = ",\n";
   }
   for (const heed::bench::TrainingRow& row : heed::bench::training_rows) {
+    if (!row.peers) continue;
     Object object;
     object.text("name", row.name).text("question", "training").number("B", row.B);
     object.number("L", row.L).number("features", row.features).number("heads", row.heads);

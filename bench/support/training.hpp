@@ -13,6 +13,7 @@ struct TrainingRow {
   double dropout;
   int threads;
   bool peers = true;  // stands in the table against the peers too
+  Compute compute = Compute::full;
 };
 
 // clang-format off
@@ -26,7 +27,10 @@ inline constexpr TrainingRow training_rows[] = {
 {"train_l512_dropout",      2, 512, 512, 8, 2, 0.1, 1},
 {"train_l64_2threads",     32,  64, 128, 4, 2, 0.1, 2},
 {"train_l256_2threads",     4, 256, 256, 8, 4, 0.1, 2},
-{"train_l512_2threads",     2, 512, 512, 8, 2, 0.1, 2}};
+{"train_l512_2threads",     2, 512, 512, 8, 2, 0.1, 2},
+{"train_l64_bf16",         32,  64, 128, 4, 2, 0.1, 1, false, Compute::bfloat16},
+{"train_l256_bf16",         4, 256, 256, 8, 4, 0.1, 1, false, Compute::bfloat16},
+{"train_l512_bf16",         2, 512, 512, 8, 2, 0.1, 1, false, Compute::bfloat16}};
 // clang-format on
 
 inline TrainingRow shrunk(TrainingRow row) {
@@ -70,7 +74,8 @@ class TrainingStep {
 
   // The loss before the step.
   double operator()() {
-    const nn::Options options{.mode = nn::Mode::train, .seed = ++step_, .threads = row_.threads};
+    const nn::Options options{
+        .mode = nn::Mode::train, .seed = ++step_, .threads = row_.threads, .compute = row_.compute};
     const auto [logits, saved] = model_.forward_train(ids_, options);
     const auto [loss, d_logits] = train::cross_entropy(logits, labels_);
     nn::zero(gradients_);

@@ -238,6 +238,31 @@ TEST_CASE("the errors of half gradients have mean 0") {
   }
 }
 
+TEST_CASE("floats computed in bfloat16 have the bits of tensors of bfloat16") {
+  if (isa() == Isa::amx) return;  // tensors of bfloat16 take its tiles forward
+  const auto q = test::random4<BFloat16>(2, 4, 150, 40, 1), d_out = q;
+  const auto k = test::random4<BFloat16>(2, 2, 170, 40, 2);
+  const auto v = test::random4<BFloat16>(2, 2, 170, 40, 3);
+  const auto wide = [](const Tensor4<BFloat16>& x) { return Tensor4<float>(x.cast<float>()); };
+  const auto narrow = [](const Tensor4<float>& x) { return Tensor4<BFloat16>(x.cast<BFloat16>()); };
+  for (const mask::any& mask : {mask::any(mask::None{}), mask::any(mask::causal())}) {
+    const auto want = unrounded<BFloat16>(view_of(q), view_of(k), view_of(v), mask);
+    const auto of = attention_backward(d_out, q, k, v, want, mask);
+    CallReport report;
+    const Options options{.compute = Compute::bfloat16, .report = &report};
+    const auto own = attention(wide(q), wide(k), wide(v), mask, score::None{}, options);
+    CHECK(test::same_bits(own.out, want.out));
+    CHECK(test::same_bits(own.lse, want.lse));
+    const auto gradients = attention_backward(wide(d_out), wide(q), wide(k), wide(v), own, mask,
+                                              score::None{}, options);
+    CHECK(test::same_bits(narrow(gradients.d_q), of.d_q));
+    CHECK(test::same_bits(narrow(gradients.d_k), of.d_k));
+    CHECK(test::same_bits(narrow(gradients.d_v), of.d_v));
+    const bool pairs = std::string(report.why).ends_with("in pairs");
+    CHECK(pairs == (isa() == Isa::avx512_bf16));
+  }
+}
+
 TEST_CASE("gradients of calls without queries, keys or heads") {
   for (int empty = 0; empty < 5; ++empty) {
     CAPTURE(empty);

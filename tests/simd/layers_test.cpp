@@ -23,6 +23,14 @@ using simd::Activation;
 
 namespace {
 
+// Every body of layers, those that round operands too.
+template <class T>
+heed::test::Tables<T> layer_tables() {
+  auto all = tables<T>();
+  for (const Table<T>& table : heed::test::rounded_tables<T>()) all.push_back(table);
+  return all;
+}
+
 template <class R>
 std::vector<R> poisoned(Index size) {
   return std::vector<R>(static_cast<std::size_t>(size), std::numeric_limits<R>::quiet_NaN());
@@ -35,6 +43,14 @@ std::vector<T> numbers(Index size, std::uint32_t stream) {
     const auto word = heed::philox(7, {static_cast<std::uint32_t>(n), stream, 0, 0})[0];
     x.push_back(static_cast<T>(static_cast<float>(word / 2147483648.0 - 1)));
   }
+  return x;
+}
+
+// Numbers that the kernels' products leave as they are.
+template <class T>
+std::vector<T> operands(const simd::LayerKernels<T>& kernels, Index size, std::uint32_t stream) {
+  auto x = numbers<T>(size, stream);
+  if (kernels.round != nullptr) kernels.round(x.data(), size);
   return x;
 }
 
@@ -67,9 +83,10 @@ std::vector<T> product(const simd::LayerKernels<T>& kernels, Index M, Index K, I
 
 template <class T>
 void check_product(const Table<T>& body, Index M, Index K, Index N) {
-  const auto x = numbers<T>(M * K, 1), w = numbers<T>(N * K, 2), bias = numbers<T>(N, 3);
+  const auto x = operands(*body.layers, M * K, 1), w = operands(*body.layers, N * K, 2);
+  const auto bias = numbers<T>(N, 3);
   // Column-major, row-major, and with gaps everywhere.
-  const auto sparse = numbers<T>(N * K * 6, 2);
+  const auto sparse = operands(*body.layers, N * K * 6, 2);
   const std::vector<heed::View<const T, 2>> weights{
       {w.data(), {N, K}, {1, N}}, {w.data(), {N, K}, {K, 1}}, {sparse.data(), {N, K}, {2, 3 * N}}};
   const double rounding = std::is_same_v<T, double> ? 2.3e-16 : 1.2e-7;
@@ -131,7 +148,7 @@ double worst_ulp(const simd::LayerKernels<T>& kernels, Activation curve, double 
 TEMPLATE_TEST_CASE("layer kernels: the product equals loops in double, for any sizes and strides",
                    "", float, double, Eigen::half, Eigen::bfloat16) {
   heed::test::Sweep sweep;
-  for (const auto& body : tables<TestType>()) {
+  for (const auto& body : layer_tables<TestType>()) {
     for (const Index M : {0, 1, 2, 3, 4, 5, 6, 7, 13, 24}) {
       for (const Index K : {0, 1, 5, 16, 59, 391}) {
         for (const Index N : {1, 7, 8, 16, 17, 65, 130}) {
@@ -148,7 +165,7 @@ TEMPLATE_TEST_CASE("layer kernels: a row's bits do not depend on the rows beside
   const Index K = 801, N = 70, M = 25;
   const auto x = numbers<TestType>(M * K, 1), w = numbers<TestType>(N * K, 2);
   const heed::View<const TestType, 2> weight{w.data(), {N, K}, {1, N}};
-  for (const auto& body : tables<TestType>()) {
+  for (const auto& body : layer_tables<TestType>()) {
     const auto all = product<TestType>(*body.layers, M, K, N, x, weight, nullptr, 1);
     for (Index from = 0; from < M; ++from) {
       for (const Index count : {1, 2, 3, 4, 5, 6, 7, 9}) {
@@ -371,7 +388,7 @@ TEMPLATE_TEST_CASE("layer kernels: products and sums over columns, in every body
                    double) {
   using T = TestType;
   const double rounding = sizeof(T) == 4 ? 1e-5 : 1e-12;
-  for (const auto& body : tables<T>()) {
+  for (const auto& body : layer_tables<T>()) {
     const simd::LayerKernels<T>& kernels = *body.layers;
     const simd::TileShape& shape = kernels.tile_shape;
     for (const Index K : {1, 400}) {
@@ -379,10 +396,10 @@ TEMPLATE_TEST_CASE("layer kernels: products and sums over columns, in every body
            {std::pair<Index, Index>{1, shape.nr}, {shape.mr + 3, shape.nr - 1}}) {
         INFO(body.name << " K " << K << " rows " << rows << " columns " << columns);
         // c[n][r] += Σ_k x[k][r]·y[k][n], x with neighbours and with gaps.
-        const auto y = numbers<T>(K * columns, 2);
+        const auto y = operands(kernels, K * columns, 2);
         const Index room = shape.m_tiles(rows) * shape.mr;
         for (const Index gap : {1, 2}) {
-          const auto x = numbers<T>(K * rows * gap, 1);
+          const auto x = operands(kernels, K * rows * gap, 1);
           auto packed = poisoned<T>(room * K), b = poisoned<T>(shape.nr * K);
           auto sums = poisoned<T>(room * shape.nr);
           kernels.pack_columns({x.data(), {K, rows}, {rows * gap, gap}}, {packed.data(), room, K});

@@ -46,4 +46,10 @@ Tables<BFloat16> paired_tables() {
   return all;
 }
 
+const LayerKernels<float>& paired_layers() {
+  static constexpr LayerKernels<float> layers =
+      wide_pairs::bf16_pairs_layers<float>(wide_pairs::rounded_layer_table<BFloat16>);
+  return layers;
+}
+
 }  // namespace heed::test

@@ -22,6 +22,31 @@ Tables<T> tables() {
   return all;
 }
 
+template <>
+Tables<float> rounded_tables() {
+  Tables<float> all{{"pairs in GNU vectors", nullptr, nullptr, nullptr, &paired_layers()}};
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+    if (isa > machine_isa()) break;
+    for (const auto* layers :
+         {&simd::rounded_layer_kernels<BFloat16>(isa), &simd::rounded_layer_kernels<Half>(isa)}) {
+      all.push_back({name_of(isa), nullptr, nullptr, nullptr, layers});
+    }
+  }
+  return all;
+}
+template <>
+Tables<double> rounded_tables() {
+  return {};
+}
+template <>
+Tables<Half> rounded_tables() {
+  return {};
+}
+template <>
+Tables<BFloat16> rounded_tables() {
+  return {};
+}
+
 template Tables<float> tables();
 template Tables<double> tables();
 template Tables<Half> tables();

@@ -31,6 +31,10 @@ Tables<T> tables();
 template <class T>
 Tables<T> packed_tables();
 
+// Layers of float that round operands; layers alone. None of other types.
+template <class T>
+Tables<T> rounded_tables();
+
 // Parts of tables(), each in a unit of its own.
 template <class T>
 Tables<T> shape_tables();
@@ -39,6 +43,7 @@ Tables<T> simde_tables();
 
 // Parts of packed_tables().
 Tables<BFloat16> paired_tables();
+const simd::LayerKernels<float>& paired_layers();
 template <class T>
 Tables<T> tiled_tables();
 

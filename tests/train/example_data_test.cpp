@@ -172,6 +172,10 @@ TEST_CASE("an example's wrong call is told before it learns") {
   CHECK(std::filesystem::is_empty(folder / "b"));
   std::filesystem::remove_all(folder);
   CHECK(run({"name"}, [](const learn::Arguments& to) { return to.whole() ? 1 : 0; }) == 0);
+  CHECK(run({"name", "--compute", "fp8"}, counted) == 2);
+  CHECK(run({"name", "--compute", "bf16", "a"}, [](const learn::Arguments& to) {
+          return to.compute == heed::Compute::bfloat16 && to.data == "a" ? 0 : 1;
+        }) == 0);
   CHECK(run({"name"}, [](const learn::Arguments&) -> int { throw heed::Error("why"); }) == 1);
   CHECK(calls == 1);
 }

@@ -8,11 +8,13 @@
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/linear.hpp"
 #include "heed/train/adam.hpp"
+#include "heed/train/checkpoint.hpp"
 #include "heed/train/progress_bar.hpp"
 #include "heed/train/schedule.hpp"
 #include "heed/train/sgd.hpp"
 #include "heed/train/shuffled.hpp"
 #include "nn/gradients.hpp"
+#include "support/temporary_file.hpp"
 
 using namespace nn_test;
 namespace nn = heed::nn;
@@ -67,35 +69,6 @@ const auto poisoned = [](Index at, const char* parameter, double number) {
   };
 };
 
-// A model of one's own that computes in half from weights that it keeps in float.
-struct HalfLinear {
-  nn::Parameter<float> weight = nn::Parameter<float>::weight(3, 4);
-
-  template <class Self, class Visit>
-  static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
-    visit(prefix + "weight", self.weight);
-  }
-};
-
-double half_objective(const HalfLinear& model, const train::Batch<Target, Target>& batch,
-                      HalfLinear& gradients, const train::Pass& pass) {
-  using Half = Eigen::half;
-  using Rows = Eigen::Matrix<Half, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const Rows x = Eigen::Map<const Floats>(batch.input.data(), 6, 4).cast<Half>();
-  const Rows y = x * model.weight.value.cast<Half>().transpose();
-  Rows d(6, 3);
-  double loss = 0;
-  for (Index n = 0; n < y.size(); ++n) {
-    const double gap = static_cast<double>(y.data()[n]) - double{batch.target.data()[n]};
-    loss += gap * gap / 18;
-    d.data()[n] = static_cast<Half>(static_cast<float>(pass.scale * 2 * gap / 18));
-  }
-  const Rows gradient = d.transpose() * x;
-  gradients.weight.value += gradient.cast<float>();
-  return loss;
-}
-
 std::string read_all(std::FILE* file) {
   std::string text(100000, ' ');
   std::rewind(file);
@@ -119,23 +92,32 @@ TEST_CASE("train: equals the loop by hand, bit for bit, batches accumulated or n
   }
 }
 
-TEST_CASE("train: a run that goes on equals one that never stopped") {
-  const train::TrainOptions whole{
-      .steps = 7, .learning_rate = train::CosineWithWarmup{.peak = 0.05, .warmup = 2, .total = 7}};
-  Model one = small_model(), two = small_model();
-  train::Adam first(one), second(two);
-  const auto straight = train::train(one, first, batch_of, train::regression(), whole);
-  int asked = 0;
-  auto progress = train::train(two, second, batch_of, train::regression(), whole,
-                               {.stop = [&] { return ++asked == 3; }});
-  CHECK(progress.step == 3);
-  progress = train::train(two, second, batch_of, train::regression(), whole, {}, progress);
-  CHECK(same_parameters(one, two));
-  CHECK(progress.losses == straight.losses);
-  CHECK(error_of([&] {
-          train::train(two, second, batch_of, train::regression(), {.steps = 9, .seed = 4}, {},
-                       progress);
-        }).find("the run was begun with seed 0, options have 4") != std::string::npos);
+TEST_CASE("train: a run that goes on equals one that never stopped, in bfloat16 too") {
+  for (const auto compute : {heed::Compute::full, heed::Compute::bfloat16}) {
+    const train::TrainOptions whole{
+        .steps = 7,
+        .learning_rate = train::CosineWithWarmup{.peak = 0.05, .warmup = 2, .total = 7},
+        .compute = compute};
+    Model one = small_model(), two = small_model(), three = small_model();
+    train::Adam first(one), second(two), third(three);
+    const auto straight = train::train(one, first, batch_of, train::regression(), whole);
+    int asked = 0;
+    const auto stopped = train::train(two, second, batch_of, train::regression(), whole,
+                                      {.stop = [&] { return ++asked == 3; }});
+    CHECK(stopped.step == 3);
+    const heed::test::TemporaryFile file("");
+    train::save_checkpoint(file.path(), two, second, stopped);
+    auto progress = train::load_checkpoint(file.path(), three, third);
+    progress = train::train(three, third, batch_of, train::regression(), whole, {}, progress);
+    CHECK(same_parameters(one, three));
+    CHECK(progress.losses == straight.losses);
+    const heed::files::Safetensors saved(file.path());
+    CHECK(saved.tensors().at("model.weight").dtype == "F32");
+    CHECK(error_of([&] {
+            train::train(three, third, batch_of, train::regression(), {.steps = 9, .seed = 4}, {},
+                         progress);
+          }).find("the run was begun with seed 0, options have 4") != std::string::npos);
+  }
 }
 
 TEST_CASE("train: batches have dropout seeds of their own") {
@@ -332,28 +314,45 @@ TEST_CASE("train: the loss scale has an upper bound, and one that is not finite 
 }
 
 TEST_CASE("train: gradients in half that round to 0 are learned from under a loss scale") {
-  const auto small_batch = [](Index n) {
-    auto batch = batch_of(n);
-    batch.input = batch.input * 1e-4F;
-    nn::Linear<float> wanted(4, 3);
-    scatter(wanted, 1, 5);
-    nn::each_parameter(wanted, [](const std::string& name, auto& p) {
-      if (name == "bias") p.value.setZero();
-    });
-    batch.target = wanted.forward(batch.input);
-    return batch;
+  const auto small = [](const Model& model, const auto& batch, Model& gradients,
+                        const train::Pass& pass) {
+    train::Pass less = pass;
+    less.scale *= 1e-9;
+    return train::regression()(model, batch, gradients, less);
   };
-  HalfLinear plain, scaled;
-  const train::AdamOptions tiny{.learning_rate = 0.05, .eps = 1e-15};
+  Model plain = small_model(), scaled = plain;
+  const train::AdamOptions tiny{.learning_rate = 0.05, .eps = 1e-20};
   train::Adam of_plain(plain, tiny), of_scaled(scaled, tiny);
-  train::train(plain, of_plain, small_batch, half_objective, {.steps = 5});
-  CHECK(same_parameters(plain, HalfLinear()));
+  train::train(plain, of_plain, batch_of, small, {.steps = 5, .compute = heed::Compute::half});
+  CHECK(plain.weight().value == small_model().weight().value);  // a bias's gradient is no product
   const auto progress =
-      train::train(scaled, of_scaled, small_batch, half_objective,
-                   {.steps = 60, .loss_scale = train::LossScale{.start = 0x1p40}});
-  CHECK(progress.loss_scale > 0x1p10);
-  CHECK(progress.loss_scale < 0x1p40);
+      train::train(scaled, of_scaled, batch_of, small,
+                   {.steps = 60,
+                    .compute = heed::Compute::half,
+                    .loss_scale = train::LossScale{.start = 0x1p80, .most = 0x1p80}});
+  CHECK(progress.loss_scale > 0x1p20);
+  CHECK(progress.loss_scale < 0x1p60);
   CHECK(progress.losses.back() < 0.05 * progress.losses.front());
+}
+
+TEST_CASE("train: an overflow of half without a loss scale names the step, and changes nothing") {
+  Model model = small_model();
+  const Model before = model;
+  train::Adam optimizer(model);
+  const auto large = [](const Model& m, const auto& batch, Model& gradients,
+                        const train::Pass& pass) {
+    train::Pass more = pass;
+    more.scale *= 1e9;
+    return train::regression()(m, batch, gradients, more);
+  };
+  const auto run = [&](heed::Compute compute) {
+    train::train(model, optimizer, batch_of, large, {.steps = 1, .compute = compute});
+  };
+  CHECK(error_of([&] { run(heed::Compute::half); }) ==
+        "heed::train::train: step 1: the gradient of weight is not finite");
+  CHECK(same_parameters(model, before));
+  run(heed::Compute::bfloat16);
+  CHECK_FALSE(same_parameters(model, before));
 }
 #endif
 

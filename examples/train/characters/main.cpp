@@ -1,4 +1,5 @@
-// characters [DATA [OUT]]: learn to write as Shakespeare, character by character.
+// characters [--compute bf16|half] [DATA [OUT]]: learn to write as Shakespeare, character by
+// character.
 //
 // DATA holds his plays, which `examples/train/fetch.sh characters` downloads; without it the text
 // is made, and short. OUT gets the checkpoint, from which a run that was stopped goes on, and a
@@ -88,7 +89,9 @@ int learn_characters(const learn::Arguments& to) {
                .peak = whole ? 3e-3 : 1e-2, .warmup = steps / 10, .total = steps},
        .clip = 1,
        .seed = 42,
-       .evaluate_every = steps / 10},
+       .evaluate_every = steps / 10,
+       .compute = to.compute,
+       .loss_scale = learn::loss_scale_of(to.compute)},
       callbacks, std::move(progress));
 
   const Bits bits = bits_of(model, order_two, held_out, length);
@@ -107,6 +110,6 @@ int learn_characters(const learn::Arguments& to) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 2, "characters [DATA [OUT]]",
-                            learn_characters);
+  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 2,
+                            "characters [--compute bf16|half] [DATA [OUT]]", learn_characters);
 }

@@ -1,4 +1,4 @@
-// digits [DATA [OUT]]: learn to read digits.
+// digits [--compute bf16|half] [DATA [OUT]]: learn to read digits.
 //
 // DATA holds digits.csv, which `examples/train/fetch.sh digits` downloads; without it the digits
 // are made, and few. OUT gets pictures: the loss, the answers, the attention while it forms.
@@ -89,7 +89,9 @@ int learn_digits(const learn::Arguments& to) {
        .learning_rate = train::CosineWithWarmup{.peak = 2e-3, .warmup = steps / 10, .total = steps},
        .clip = 1,
        .seed = 42,
-       .evaluate_every = 45},
+       .evaluate_every = 45,
+       .compute = to.compute,
+       .loss_scale = learn::loss_scale_of(to.compute)},
       {.on_step = {train::progress_bar(stdout),
                    [&](const train::Report& report) { record(report.progress.step); }},
        .evaluate = [&](const Classifier& m) {
@@ -113,6 +115,6 @@ int learn_digits(const learn::Arguments& to) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 2, "digits [DATA [OUT]]",
-                            learn_digits);
+  return learn::run_program({argv, static_cast<std::size_t>(argc)}, 2,
+                            "digits [--compute bf16|half] [DATA [OUT]]", learn_digits);
 }

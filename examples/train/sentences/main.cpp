@@ -1,5 +1,6 @@
-// sentences [DATA [OUT [MINILM]]]: learn to tell negative texts from positive ones, twice: by a
-// transformer that begins with nothing, and by a linear map of MiniLM's sentence vectors.
+// sentences [--compute bf16|half] [DATA [OUT [MINILM]]]: learn to tell negative texts from positive
+// ones, twice: by a transformer that begins with nothing, and by a linear map of MiniLM's sentence
+// vectors.
 //
 // DATA holds tweets, which `examples/train/fetch.sh sentences` downloads; without it the sentences
 // are made. A count of words is printed for comparison. OUT gets pictures. MINILM is the folder
@@ -80,7 +81,8 @@ void count_words(const Split& texts) {
   print_right("counting words", learn::percent_right(answers, held_out.labels));
 }
 
-double train_transformer(const Split& texts, bool whole, const std::filesystem::path& out) {
+double train_transformer(const Split& texts, const learn::Arguments& to) {
+  const bool whole = to.whole();
   using Model = nn::SimpleTransformer<float>;
   const Words words(texts.train, vocabulary);
   Model model(whole ? nn::SimpleTransformerOptions{.dropout = 0.2}
@@ -109,13 +111,15 @@ double train_transformer(const Split& texts, bool whole, const std::filesystem::
                .peak = whole ? 5e-4 : 5e-3, .warmup = steps / 10, .total = steps},
        .clip = 1,
        .seed = 42,
-       .evaluate_every = steps / 10},
+       .evaluate_every = steps / 10,
+       .compute = to.compute,
+       .loss_scale = learn::loss_scale_of(to.compute)},
       {.on_step = {train::progress_bar(stdout)}, .evaluate = [&](const Model& m) {
          return train::cross_entropy(m.forward(held_out.ids, held_out.lengths), held_out.labels)
              .loss;
        }});
   const auto logits = model.forward(held_out.ids, held_out.lengths);
-  return report("transformer", learn::answers(logits), texts.held_out, progress, out);
+  return report("transformer", learn::answers(logits), texts.held_out, progress, to.out);
 }
 
 // A linear map of the vectors of a trained encoder, which itself stays as it is.
@@ -145,7 +149,7 @@ int learn_sentences(const learn::Arguments& to) {
   std::printf("%zu texts to learn from, %zu held out, half of them negative\n",
               texts.train.texts.size(), texts.held_out.texts.size());
   count_words(texts);
-  const double transformer = train_transformer(texts, to.whole(), to.out);
+  const double transformer = train_transformer(texts, to);
   if (!to.more.empty()) train_head(texts, to.more, to.out);
   return transformer >= (to.whole() ? 75 : 95) ? 0 : 1;
 }
@@ -154,5 +158,6 @@ int learn_sentences(const learn::Arguments& to) {
 
 int main(int argc, char** argv) {
   return learn::run_program({argv, static_cast<std::size_t>(argc)}, 3,
-                            "sentences [DATA [OUT [MINILM]]]", learn_sentences);
+                            "sentences [--compute bf16|half] [DATA [OUT [MINILM]]]",
+                            learn_sentences);
 }
