@@ -214,8 +214,10 @@ TEST_CASE("compute: products of rounded numbers, of one token or many, in any la
       const Eigen::MatrixXf dx_columns = linear.backward(columns, saved, of_columns, options);
       CHECK(same_parameters(of_columns, gradients));
       CHECK(dx_columns.cast<double>() == own);
-      nn::prepare(linear);
-      CHECK(same_bits(linear.forward(x, options), y));
+      for (const Compute other : {Compute::full, compute}) {
+        nn::prepare(linear, {.compute = other});
+        CHECK(same_bits(linear.forward(x, options), y));
+      }
     }
   }
   CHECK(error_of([] {

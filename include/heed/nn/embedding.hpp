@@ -118,7 +118,7 @@ class Embedding {
 
   // The table as the map from features to the logits of every id.
   Affine<T> output() const {
-    return {weight_.view(), nullptr, weight_.packed ? weight_.packed->rows(0) : nullptr};
+    return {weight_.view(), nullptr, weight_.packed ? weight_.packed->rows(0) : PackedRows<T>()};
   }
 
   // dx of d_logits [B, L, vocabulary], x what output() was given; gradients: weight += d_logitsᵀ x.

@@ -174,7 +174,7 @@ class FeedForward {
     own.workspace = {};
     Affine<T> map = second_.affine();
     std::optional<PackedWeight<T>> packed;
-    if (map.packed == nullptr) map.packed = packed.emplace(map.weight, own).data();
+    if (!map.packed.serves(own)) map.packed = packed.emplace(map.weight, own).rows(0);
     for_each_block(saved, own, [&](Index first, const View<T, 3>& block) {
       const auto to = view(y.data + first * features(), {1, block.extent[1], features()});
       affine_into(to, block.as_const(), map, own);
@@ -207,12 +207,12 @@ class FeedForward {
       const auto d = slice(d_rows.view(), first, count);
       second_block.add(d_second.weight, d, rows.as_const());
       affine_into(block, {d.data, {1, count, features()}, {0, d.stride[0], d.stride[1]}},
-                  {back_second, nullptr, packed_second.data()}, own);
+                  {back_second, nullptr, packed_second.rows(0)}, own);
       activation_gradient_tokens(activation_, view_of(saved.before), first, block, drops, own);
       if (d_first.bias != nullptr) add_column_totals(totals.data(), rows.as_const(), own);
       first_block.add(d_first.weight, rows.as_const(), slice(x, first, count));
       affine_into(view(dx.data + first * features(), {1, count, features()}), block.as_const(),
-                  {back_first, nullptr, packed_first.data()}, own);
+                  {back_first, nullptr, packed_first.rows(0)}, own);
     });
     if (d_first.bias != nullptr) add_totals(d_first.bias, totals);
   }

@@ -31,7 +31,7 @@ class Linear {
   // Outputs [first, first + count) alone.
   Affine<T> rows(Index first, Index count) const {
     return {slice(weight_.view(), first, count), has_bias_ ? bias_.value.data() + first : nullptr,
-            weight_.packed ? weight_.packed->rows(first) : nullptr};
+            weight_.packed ? weight_.packed->rows(first) : PackedRows<T>()};
   }
   Affine<T> affine() const { return rows(0, out()); }
 

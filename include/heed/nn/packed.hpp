@@ -57,33 +57,43 @@ void pack_weights(const View<const T, 2>& weight, Accum<T>* to, const Options& o
   });
 }
 
-// For calls with Compute::full; others pack as they round.
+// Where a packed weight lies, or nothing, and the products that it was packed for.
+template <class T>
+struct PackedRows {
+  const Accum<T>* data = nullptr;
+  Compute compute = Compute::full;
+
+  bool serves(const Options& options) const {
+    return data != nullptr && compute == options.compute;
+  }
+};
+
 template <class T>
 class PackedWeight {
  public:
-  PackedWeight(const View<const T, 2>& weight, Options options)
+  PackedWeight(const View<const T, 2>& weight, const Options& options)
       : in_(weight.extent[1]),
+        compute_(options.compute),
+        shape_(layer_kernels<T>(options).tile_shape),
         data_(static_cast<std::size_t>(
-                  checked_product(packed_size<T>(weight.extent[0], weight.extent[1], {}),
+                  checked_product(packed_size<T>(weight.extent[0], weight.extent[1], options),
                                   static_cast<Index>(sizeof(Accum<T>)))),
               {}) {
-    options.compute = Compute::full;
-    pack_weights(weight, begin(), options);
+    pack_weights(weight, reinterpret_cast<Accum<T>*>(data_.begin()), options);
   }
 
-  const Accum<T>* data() const { return reinterpret_cast<const Accum<T>*>(data_.begin()); }
-
-  // The weight from output `first` on; null unless a panel begins there.
-  const Accum<T>* rows(Index first) const {
-    const simd::TileShape& shape = simd::layer_kernels<T>(isa()).tile_shape;
-    if (first % shape.nr != 0) return nullptr;
-    return packed_weight(data(), shape, first + shape.nr, in_).panel(first / shape.nr);
+  // The weight from output `first` on; nothing unless a panel begins there.
+  PackedRows<T> rows(Index first) const {
+    if (first % shape_.nr != 0) return {};
+    const auto* data = reinterpret_cast<const Accum<T>*>(data_.begin());
+    const auto all = packed_weight(data, shape_, first + shape_.nr, in_);
+    return {all.panel(first / shape_.nr), compute_};
   }
 
  private:
-  Accum<T>* begin() { return reinterpret_cast<Accum<T>*>(data_.begin()); }
-
   Index in_;
+  Compute compute_;
+  simd::TileShape shape_;
   Scratch data_;
 };
 

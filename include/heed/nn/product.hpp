@@ -22,9 +22,9 @@ inline namespace HEED_ABI {
 // A weight of any strides, possibly some rows of a larger one, and a bias or none.
 template <class T>
 struct Affine {
-  View<const T, 2> weight;           // [out, in]
-  const T* bias = nullptr;           // [out] or null
-  const Accum<T>* packed = nullptr;  // the same weight as pack_weights leaves it, or null
+  View<const T, 2> weight;    // [out, in]
+  const T* bias = nullptr;    // [out] or null
+  PackedRows<T> packed = {};  // the same weight as pack_weights leaves it, or nothing
 
   Index out() const { return weight.extent[0]; }
   Index in() const { return weight.extent[1]; }
@@ -121,7 +121,8 @@ void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index 
   const Index columns = std::min(panel, affine.out() - first);
   const T* bias = affine.bias == nullptr ? nullptr : affine.bias + first;
   const simd::EpilogueArgs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
-  const auto weight = packed_weight(affine.packed, kernels.tile_shape, affine.out(), affine.in());
+  const auto weight =
+      packed_weight(affine.packed.data, kernels.tile_shape, affine.out(), affine.in());
   kernels.multiply({worker.x, room, affine.in()}, count, weight.from_panel(p), worker.sums);
   if constexpr (is_curve<F>) {
     kernels.finish(worker.sums, count, to);
@@ -176,7 +177,7 @@ struct AffineScratch {
     const simd::TileShape& tile_shape = layer_kernels<T>(options).tile_shape;
     plan = plan_affine(tokens, affine.in(), affine.out(), tile_shape, sizeof(Accum<T>));
     worker_bytes = affine_worker_bytes<T>(plan, affine.in(), tile_shape);
-    packs = affine.packed == nullptr || options.compute != Compute::full;
+    packs = !affine.packed.serves(options);
     packed = packs ? packed_size<T>(affine.out(), affine.in(), options) : 0;
     Carver counter(nullptr);
     counter.array<Accum<T>>(packed);
@@ -206,7 +207,7 @@ void affine_into(const View<T, 3>& y, const View<const T, 3>& x, const Affine<T>
   Affine<T> with = affine;
   if (cut.packs) {
     pack_weights(affine.weight, packed, options);
-    with.packed = packed;
+    with.packed = {packed, options.compute};
   }
   packed_affine_into(y, x, with, options, activation, cut.plan, cut.worker_bytes,
                      scratch.begin() + carver.used());
