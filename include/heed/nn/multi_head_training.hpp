@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "heed/nn/gradients.hpp"
 #include "heed/nn/multi_head_call.hpp"
@@ -44,6 +45,17 @@ struct SelfAttentionSaved {
 };
 
 inline namespace HEED_ABI {
+
+// The tensors that backward's products read, and nothing else does.
+template <class T>
+std::vector<Tensor3<T>*> operands_of(MultiHeadSaved<T>& saved) {
+  std::vector<Tensor3<T>*> operands{&saved.query, &saved.key, &saved.value};
+  if (!saved.activations) return operands;
+  for (Tensor3<T>* x : {&saved.activations->q, &saved.activations->k, &saved.activations->v}) {
+    operands.push_back(x);
+  }
+  return operands;
+}
 
 // Attention of the projected inputs; all but the output projection.
 template <class T, class M, class S>

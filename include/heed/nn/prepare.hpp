@@ -12,8 +12,8 @@ inline namespace HEED_ABI {
 
 // Packs the weights of all linear maps of a module, which then has them twice in memory. No bit of
 // a result changes; calls become faster, the more so the fewer tokens they have (measured, AVX2,
-// 384 → 1536: 2.7 × for 1 token, 1.7 × for 8, 1.03 × for 512). options.compute is that of the calls;
-// others pack as before.
+// 384 → 1536: 2.7 × for 1 token, 1.7 × for 8, 1.03 × for 512). options.compute is that of the
+// calls; others pack as before.
 //
 // A weight goes back to being packed in each call when each_parameter hands out the module's
 // parameters to be changed, as load, initialise and optimisers do: results always follow the

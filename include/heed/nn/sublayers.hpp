@@ -8,7 +8,9 @@
 #include <string>
 #include <utility>
 
+#include "heed/nn/block_input.hpp"
 #include "heed/nn/feed_forward.hpp"
+#include "heed/nn/halved.hpp"
 #include "heed/nn/multi_head_attention.hpp"
 #include "heed/nn/residual.hpp"
 
@@ -22,22 +24,6 @@ struct SublayerOptions {
   std::optional<double> hidden_dropout = {};  // as FeedForwardOptions
 };
 
-// All that a checkpointed block keeps of a call: backward computes the rest again, with the same
-// dropout. Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016).
-template <class T>
-struct BlockInput {
-  Tensor3<T> x;       // [B, L, features]
-  Tensor3<T> memory;  // [B, Lk, …], or empty
-  SavedDropout dropout;
-
-  // Options of the second forward pass, which has the memory it needs from the heap.
-  Options again(const Options& options) const {
-    Options same = dropout.with(options);
-    same.workspace = {};
-    return same;
-  }
-};
-
 inline namespace HEED_ABI {
 
 // Attention to the tokens themselves, or to a memory: an encoder's output.
@@ -48,6 +34,7 @@ class AttentionSublayer {
     MultiHeadSaved<T> attention;
     typename LayerNorm<T>::Saved norm;
     SavedDropout dropout;
+    Halved<T> operands = {};  // of attention, in 16 bits; then it has them not
   };
 
   // `dropout` is of attention's output, before the residual is added. Throws heed::Error, in the
@@ -103,7 +90,9 @@ class AttentionSublayer {
       return out;
     };
     const auto input = [&]() -> const Tensor3<T>& { return saved.attention.query; };
-    return residual_train(place_, std::move(x), norm_, saved.norm, options, part, input);
+    auto y = residual_train(place_, std::move(x), norm_, saved.norm, options, part, input);
+    saved.operands.take(operands_of(saved.attention), options);
+    return y;
   }
 
   // dx of dy; adds to the gradients. d_memory, null where there was none, is written.
@@ -111,10 +100,16 @@ class AttentionSublayer {
   Tensor3<T> backward(const Tensor3<T>& dy, Tensor3<T>* d_memory, const Saved& saved,
                       AttentionSublayer& gradients, const M& mask, const S& score,
                       const Options& options) const {
+    MultiHeadSaved<T> widened;
+    if (!saved.operands.empty()) {
+      widened = saved.attention;
+      saved.operands.give(operands_of(widened), options);
+    }
+    const auto& call = saved.operands.empty() ? saved.attention : widened;
     const auto part = [&](Tensor3<T> d) {
       drop_into(mutable_view_of(d), dropout_, DropoutSite::attention_output,
                 saved.dropout.with(options));
-      auto of = attention_.backward(d, saved.attention, gradients.attention_, mask, score, options);
+      auto of = attention_.backward(d, call, gradients.attention_, mask, score, options);
       if (d_memory == nullptr) {
         add_tokens(of.d_query, of.d_key);
         add_tokens(of.d_query, of.d_value);
@@ -160,6 +155,7 @@ class FeedForwardSublayer {
   struct Saved {
     typename FeedForward<T, F>::Saved feed_forward;
     typename LayerNorm<T>::Saved norm;
+    Halved<T> halves = {};  // tensors of feed_forward, in 16 bits; then it has them not
   };
 
   // hidden 0: 4 · features.
@@ -188,7 +184,9 @@ class FeedForwardSublayer {
       return std::move(trained.out);
     };
     const auto input = [&]() -> const Tensor3<T>& { return saved.feed_forward.x; };
-    return residual_train(place_, std::move(x), norm_, saved.norm, options, part, input);
+    auto y = residual_train(place_, std::move(x), norm_, saved.norm, options, part, input);
+    saved.halves.take({&saved.feed_forward.x, &saved.feed_forward.before}, options);
+    return y;
   }
 
   // The saved of train, computed again: with the norm before, no gradient needs the result.
@@ -200,12 +198,19 @@ class FeedForwardSublayer {
     auto normed = norm_.forward_train(std::move(x), options);
     saved.norm = std::move(normed.saved);
     saved.feed_forward = feed_forward_.save(std::move(normed.out), options);
+    saved.halves.take({&saved.feed_forward.x, &saved.feed_forward.before}, options);
   }
 
   Tensor3<T> backward(const Tensor3<T>& dy, const Saved& saved, FeedForwardSublayer& gradients,
                       const Options& options) const {
+    typename FeedForward<T, F>::Saved widened;
+    if (!saved.halves.empty()) {
+      widened.dropout = saved.feed_forward.dropout;
+      saved.halves.give({&widened.x, &widened.before}, options);
+    }
+    const auto& call = saved.halves.empty() ? saved.feed_forward : widened;
     const auto part = [&](const Tensor3<T>& d) {
-      return feed_forward_.backward(d, saved.feed_forward, gradients.feed_forward_, options);
+      return feed_forward_.backward(d, call, gradients.feed_forward_, options);
     };
     return residual_backward(place_, dy, norm_, saved.norm, gradients.norm_, options, part);
   }

@@ -1,6 +1,8 @@
 // The kernels of nn's layers, as a table of functions: one row block against one panel of weights.
 #pragma once
 
+#include <cstdint>
+
 #include "heed/core/random.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
@@ -57,7 +59,10 @@ struct LayerKernels {
                const Words4& at);  // dropout.inl
   double (*sum_squares)(const T* x, Index size);
   void (*adam)(const AdamFactors<R>& by, R* p, const R* g, R* m, R* v, Index size);
-  void (*round)(T* x, Index size) = nullptr;  // as products round operands; null where they do not
+  // Numbers as products round operands; null where they do not.
+  void (*round)(T* x, Index size) = nullptr;
+  void (*narrow)(const T* x, std::uint16_t* to, Index size) = nullptr;
+  void (*widen)(const std::uint16_t* x, T* to, Index size) = nullptr;
 };
 
 }  // namespace heed::simd

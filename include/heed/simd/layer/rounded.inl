@@ -17,6 +17,31 @@ void round_to(float* x, Index size) {
   for (; n < size; ++n) x[n] = static_cast<float>(static_cast<H>(x[n]));
 }
 
+// to = H(x), as the bits of H.
+template <class H>
+void narrow(const float* x, std::uint16_t* to, Index size) {
+  static_assert(sizeof(H) == sizeof(std::uint16_t));
+  Array<H, vl<float>> some;
+  for (Index n = 0; n < size; n += vl<float>) {
+    store_as<float>(load_some_as<float>(x + n, Index{1}, size - n), some);
+    const Index left = size - n;
+    __builtin_memcpy(to + n, some,
+                     sizeof(H) * static_cast<std::size_t>(left < vl<float> ? left : vl<float>));
+  }
+}
+
+template <class H>
+void widen(const std::uint16_t* x, float* to, Index size) {
+  Array<H, vl<float>> some = {};
+  Index n = 0;
+  for (; n + vl<float> <= size; n += vl<float>) {
+    __builtin_memcpy(static_cast<void*>(some), x + n, sizeof some);
+    store(to + n, load_as<float>(some));
+  }
+  __builtin_memcpy(static_cast<void*>(some), x + n, sizeof(H) * static_cast<std::size_t>(size - n));
+  for (Index at = 0; n < size; ++n, ++at) to[n] = static_cast<float>(some[at]);
+}
+
 template <class H>
 void pack_weight_rounded(const View<const float, 2>& w, const PackedB<float>& to) {
   pack_weight(w, to);
@@ -51,6 +76,8 @@ inline constexpr LayerKernels<float> rounded_layer_table = [] {
   rounded.pack_rows = &pack_rows_rounded<H>;
   rounded.pack_columns = &pack_columns_rounded<H>;
   rounded.round = &round_to<H>;
+  rounded.narrow = &narrow<H>;
+  rounded.widen = &widen<H>;
   return rounded;
 }();
 
