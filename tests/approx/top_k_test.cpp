@@ -300,6 +300,19 @@ TEST_CASE("NaN or inf behind a mask changes no bit of top-k") {
   }
 }
 
+TEST_CASE("a key whose score the scale makes -inf has gradient 0 in top-k") {
+  Inputs<float> in({1, 1, 1, 1, 3, 1, 1, 4}, Layout::packed, 3);
+  in.q.view()(0, 0, 0, 0) = 1;
+  for (const Index j : {0, 1, 2}) in.k.view()(0, 0, j, 0) = j == 1 ? -1e38f : 0.5f;
+  const float d_out = test::nan;
+  const auto sees = [](int, int j) { return j < 2; };
+  const auto g = approx::top_k_backward(heed::view(&d_out, {1, 1, 1, 1}), in.q.cview(),
+                                        in.k.cview(), in.v.cview(), 2, sees, {}, {.scale = 10.0});
+  CHECK(is_nan(g.d_v(0, 0, 0, 0)));  // what d_out holds reaches the key that is seen
+  CHECK(g.d_v(0, 0, 1, 0) == 0);
+  CHECK(g.d_k(0, 0, 1, 0) == 0);
+}
+
 #if !defined(__FAST_MATH__)
 TEST_CASE("a NaN that a row of top-k sees comes out") {
   const Shape shape{1, 1, 1, 70, 150, 16, 16, 4};

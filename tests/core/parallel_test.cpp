@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/error.hpp"
 
 namespace {
 
@@ -70,7 +71,6 @@ TEST_CASE("a number of threads that no machine has starts no more than OpenMP ca
   const int workers = worker_count(Index{1} << 30, 40'000, nullptr);
   CHECK(workers <= std::max(256, static_cast<int>(std::thread::hardware_concurrency())));
   CHECK(worker_count(Index{1} << 30, 200, nullptr) <= 200);
-  CHECK(worker_count(1000, -1, nullptr) == 1);
 #if defined(_OPENMP)
   CHECK(workers >= 256);
   CHECK(worker_count(Index{1} << 30, 200, nullptr) == 200);
@@ -199,4 +199,15 @@ TEST_CASE("there are as many workers as tasks, threads and the pool allow, and a
   CHECK(worker_count(100, 7, &negative) == 1);
   CHECK(worker_count(100, 1, nullptr) == 1);
   CHECK(worker_count(100, 0, nullptr) == std::min(100, heed::available_threads(nullptr)));
+}
+
+TEST_CASE("a negative number of threads is refused, whatever there is to do") {
+  Threads four(4);
+  for (heed::Executor* pool :
+       {static_cast<heed::Executor*>(nullptr), static_cast<heed::Executor*>(&four)}) {
+    for (const Index tasks : {0, 1, 100}) {
+      CHECK_THAT(heed::test::error_of([&] { worker_count(tasks, -1, pool); }),
+                 heed::test::ContainsSubstring("-1 threads"));
+    }
+  }
 }

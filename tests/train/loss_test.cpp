@@ -73,6 +73,16 @@ TEST_CASE("cross-entropy: of [B, L, classes], far from 0, on any number of threa
   CHECK(error_of([&] {
           train::cross_entropy(logits, turned);
         }).find("targets must be [B, L] of the logits") != std::string::npos);
+  Eigen::Tensor<int, 1> row(3);
+  Eigen::VectorXi column(3);
+  row.setValues({3, 0, 2});
+  column << 3, 0, 2;
+  const heed::Tensor2<float> of_rows = logits.chip(0, 0);
+  const double loss = train::cross_entropy(of_rows, std::vector<int>{3, 0, 2}).loss;
+  CHECK(train::cross_entropy(of_rows, row).loss == loss);
+  CHECK(train::cross_entropy(of_rows, column).loss == loss);
+  CHECK(train::cross_entropy(of_rows, column.transpose()).loss == loss);
+  CHECK_THROWS_AS(train::cross_entropy(of_rows, row, {}, {.threads = -1}), heed::Error);
 #if !defined(__FAST_MATH__)
   heed::Tensor2<float> with_inf(1, 3);  // the last class is ruled out
   with_inf.setValues({{1, 2, -INFINITY}});

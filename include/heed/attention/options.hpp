@@ -75,9 +75,7 @@ inline void check_options(const char* call, const Options& options) {
     throw Error(std::string(call) + ": dropout " + std::to_string(options.dropout) +
                 " is outside [0, 1]");
   }
-  if (options.threads < 0) {
-    throw Error(std::string(call) + ": " + std::to_string(options.threads) + " threads");
-  }
+  check_threads(call, options.threads);
   if (options.tf32) {
     throw Error(std::string(call) +
                 ": options.tf32 is for the device, but this call computes on the CPU");

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <string>
 
+#include "heed/core/error.hpp"
 #include "heed/core/float_control.hpp"
 #include "heed/core/types.hpp"
 
@@ -62,9 +64,15 @@ inline int most_openmp_workers() {
 #endif
 }
 
+// Throws heed::Error for a negative number of threads.
+inline void check_threads(const char* call, int threads) {
+  if (threads < 0) throw Error(std::string(call) + ": " + std::to_string(threads) + " threads");
+}
+
 // Workers for `tasks` tasks: at most `threads` (0: as many as there are), and never more than an
-// executor has, or OpenMP is asked for.
+// executor has, or OpenMP is asked for. Throws heed::Error for a negative number of threads.
 inline int worker_count(Index tasks, int threads, const Executor* executor) {
+  check_threads("heed", threads);
   const int available = available_threads(executor);
 #if defined(_OPENMP)
   const bool can_exceed = executor == nullptr;

@@ -57,7 +57,7 @@ class Scratch {
     if (std::align(scratch_alignment, bytes, begin, room) == nullptr) {
       throw Error("heed: the workspace has " + std::to_string(workspace.size()) +
                   " bytes, this call needs " + std::to_string(with_slack(bytes)) +
-                  " (heed::workspace_bytes)");
+                  " (its workspace_bytes)");
     }
     begin_ = static_cast<std::byte*>(begin);
   }

@@ -23,9 +23,14 @@ struct CrossEntropyOptions {
   std::int64_t ignored = -100;  // targets that don't count, as torch's ignore_index
 };
 
-// Class numbers: a range of integers, one a row of logits, or ids [B, L].
+// A tensor of rank 1 of integers.
 template <class X>
-concept Targets = nn::TokenIds<X> ||
+concept IdRow = TensorLike<X> && rank_of<X>
+== 1 && std::integral<ScalarOf<X>>;
+
+// Class numbers: a range of integers, one a row of logits, a tensor [N] or ids [B, L].
+template <class X>
+concept Targets = nn::TokenIds<X> || IdRow<X> ||
     (std::ranges::forward_range<X>&& std::integral<std::ranges::range_value_t<X>>);
 
 inline namespace HEED_ABI {
@@ -39,6 +44,9 @@ std::vector<std::int64_t> target_ids(const X& targets) {
       for (Index i = 0; i < from.extent[1]; ++i)
         ids.push_back(static_cast<std::int64_t>(from(b, i)));
     }
+  } else if constexpr (IdRow<X>) {
+    const auto from = view_of(targets);
+    for (Index n = 0; n < from.extent[0]; ++n) ids.push_back(static_cast<std::int64_t>(from(n)));
   } else {
     for (const auto id : targets) ids.push_back(static_cast<std::int64_t>(id));
   }
@@ -94,7 +102,7 @@ double cross_entropy_row(const View<const T, 1>& logits, std::int64_t target, do
 // The mean of −log softmax(logits)[target] over the targets that count, and its gradient.
 //
 //   logits   [N, classes] or [B, L, classes], any strides
-//   targets  [N] or [B, L], classes or options.ignored
+//   targets  [N], of Eigen too, or [B, L]: classes or options.ignored
 //   returns  {loss, gradient}; both 0 where every target is ignored
 //
 // Throws heed::Error for a target that is no class. Rows are summed in ascending order.
@@ -109,7 +117,9 @@ auto cross_entropy(const X& logits, const Y& targets, const CrossEntropyOptions&
     const auto of_rows = view_of(targets);
     require_sane(of_rows, name, "targets");
     const bool same = of_rows.extent[0] == x.extent[0] && of_rows.extent[1] == x.extent[1];
-    require(same, name, "targets must be [B, L] of the logits",
+    const bool column =
+        rank_of<X> == 2 && of_rows.extent[0] == x.extent[1] && of_rows.extent[1] == 1;
+    require(same || column, name, "targets must be [B, L] of the logits",
             [&] { return "targets " + to_string(of_rows) + ", logits " + to_string(x); });
   }
   const Index rows = nn::token_count(x), classes = x.extent[2];

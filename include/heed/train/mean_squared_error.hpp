@@ -20,6 +20,8 @@ inline namespace HEED_ABI {
 template <TensorLike X, TensorLike Y>
 auto mean_squared_error(const X& y, const Y& target) {
   static_assert(rank_of<X> == rank_of<Y>, "heed::train: y and target must have one rank");
+  static_assert(rank_of<X> >= 2 && rank_of<X> <= 4,
+                "heed::train: y and target are of rank 2, 3 or 4; a column is [N, 1]");
   using T = ScalarOf<X>;
   const auto from = lift(view_of(y));
   const auto to = lift(view_of(target));

@@ -176,6 +176,18 @@ void copy_value(const TopKTask<T, M, S, Kv>& task, Index key, Accum<T>* to) {
   for_each_source_run<U>(task.kv.source, key, key + 1, copy);
 }
 
+// Leaves out the keys whose scores the scale makes −inf: they count as masked.
+template <class R>
+void drop_masked(TopKSelector<R>& best, R factor) {
+  Index count = 0;
+  for (Index n = 0; n < best.count; ++n) {
+    if (is_masked(score_of_sort_key<R>(best.ranks[n]) * factor)) continue;
+    best.ranks[count] = best.ranks[n];
+    best.keys[count++] = best.keys[n];
+  }
+  best.count = count;
+}
+
 // Softmax over the best keys of a row, in ascending order, and their values' mean under it. Returns
 // the weights.
 template <class T, class M, class S, class Kv>
@@ -187,15 +199,14 @@ simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S, Kv>& task,
   const Index Dv = task.problem.shape.Dv;
   const R factor = folds_scale<S> ? static_cast<R>(std::abs(task.problem.scale)) : R(1);
   simd::for_isa<R, Compact<R>, TopKSelector<R>*>(task.flash.kernels.packed.isa)({}, &best);
+  if (factor > R(1)) drop_masked(best, factor);
   const auto weights =
       simd::ScoreTiles<R>::of(tile_shape, scratch.weights, scratch.coverage, 1, best.count);
   for (Index n = 0; n < Index{weights.panels} * tile_shape.nr; ++n) {
     R& weight = weights.at(0, n);
     weight = n < best.count ? score_of_sort_key<R>(best.ranks[n]) * factor : mask_if(true, R(0));
     if (n >= best.count) continue;
-    R* value = scratch.values + n * Dv;
-    copy_value(task, best.keys[n], value);
-    if (is_masked(weight)) std::fill_n(value, Dv, R(0));  // the factor made it −inf
+    copy_value(task, best.keys[n], scratch.values + n * Dv);
   }
   std::fill_n(scratch.max, tile_shape.mr, softmax::Row<R>{}.max);
   std::fill_n(scratch.sum, tile_shape.mr, R(0));
