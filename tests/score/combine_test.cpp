@@ -6,6 +6,7 @@
 #include "heed/core/eigen.hpp"
 #include "heed/score/alibi.hpp"
 #include "heed/score/bias.hpp"
+#include "heed/score/chain_rule.hpp"
 #include "heed/score/soft_cap.hpp"
 #include "support/catch.hpp"
 #include "support/derivative.hpp"
@@ -59,6 +60,31 @@ TEST_CASE("the derivative of a chain is the product along it") {
       CHECK(other.derivative(s, 1, j) == Approx(bound.derivative(s, 1, j)));
     }
   }
+}
+
+TEST_CASE("a row of a chain is modified together with its slopes") {
+  heed::Tensor2<float> added(4, 4);
+  for (heed::Index n = 0; n < 16; ++n) added.data()[n] = static_cast<float>(n * n % 7) - 3;
+  const auto check = [](const auto& score) {
+    const auto bound = heed::score::bind(score, shape, 0, 1);
+    const std::vector<float> before = {0.25f, -3, 7, 1.5f};
+    auto row = before;
+    std::vector<float> slopes_of_row(4, -1.0f);
+    heed::score::modify_with_slopes<4>(bound, row.data(), slopes_of_row.data(), 2, 0, 4);
+    for (int j = 0; j < 4; ++j) {
+      const auto at = static_cast<std::size_t>(j);
+      CAPTURE(j, before[at]);
+      CHECK(row[at] == Approx(bound.value(before[at], 2, j)).epsilon(1e-6));
+      CHECK(slopes_of_row[at] ==
+            Approx(bound.derivative(before[at], 2, j)).epsilon(1e-5).margin(1e-6));
+    }
+  };
+  check(soft_cap(2));
+  check(alibi(slopes) >> bias(added));
+  check(soft_cap(3) >> bias(added));
+  check(alibi(slopes) >> soft_cap(2));
+  check(soft_cap(3) >> alibi(slopes) >> soft_cap(2));
+  check(soft_cap(3) >> (bias(added) >> soft_cap(2)));
 }
 
 TEST_CASE("a chain checks each of its scores") {

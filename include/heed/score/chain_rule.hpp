@@ -45,6 +45,42 @@ template <class P, bool CanBeApart, class S, class R>
   add_row_gradient(score, to.sums, d, s, i, j, keys);
 }
 
+// s[c] becomes the modified score of query i and key j + c, slopes[c] its derivative by the s
+// before. One loop has both: a compiler computes once what they share, the tanh of a soft cap for
+// one.
+//   Most  keys at most
+template <int Most, class S, class R>
+[[gnu::always_inline]] inline void modify_with_slopes(const S& score, R* s, R* slopes, int i, int j,
+                                                      int keys) {
+  if constexpr (unit_derivative<S>) {
+    for (int c = 0; c < keys; ++c) slopes[c] = R(1);
+    modify(score, s, i, j, keys);
+  } else {
+    for (int c = 0; c < keys; ++c) {
+      const R before = s[c];
+      slopes[c] = static_cast<R>(score.derivative(before, i, j + c));
+      s[c] = static_cast<R>(score.value(before, i, j + c));
+    }
+  }
+}
+
+template <int Most, class A, class B, class R>
+[[gnu::always_inline]] inline void modify_with_slopes(const Then<A, B>& score, R* s, R* slopes,
+                                                      int i, int j, int keys) {
+  if constexpr (unit_derivative<B>) {
+    modify_with_slopes<Most>(score.first, s, slopes, i, j, keys);
+    modify(score.second, s, i, j, keys);
+  } else if constexpr (unit_derivative<A>) {
+    modify(score.first, s, i, j, keys);
+    modify_with_slopes<Most>(score.second, s, slopes, i, j, keys);
+  } else {
+    R of_second[static_cast<std::size_t>(Most)];
+    modify_with_slopes<Most>(score.first, s, slopes, i, j, keys);
+    modify_with_slopes<Most>(score.second, s, of_second, i, j, keys);
+    for (int c = 0; c < keys; ++c) slopes[c] *= of_second[c];
+  }
+}
+
 // S is a score as the user passed it, Bound what it binds; `row` takes d, the gradient of the
 // values, to that of the scores s of query i and the keys [j, j + keys). The sums of its parameters
 // start at element First of the tuple. d stays 0 where it is 0: masked, among others. s is not read

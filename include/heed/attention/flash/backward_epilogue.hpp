@@ -5,6 +5,7 @@
 
 #include "heed/attention/flash/tile_epilogue.hpp"
 #include "heed/attention/problem.hpp"
+#include "heed/score/chain_rule.hpp"
 #include "heed/simd/kernels.hpp"
 
 namespace heed {
@@ -44,32 +45,71 @@ void apply_epilogue(const simd::ScoreTiles<R>& scores, const ScorePlace& at, con
   });
 }
 
-// d_s = d_m · derivative(s), s the scaled score of q·k. Stays 0 where it is 0: masked, among
-// others.
+// A tile of q·k becomes its modified scores, `slopes` their derivatives by the scaled q·k.
 template <class R, class S>
-struct MultiplyDerivative {
+struct ModifyWithSlopes {
   const S& score;
   R scale;
 
   template <int Panel>
-  [[gnu::always_inline]] inline void operator()(R* d, const R* s, const mask::Tile& tile) const {
-    for (int i = tile.q_begin; i < tile.q_end; ++i, d += Panel, s += Panel) {
-      for (int c = 0; c < tile.k_end - tile.k_begin; ++c) {
-        const R slope = static_cast<R>(score.derivative(scale * s[c], i, tile.k_begin + c));
-        d[c] = select(d[c] == R(0), R(0), d[c] * slope);
+  [[gnu::always_inline]] inline void operator()(R* s, R* slopes, const mask::Tile& tile) const {
+    const int keys = tile.k_end - tile.k_begin;
+    for (int i = tile.q_begin; i < tile.q_end; ++i, s += Panel, slopes += Panel) {
+      if (keys == Panel) {
+        row<Panel>(s, slopes, i, tile.k_begin, Panel);
+      } else {
+        row<Panel>(s, slopes, i, tile.k_begin, keys);
       }
     }
+  }
+
+ private:
+  // Through arrays of its own, which nothing the score reads can alias: the loops vectorise.
+  template <int Panel>
+  [[gnu::always_inline]] inline void row(R* s, R* slopes, int i, int j, int keys) const {
+    simd::Array<R, Panel> of_s, of_slopes = {};
+    for (int c = 0; c < keys; ++c) of_s[c] = scale * s[c];
+    score::modify_with_slopes<Panel>(score, static_cast<R*>(of_s), static_cast<R*>(of_slopes), i, j,
+                                     keys);
+    for (int c = 0; c < keys; ++c) s[c] = of_s[c];
+    for (int c = 0; c < Panel; ++c) slopes[c] = of_slopes[c];
   }
 };
 
 template <class R, class S>
-void multiply_derivative(const simd::ScoreTiles<R>& d_scores, const R* scores, const ScorePlace& at,
-                         const S& score, R scale, Isa isa) {
-  using Multiply = MultiplyDerivative<R, S>;
+void modify_with_slopes(const simd::ScoreTiles<R>& scores, R* slopes, const ScorePlace& at,
+                        const S& score, R scale, Isa isa) {
+  using Modify = ModifyWithSlopes<R, S>;
+  const auto modify = simd::for_isa<R, Modify, R*, R*, mask::Tile>(isa);
+  for_each_live_tile(scores, at, [&](int g, int p, const mask::Tile& tile) {
+    R* s = scores.tile(g, p);
+    modify(Modify{score, scale}, s, slopes + (s - scores.data), tile);
+  });
+}
+
+// d ∘= slopes, whole rows of tiles: beyond the keys both are 0. Stays 0 where it is 0: masked,
+// among others.
+template <class R>
+struct MultiplySlopes {
+  template <int Panel>
+  [[gnu::always_inline]] inline void operator()(R* d, const R* slopes,
+                                                const mask::Tile& tile) const {
+    for (int i = tile.q_begin; i < tile.q_end; ++i, d += Panel, slopes += Panel) {
+      simd::Array<R, Panel> product;  // which the loop that stores it can't alias
+      for (int c = 0; c < Panel; ++c) product[c] = select(d[c] == R(0), R(0), d[c] * slopes[c]);
+      for (int c = 0; c < Panel; ++c) d[c] = product[c];
+    }
+  }
+};
+
+template <class R>
+void multiply_slopes(const simd::ScoreTiles<R>& d_scores, const R* slopes, const ScorePlace& at,
+                     Isa isa) {
+  using Multiply = MultiplySlopes<R>;
   const auto multiply = simd::for_isa<R, Multiply, R*, const R*, mask::Tile>(isa);
   for_each_live_tile(d_scores, at, [&](int g, int p, const mask::Tile& tile) {
     R* d = d_scores.tile(g, p);
-    multiply(Multiply{score, scale}, d, scores + (d - d_scores.data), tile);
+    multiply(Multiply{}, d, slopes + (d - d_scores.data), tile);
   });
 }
 

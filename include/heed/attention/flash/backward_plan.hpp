@@ -18,7 +18,7 @@ struct BackwardPlan {
   Index spans = 0;               // of a head; its d_q are added in ascending order
   Index heads = 0;               // heads of keys in a wave: those whose d_q exist at one time
   bool adds_spans = false;       // one worker: the d_q of a span is added before the next begins
-  bool keeps_scores = false;     // a derivative is asked for at each score
+  bool keeps_scores = false;     // a derivative is asked for at each score: it, or the score
   bool drops = false;            // dropout
   Index apart = max_length;      // a wave holds heads of one run of so many
   bool batch_first = false;      // heads are counted over the batch first
@@ -43,7 +43,7 @@ struct BackwardScratch {
   R *q_columns, *d_out_columns;  // the same, PackedB
   R *kt, *vt, *k;                // of a KV block, PackedB
   R *p, *d_p;                    // ScoreTiles: weights; their gradients, then those of the scores
-  R *scores, *dropped;           // ScoreTiles, where the plan has them
+  R *scores, *dropped;           // ScoreTiles, where the plan has them; scores or their slopes
   R *d_k, *d_v;                  // of a KV block, Accumulators
   R* factor;                     // [rows or keys], the scale
   std::uint8_t *coverage, *unmasked;

@@ -12,6 +12,12 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
+// Whether the derivatives of a score are found with its values; a score that asks for gradients of
+// what it holds reads its scores again.
+template <class S, class BoundScore>
+inline constexpr bool finds_slopes =
+    score::gradient_count<S> == 0 && !score::unit_derivative<BoundScore>;
+
 // Weights p and their gradients d_p of some queries and a KV block, both without dropout.
 //   bound_mask, bound_score  of the queries' head
 template <class T, class M, class S, class BoundMask, class BoundScore>
@@ -48,9 +54,14 @@ struct BackwardTiles {
       const auto multiply = simd::for_isa<R, ScaleTile<R>, R*, int>(kernels.isa);
       p.for_each_live_tile([&](R* tile) { multiply(ScaleTile<R>{scale}, tile, p.shape.mr); });
     }
-    if (task.call.plan.keeps_scores)
-      std::copy_n(p.data, p.tiles() * p.tile_size(), task.scratch.scores);
-    apply_epilogue(p, at, bound_mask, bound_score, scale, kernels.isa);
+    if constexpr (finds_slopes<S, BoundScore>) {
+      modify_with_slopes(p, task.scratch.scores, at, bound_score, scale, kernels.isa);
+      apply_epilogue(p, at, bound_mask, score::None{}, scale, kernels.isa);
+    } else {
+      if (task.call.plan.keeps_scores)
+        std::copy_n(p.data, p.tiles() * p.tile_size(), task.scratch.scores);
+      apply_epilogue(p, at, bound_mask, bound_score, scale, kernels.isa);
+    }
     task.call.gradients.probabilities(p, lse);
   }
 
@@ -95,9 +106,8 @@ struct BackwardTiles {
       backward_score<S>(d_p, task.scratch.scores, at, bound_score,
                         head_sums(task.sums, at.b, at.h, task.sums_of(span, group)),
                         static_cast<R>(task.call.forward.scale), task.call.kernels.isa);
-    } else if (task.call.plan.keeps_scores) {
-      multiply_derivative(d_p, task.scratch.scores, at, bound_score,
-                          static_cast<R>(task.call.forward.scale), task.call.kernels.isa);
+    } else if constexpr (finds_slopes<S, BoundScore>) {
+      multiply_slopes(d_p, task.scratch.scores, at, task.call.kernels.isa);
     }
   }
 
