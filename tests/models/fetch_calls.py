@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import importlib.util
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,29 @@ def call(wheels, cache, sha256, file=FILE):
     return done.returncode, done.stdout.decode().strip(), done.stderr.decode().strip()
 
 
+def stopped(cache, number):
+    """A call that is stopped while pip waits for a server: it ends, pip too, and nothing is left."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": f"http://127.0.0.1:{server.getsockname()[1]}/",
+               "HEED_CACHE": str(cache), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        running = subprocess.Popen([FETCH, "made-data", "1.0", "0" * 64, "1 KB", FILE],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   env={**os.environ, **own})
+        with server.accept()[0] as asked:
+            asked.settimeout(60)
+            asked.recv(4096)
+            check(any(cache.iterdir()), f"signal {number}: no work folder is there to be left")
+            running.send_signal(number)
+            running.communicate(timeout=60)
+            check(running.returncode == 1, f"signal {number}: exit code {running.returncode}")
+            try:
+                check(asked.recv(4096) == b"", f"signal {number}: pip asks for more")
+            except ConnectionError:
+                pass  # pip's end is closed
+        check(not any(cache.iterdir()), f"signal {number} leaves files in the cache")
+
+
 def refused(part, *arguments):
     code, out, err = call(*arguments)
     check(code == 1 and out == "", f"{part}: exit code {code}, wrote {out!r}")
@@ -61,6 +86,8 @@ with tempfile.TemporaryDirectory() as name:
     refused("cannot be downloaded", wheels, cache, "0" * 64)
     refused("the wheel holds no made_data/none", wheels, cache, sha256, "made_data/none")
     check(not any(cache.iterdir()), "a refused wheel leaves files in the cache")
+    stopped(cache, signal.SIGTERM)
+    stopped(cache, signal.SIGINT)
     folder = cache / "made-data-1.0" / "made_data"
     code, out, err = call(wheels, cache, sha256)
     check(code == 0 and out == str(folder), f"a right call: exit code {code}, {out!r}, {err!r}")
