@@ -55,7 +55,7 @@ def stopped(cache, number):
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                    env={**os.environ, **own})
         with server.accept()[0] as asked:
-            asked.settimeout(60)
+            asked.settimeout(10)  # pip gives up after 30 seconds
             asked.recv(4096)
             check(any(cache.iterdir()), f"signal {number}: no work folder is there to be left")
             running.send_signal(number)
@@ -65,6 +65,8 @@ def stopped(cache, number):
                 check(asked.recv(4096) == b"", f"signal {number}: pip asks for more")
             except ConnectionError:
                 pass  # pip's end is closed
+            except TimeoutError:
+                check(False, f"signal {number}: pip goes on")
         check(not any(cache.iterdir()), f"signal {number} leaves files in the cache")
 
 
