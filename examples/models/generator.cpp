@@ -17,25 +17,40 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
-std::vector<TokenId> draft_tokens(std::span<const TokenId> ids, std::size_t most) {
-  for (const std::size_t n : {std::size_t{3}, std::size_t{2}}) {
-    if (most == 0 || ids.size() <= n) continue;
-    const auto last = ids.last(n);
-    const auto before = ids.first(ids.size() - 1);  // a match has a token behind it
-    const auto found = std::find_end(before.begin(), before.end(), last.begin(), last.end());
-    if (found == before.end()) continue;
-    const auto behind = ids.subspan(static_cast<std::size_t>(found - before.begin()) + n);
-    const auto draft = behind.first(std::min(most, behind.size()));
-    return {draft.begin(), draft.end()};
-  }
-  return {};
+Generator::Generator(const Llama& model, const GeneratorOptions& options)
+    : model_(model), options_(options), sampler_(options.sampler), sequence_(model.start()) {
+  const auto context = static_cast<std::size_t>(model.config().context);
+  const std::size_t window = options.window;
+  if (window == 0 || (window >= 32 && window + options.kept <= context)) return;
+  throw Error("heed::models::Generator: a window of " + std::to_string(window) +
+              " tokens is not among 32 … " + std::to_string(context - options.kept) +
+              " (the context of " + std::to_string(context) + " without " +
+              std::to_string(options.kept) + " first tokens)");
 }
 
-Generator::Generator(const Llama& model, const GeneratorOptions& options)
-    : model_(model), options_(options), sampler_(options.sampler), sequence_(model.start()) {}
-
 std::size_t Generator::room() const {
+  if (options_.window > 0) return options_.window - (ids_.size() - read_tokens());
   return static_cast<std::size_t>(model_.config().context) - ids_.size();
+}
+
+std::size_t Generator::read_tokens() const {
+  return static_cast<std::size_t>(sequence_.length()) + forgotten_;
+}
+
+// The first `tokens` of ids() stay read, if so many are.
+void Generator::truncate(std::size_t tokens) {
+  if (tokens < read_tokens()) sequence_.truncate(static_cast<Index>(tokens - forgotten_));
+}
+
+// A window slides where it has no room for so many more tokens.
+void Generator::make_room(std::size_t tokens) {
+  const auto length = static_cast<std::size_t>(sequence_.length());
+  const std::size_t most = options_.window + options_.kept;
+  if (options_.window == 0 || length + tokens <= most) return;
+  const std::size_t count =
+      std::min(length - options_.kept, std::max(length + tokens - most, options_.window / 4));
+  model_.forget(sequence_, static_cast<Index>(options_.kept), static_cast<Index>(count));
+  forgotten_ += count;
 }
 
 std::span<const float> Generator::logits(Index row) const {
@@ -51,18 +66,20 @@ bool Generator::read(std::span<const TokenId> ids,
                 " has room for " + std::to_string(room()));
   }
   const std::size_t before = ids_.size();
+  make_room(before - read_tokens() + ids.size());
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   constexpr std::size_t piece = 256;  // a second at most, so that a user can stop it
   const auto start = Clock::now();
-  const auto begin = static_cast<std::size_t>(sequence_.length());
+  const std::size_t begin = read_tokens();
   for (std::size_t at = begin; at < ids_.size(); at += piece) {
     const auto some = std::span(ids_).subspan(at, std::min(piece, ids_.size() - at));
     logits_ = model_.forward(some, sequence_);
-    first_row_ = sequence_.length();
+    first_row_ = read_tokens();
+    rows_ = {0};
     times_.prefill_tokens += some.size();
     if (!progress(at + some.size() - begin)) {
       ids_.resize(before);
-      sequence_.truncate(std::min(sequence_.length(), static_cast<Index>(before)));
+      truncate(before);
       times_.prefill_seconds += seconds_since(start);
       return false;
     }
@@ -73,20 +90,22 @@ bool Generator::read(std::span<const TokenId> ids,
 
 // Logits behind the last token, which is read where that has not been done or was taken back.
 std::span<const float> Generator::last_logits() {
-  const auto count = static_cast<Index>(ids_.size());
-  if (count == 0) throw Error("heed::models::Generator: there is no token to go on from");
-  if (count < first_row_) sequence_.truncate(std::min(sequence_.length(), count - 1));
-  if (sequence_.length() < count) call({});
-  return logits(count - first_row_);
+  if (ids_.empty()) throw Error("heed::models::Generator: there is no token to go on from");
+  if (ids_.size() < first_row_) truncate(ids_.size() - 1);
+  if (read_tokens() < ids_.size()) call({});
+  return logits(rows_[ids_.size() - first_row_]);
 }
 
 // Reads the last token and a draft behind it.
-void Generator::call(std::span<const TokenId> draft) {
-  std::vector<TokenId> tokens(ids_.begin() + sequence_.length(), ids_.end());
-  tokens.insert(tokens.end(), draft.begin(), draft.end());
+void Generator::call(const DraftTree& draft) {
+  make_room(ids_.size() - read_tokens() + draft.tokens.size());
+  std::vector<TokenId> tokens(ids_.begin() + static_cast<std::ptrdiff_t>(read_tokens()),
+                              ids_.end());
+  tokens.insert(tokens.end(), draft.tokens.begin(), draft.tokens.end());
   const auto start = Clock::now();
-  logits_ = model_.forward(tokens, sequence_, static_cast<Index>(draft.size()) + 1);
-  first_row_ = sequence_.length() - static_cast<Index>(draft.size());
+  logits_ = model_.forward(tokens, sequence_, std::ssize(draft.tokens) + 1, draft.parents);
+  first_row_ = ids_.size();
+  rows_ = {0};
   ++times_.calls;
   if (tokens.size() > 1) return;
   ++times_.single_calls;
@@ -120,6 +139,21 @@ struct Generator::Run {
   }
 };
 
+// Takes the drafted tokens that the sampler picks, a path from the tree's root. Returns the token
+// behind the last of them.
+TokenId Generator::verify(const DraftTree& draft, Run& run) {
+  const auto text = static_cast<Index>(ids_.size() - forgotten_);
+  std::vector<Index> path;
+  TokenId next = sampler_.pick(logits(0));
+  for (int node = draft.child(-1, next); node >= 0 && !run.stop; node = draft.child(node, next)) {
+    path.push_back(node);
+    rows_.push_back(node + 1);
+    if (run.take(next)) next = sampler_.pick(logits(node + 1));
+  }
+  if (!draft.tokens.empty()) sequence_.keep(text, path);
+  return next;
+}
+
 Stop Generator::generate(TokenId end, std::size_t most,
                          const std::function<bool(TokenId)>& on_token) {
   if (most == 0) return Stop::max_tokens;
@@ -127,16 +161,10 @@ Stop Generator::generate(TokenId end, std::size_t most,
   const auto start = Clock::now();
   Run run{*this, end, most, on_token};
   TokenId next = sampler_.pick(last_logits());
-  while (run.take(next)) {
-    const auto draft = draft_tokens(ids_, std::min(options_.draft, room()));
+  while (!run.stop && run.take(next)) {
+    const DraftTree draft = draft_tree(ids_, std::min(options_.draft, room()));
     call(draft);
-    next = sampler_.pick(logits(0));
-    for (std::size_t i = 0; i < draft.size() && next == draft[i] && run.take(next); ++i) {
-      next = sampler_.pick(logits(static_cast<Index>(i) + 1));
-    }
-    const auto kept = static_cast<Index>(ids_.size());
-    if (sequence_.length() > kept) sequence_.truncate(kept);
-    if (run.stop) break;
+    next = verify(draft, run);
   }
   times_.seconds += seconds_since(start);
   return *run.stop;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "heed/heed.hpp"
+#include "models/cached_tokens.hpp"
 #include "models/printable.hpp"
 
 namespace heed::models {
@@ -80,33 +81,20 @@ View<float, 4> heads_of(const View<float, 2>& rows, Index first, Index heads, In
           {rows.extent[0] * rows.stride[0], dim, rows.stride[0], 1}};
 }
 
-// The keys of a cache of one sequence, [1, Hkv, length, D].
-Tensor4<float> keys_of(const kv::Cache<float>& cache) {
-  const kv::Extents of = cache.extents();
-  const Index length = cache.length(0), nr = simd::element_kernels<float>(isa()).tile_shape.nr;
-  Tensor4<float> keys(1, of.Hkv, length, of.D);
-  for (Index h = 0; h < of.Hkv; ++h) {
-    const auto copy = [&](Index first, const kv::PanelKeys<float>& k, const View<const float, 2>&) {
-      for (Index j = 0; j < k.count; ++j) {
-        const Index at = k.offset + j;
-        const float* from = k.panels + at / nr * of.D * nr + at % nr;
-        for (Index d = 0; d < of.D; ++d) keys(0, h, first + j, d) = from[d * nr];
-      }
-    };
-    cache.bind({}, 0, h).for_each_panel_run(0, length, copy);
+// The places of a call's tokens behind the text before: those of the tree at its end count their
+// ancestors.
+std::vector<Index> places_of(Index n, std::span<const int> parents) {
+  const Index text = n - std::ssize(parents);
+  std::vector<Index> places;
+  for (Index i = 0; i < n; ++i) {
+    const int parent = i < text ? 0 : parents[static_cast<std::size_t>(i - text)];
+    if (i < text || parent < 0) {
+      places.push_back(std::min(i, text));
+    } else {
+      places.push_back(places[static_cast<std::size_t>(text + parent)] + 1);
+    }
   }
-  return keys;
-}
-
-// The weights of one query [1, heads, 1, dim] over the keys of a cache, [heads, length].
-Tensor2<float> look_at(const View<float, 4>& q, const kv::Cache<float>& cache) {
-  const auto weights = attention_weights(q.as_const(), keys_of(cache), {0});  // [1, heads, 1, L]
-  Tensor2<float> rows(q.extent[1], cache.length(0));
-  const auto from = view_of(weights);
-  for (Index h = 0; h < rows.dimension(0); ++h) {
-    for (Index j = 0; j < rows.dimension(1); ++j) rows(h, j) = from(0, h, 0, j);
-  }
-  return rows;
+  return places;
 }
 
 void add(const View<float, 2>& to, const View<float, 2>& x) {
@@ -145,6 +133,7 @@ struct LlamaSequence::State {
   std::optional<position::RopeTable<float>> rope;  // of the positions so far, and as many again
 
   nn::Options options;
+  std::vector<Index> places;  // of the tokens of a call, behind the text before; none: in order
 
   // A file's context may be far above what is read, so the table grows with the sequence.
   void reserve_positions(Index count, const LlamaConfig& config) {
@@ -172,6 +161,16 @@ std::size_t LlamaSequence::bytes() const {
 
 void LlamaSequence::truncate(Index length) {
   for (auto& cache : state_->caches) cache.truncate(0, length);
+}
+
+void LlamaSequence::keep(Index first, std::span<const Index> kept) {
+  const bool ascending = std::ranges::is_sorted(kept, std::ranges::less_equal());
+  if (first < 0 || first > length() || !ascending ||
+      (!kept.empty() && (kept.front() < 0 || kept.back() >= length() - first))) {
+    throw Error("heed::models::LlamaSequence: " + std::to_string(kept.size()) +
+                " tokens to keep are not among those behind " + std::to_string(first));
+  }
+  for (auto& cache : state_->caches) keep_tokens(cache, first, kept);
 }
 
 Llama::Llama(const Gguf& file, const LlamaOptions& options)
@@ -215,7 +214,20 @@ LlamaSequence Llama::start() const {
   return LlamaSequence(std::move(state));
 }
 
-void Llama::check(std::span<const TokenId> ids, Index length, Index rows) const {
+void Llama::forget(LlamaSequence& sequence, Index first, Index count) const {
+  const Index length = sequence.length();
+  if (first < 0 || count < 0 || first > length || count > length - first) {
+    throw Error("heed::models::Llama: tokens " + std::to_string(first) + " … " +
+                std::to_string(first + count) + " of a sequence of " + std::to_string(length));
+  }
+  ForgetTokens forget(sequence.state_->caches.front(),
+                      position::rope_frequencies(config_.rope_dim, config_.rope_base), first,
+                      count);
+  for (auto& cache : sequence.state_->caches) forget(cache);
+}
+
+void Llama::check(std::span<const TokenId> ids, Index length, Index rows,
+                  std::span<const int> parents) const {
   const auto refuse = [](const std::string& why) { throw Error("heed::models::Llama: " + why); };
   const auto n = static_cast<Index>(ids.size());
   if (n == 0 || rows < 0 || rows > n) {
@@ -225,6 +237,13 @@ void Llama::check(std::span<const TokenId> ids, Index length, Index rows) const 
     refuse(std::to_string(n) + " tokens behind " + std::to_string(length) +
            " do not fit the context of " + std::to_string(config_.context));
   }
+  if (std::ssize(parents) > n) {
+    refuse(std::to_string(parents.size()) + " parents of " + std::to_string(n) + " tokens");
+  }
+  for (std::size_t i = 0; i < parents.size(); ++i) {
+    if (parents[i] >= -1 && parents[i] < static_cast<int>(i)) continue;
+    refuse("drafted token " + std::to_string(i) + " has parent " + std::to_string(parents[i]));
+  }
   for (const TokenId id : ids) {
     if (id >= 0 && id < config_.vocabulary) continue;
     refuse("id " + std::to_string(id) + " is outside [0, " + std::to_string(config_.vocabulary) +
@@ -233,7 +252,8 @@ void Llama::check(std::span<const TokenId> ids, Index length, Index rows) const 
 }
 
 // x += output(attention(rope(q), rope(k), v)), q, k and v of the normed x.
-void Llama::attend(Index layer, LlamaSequence& sequence, Index n) const {
+void Llama::attend(Index layer, LlamaSequence& sequence, Index n,
+                   std::span<const int> parents) const {
   LlamaSequence::State& state = *sequence.state_;
   const Layer& weights = weights_->layers[static_cast<std::size_t>(layer)];
   kv::Cache<float>& cache = state.caches[static_cast<std::size_t>(layer)];
@@ -246,14 +266,19 @@ void Llama::attend(Index layer, LlamaSequence& sequence, Index n) const {
   const auto q = heads_of(qkv, 0, config_.heads, dim);  // [1, heads, n, dim]
   const auto k = heads_of(qkv, of_q, config_.kv_heads, dim);
   const auto v = heads_of(qkv, of_q + of_kv, config_.kv_heads, dim);
-  const position::RopeTokens tokens{cache.length(0)};
+  const position::RopeTokens tokens{cache.length(0), state.places};
   constexpr auto pairs = position::RopePairs::interleaved;
   position::rope_into(q, q.as_const(), *state.rope, tokens, pairs);
   position::rope_into(k, k.as_const(), *state.rope, tokens, pairs);
   cache.append(k.as_const(), v.as_const());
   const auto attended = rows_of(state.attended, n, of_q);
-  attention_into(heads_of(attended, 0, config_.heads, dim), q.as_const(), cache, mask::causal(),
-                 score::None{}, {.threads = threads_});
+  const auto out = heads_of(attended, 0, config_.heads, dim);
+  const Options options{.threads = threads_};
+  if (parents.empty()) {
+    attention_into(out, q.as_const(), cache, mask::causal(), score::None{}, options);
+  } else {
+    attention_into(out, q.as_const(), cache, mask::tree(parents), score::None{}, options);
+  }
   if (sequence.look) {
     const auto last = heads_of(slice(qkv, n - 1, 1), 0, config_.heads, dim);
     sequence.look(layer, look_at(last, cache));
@@ -291,23 +316,25 @@ void Llama::feed_forward(Index layer, LlamaSequence& sequence, Index n) const {
   add(x, sum);
 }
 
-Tensor2<float> Llama::forward(std::span<const TokenId> ids, LlamaSequence& sequence,
-                              Index rows) const {
+Tensor2<float> Llama::forward(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows,
+                              std::span<const int> parents) const {
   if (std::ssize(sequence.state_->caches) != config_.layers) {
     throw Error("heed::models::Llama: the sequence is of another model");
   }
   const Index length = sequence.length();
-  check(ids, length, rows);
+  check(ids, length, rows, parents);
+  sequence.state_->places =
+      parents.empty() ? std::vector<Index>() : places_of(std::ssize(ids), parents);
   try {
-    return read(ids, sequence, rows);
+    return read(ids, sequence, rows, parents);
   } catch (...) {
     sequence.truncate(length);
     throw;
   }
 }
 
-Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence,
-                           Index rows) const {
+Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows,
+                           std::span<const int> parents) const {
   LlamaSequence::State& state = *sequence.state_;
   const auto n = static_cast<Index>(ids.size());
   state.reserve_positions(sequence.length() + n, config_);
@@ -316,7 +343,7 @@ Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence
     weights_->embedding.row_into(ids[static_cast<std::size_t>(i)], x.data + i * config_.features);
   }
   for (Index layer = 0; layer < config_.layers; ++layer) {
-    attend(layer, sequence, n);
+    attend(layer, sequence, n, parents);
     feed_forward(layer, sequence, n);
   }
   Tensor2<float> logits(rows, config_.vocabulary);

@@ -35,6 +35,9 @@ class LlamaSequence {
   std::size_t bytes() const;  // of keys and values
   // Keeps the first `length` tokens. Throws heed::Error where there are fewer.
   void truncate(Index length);
+  // Of the tokens from `first` on, keeps those at the places `kept`, counted from there, in
+  // ascending order: a path of a drafted tree. Positions stay. Throws heed::Error for other places.
+  void keep(Index first, std::span<const Index> kept);
 
   // Called in each layer of `forward` with what its last token attends to, [heads, length()].
   std::function<void(Index layer, const Tensor2<float>& weights)> look = {};
@@ -68,20 +71,30 @@ class Llama {
   // Reads more tokens into a sequence.
   //
   //   ids      [n]                 n > 0
+  //   parents  [m], m <= n         the last m tokens are a drafted tree (mask::tree): each sees its
+  //                                ancestors and the text before the tree, and stands behind its
+  //                                parent; −1 is the last token before the tree
   //   returns  [rows, vocabulary]  logits of the last `rows` of them
   //
-  // Throws heed::Error for an id outside the vocabulary, more tokens than the context has, or
-  // logits that are not finite; then, as where memory ends, the sequence is as before. Time O(n ·
-  // (parameters + length · features)).
-  Tensor2<float> forward(std::span<const TokenId> ids, LlamaSequence& sequence,
-                         Index rows = 1) const;
+  // Throws heed::Error for an id outside the vocabulary, a parent that does not come before its
+  // child, more tokens than the context has, or logits that are not finite; then, as where memory
+  // ends, the sequence is as before. Time O(n · (parameters + length · features)).
+  Tensor2<float> forward(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows = 1,
+                         std::span<const int> parents = {}) const;
+
+  // Forgets tokens [first, first + count) of a sequence. Those behind move up, their positions too,
+  // so that a text longer than the context goes on. Throws heed::Error where there are fewer; then,
+  // as where memory ends, the sequence is as before. Time O(the tokens behind).
+  void forget(LlamaSequence& sequence, Index first, Index count) const;
 
  private:
   struct Weights;
 
-  void check(std::span<const TokenId> ids, Index length, Index rows) const;
-  Tensor2<float> read(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows) const;
-  void attend(Index layer, LlamaSequence& sequence, Index n) const;
+  void check(std::span<const TokenId> ids, Index length, Index rows,
+             std::span<const int> parents) const;
+  Tensor2<float> read(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows,
+                      std::span<const int> parents) const;
+  void attend(Index layer, LlamaSequence& sequence, Index n, std::span<const int> parents) const;
   void feed_forward(Index layer, LlamaSequence& sequence, Index n) const;
 
   LlamaConfig config_;

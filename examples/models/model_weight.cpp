@@ -5,6 +5,7 @@
 #include <cmath>
 #include <span>
 
+#include "heed/core/eigen.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/nn/product.hpp"
 #include "heed/simd/kernels.hpp"
@@ -31,6 +32,17 @@ struct Source {
   Index first, rows;  // of the whole weight
   std::vector<std::byte> bytes;
 };
+
+// The sums of the blocks of each row, [rows, in / 32].
+const float* sum_blocks(const View<const float, 2>& x, std::vector<float>& room) {
+  const Index blocks = x.extent[1] / code_block;
+  if (room.size() < at(x.extent[0] * blocks)) room.resize(at(x.extent[0] * blocks));
+  for (Index n = 0; n < x.extent[0] * blocks; ++n) {
+    const float* from = x.data + n / blocks * x.stride[0] + n % blocks * code_block;
+    room[at(n)] = Eigen::Map<const Eigen::Array<float, code_block, 1>>(from).sum();
+  }
+  return room.data();
+}
 
 std::vector<std::uint64_t> shape_of(const WeightPart& part, Index in) {
   return {static_cast<std::uint64_t>(part.rows), static_cast<std::uint64_t>(in)};
@@ -159,8 +171,9 @@ void ModelWeight::row_into(Index row, float* to) const {
 }
 
 void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float, 2>& x,
-                                 const nn::Options& options) const {
+                                 std::vector<float>& room, const nn::Options& options) const {
   const Index nr = panel_columns(), rows = x.extent[0];
+  const float* block_sums = sum_blocks(x, room);
   const auto multiply = simd::for_isa<float, MultiplyPanel, Index>(isa());
   constexpr Index panels_a_task = 2;
   const Index tasks = (panels() + panels_a_task - 1) / panels_a_task;
@@ -169,7 +182,7 @@ void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float
   parallel_for(tasks, workers, options.executor, [&](Index task, int) {
     simd::Array<float, few_rows * most_columns> sums;
     for (Index p = task * panels_a_task; p < std::min(panels(), (task + 1) * panels_a_task); ++p) {
-      multiply({panel(p), x.data, x.stride[0], sums}, rows);
+      multiply({panel(p), x.data, x.stride[0], block_sums, sums}, rows);
       const Index columns = std::min(nr, out_ - p * nr);
       for (Index r = 0; r < rows; ++r) {
         std::copy_n(sums + r * nr, columns, y.data + r * y.stride[0] + p * nr);
@@ -193,7 +206,7 @@ const float* ModelWeight::as_floats(std::vector<float>& room, const nn::Options&
 void ModelWeight::multiply_into(const View<float, 2>& y, const View<const float, 2>& x,
                                 std::vector<float>& room, const nn::Options& options) const {
   HEED_ASSERT(x.extent[1] == in_ && y.extent[1] == out_ && x.extent[0] == y.extent[0]);
-  if (has_codes() && x.extent[0] <= few_rows) return multiply_codes(y, x, options);
+  if (has_codes() && x.extent[0] <= few_rows) return multiply_codes(y, x, room, options);
   nn::Affine<float> affine{matrix_of<const float>(nullptr, out_, in_)};
   affine.packed = as_floats(room, options);
   nn::affine_into(nn::as_batch(y), nn::as_batch(x), affine, options);

@@ -44,8 +44,7 @@ class ModelWeight {
   //   y     [n, out]   rows contiguous
   //   room  of any size; holds the weight as floats where n is large
   //
-  // Every output is one sum in ascending order of the features: its bits depend neither on n nor on
-  // the threads.
+  // The bits of an output depend neither on the threads nor, up to 12 rows and above, on n.
   void multiply_into(const View<float, 2>& y, const View<const float, 2>& x,
                      std::vector<float>& room, const nn::Options& options) const;
 
@@ -62,7 +61,7 @@ class ModelWeight {
   void take_floats(const Gguf& file, const std::vector<WeightPart>& parts,
                    const nn::Options& options);
   void multiply_codes(const View<float, 2>& y, const View<const float, 2>& x,
-                      const nn::Options& options) const;
+                      std::vector<float>& room, const nn::Options& options) const;
   const float* as_floats(std::vector<float>& room, const nn::Options& options) const;
 
   Index out_ = 0, in_;

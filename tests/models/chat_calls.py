@@ -6,13 +6,19 @@ The model is a tiny one with random weights, made here, so nothing needs downloa
 nothing, and is the same in every call that has to give the same.
 """
 
+import fcntl
 import os
+import pty
 import random
+import re
+import select
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 from pathlib import Path
 
 PROGRAM = sys.argv[1]
@@ -113,6 +119,58 @@ def said(*arguments, **more):
         return ""
 
 
+class Terminal:
+    """A conversation in a pseudo-terminal, whose Ctrl-C reaches the program as a user's does."""
+
+    def __init__(self, *arguments):
+        self.end, self.own = pty.openpty()
+        self.before = termios.tcgetattr(self.own)
+
+        def take_terminal():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.running = subprocess.Popen([PROGRAM, *arguments], stdin=self.own, stdout=self.own,
+                                        stderr=self.own, preexec_fn=take_terminal)
+        self.said = ""  # since the last prompt
+
+    def type(self, characters):
+        os.write(self.end, characters.encode())
+
+    def wait_for(self, pattern):
+        """Reads until the pattern has come. False where nothing comes for a minute."""
+        while not re.search(pattern, self.said):
+            if not select.select([self.end], [], [], 60)[0]:
+                return False
+            self.said += os.read(self.end, 4096).decode(errors="replace")
+        return True
+
+    def prompt(self):
+        """The text up to the next prompt."""
+        if not self.wait_for(r"\n> $"):
+            check(False, f"the prompt does not come: {self.said[-200:]!r}")
+        said, self.said = self.said, ""
+        return said
+
+    def ends(self, code):
+        """What it says last. The terminal has its settings and the cursor begins a line."""
+        check(self.running.wait(60) == code, f"in a terminal: exit code {self.running.returncode}")
+        while select.select([self.end], [], [], 0)[0]:
+            self.said += os.read(self.end, 4096).decode(errors="replace")
+        check(termios.tcgetattr(self.own) == self.before, "the terminal has other settings")
+        check(self.said.endswith("\n"), f"the cursor stands behind {self.said[-40:]!r}")
+        os.close(self.end)
+        os.close(self.own)
+        return self.said
+
+
+def tokens_of(said):
+    """Tokens that were read and written, and those in the cache, as the last lines tell."""
+    counts = [re.search(pattern, said) for pattern in
+              (r"prefill: (\d+) tokens", r"decode: (\d+) tokens", r"MB of (\d+) tokens")]
+    return [int(found.group(1)) if found else -1 for found in counts]
+
+
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     file = folder / "tiny.gguf"
@@ -127,6 +185,9 @@ with tempfile.TemporaryDirectory() as name:
     refused(2, "wants a whole number", "--top-k=-1")
     refused(2, "file or float", "--weights", "int3")
     refused(2, "exclude each other", "--look", "x.png", "--speculate", "3")
+    refused(2, "exclude each other", "--look", "x.png", "--window", "300")
+    refused(1, "a window of 397 tokens is not among 32", "--model", str(file), "--prompt", "a",
+            "--window", "397")
     refused(1, "fetch.sh downloads it", "--prompt", "a", env={"HEED_CACHE": name})
     refused(1, "--system is not UTF-8", "--prompt", "a", "--system", b"caf\xe9")
     refused(1, "No such file", "--model", "", "--prompt", "a")
@@ -145,7 +206,7 @@ with tempfile.TemporaryDirectory() as name:
     few = ("--max-tokens", "30")
     answer = said("--prompt", "Hello", *few)
     check(len(answer) > 5, "the answer is empty")
-    for same in (["--speculate", "8"], ["--threads", "1"], ["--top-k", "3"], ["--seed", "4"]):
+    for same in (["--speculate", "8"], ["--window", "300"], ["--threads", "1"], ["--top-k", "3"], ["--seed", "4"]):
         check(said("--prompt", "Hello", *few, *same) == answer, f"{same} changes a greedy answer")
     check(said("--prompt", "Hello", *few, "--system", "x") != answer, "--system changes nothing")
     warm = ("--temperature", "1", *few)
@@ -165,7 +226,57 @@ with tempfile.TemporaryDirectory() as name:
     said("--prompt", "Hello", *few, "--look", str(folder / "look.png"))
     check((folder / "look.png").read_bytes()[:4] == b"\x89PNG", "--look wrote no picture")
 
-    # Ctrl-C while it waits for a line, and a reader that goes away.
+    done = call("--model", str(file), stdin=b"Hello\n" * 9,
+                *("--max-tokens", "100", "--window", "200"))
+    check(done.returncode == 0 and b"is full" not in done.stderr and
+          re.search(rb"window: [1-9]\d+ tokens forgotten", done.stderr),
+          f"a window does not go on: {done.stderr[-300:]!r}")
+
+    # Ctrl-C in a terminal: within an answer, whenever it comes while a text is read, and at the prompt.
+    endless = ("--model", str(file), "--window", "100", "--max-tokens", "1000000")
+    terminal = Terminal(*endless)
+    terminal.prompt()
+    terminal.type("Hello\n")
+    check(terminal.wait_for(r"Hello\r\n[^\n]{20}"), "no answer in a terminal")
+    terminal.type("\x03")
+    first = terminal.prompt()
+    terminal.type("Again\n")
+    check(terminal.wait_for(r"Again\r\n[^\n]{20}"), "no answer behind one that was stopped")
+    terminal.type("\x03")
+    terminal.prompt()
+    terminal.type("\n")
+    terminal.ends(0)
+
+    brief = ("--model", str(file), "--max-tokens", "30")
+    for pause in (0, 0.001, 0.01, 0.05):
+        terminal = Terminal(*brief)
+        terminal.prompt()
+        terminal.type("x" * 250 + "\n")
+        time.sleep(pause)
+        terminal.type("\x03")
+        terminal.wait_for(r"\n> $")
+        terminal.type("\x04")  # the end of input, unless Ctrl-C came at the prompt
+        said = terminal.ends(terminal.running.wait(60))
+        check(terminal.running.returncode in (0, 130), f"Ctrl-C after {pause}: {said[-200:]!r}")
+
+    # The part of an answer that was written stays in the conversation.
+    terminal = Terminal("--model", str(file), "--max-tokens", "300")
+    terminal.prompt()
+    terminal.type("Hello\n")
+    terminal.wait_for(r"Hello\r\n[^\n]{20}")
+    terminal.type("\x03")
+    terminal.prompt()
+    terminal.type("\n")
+    read, written, kept = tokens_of(terminal.ends(0))
+    check(written >= 20 and kept in (read + written, read + written - 1),
+          f"of {read} tokens read and {written} written {kept} are kept")
+
+    terminal = Terminal(*brief)
+    terminal.prompt()
+    terminal.type("\x03")
+    terminal.ends(130)
+
+    # Ctrl-C while it waits for a line of a pipe, and a reader that goes away.
     waiting = subprocess.Popen([PROGRAM, "--model", str(file)], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     waiting.stderr.readline()

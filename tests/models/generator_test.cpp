@@ -21,7 +21,8 @@ namespace {
 
 using heed::models::BytePairTokenizer;
 using heed::models::ChatTemplate;
-using heed::models::draft_tokens;
+using heed::models::draft_tree;
+using heed::models::DraftTree;
 using heed::models::Generator;
 using heed::models::GeneratorOptions;
 using heed::models::Gguf;
@@ -149,13 +150,32 @@ TEST_CASE("turns are those of the template, and a text cannot end its own") {
 }
 
 TEST_CASE("a draft is what followed the last tokens before") {
-  CHECK(draft_tokens(Ids{1, 2, 3, 4, 5, 1, 2, 3}, 3) == Ids{4, 5, 1});
-  CHECK(draft_tokens(Ids{1, 2, 3, 9, 1, 2, 3, 8, 1, 2, 3}, 1) == Ids{8});  // the last of them
-  CHECK(draft_tokens(Ids{7, 2, 3, 4, 6, 2, 3}, 8) == Ids{4, 6, 2, 3});     // by two tokens
-  CHECK(draft_tokens(Ids{5, 5, 5, 5, 5}, 8) == Ids{5});
-  CHECK(draft_tokens(Ids{1, 2, 3, 4}, 8).empty());
-  CHECK(draft_tokens(Ids{1, 2, 1, 2}, 0).empty());
-  CHECK(draft_tokens(Ids{}, 8).empty());
+  const auto chain = [](const Ids& ids, std::size_t most) {
+    const DraftTree tree = draft_tree(ids, most);
+    for (std::size_t n = 0; n < tree.parents.size(); ++n) {
+      CHECK(tree.parents[n] == static_cast<int>(n) - 1);
+    }
+    return tree.tokens;
+  };
+  CHECK(chain({1, 2, 3, 4, 5, 1, 2, 3}, 3) == Ids{4, 5, 1});
+  CHECK(chain({1, 2, 3, 9, 1, 2, 3, 8, 1, 2, 3}, 1) == Ids{8});  // the last of them
+  CHECK(chain({7, 2, 3, 4, 6, 2, 3}, 8) == Ids{4, 6, 2, 3});     // by two tokens
+  CHECK(chain({5, 5, 5, 5, 5}, 8) == Ids{5, 5, 5});              // as the earliest of them did
+  CHECK(chain({1, 2, 3, 4}, 8).empty());
+  CHECK(chain({1, 2, 1, 2}, 0).empty());
+  CHECK(chain({}, 8).empty());
+}
+
+TEST_CASE("occurrences that went on otherwise are branches of the draft") {
+  const DraftTree tree = draft_tree(Ids{1, 2, 3, 9, 6, 1, 2, 3, 8, 4, 5, 1, 2, 3}, 6);
+  CHECK(tree.tokens == Ids{8, 4, 5, 1, 9, 2});
+  CHECK(tree.parents == std::vector<int>{-1, 0, 1, 2, -1, 3});
+  CHECK(tree.child(-1, 9) == 4);
+  CHECK(tree.child(0, 4) == 1);
+  CHECK(tree.child(0, 9) == -1);
+  const DraftTree deeper = draft_tree(Ids{1, 2, 3, 8, 7, 1, 2, 3, 8, 4, 1, 2, 3}, 5);
+  CHECK(deeper.tokens == Ids{8, 4, 1, 2, 7});
+  CHECK(deeper.parents == std::vector<int>{-1, 0, 1, 2, 0});
 }
 
 TEST_CASE("drafts change no token, whatever the sampler") {
@@ -171,6 +191,32 @@ TEST_CASE("drafts change no token, whatever the sampler") {
       CHECK(generator.times().calls < 60);
     }
   }
+}
+
+TEST_CASE("a window forgets, but for the first tokens, and a text goes on beyond the context") {
+  const GeneratorOptions options{.window = 40};
+  const Ids whole = generated({}, 16);
+  const Ids ids = generated(options, 400);
+  CHECK(ids.size() == 400);
+  CHECK(Ids(ids.begin(), ids.begin() + 16) == whole);  // nothing is forgotten yet
+  for (const std::size_t draft : {0U, 8U}) {
+    Generator generator(tiny(), {.draft = draft, .window = 40});
+    CHECK(generated({}, 400, &generator).size() == 400);
+    CHECK(generator.sequence().length() <= 44);
+    CHECK(generator.forgotten() >= 424 - 44 - 1);
+    CHECK(generator.ids().size() == 424);
+    CHECK(generator.room() >= 39);
+    CHECK(generator.read(Ids(generator.room(), 9), go_on));
+    CHECK(generator.sequence().length() == 44);
+    CHECK_FALSE(generator.read(Ids(30, 9), [](std::size_t) { return false; }));
+    CHECK(generator.sequence().length() == 14);
+    CHECK_THROWS_AS(generator.read(Ids(41, 9), go_on), heed::Error);
+    std::size_t more = 0;
+    CHECK(generator.generate(-1, 50, [&](TokenId) { return ++more > 0; }) == Stop::max_tokens);
+    CHECK(more == 50);
+  }
+  CHECK_THROWS_AS(Generator(tiny(), {.window = 31}), heed::Error);
+  CHECK_THROWS_AS(Generator(tiny(), {.window = 157}), heed::Error);
 }
 
 TEST_CASE("generating stops where it must, and goes on from there") {

@@ -31,12 +31,19 @@ class LlamaReference {
     }
   }
 
+  // Before token `before`, `count` tokens from `first` on are forgotten, counted among those that are
+  // left; those behind stand `count` nearer to the tokens before them.
+  struct Gap {
+    std::size_t first, count, before;
+  };
+
   // Logits of every token, [tokens][vocabulary].
-  std::vector<Vector> forward(const std::vector<TokenId>& ids) const {
+  std::vector<Vector> forward(const std::vector<TokenId>& ids,
+                              const std::vector<Gap>& gaps = {}) const {
     std::vector<Vector> x;
     for (const TokenId id : ids) x.push_back(row(embedding_, id));
     for (const Layer& layer : layers_) {
-      attend(layer, x);
+      attend(layer, x, gaps);
       for (Vector& token : x) feed_forward(layer, token);
     }
     std::vector<Vector> logits;
@@ -103,36 +110,58 @@ class LlamaReference {
     }
   }
 
-  void attend(const Layer& layer, std::vector<Vector>& x) const {
+  // The tokens that token i sees, in the order of their positions 0, 1, ….
+  static std::vector<std::size_t> seen_by(std::size_t i, const std::vector<Gap>& gaps) {
+    std::vector<std::size_t> seen;
+    std::size_t next = 0;
+    const auto read = [&](std::size_t end) {
+      while (next < end) seen.push_back(next++);
+    };
+    for (const Gap& gap : gaps) {
+      if (gap.before > i) break;
+      read(gap.before);
+      const auto begin = seen.begin() + static_cast<std::ptrdiff_t>(gap.first);
+      seen.erase(begin, begin + static_cast<std::ptrdiff_t>(gap.count));
+    }
+    read(i + 1);
+    return seen;
+  }
+
+  void attend(const Layer& layer, std::vector<Vector>& x, const std::vector<Gap>& gaps) const {
     std::vector<Vector> q, k, v;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const Vector from = normed(x[i], layer.attention_norm);
       q.push_back(times(layer.q, from));
       k.push_back(times(layer.k, from));
       v.push_back(times(layer.v, from));
-      turn(q[i], i);
-      turn(k[i], i);
     }
     for (std::size_t i = 0; i < x.size(); ++i) {
-      Vector heads(at(config_.q_features()));
-      for (Index h = 0; h < config_.heads; ++h) attend_head(h, i, q[i], k, v, heads);
+      std::vector<Vector> keys, values;
+      for (const std::size_t j : seen_by(i, gaps)) {
+        keys.push_back(k[j]);
+        turn(keys.back(), keys.size() - 1);
+        values.push_back(v[j]);
+      }
+      Vector query = q[i], heads(at(config_.q_features()));
+      turn(query, keys.size() - 1);
+      for (Index h = 0; h < config_.heads; ++h) attend_head(h, query, keys, values, heads);
       const Vector y = times(layer.output, heads);
       for (std::size_t j = 0; j < y.size(); ++j) x[i][j] += y[j];
     }
   }
 
-  void attend_head(Index h, std::size_t i, const Vector& q, const std::vector<Vector>& k,
+  void attend_head(Index h, const Vector& q, const std::vector<Vector>& k,
                    const std::vector<Vector>& v, Vector& out) const {
     const Index dim = config_.head_dim, kv = h / (config_.heads / config_.kv_heads);
-    Vector weights(i + 1);
+    Vector weights(k.size());
     double sum = 0;
-    for (std::size_t j = 0; j <= i; ++j) {
+    for (std::size_t j = 0; j < k.size(); ++j) {
       double dot = 0;
       for (Index d = 0; d < dim; ++d) dot += q[at(h * dim + d)] * k[j][at(kv * dim + d)];
       weights[j] = std::exp(dot / std::sqrt(static_cast<double>(dim)));
       sum += weights[j];
     }
-    for (std::size_t j = 0; j <= i; ++j) {
+    for (std::size_t j = 0; j < k.size(); ++j) {
       for (Index d = 0; d < dim; ++d) {
         out[at(h * dim + d)] += weights[j] / sum * v[j][at(kv * dim + d)];
       }

@@ -125,6 +125,65 @@ TEST_CASE("tokens one by one, in pieces and after a rollback have the logits of 
   CHECK(near(tiny().forward(std::span(ids).subspan(14, 16), single), 29));
 }
 
+TEST_CASE("a drafted tree has the logits of each of its paths, and one of them is kept") {
+  const Ids ids = some_ids(20), tree{31, 32, 33, 34, 35, 36};
+  const std::vector<int> parents{-1, 0, 0, -1, 3, 2};
+  LlamaSequence sequence = tiny().start();
+  tiny().forward(std::span(ids).first(19), sequence);
+  Ids call{ids.back()};
+  call.insert(call.end(), tree.begin(), tree.end());
+  const Tensor2<float> logits = tiny().forward(call, sequence, 7, parents);
+  const auto near = [](const Tensor2<float>& a, Index row_a, const Tensor2<float>& b, Index row_b) {
+    for (Index j = 0; j < a.dimension(1); ++j) {
+      if (!(std::abs(a(row_a, j) - b(row_b, j)) < 1e-4F)) return false;
+    }
+    return true;
+  };
+  Ids path = ids;
+  for (const std::size_t node : {0U, 2U, 5U}) {  // 31, 33, 36
+    path.push_back(tree[node]);
+    LlamaSequence plain = tiny().start();
+    CHECK(near(logits, static_cast<Index>(node) + 1, tiny().forward(path, plain), 0));
+  }
+  LlamaSequence other = tiny().start();
+  Ids second = ids;
+  second.insert(second.end(), {34, 35});
+  CHECK(near(logits, 5, tiny().forward(second, other), 0));
+
+  CHECK_THROWS_AS(sequence.keep(20, std::vector<Index>{2, 0}), heed::Error);
+  CHECK_THROWS_AS(sequence.keep(20, std::vector<Index>{6}), heed::Error);
+  sequence.keep(20, std::vector<Index>{0, 2, 5});
+  CHECK(sequence.length() == 23);
+  path.push_back(40);
+  LlamaSequence plain = tiny().start();
+  CHECK(near(tiny().forward(Ids{40}, sequence), 0, tiny().forward(path, plain), 0));
+  sequence.keep(20, {});
+  CHECK(sequence.length() == 20);
+  CHECK_THROWS_AS(tiny().forward(Ids{1, 2}, sequence, 1, std::vector<int>{1}), heed::Error);
+  CHECK_THROWS_AS(tiny().forward(Ids{1}, sequence, 1, std::vector<int>{-1, 0}), heed::Error);
+}
+
+TEST_CASE("tokens behind a forgotten part stand where it was, with the keys they had") {
+  const Ids ids = some_ids(50);
+  const auto forgetful = LlamaReference(tiny_file()).forward(ids, {{4, 16, 30}, {4, 10, 41}});
+  LlamaSequence sequence = tiny().start();
+  Tensor2<float> logits = tiny().forward(std::span(ids).first(30), sequence, 30);
+  tiny().forget(sequence, 4, 16);
+  CHECK(sequence.length() == 14);
+  logits = tiny().forward(std::span(ids).subspan(30, 11), sequence, 11);
+  check_logits(logits, {forgetful.begin() + 30, forgetful.begin() + 41}, 2e-4);
+  tiny().forget(sequence, 4, 10);
+  for (std::size_t i = 41; i < 50; ++i) {
+    logits = tiny().forward(std::span(ids).subspan(i, 1), sequence);
+    check_logits(logits, {forgetful[i]}, 2e-4);
+  }
+  CHECK_THROWS_AS(tiny().forget(sequence, 4, 21), heed::Error);
+  CHECK_THROWS_AS(tiny().forget(sequence, -1, 1), heed::Error);
+  CHECK(sequence.length() == 24);
+  tiny().forget(sequence, 20, 4);  // as truncate does
+  CHECK(sequence.length() == 20);
+}
+
 TEST_CASE("products of few rows have the bits of each row alone") {
   const std::uint64_t shape[] = {96, 64};
   REQUIRE(tiny_file().tensor("blk.0.ffn_up.weight", shape).type == heed::models::GgufType::q4_1);

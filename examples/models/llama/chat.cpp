@@ -79,7 +79,7 @@ class Conversation {
         tokenizer_(BytePairTokenizer::from_file(file_)),
         turns_(file_, tokenizer_),
         model_(file_, {line.weights, line.threads}),
-        generator_(model_, {line.sampler, line.draft}) {
+        generator_(model_, {line.sampler, line.draft, line.window}) {
     std::fprintf(stderr, "%.0f million parameters in %.0f MB\n",
                  static_cast<double>(model_.parameters()) / 1e6,
                  static_cast<double>(model_.weight_bytes()) / 1e6);
@@ -133,6 +133,9 @@ class Conversation {
                  static_cast<double>(model_.token_bytes()) / 1e6,
                  static_cast<double>(generator_.sequence().bytes()) / 1e6,
                  static_cast<long long>(generator_.sequence().length()));
+    if (line_.window > 0) {
+      std::fprintf(stderr, "window: %zu tokens forgotten\n", generator_.forgotten());
+    }
     if (line_.draft > 0) print_speed_up(times);
   }
 

@@ -45,7 +45,7 @@ struct OptionRule {
 };
 
 using Text = std::string_view;
-constexpr std::array<OptionRule, 14> rules{{
+constexpr std::array<OptionRule, 15> rules{{
     {"--model", [](CommandLine& line, Text value) { line.model = value; }},
     {"--prompt", [](CommandLine& line, Text value) { line.prompt = value; }},
     {"--file", [](CommandLine& line, Text value) { line.file = value; }},
@@ -70,6 +70,10 @@ constexpr std::array<OptionRule, 14> rules{{
      }},
     {"--speculate",
      [](CommandLine& line, Text value) { line.draft = count("--speculate", value, 0, 11); }},
+    {"--window",
+     [](CommandLine& line, Text value) {
+       line.window = count("--window", value, 0, 1'000'000'000);
+     }},
     {"--threads",
      [](CommandLine& line, Text value) {
        line.threads = static_cast<int>(count("--threads", value, 0, 1024));
@@ -98,6 +102,7 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
     }
   }
   if (line.look && line.draft > 0) throw UsageError("--look and --speculate exclude each other");
+  if (line.look && line.window > 0) throw UsageError("--look and --window exclude each other");
   return line;
 }
 
@@ -115,8 +120,10 @@ std::string_view usage_text() {
   --min-p P         of tokens with at least the share P of the best one's probability (0)
   --seed N          another text at a temperature above 0 (0)
   --max-tokens N    of an answer (512)
-  --speculate N     draft up to N tokens from the text so far and verify them in one call: the same
-                    text, sooner where it repeats itself (0)
+  --speculate N     draft up to N tokens from the text so far, as a tree, and verify them in one call:
+                    the same text, sooner where it repeats itself (0)
+  --window N        see the first 4 and the last N tokens, and so go on where the context is full;
+                    0: all tokens, until it is full (0)
   --look FILE.png   draw which earlier tokens each token of the answer was written from
   --weights float   in memory as floats; file: in the 4 and 8 bits that the file has (file)
   --model FILE      a GGUF file; without it, the one in the cache

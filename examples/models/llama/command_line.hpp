@@ -30,6 +30,7 @@ struct CommandLine {
   SamplerOptions sampler = {};
   std::size_t max_tokens = 512;  // --max-tokens, of an answer
   std::size_t draft = 0;         // --speculate
+  std::size_t window = 0;        // --window
   int threads = 0;               // --threads, 0: as many as there are
 };
 
