@@ -2,10 +2,12 @@
 // off or forked before.
 #include "heed/kv/cache.hpp"
 
+#include <type_traits>
 #include <vector>
 
 #include "heed/approx/top_k/over_source.hpp"
 #include "kv/vector_model.hpp"
+#include "support/sweep.hpp"
 
 namespace heed {
 namespace {
@@ -27,7 +29,9 @@ TEMPLATE_TEST_CASE("cache: random operations give the bits of packed dense calls
                    BFloat16) {
   using Model = test::VectorModel<TestType>;
   const kv::Extents extents{3, Model::Hkv, Model::D, Model::Dv};
-  test::compare_with_model<TestType>(kv::Cache<TestType>(extents), 2000, 200, 1);
+  const Index steps = std::is_same_v<TestType, float> ? 10'000 : 2000;
+  test::compare_with_model<TestType>(kv::Cache<TestType>(extents), steps / test::cases_per_run, 200,
+                                     1);
   int full = 0;
   test::compare_with_model<TestType>(
       kv::Cache<TestType>(extents, {.capacity = 70, .grows = false}), 1000, 200, 1'000'000,

@@ -1,4 +1,5 @@
-// Threads attend over caches together: over forks of one pool, and over a cache of its own.
+// Threads attend over caches together: over forks of one pool, and over a cache of its own, beside
+// one that appends to a copy.
 #include <thread>
 #include <vector>
 
@@ -38,8 +39,16 @@ TEST_CASE("caches: threads that attend over them together have the results of on
     start(reader, of_reader);
     start(grown, of_grown);
   }
+  kv::Cache<float> own = beams;
+  for (int n = 0; n < 20; ++n) {
+    own.append(next_k, next_v);
+    own.truncate(0, 60 + n);
+    own.erase(1, 5, 9);
+  }
   for (std::thread& thread : threads) thread.join();
   CHECK(same == std::vector<int>(6, 1));
+  CHECK(own.length(0) == 79);
+  CHECK(own.length(1) == 70);
 }
 
 }  // namespace heed
