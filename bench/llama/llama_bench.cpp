@@ -22,10 +22,11 @@ struct LlamaRow {
   bool prefill;
   double goal;
 };
-constexpr LlamaRow rows[] = {
-    {"prefill_1024", 1024, 1, true, 0.6},   {"prefill_1024_2", 1024, 2, true, 0.6},
-    {"decode_100", 100, 1, false, 0.75},    {"decode_100_2", 100, 2, false, 0.75},
-    {"decode_1000_2", 1000, 2, false, 0.75}};
+constexpr LlamaRow rows[] = {{"prefill_1024", 1024, 1, true, 0.6},
+                             {"prefill_1024_2", 1024, 2, true, 0.6},
+                             {"decode_100", 100, 1, false, 0.75},
+                             {"decode_100_2", 100, 2, false, 0.75},
+                             {"decode_1000_2", 1000, 2, false, 0.75}};
 
 std::vector<TokenId> some_ids(Index count, const heed::models::LlamaConfig& config) {
   std::vector<TokenId> ids;
@@ -39,8 +40,8 @@ std::vector<TokenId> some_ids(Index count, const heed::models::LlamaConfig& conf
 // weights, and q·k and p·v of the pairs that attend.
 double prefill_flops(const Llama& model, Index tokens) {
   const auto& config = model.config();
-  const Index layer = config.features * (2 * config.q_features() + 2 * config.kv_features() +
-                                         3 * config.hidden);
+  const Index layer =
+      config.features * (2 * config.q_features() + 2 * config.kv_features() + 3 * config.hidden);
   const Index pairs = tokens * (tokens + 1) / 2;
   return 2.0 * static_cast<double>(config.layers) *
              static_cast<double>(tokens * layer + 2 * pairs * config.q_features()) +
@@ -50,13 +51,12 @@ double prefill_flops(const Llama& model, Index tokens) {
 void measure_prefill(benchmark::State& state, const Llama& model, const LlamaRow& row) {
   const auto ids = some_ids(row.tokens, model.config());
   const heed::bench::FmaLoop fma(heed::bench::Type::f32, row.threads);
-  const auto best = heed::bench::alternate(
-      {[&] {
-         LlamaSequence sequence = model.start();
-         model.forward(ids, sequence);
-       },
-       fma},
-      heed::bench::Turns::from_environment(row.threads));
+  const auto best = heed::bench::alternate({[&] {
+                                              LlamaSequence sequence = model.start();
+                                              model.forward(ids, sequence);
+                                            },
+                                            fma},
+                                           heed::bench::Turns::from_environment(row.threads));
   heed::bench::set_time(state, best[0]);
   heed::bench::set_rate(state, prefill_flops(model, row.tokens), best[0], fma.flops() / best[1]);
   state.counters["tokens/s"] = static_cast<double>(row.tokens) / best[0];
@@ -104,8 +104,7 @@ int main(int argc, char** argv) {
   }
   const heed::models::Gguf file(path);
   for (const LlamaRow& row : rows) {
-    heed::bench::add(row.name,
-                     [&](benchmark::State& state) { measure(state, file, row); });
+    heed::bench::add(row.name, [&](benchmark::State& state) { measure(state, file, row); });
   }
   return heed::bench::run_rows(argc, argv, "llama", nullptr);
 }

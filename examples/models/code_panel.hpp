@@ -108,15 +108,16 @@ struct PanelToFloats {
       simd::Array<typename L::Floats, L::count> scale, offset = {};
       for (int n = 0; n < L::count; ++n) {
         L::load(panel.scales + k / code_block * Nr + n * L::vl, scale[n]);
-        if constexpr (HasOffset) L::load(panel.offsets + k / code_block * Nr + n * L::vl, offset[n]);
+        if constexpr (HasOffset)
+          L::load(panel.offsets + k / code_block * Nr + n * L::vl, offset[n]);
       }
       for_each_code<Nr, Bits>(
-          panel,
-          k, [&](int first, int i, int n, const typename L::Floats& code)
-                 __attribute__((always_inline)) {
-                   L::store(at + (first + i) * Nr + n * L::vl,
-                            HasOffset ? scale[n] * code + offset[n] : scale[n] * code);
-                 });
+          panel, k,
+          [&](int first, int i, int n, const typename L::Floats& code)
+              __attribute__((always_inline)) {
+                L::store(at + (first + i) * Nr + n * L::vl,
+                         HasOffset ? scale[n] * code + offset[n] : scale[n] * code);
+              });
     }
   }
 };
@@ -154,15 +155,15 @@ struct MultiplyPanel {
       const float* at = x + row * x_stride + k;
       Tile even = {}, odd = {};
       for_each_code<Nr, Bits>(
-          panel,
-          k, [&](int first, int i, int n, const typename L::Floats& code)
-                 __attribute__((always_inline)) {
-                   Tile& part = i % 2 == 0 ? even : odd;
+          panel, k,
+          [&](int first, int i, int n, const typename L::Floats& code)
+              __attribute__((always_inline)) {
+                Tile& part = i % 2 == 0 ? even : odd;
 #pragma GCC unroll 4
-                   for (int r = 0; r < Rows; ++r) {
-                     part[r][n] = at[r * x_stride + first + i] * code + part[r][n];
-                   }
-                 });
+                for (int r = 0; r < Rows; ++r) {
+                  part[r][n] = at[r * x_stride + first + i] * code + part[r][n];
+                }
+              });
       add_block<Nr, HasOffset>(row, k / code_block, even, odd, sum);
     }
     for (int r = 0; r < Rows; ++r) {

@@ -6,7 +6,7 @@
 namespace heed::models {
 namespace {
 
-// What stood behind earlier occurrences of the last tokens, latest first.
+// The text behind earlier occurrences of its last tokens, latest first.
 std::vector<std::span<const TokenId>> continuations(std::span<const TokenId> ids) {
   constexpr std::size_t most = 8;  // occurrences that are looked at
   std::vector<std::span<const TokenId>> found;

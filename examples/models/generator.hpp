@@ -74,8 +74,9 @@ class Generator {
   std::vector<TokenId> ids_;   // the first read_tokens() of them are read
   std::size_t forgotten_ = 0;  // of those behind the first `kept`
   Tensor2<float> logits_;      // of tokens of the last call
-  std::size_t first_row_ = 0;  // the tokens up to the one that row rows_[0] of the logits belongs to
-  std::vector<Index> rows_;    // of that token and those behind it
+  std::size_t first_row_ =
+      0;                     // the tokens up to the one that row rows_[0] of the logits belongs to
+  std::vector<Index> rows_;  // of that token and those behind it
   GeneratorTimes times_;
 };
 

@@ -31,8 +31,8 @@ class LlamaReference {
     }
   }
 
-  // Before token `before`, `count` tokens from `first` on are forgotten, counted among those that are
-  // left; those behind stand `count` nearer to the tokens before them.
+  // Before token `before`, `count` tokens from `first` on are forgotten, counted among those that
+  // are left; those behind stand `count` nearer to the tokens before them.
   struct Gap {
     std::size_t first, count, before;
   };

@@ -70,10 +70,8 @@ constexpr std::array<OptionRule, 15> rules{{
      }},
     {"--speculate",
      [](CommandLine& line, Text value) { line.draft = count("--speculate", value, 0, 11); }},
-    {"--window",
-     [](CommandLine& line, Text value) {
-       line.window = count("--window", value, 0, 1'000'000'000);
-     }},
+    {"--window", [](CommandLine& line,
+                    Text value) { line.window = count("--window", value, 0, 1'000'000'000); }},
     {"--threads",
      [](CommandLine& line, Text value) {
        line.threads = static_cast<int>(count("--threads", value, 0, 1024));
