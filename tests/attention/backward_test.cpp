@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "support/draw.hpp"
+#include "support/error.hpp"
 #include "support/problem.hpp"
 
 namespace heed {
@@ -58,28 +59,37 @@ auto unrounded(const View<const T, 4>& q, const View<const T, 4>& k, const View<
 
 template <class T, class M, class S>
 void require_gradients(const Shape& shape, Layout layout, std::uint64_t seed, const M& mask,
-                       const S& score, const Options& options = {}) {
+                       const S& score, Options options = {}) {
   CAPTURE(test::name_of(shape), seed);
+  const std::vector<float> sinks = test::draw_sinks(shape, seed);
+  Tensor2<double> of_truth(1, shape.Hq), of_naive(1, shape.Hq), d_sinks(1, shape.Hq);
+  const auto write_to = [&](Tensor2<double>& d) {
+    if (seed % 2 == 1) options.sinks = sinks, options.d_sinks = std::span(d.data(), sinks.size());
+    return options;
+  };
   const Inputs<T> in(shape, layout, seed, 2);
   Buffer<T> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv, layout);
   d_out.fill(seed + 99);
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
   const auto d_o = d_out.cview();
-  const auto truth = reference::attention_backward<double>(d_o, q, k, v, mask, score, options);
-  const auto naive = reference::attention_backward(d_o, q, k, v, mask, score, options);
+  const auto truth =
+      reference::attention_backward<double>(d_o, q, k, v, mask, score, write_to(of_truth));
+  const auto naive = reference::attention_backward(d_o, q, k, v, mask, score, write_to(of_naive));
   const auto result = attention(q, k, v, mask, score, options);
-  const auto g = attention_backward(d_o, q, k, v, result, mask, score, options);
+  const auto g = attention_backward(d_o, q, k, v, result, mask, score, write_to(d_sinks));
   const double scale = std::abs(scale_of(options, shape));
   const GradientRule<T> rule{4 * static_cast<double>(shape.D) * scale, 2 * 2 * scale};
   rule.require(g.d_q, naive.d_q, truth.d_q);
   rule.require(g.d_k, naive.d_k, truth.d_k);
   rule.require(g.d_v, naive.d_v, truth.d_v);
+  if (seed % 2 == 1) rule.require(d_sinks, of_naive, of_truth);
   if constexpr (sizeof(T) < 4) {
     const auto kept = unrounded<T>(q, k, v, mask, score, options);
     const auto fast = attention_backward(d_o, q, k, v, kept, mask, score, options);
     rule.require(fast.d_q, naive.d_q, truth.d_q);
     rule.require(fast.d_k, naive.d_k, truth.d_k);
     rule.require(fast.d_v, naive.d_v, truth.d_v);
+    if (seed % 2 == 1) rule.require(d_sinks, of_naive, of_truth);
   }
 }
 
@@ -163,15 +173,21 @@ TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, 
   Buffer<T> d_out(1, 2, 40, 9);
   d_out.fill(7);
   const auto mask = [](int i, int j) { return i != 11 && j != 13 && (i != 20 || j < 30); };
+  std::vector<float> sinks{0.5F, 1}, d_sinks(2), expected;
+  const Options options{.sinks = sinks, .d_sinks = d_sinks};
   const auto gradients = [&] {
     const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
-    return attention_backward(d_o, q, k, v, attention(q, k, v, mask), mask);
+    const auto result = attention(q, k, v, mask, {}, options);
+    return attention_backward(d_o, q, k, v, result, mask, {}, options);
   };
   const auto of_unrounded = [&] {
     const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
-    return attention_backward(d_o, q, k, v, unrounded<T>(q, k, v, mask), mask);
+    const auto result = unrounded<T>(q, k, v, mask, {}, options);
+    return attention_backward(d_o, q, k, v, result, mask, {}, options);
   };
   const auto before = gradients(), before_unrounded = of_unrounded();
+  expected = d_sinks;
+  REQUIRE(expected[0] != 0);
   for (Index d = 0; d < 20; ++d) REQUIRE(before.d_q(0, 1, 11, d) == T(0));
   for (Index d = 0; d < 9; ++d) REQUIRE(before.d_v(0, 0, 13, d) == T(0));
   for (const double hidden :
@@ -186,6 +202,7 @@ TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, 
     }
     REQUIRE(same_gradients(before, gradients()));
     REQUIRE(same_gradients(before_unrounded, of_unrounded()));
+    REQUIRE(d_sinks == expected);
   }
 }
 
@@ -341,6 +358,20 @@ TEST_CASE("a backward call of other tensors is refused") {
   const auto textbook =
       attention_backward(d_o, q, k, v, result, {}, {}, {.backend = Backend::reference});
   REQUIRE(test::same_bits(textbook.d_k, reference::attention_backward(d_o, q, k, v).d_k));
+  std::vector<float> sinks(2), d_sinks(2);
+  const auto refused = [&](const Options& options) {
+    return test::error_of([&] { attention_backward(d_o, q, k, v, result, {}, {}, options); });
+  };
+  CHECK_THAT(refused({.d_sinks = d_sinks}), ContainsSubstring("options.sinks, which is empty"));
+  CHECK_THAT(refused({.sinks = sinks, .d_sinks = sinks}),
+             ContainsSubstring("options.d_sinks overlaps options.sinks"));
+  const std::span<float> of_lse(result.lse.data(), 2), of_d_k(g.d_k.data(), 2);
+  CHECK_THAT(refused({.sinks = sinks, .d_sinks = of_lse}), ContainsSubstring("overlaps lse"));
+  CHECK_THROWS_WITH(attention_backward_into(g, d_o, q, k, v, result, {}, {}, {.sinks = of_d_k}),
+                    ContainsSubstring("a gradient overlaps what is read"));
+  d_sinks.resize(3);
+  CHECK_THAT(refused({.sinks = sinks, .d_sinks = d_sinks}),
+             ContainsSubstring("options.d_sinks has 3 numbers but q has 2 heads"));
   g.d_k = Tensor4<float>(1, 1, 6, 4);
   REQUIRE_THROWS_WITH(attention_backward_into(g, d_o, q, k, v, result),
                       ContainsSubstring("d_k [1,1,6,4]"));

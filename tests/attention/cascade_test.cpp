@@ -37,8 +37,11 @@ TEMPLATE_TEST_CASE("cascade: the results of a call over all keys", "", float, BF
     for (const Index Lq : {1, 4}) {
       const Caches<TestType> caches(shared, {4, 90, 31});
       const auto q = random4<float>(3, 4, Lq, 12, 3);
-      const auto together = attention(q, caches.whole, mask::causal());
-      const auto apart = cascade(q, caches.prefix, caches.own);
+      const std::vector<float> sinks{3, -2, 7, 0};
+      Options options;
+      if (Lq == 4) options.sinks = sinks;
+      const auto together = attention(q, caches.whole, mask::causal(), {}, options);
+      const auto apart = cascade(q, caches.prefix, caches.own, mask::causal(), options);
       CAPTURE(shared, Lq);
       CHECK(test::max_difference(apart.out, together.out) < 1e-6);
       CHECK(test::max_difference(apart.lse, together.lse) < 1e-5);

@@ -78,6 +78,8 @@ TEST_CASE("what the contract refuses, with both shapes, and nothing written") {
   refuse(good, good, {.dropout = std::numeric_limits<double>::quiet_NaN()}, {"dropout"});
   refuse(good, good, {.threads = -1}, {"-1 threads"});
   refuse(good, good, {.tf32 = true}, {"options.tf32 is for the device"});
+  const std::vector<float> sinks(7);
+  refuse(good, good, {.sinks = sinks}, {"options.sinks has 7 numbers but q has 8 heads"});
   REQUIRE(contains(error_of([&] { attention(t(2, 8, 5, 0), t(2, 2, 7, 0), good); }), "dim"));
   Tensor4<float> wrong(2, 8, 5, 63);
   REQUIRE(contains(error_of([&] { attention_into(wrong, q, good, good); }), "out [2,8,5,63]"));

@@ -237,6 +237,50 @@ TEMPLATE_TEST_CASE("lse is the natural log of the sum of exp, float for the half
   }
 }
 
+TEMPLATE_TEST_CASE("sinks join the softmax with a value of 0", "", float, double, Half, BFloat16) {
+  const Shape shape{2, 4, 2, 5, 70, 16, 8};
+  const Inputs<TestType> in(shape, Layout::gaps, 9);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const mask::any see = [](int i, int) { return i != 2; };
+  const std::vector<double> sinks{0.5, -test::inf, 300, -300};
+  for (const Backend backend : every_backend) {
+    const auto plain = attention(q, k, v, see, {}, {.backend = backend});
+    const auto r = attention(q, k, v, see, {}, {.sinks = sinks, .backend = backend});
+    for (Index d = 0; d < 8; ++d) {
+      for (const Index h : {1, 3}) REQUIRE(r.out(1, h, 1, d) == plain.out(1, h, 1, d));
+      REQUIRE(std::abs(static_cast<double>(r.out(1, 2, 1, d))) < 1e-30);
+      REQUIRE(static_cast<double>(r.out(1, 0, 2, d)) == 0);
+      const double weight = 1 / (1 + std::exp(0.5 - static_cast<double>(plain.lse(1, 0, 1))));
+      REQUIRE(std::abs(static_cast<double>(r.out(1, 0, 1, d)) -
+                       weight * static_cast<double>(plain.out(1, 0, 1, d))) <
+              2 * tolerance<TestType>());
+    }
+    REQUIRE(r.lse(1, 2, 1) == 300);
+    REQUIRE(r.lse(1, 0, 2) == 0.5);  // a row that sees no key
+    REQUIRE(is_masked(r.lse(1, 1, 2)));
+    REQUIRE(r.lse(1, 3, 1) == plain.lse(1, 3, 1));
+  }
+  const auto weights = chunked::attention(q, k, v, see, {}, {.weights = true, .sinks = sinks});
+  const auto textbook = reference::attention(q, k, v, see, {}, {.sinks = sinks});
+  REQUIRE(test::max_difference(weights.weights, textbook.weights) < tolerance<TestType>());
+}
+
+#if !defined(__FAST_MATH__)
+TEST_CASE("a sink of NaN or +inf makes the rows of its head NaN, but for those that see no key") {
+  const Small<float> s;
+  const auto see = [](int i, int) { return i != 2; };
+  for (const float wrong : {test::nan, test::inf}) {
+    const std::vector<float> sinks{wrong};
+    for (const Backend backend : every_backend) {
+      const auto r = attention(s.q, s.k, s.v, see, {}, {.sinks = sinks, .backend = backend});
+      REQUIRE(is_nan(r.out(1, 0)));
+      REQUIRE(is_nan(r.lse(1)));
+      REQUIRE(is_plus_zero(r.out(2, 0)));
+    }
+  }
+}
+#endif
+
 // Keys 0 and 1 by turns, of these scores at scale 1; the values are 0 and 1. One query or 20, few
 // keys or many: every way that keys are read.
 template <class T>

@@ -63,10 +63,14 @@ TEMPLATE_TEST_CASE("masks × scores × sizes meet the oracle", "", float, double
       const auto q = in.q.cview();
       const auto k = in.k.cview();
       const auto v = in.v.cview();
-      const auto truth = reference::attention<double>(q, k, v, masks[m], scores[s]);
-      const auto naive = reference::attention(q, k, v, masks[m], scores[s]);
-      test::require_accurate<TestType>(attention(q, k, v, masks[m], scores[s]), naive, truth);
-      const Options options{.backend = Backend::chunked};
+      const std::vector<float> sinks = test::draw_sinks(shape, seed);
+      Options options;
+      if (seed % 3 == 0) options.sinks = sinks;
+      const auto truth = reference::attention<double>(q, k, v, masks[m], scores[s], options);
+      const auto naive = reference::attention(q, k, v, masks[m], scores[s], options);
+      test::require_accurate<TestType>(attention(q, k, v, masks[m], scores[s], options), naive,
+                                       truth);
+      options.backend = Backend::chunked;
       test::require_accurate<TestType>(attention(q, k, v, masks[m], scores[s], options), naive,
                                        truth);
     }

@@ -1,6 +1,7 @@
 // Few queries against a long cache: keys are read where they lie and cut into spans whose results
 // are merged.
 #include "support/contract.hpp"
+#include "support/draw.hpp"
 #include "support/sweep.hpp"
 
 namespace heed {
@@ -15,14 +16,13 @@ auto attend(const Inputs<T>& in, const mask::any& mask, const Options& options =
 }
 
 template <class T>
-void check(const Shape& shape, Layout layout, const mask::any& mask, double dropout = 0) {
-  CAPTURE(test::name_of(shape), static_cast<int>(layout), dropout);
+void check(const Shape& shape, Layout layout, const mask::any& mask, Options options = {}) {
+  CAPTURE(test::name_of(shape), static_cast<int>(layout), options.dropout);
   const Inputs<T> in(shape, layout, 5, 2);
-  const Options options{.dropout = dropout, .seed = 9};
-  const auto truth = reference::attention<double>(in.q.cview(), in.k.cview(), in.v.cview(), mask,
-                                                  {}, {.dropout = dropout, .seed = 9});
-  const auto naive = reference::attention(in.q.cview(), in.k.cview(), in.v.cview(), mask, {},
-                                          {.dropout = dropout, .seed = 9});
+  options.seed = 9;
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const auto truth = reference::attention<double>(q, k, v, mask, {}, options);
+  const auto naive = reference::attention(q, k, v, mask, {}, options);
   test::require_accurate<T>(attend(in, mask, options), naive, truth);
 }
 
@@ -61,7 +61,15 @@ TEMPLATE_TEST_CASE("a long cache of another type meets the oracle", "", double, 
 
 TEST_CASE("dropout over a long cache drops what the reference drops") {
   for (Index mask = 0; mask < 5; ++mask) {
-    check<float>({2, 4, 2, 3, 4500, 16, 16}, Layout::packed, mask_number(mask), 0.4);
+    check<float>({2, 4, 2, 3, 4500, 16, 16}, Layout::packed, mask_number(mask), {.dropout = 0.4});
+  }
+}
+
+TEMPLATE_TEST_CASE("sinks join the softmax of a long cache once", "", float, BFloat16) {
+  const Shape shape{2, 4, 2, 3, 4500, 16, 16};
+  const std::vector<float> sinks = test::draw_sinks(shape, 3);
+  for (Index mask = 0; mask < 5; ++mask) {
+    check<TestType>(shape, Layout::packed, mask_number(mask), {.dropout = 0.2, .sinks = sinks});
   }
 }
 

@@ -19,6 +19,7 @@ struct Case {
   Shape shape;
   Layout layout;
   Options options;
+  std::vector<double> sinks;
 };
 
 // A Latin square of what a call can vary besides mask and score.
@@ -27,7 +28,8 @@ Case make_case(int n) {
                           {2, 2, 1, 4, 6, 5, 2, 4},
                           {1, 4, 2, 6, 6, 2, 3, 4},
                           {2, 3, 3, 3, 8, 4, 4, 4}};
-  Case made{shapes[n % 4], static_cast<Layout>(n % 3), {}};
+  Case made{shapes[n % 4], static_cast<Layout>(n % 3), {}, {0.5, -1, 2, 0.25}};
+  made.sinks.resize(static_cast<std::size_t>(made.shape.Hq));
   if (n % 2 == 1) made.options.dropout = 0.3;
   if (n % 5 == 0) made.options.scale = -0.7;
   return made;
@@ -53,7 +55,10 @@ double loss_of(const Inputs<double>& in, const View<const double, 4>& d_out, con
 
 template <class M, class S>
 void require_gradients(int n, const M& mask, const S& score) {
-  const auto [shape, layout, options] = make_case(n);
+  auto [shape, layout, options, sinks] = make_case(n);
+  const Index Hq = n % 4 == 3 ? 0 : shape.Hq;  // 0: without sinks
+  std::vector<double> d_sinks(sinks.size());
+  if (Hq > 0) options.sinks = sinks, options.d_sinks = d_sinks;
   CAPTURE(n, test::name_of(shape));
   const Inputs<double> in(shape, layout, static_cast<std::uint64_t>(n) + 1);
   test::Buffer<double> d_out(shape.B, shape.Hq, shape.Lq, shape.Dv, layout);
@@ -64,7 +69,9 @@ void require_gradients(int n, const M& mask, const S& score) {
       [&, &options = options] { return loss_of(in, d_out.cview(), mask, score, options); },
       {inspect::gradcheck_input("q", in.q.view(), g.d_q),
        inspect::gradcheck_input("k", in.k.view(), g.d_k),
-       inspect::gradcheck_input("v", in.v.view(), g.d_v)});
+       inspect::gradcheck_input("v", in.v.view(), g.d_v),
+       inspect::gradcheck_input("sinks", view(sinks.data(), {Hq, 1}),
+                                view(d_sinks.data(), {Hq, 1}))});
   CAPTURE(check);
   REQUIRE(check.ok(bound));
 }
@@ -84,6 +91,29 @@ TEST_CASE("the textbook's gradients are the differences of its forward") {
                                                 int j) { return s * s + h + 0.1 * (i - j); },
                                              [](double s, int, int) { return 2 * s; }));
   }
+}
+
+// A key more, of the sink's score and value 0.
+TEST_CASE("a sink is one more key, whose value is 0") {
+  const Shape shape{2, 4, 2, 6, 9, 5, 3, 4};
+  const Inputs<double> in(shape, Layout::packed, 3);
+  const std::vector<double> sinks{0.5, -3, 40, 2};
+  Tensor4<double> k(2, 2, 10, 5), v(2, 2, 10, 3);
+  k.setZero(), v.setZero();
+  copy(in.k.cview(), View<double, 4>{k.data(), {2, 2, 9, 5}, {100, 50, 5, 1}});
+  copy(in.v.cview(), View<double, 4>{v.data(), {2, 2, 9, 3}, {60, 30, 3, 1}});
+  const auto sees = [](int i, int j) { return i != 4 && j < i + 3; };
+  const auto with_key = reference::attention(
+      in.q.cview(), view_of(k), view_of(v), [&](int i, int j) { return j == 9 || sees(i, j); },
+      [&](double s, int, int h, int, int j) {
+        return j == 9 ? sinks[static_cast<std::size_t>(h)] : s;
+      });
+  const auto with_sink =
+      reference::attention(in.q.cview(), in.k.cview(), in.v.cview(), sees, {}, {.sinks = sinks});
+  REQUIRE(test::max_difference(with_key.out, with_sink.out) < 1e-15);
+  REQUIRE(test::max_difference(with_key.lse, with_sink.lse) < 1e-14);
+  REQUIRE(with_sink.lse(1, 3, 4) == 2);  // sees no key
+  REQUIRE(std::abs(with_sink.weights(0, 0, 1, 2) - with_key.weights(0, 0, 1, 2)) < 1e-15);
 }
 
 TEST_CASE("a row that sees no key has gradient 0, and a masked NaN reaches none") {

@@ -25,8 +25,10 @@ TEMPLATE_TEST_CASE("attention_weights: the reference's rows, in the order asked 
   const mask::any seen = mask::causal() & mask::padding(lengths);
   const auto bias = score::alibi(slopes);
   const std::vector<int> rows = {29, 0, 7, 7};
-  const auto weights = attention_weights(q, k, rows, seen, bias);
-  const auto whole = reference::attention<double>(q, k, in.v.cview(), seen, bias).weights;
+  const std::vector<float> sinks{1, 200, -3, 2};
+  const Options options{.sinks = sinks};
+  const auto weights = attention_weights(q, k, rows, seen, bias, options);
+  const auto whole = reference::attention<double>(q, k, in.v.cview(), seen, bias, options).weights;
   REQUIRE(weights.dimension(0) == 2);
   REQUIRE(weights.dimension(1) == 4);
   REQUIRE(weights.dimension(2) == 4);

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <vector>
 
 #include "heed/core/random.hpp"
 #include "heed/core/shape.hpp"
+#include "support/random.hpp"
 
 namespace heed::test {
 
@@ -26,6 +29,16 @@ inline Shape draw_shape(std::uint64_t seed) {
           dims[draw(seed, 5, 5)],
           dims[draw(seed, 6, 5)],
           4};
+}
+
+// A sink a query head, in [−6, 6); that of every fourth head is none.
+inline std::vector<float> draw_sinks(const Shape& shape, std::uint64_t seed) {
+  std::vector<float> sinks;
+  for (Index h = 0; h < shape.Hq; ++h) {
+    const double x = 6 * uniform(seed + 5, h);
+    sinks.push_back(h % 4 == 3 ? -std::numeric_limits<float>::infinity() : static_cast<float>(x));
+  }
+  return sinks;
 }
 
 }  // namespace heed::test

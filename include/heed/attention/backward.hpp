@@ -29,6 +29,7 @@ BackwardPlan make_backward_plan(const Shape& shape, const S& score, Isa machine,
       simd::gradient_kernels<T>(machine, options.compute).sums, options.threads, options.executor);
   plan.keeps_scores = !score::unit_derivative<Bound>;
   plan.drops = Dropout::of(options.dropout, options.seed).active();
+  plan.sink_sums = options.d_sinks.empty() ? 0 : checked_product(shape.B, shape.Hq);
   keep_heads_apart<Accum<T>>(plan, score, shape);
   return plan;
 }
@@ -114,7 +115,8 @@ void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                                    score,
                                    plan,
                                    simd::packed_kernels<T>(machine, options.compute),
-                                   simd::gradient_kernels<T>(machine, options.compute)};
+                                   simd::gradient_kernels<T>(machine, options.compute),
+                                   options.d_sinks};
   flash_backward(call, options.executor, scratch.begin());
   if (options.report != nullptr) {
     *options.report = {name_of(Backend::flash),
@@ -170,7 +172,7 @@ void attention_backward_into(G&& gradients, const DOut& d_out, const Q& q, const
 // has gradient 0. Sums are float for half types, rounded once. The score needs a derivative
 // (score::with_derivative gives a lambda one); else the call does not compile.
 // score::with_gradient names memory for the gradient of what a score holds, a bias, slopes or a
-// table: it is written too.
+// table: it is written too, and that of options.sinks to options.d_sinks.
 //
 // Bits depend on neither threads nor batch. Five products where forward has two, with an out
 // rounded to a half type seven; scratch O(L·D), one allocation a call. options.backend is

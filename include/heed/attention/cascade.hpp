@@ -73,7 +73,9 @@ auto cascade(const Q& q, const P& prefix, const K& own, const M& mask = {},
   Result<Tensor4<R>, Tensor3<R>> both{Tensor4<R>(B, Hq, Lq, Dv), Tensor3<R>(B, Hq, Lq)};
   attend_part(both, queries, own, mask, options);
   Result<Tensor4<R>, Tensor3<R>> shared{Tensor4<R>(1, Hq, B * Lq, Dv), Tensor3<R>(1, Hq, B * Lq)};
-  attend_part(shared, join_batch(queries), prefix, mask::None{}, options);
+  Options of_prefix = options;
+  of_prefix.sinks = {};  // which join once, beside the keys behind the prefix
+  attend_part(shared, join_batch(queries), prefix, mask::None{}, of_prefix);
   const View<const R, 4> shared_out{
       shared.out.data(), {B, Hq, Lq, Dv}, {Lq * Dv, B * Lq * Dv, Dv, 1}};
   const View<const R, 3> shared_lse{shared.lse.data(), {B, Hq, Lq}, {Lq, B * Lq, 1}};

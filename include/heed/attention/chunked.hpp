@@ -20,10 +20,15 @@ struct Options {
   Executor* executor = nullptr;      // the user's pool
   double dropout = 0;                // probability that a weight is dropped, in [0, 1]
   std::uint64_t seed = 0;            // of dropout
+  HeadNumbers<false> sinks = {};     // [Hq], which join the softmax of their head's rows
 
   heed::Options common() const {
-    return {
-        .scale = scale, .threads = threads, .executor = executor, .dropout = dropout, .seed = seed};
+    return {.scale = scale,
+            .threads = threads,
+            .executor = executor,
+            .dropout = dropout,
+            .seed = seed,
+            .sinks = sinks};
   }
 };
 

@@ -82,6 +82,7 @@ void check_gradient(const char* call, const char* name, const View<T, 4>& gradie
   apart("out", out);
   apart("lse", forward.lse);
   apart("d_out", d_out);
+  apart("options.sinks", forward.sinks.bytes());
 }
 
 template <class T, class Out, class S>
@@ -105,6 +106,10 @@ void check_gradients(const char* call, const GradientViews<T>& g, const Problem<
                         std::pair{"k", forward.k}, std::pair{"v", forward.v}, std::pair{"out", out},
                         std::pair{"lse", forward.lse}, std::pair{"d_out", d_out},
                         std::pair{"d_q", g.d_q}, std::pair{"d_k", g.d_k}, std::pair{"d_v", g.d_v});
+  check_d_sinks(call, forward.shape.Hq, options, std::pair{"q", forward.q},
+                std::pair{"k", forward.k}, std::pair{"v", forward.v}, std::pair{"out", out},
+                std::pair{"lse", forward.lse}, std::pair{"d_out", d_out}, std::pair{"d_q", g.d_q},
+                std::pair{"d_k", g.d_k}, std::pair{"d_v", g.d_v});
 }
 
 }  // namespace HEED_ABI

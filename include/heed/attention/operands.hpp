@@ -146,6 +146,7 @@ template <class T, class M, class S>
 void check_call(const char* call, const Shape& shape, const M& mask, const S& score,
                 const Options& options) {
   check_options(call, options);
+  check_head_numbers(call, "options.sinks", options.sinks, shape.Hq);
   using R = Accum<T>;
   if (std::abs(scale_of(options, shape)) > double{std::numeric_limits<R>::max()}) {
     throw Error(std::string(call) + ": the scale is not finite as a " + Element<R>::name +
@@ -191,6 +192,22 @@ void check_workspace(const Problem<T>& problem, const Options& options) {
   check_workspace(options, "out", problem.out.as_const());
   check_workspace(options, "out", problem.unrounded_out.as_const());
   check_workspace(options, "lse", problem.lse);
+  check_workspace(options, "options.sinks", problem.sinks.bytes());
+}
+
+// Throws heed::Error where a call writes over its sinks.
+template <class T>
+void check_sinks(const Problem<T>& problem) {
+  const View<const std::byte, 1> sinks = problem.sinks.bytes();
+  if (sinks.empty()) return;
+  const auto apart = [&](const char* name, const auto& x) {
+    if (x.data != nullptr && may_overlap(sinks, x)) {
+      throw Error(std::string("heed: options.sinks overlaps ") + name + " " + to_string(x));
+    }
+  };
+  apart("out", problem.out);
+  apart("out", problem.unrounded_out);
+  apart("lse", problem.lse);
 }
 
 // The problem of a checked call, results not yet set.
@@ -206,7 +223,8 @@ Problem<ScalarOf<Q>> make_problem(const Q& q, const K& k, const V& v, const Shap
           shape,
           scale_of(options, shape),
           Dropout::of(options.dropout, options.seed),
-          {nullptr, {}, {}}};
+          {nullptr, {}, {}},
+          options.sinks};
 }
 
 }  // namespace HEED_ABI

@@ -1,5 +1,5 @@
-// Options of a call. Every member has a default. Tensors, mask and score decide the result; options
-// decide the way to it.
+// Options of a call. Every member has a default. Scale, dropout and sinks are part of what is
+// computed; the others decide the way to it.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "heed/attention/sinks.hpp"
 #include "heed/core/check.hpp"
 #include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
@@ -35,6 +36,8 @@ struct Options {
   Executor* executor = nullptr;      // the user's pool
   double dropout = 0;                // probability that a weight is dropped, in [0, 1]
   std::uint64_t seed = 0;            // of dropout
+  HeadNumbers<false> sinks = {};     // [Hq], which join the softmax of their head's rows
+  HeadNumbers<true> d_sinks = {};    // [Hq], their gradient, which backward calls write
   std::span<std::byte> workspace =
       {};  // heed::workspace_bytes(…) of it: then a call allocates nothing
   Backend backend = Backend::automatic;

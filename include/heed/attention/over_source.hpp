@@ -99,6 +99,7 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
   }
   problem.scale = scale_of(options, problem.shape);
   problem.dropout = Dropout::of(options.dropout, options.seed);
+  problem.sinks = options.sinks;
   check_call<T>(call, problem.shape, mask, score, options);
   check_shortest<K>(source, problem.shape, mask, score);
   return problem;
@@ -132,6 +133,7 @@ template <class T, class K, class M, class S>
 void run_over(const Problem<T>& problem, const K& source, const M& mask, const S& score,
               const Options& options) {
   check_workspace(problem, options);
+  check_sinks(problem);
   const bool unrounded = problem.unrounded_out.data != nullptr;
   const Plan plan = make_source_plan<T, K>(problem.shape, unrounded, options);
   const FlashKernels<T> kernels = flash_kernels<T>(plan.cut, problem.shape, plan.isa, unrounded);

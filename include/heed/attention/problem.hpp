@@ -23,12 +23,25 @@ struct Problem {
   double scale;
   Dropout dropout;
   View<Accum<T>, 4> unrounded_out{};  // as out, and in its place where there is data
+  HeadNumbers<false> sinks{};         // [Hq]; empty: none
 };
 
 inline namespace HEED_ABI {
 
 inline double scale_of(const Options& options, const Shape& shape) {
   return options.scale ? *options.scale : 1 / std::sqrt(static_cast<double>(shape.D));
+}
+
+// The sink of query head h; −inf where there is none.
+template <class R, class T>
+R sink_of(const Problem<T>& problem, Index h) {
+  return problem.sinks.empty() ? mask_if(true, R(0)) : static_cast<R>(problem.sinks.at(h));
+}
+
+// The weight of a sink in a row, 0 where there is none.
+template <class R>
+R sink_weight(R sink, R lse) {
+  return is_masked(sink) ? R(0) : std::exp(sink - lse);
 }
 
 }  // namespace HEED_ABI

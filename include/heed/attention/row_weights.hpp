@@ -44,7 +44,9 @@ void softmax_row(const Problem<T>& problem, Index b, Index h, int i, const M& ma
     s[j] = static_cast<R>(score.value(static_cast<R>(problem.scale) * dot, i, j));
     if (!is_masked(s[j]) && s[j] > max) max = s[j];
   }
-  double sum = 0;
+  const R sink = sink_of<R>(problem, h);
+  if (!is_masked(sink) && sink > max) max = sink;
+  double sum = is_masked(sink) ? 0 : static_cast<double>(std::exp(sink - max));
   for (int j = 0; j < Lk; ++j) {
     s[j] = is_masked(s[j]) ? R(0) : std::exp(s[j] - max);
     sum += static_cast<double>(s[j]);

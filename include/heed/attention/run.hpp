@@ -115,6 +115,7 @@ template <class T, class M, class S>
 void run(const Problem<T>& problem, const M& mask, const S& score, const Options& options) {
   const Shape& shape = problem.shape;
   check_workspace(problem, options);
+  check_sinks(problem);
   if constexpr (mask::HasKeyStride<M>) {
     if (const int step = key_stride_of(mask, options); step > 1) {
       return run(strided_keys(problem, step), StridedKeysMask<M>{mask, shape, step},

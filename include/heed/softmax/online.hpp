@@ -41,5 +41,25 @@ Merged<R> merge(const Row<R>& a, const Row<R>& b) {
   return {{b_is_lower ? a.max : b.max, a.sum * of_a + b.sum * of_b}, of_a, of_b};
 }
 
+// A sink joins a row: one more score, whose value is 0; −inf is no sink. Returns the factor of what
+// was summed under the maximum. It is 1 unless the sink is far above that, which stays then.
+template <class R>
+R join_sink(Row<R>& row, R sink) {
+  constexpr R far = 64;
+  if (is_masked(sink)) return R(1);
+  if (row.fully_masked()) {
+    row = {sink, R(1)};
+    return R(1);
+  }
+  const R above = sink - row.max;
+  if (above <= far) {
+    row.sum += std::exp(above);
+    return R(1);
+  }
+  const R of_row = std::exp(-above);
+  row = {sink, row.sum * of_row + std::exp(sink - sink)};  // NaN for a sink of NaN or infinity
+  return of_row;
+}
+
 }  // namespace HEED_ABI
 }  // namespace heed::softmax

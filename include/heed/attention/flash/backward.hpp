@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "heed/attention/flash/backward_sinks.hpp"
 #include "heed/attention/flash/backward_tiles.hpp"
 #include "heed/core/parallel.hpp"
 
@@ -172,6 +173,7 @@ void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::
     };
     for_each_rows(
         [](const auto& task, Index g, Index begin, Index end) { find_delta(task, g, begin, end); });
+    if (plan.sink_sums > 0) find_d_sinks(count, wave.group, plan.workers, executor, task_of);
     parallel_for(count * plan.spans, plan.workers, executor, [&](Index index, int worker) {
       backward_span(task_of(index % count, worker), index / count);
     });
@@ -183,6 +185,7 @@ void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::
     add_tasks(sums, plan, shape, first, count, executor);
   }
   store_sums(sums, plan.workers, executor);
+  store_d_sinks(wave.d_sinks, shape, call.d_sinks);
 }
 
 }  // namespace HEED_ABI

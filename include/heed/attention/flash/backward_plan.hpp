@@ -22,6 +22,7 @@ struct BackwardPlan {
   bool drops = false;            // dropout
   Index apart = max_length;      // a wave holds heads of one run of so many
   bool batch_first = false;      // heads are counted over the batch first
+  Index sink_sums = 0;           // B·Hq where the gradient of sinks is asked for
   int workers = 1;
 
   // Head n of the keys: that of a batch entry.
@@ -76,9 +77,10 @@ struct BackwardScratch {
 // Arrays that the workers of a wave share.
 template <class R>
 struct BackwardWave {
-  R* lse;    // [heads, group, head_rows]
-  R* delta;  // [heads, group, head_rows], Σ_j p·d_p
-  R* d_q;    // [heads, parts, group], Accumulators of head_rows
+  R* lse;           // [heads, group, head_rows]
+  R* delta;         // [heads, group, head_rows], Σ_j p·d_p
+  R* d_q;           // [heads, parts, group], Accumulators of head_rows
+  double* d_sinks;  // [B, Hq]: of the call, or nothing
   Index head_rows, columns, group;
   Index parts;  // of d_q: its spans, or the sum so far and the next span
 
@@ -91,6 +93,7 @@ struct BackwardWave {
     lse = carver.array<R>(rows);
     delta = carver.array<R>(rows);
     d_q = carver.array<R>(checked_product(checked_product(rows, parts), columns));
+    d_sinks = carver.array<double>(plan.sink_sums);
   }
 
   // Of query head `g` of the group of head `head` of the wave.

@@ -22,6 +22,7 @@ struct BackwardCall {
   const BackwardPlan& plan;
   const simd::PackedKernels<T>& kernels;
   const simd::GradientKernels<T>& gradients;
+  HeadNumbers<true> d_sinks = {};
 };
 
 // A KV block and the sums of its gradients.

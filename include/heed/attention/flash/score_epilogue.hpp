@@ -117,7 +117,7 @@ void drop_weights(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T
 }
 
 // weights = p / sum, 0 where nothing is seen: of a plan with a single block, whose sums are
-// complete.
+// complete but for the sink.
 template <class T, class M, class S>
 void store_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& args,
                    int first_m_tile) {
@@ -126,13 +126,17 @@ void store_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& arg
   const simd::TileShape& tile_shape = scores.shape;
   const int first = first_m_tile * tile_shape.mr;
   const auto store = [&](Index h, int row, int begin, int end) {
+    const R sink = sink_of<R>(task.problem, h);
     for (int i = begin; i < end; ++i, ++row) {
-      const R sum = args.state.sum[row - first];
+      softmax::Row<R> all{args.state.max[row - first], args.state.sum[row - first]};
+      const bool sees = !all.fully_masked();
+      const R factor = softmax::join_sink(all, sink);
       for (int j = 0; j < scores.columns; ++j) {
         const bool live = scores.live((row - first) / tile_shape.mr, j / tile_shape.nr);
         const R p = scores.at(row - first, j);
-        const bool seen = live && sum != R(0);
-        task.problem.weights(task.rows.b, h, i, j) = static_cast<T>(seen ? p / sum : R(0));
+        const bool seen = live && sees;
+        task.problem.weights(task.rows.b, h, i, j) =
+            static_cast<T>(seen ? p * factor / all.sum : R(0));
       }
     }
   };

@@ -32,6 +32,33 @@ auto with_output(const Problem<T>& problem, const simd::PackedKernels<T>& kernel
   return f(problem.out, kernels.store_rows);
 }
 
+// The sinks of the rows' heads join their softmax.
+template <class T, class M, class S>
+void join_sinks(const FlashTask<T, M, S>& task) {
+  using R = Accum<T>;
+  const simd::RowState<R>& state = task.scratch.state;
+  for_each_head_segment(task.rows, 0, task.rows.count(),
+                        [&](Index h, int first, int begin, int end) {
+                          const R sink = sink_of<R>(task.problem, h);
+                          for (int row = first; row < first + end - begin; ++row) {
+                            softmax::Row<R> joined{state.max[row], state.sum[row]};
+                            const R factor = softmax::join_sink(joined, sink);
+                            state.max[row] = joined.max, state.sum[row] = joined.sum;
+                            if (factor == R(1)) continue;
+                            for (Index d = 0; d < task.problem.shape.Dv; ++d)
+                              state.acc.at(row, d) *= factor;
+                          }
+                        });
+}
+
+// The rows have met all their keys: max becomes the lse, sum the factor of acc.
+template <class T, class M, class S>
+void finish_rows(const FlashTask<T, M, S>& task) {
+  const auto& state = task.scratch.state;
+  if (!task.problem.sinks.empty()) join_sinks(task);
+  task.kernels.packed.finalize_rows(state.max, state.sum, task.rows.count());
+}
+
 // out = acc / sum, zero for a row that saw no key; lse beside it. Returns whether all of out is
 // finite.
 template <class T, class M, class S>
@@ -40,7 +67,7 @@ bool store_output(const FlashTask<T, M, S>& task) {
   const Problem<T>& problem = task.problem;
   const simd::PackedKernels<T>& kernels = task.kernels.packed;
   const simd::RowState<R>& state = task.scratch.state;
-  kernels.finalize_rows(state.max, state.sum, task.rows.count());
+  finish_rows(task);
   const R* lse = state.max;
   bool finite = true;
   for_each_done_piece(task, [&](int row, Index h, int begin, int end) {
@@ -62,7 +89,7 @@ void rewrite_rows_of(const FlashTask<T, M, S>& task, const View<Out, 4>& all) {
   using R = Accum<T>;
   constexpr R largest = std::numeric_limits<R>::max();
   const simd::RowState<R>& state = task.scratch.state;
-  task.kernels.packed.finalize_rows(state.max, state.sum, task.rows.count());
+  finish_rows(task);
   for_each_done_piece(task, [&](int row, Index h, int begin, int end) {
     for (int i = begin; i < end; ++i, ++row) {
       const auto out = slice(all.matrix(task.rows.b, h), i, 1);

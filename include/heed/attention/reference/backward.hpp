@@ -3,6 +3,7 @@
 // With p = softmax(m), m the modified scores, w = p after dropout and o = w·v:
 //   d_v = wᵀ·d_o     d_p = keep ∘ (d_o·vᵀ)     d_m = p ∘ (d_p − Σ_j p_j·d_p_j)
 //   d_s = d_m ∘ derivative(s)     d_q = scale·d_s·k     d_k = scale·d_sᵀ·q
+//   d_sink = −p_sink · Σ_j p_j·d_p_j: a score whose value is 0
 // Dao et al., "FlashAttention" (2022), Algorithm 4.
 #pragma once
 
@@ -39,10 +40,10 @@ struct RowGradient {
   W* d_scores;               // d_m, written; 0 on entry
 };
 
-// d_m of one query. Each product is rounded to W, as the obvious code in W does.
+// d_m of one query; returns Σ p·d_p. Each product is rounded to W, as the obvious code in W does.
 template <class W, class T, class R>
-void row_gradient(const Problem<T>& problem, const View<const T, 4>& d_out, Index b, Index h, int i,
-                  const RowGradient<W, R>& row) {
+R row_gradient(const Problem<T>& problem, const View<const T, 4>& d_out, Index b, Index h, int i,
+               const RowGradient<W, R>& row) {
   const Index kv_head = h / problem.shape.group();
   const Dropout& dropout = problem.dropout;
   std::vector<R> d_p(static_cast<std::size_t>(problem.shape.Lk));
@@ -64,6 +65,7 @@ void row_gradient(const Problem<T>& problem, const View<const T, 4>& d_out, Inde
     if (is_masked(row.modified[j])) continue;
     row.d_scores[j] = static_cast<W>(static_cast<R>(row.weights[j]) * (d_p[j] - mean));
   }
+  return mean;
 }
 
 // Sums of one head of keys in R, rounded once: [Lk, D] and [Lk, Dv].
@@ -133,7 +135,8 @@ void store_sums(const KvSums<R>& sums, Index b, Index kv_head, const View<W, 4>&
 // heads of a group; d_scores of the scores after the modifier. A masked pair adds nothing, whatever
 // its key holds; a row that sees no key has gradient 0. attention_backward<double>(…) is the
 // oracle; without <double> it rounds where the obvious code in the inputs' type does. A score needs
-// a derivative. The gradients that score::with_gradient asks for are written too, summed in double.
+// a derivative. The gradients that score::with_gradient and options.d_sinks ask for are written
+// too, summed in double.
 // Throws heed::Error as attention does, and where d_out has another shape than out.
 template <class Compute = void, class DOut, class Q, class K, class V, class M = mask::None,
           class S = score::None>
@@ -153,6 +156,8 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   check_score_gradients(call, the_score, shape, options, std::pair{"q", problem.q},
                         std::pair{"k", problem.k}, std::pair{"v", problem.v},
                         std::pair{"d_out", d_o});
+  check_d_sinks(call, shape.Hq, options, std::pair{"q", problem.q}, std::pair{"k", problem.k},
+                std::pair{"v", problem.v}, std::pair{"d_out", d_o});
 
   ReferenceGradients gradients{make_as<W>(q), make_as<W>(k), make_as<W>(v),
                                make_scores<Q, W>(shape)};
@@ -163,6 +168,7 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   const auto keys = static_cast<std::size_t>(shape.Lk);
   std::vector<W> weights(keys), dropped(keys), scores(keys), masked_scores(keys);
   std::vector<R> modified(keys);
+  std::vector<double> d_sinks(static_cast<std::size_t>(shape.Hq));
   using TheScore = std::remove_cvref_t<decltype(the_score)>;
   auto totals = zeros<double>(sums_bytes<R>(the_score, shape, 0) / Index{sizeof(double)});
   Carver carver(reinterpret_cast<std::byte*>(totals.data()));
@@ -175,18 +181,22 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
         const auto bound_mask = mask::bind(the_mask, shape, b, h);
         const auto bound_score = score::bind(the_score, shape, b, h);
         for (int i = 0; i < shape.Lq; ++i) {
-          row(problem, b, h, i, bound_mask, bound_score, weights.data(), dropped.data(),
-              scores.data(), masked_scores.data(), modified);
+          const R lse = row(problem, b, h, i, bound_mask, bound_score, weights.data(),
+                            dropped.data(), scores.data(), masked_scores.data(), modified);
           const RowGradient<W, R> of_row{
               weights.data(), dropped.data(), scores.data(), modified.data(),
               gradients.d_scores.data() + ((b * shape.Hq + h) * shape.Lq + i) * shape.Lk};
-          row_gradient(problem, d_o, b, h, i, of_row);
+          const R mean = row_gradient(problem, d_o, b, h, i, of_row);
+          d_sinks[static_cast<std::size_t>(h)] -= sink_weight(sink_of<R>(problem, h), lse) * mean;
           add_row(problem, d_o, b, h, i, bound_score, of_row, d_q, sums);
           add_score_row<TheScore>(shape, i, bound_score, of_row, head_sums(score_sums, b, h, 0));
         }
       }
       store_sums(sums, b, kv_head, d_k, d_v);
     }
+  }
+  for (Index h = 0; h < options.d_sinks.size(); ++h) {
+    options.d_sinks.set(h, d_sinks[static_cast<std::size_t>(h)]);
   }
   for_each_of(score_sums, [](const auto& of_one) {
     for (Index n = 0; n < of_one.rows(); ++n) store_row(of_one, n);

@@ -15,10 +15,11 @@ namespace heed::reference {
 template <class Out, class Weights, class Lse>
 struct ReferenceResult {
   Out out;                  // [B, Hq, Lq, Dv]
-  Weights weights;          // [B, Hq, Lq, Lk]  rows sum to 1, or are 0 where a row sees no key
+  Weights weights;          // [B, Hq, Lq, Lk]  rows sum to 1, with a sink to less; 0 where a row
+                            //                  sees no key
   Weights dropped_weights;  // [B, Hq, Lq, Lk]  after dropout: out = dropped_weights · v
   Weights scores;  // [B, Hq, Lq, Lk]  scale·q·k in logits, before score modifiers and mask
-  Lse lse;         // [B, Hq, Lq]      natural log; −inf where a row sees no key
+  Lse lse;         // [B, Hq, Lq]      natural log; −inf, or the sink, where a row sees no key
   Weights modified_scores;  // [B, Hq, Lq, Lk]  after score modifiers and mask; −inf where masked
 };
 
@@ -31,7 +32,9 @@ R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S
       W* dropped, W* scores, W* modified_scores, std::vector<R>& modified) {
   const Index kv_head = h / problem.shape.group();
   const int Lk = static_cast<int>(problem.shape.Lk);
-  R max = std::numeric_limits<R>::lowest();
+  const R sink = sink_of<R>(problem, h);
+  R max = is_masked(sink) ? std::numeric_limits<R>::lowest() : sink;
+  bool sees = false;
   for (int j = 0; j < Lk; ++j) {
     R dot = 0;
     for (Index d = 0; d < problem.shape.D; ++d) {
@@ -42,9 +45,10 @@ R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S
     R& m = modified[static_cast<std::size_t>(j)];
     m = mask_if(!mask.allows(i, j), static_cast<R>(score.value(s, i, j)));
     modified_scores[j] = static_cast<W>(m);
+    sees = sees || !is_masked(m);
     if (!is_masked(m) && m > max) max = m;
   }
-  R sum = 0;
+  R sum = is_masked(sink) ? R(0) : std::exp(sink - max);
   for (const R m : modified) sum += is_masked(m) ? R(0) : std::exp(m - max);
   const Dropout& dropout = problem.dropout;
   for (int j = 0; j < Lk; ++j) {
@@ -56,7 +60,7 @@ R row(const Problem<T>& problem, Index b, Index h, int i, const M& mask, const S
     weights[j] = static_cast<W>(weight);
     dropped[j] = static_cast<W>(kept ? weight * static_cast<R>(dropout.keep_scale) : R(0));
   }
-  return mask_if(sum == R(0), max + std::log(sum));
+  return sees ? max + std::log(sum) : sink;
 }
 
 // out[i] = Σ_j dropped[j]·v[j] over the keys the row sees: behind a mask, 0·inf is nothing.
