@@ -74,7 +74,7 @@ void check_head_numbers(const char* call, const char* name, const HeadNumbers<Wr
   if (numbers.bytes().data == nullptr) throw Error(what + "no data");
 }
 
-// Throws heed::Error where options.d_sinks has not the shape of options.sinks, or overlaps those,
+// Throws heed::Error where options.d_sinks has another shape than options.sinks, or overlaps those,
 // options.workspace, or one of `others`, which have names.
 template <class Options, class... Others>
 void check_d_sinks(const char* call, Index Hq, const Options& options,

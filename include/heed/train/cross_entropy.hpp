@@ -25,8 +25,7 @@ struct CrossEntropyOptions {
 
 // A tensor of rank 1 of integers.
 template <class X>
-concept IdRow = TensorLike<X> && rank_of<X>
-== 1 && std::integral<ScalarOf<X>>;
+concept IdRow = TensorLike<X> &&(rank_of<X> == 1) && std::integral<ScalarOf<X>>;
 
 // Class numbers: a range of integers, one a row of logits, a tensor [N] or ids [B, L].
 template <class X>

@@ -12,7 +12,7 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// Whether the derivatives of a score are found with its values; a score that asks for gradients of
+// True where the derivatives of a score are found with its values; one that asks for gradients of
 // what it holds reads its scores again.
 template <class S, class BoundScore>
 inline constexpr bool finds_slopes =
