@@ -248,17 +248,26 @@ TEST_CASE("compute: models stay near their float gradients, and threads change n
                                            .dropout = 0.1});
   scatter(classifier, 0.3, 3);
   check_model(classifier, 2 * 6 + 1);
-  nn::CausalLanguageModel<float> language({.vocabulary = 11,
-                                           .features = 48,
-                                           .layers = 2,
-                                           .positions = 0,
-                                           .block = {.attention = {.heads = 3,
-                                                                   .kv_heads = 1,
-                                                                   .rope = nn::RotaryOptions{},
-                                                                   .qk_norm = nn::QkNorm::per_head,
-                                                                   .gate = nn::OutputGate::per_head,
-                                                                   .checkpoint = true},
-                                                     .norm = nn::NormPlace::pre}});
+  nn::CausalLanguageModelOptions options{.vocabulary = 11,
+                                         .features = 48,
+                                         .layers = 2,
+                                         .positions = 0,
+                                         .block = {.attention = {.heads = 3,
+                                                                 .kv_heads = 1,
+                                                                 .rope = nn::RotaryOptions{},
+                                                                 .qk_norm = nn::QkNorm::per_head,
+                                                                 .gate = nn::OutputGate::per_head},
+                                                   .norm = nn::NormPlace::pre}};
+  nn::CausalLanguageModel<float> language(options);
   scatter(language, 0.3, 3);
   check_model(language, 2 * 7 + 1);
+  const nn::Options in_16{.compute = Compute::bfloat16};
+  const auto stored = gradients_of_ids(language, in_16);
+  for (const bool whole : {false, true}) {  // the block again, or attention alone
+    options.block.checkpoint = whole;
+    options.block.attention.checkpoint = !whole;
+    nn::CausalLanguageModel<float> again(options);
+    scatter(again, 0.3, 3);
+    CHECK(same_parameters(gradients_of_ids(again, in_16), stored));
+  }
 }
