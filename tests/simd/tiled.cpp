@@ -35,6 +35,10 @@ inline constexpr Isa target_isa = Isa::amx;
 
 template <class R>
 inline constexpr int mr = 16;
+template <class R>
+inline constexpr TileShape tile_shape{mr<R>, nr<R>, vl<R>};
+
+#include "heed/simd/attention/softmax.inl"
 
 bool any_at_least(Words words, std::uint32_t x) {
   bool any = false;

@@ -67,16 +67,6 @@ HEED_INLINE void qk_block(const View<const T, 2>& k, int first, const Accum<T>* 
   for (int n = 0; n < count; ++n) s[n / Keys * nr<R> + n % Keys] = sums[sum_of<R, count>(n)];
 }
 
-// The same for fewer keys than are interleaved.
-//   s  of key 0
-template <class T>
-[[gnu::noinline]] void qk_few_keys(const View<const T, 2>& k, RaggedTile tile, int rows,
-                                   const Accum<T>* q, Accum<T>* s) {
-  for (int r = 0; r < rows; ++r, q += k.extent[1], s += nr<Accum<T>>) {
-    for (int c = tile.begin; c < tile.end; ++c) qk_block<1, 1>(k, c, q, s + c);
-  }
-}
-
 // Adds the last D mod VL elements, which qk_block leaves out.
 template <class T>
 void add_tails(const View<const T, 2>& k, RaggedTile tile, const Accum<T>* q, Accum<T>* s) {
@@ -156,17 +146,12 @@ struct QkUnpacked {
   HEED_INLINE void run(int row) const {
     constexpr int interleaved_keys = 8 / Rows;
     const R* query = q + row * k.extent[1];
-    R* s = scores + row * nr<R> - tile.begin;
-    // The last keys together with some before them, whose scores keep their bits.
-    const int last = tile.end - interleaved_keys;
-    if (last >= tile.begin) {
-      for (int c = tile.begin; c < tile.end; c += interleaved_keys) {
-        const int at = c < last ? c : last;
-        qk_block<Rows, interleaved_keys>(k, at, query, s + at);
-      }
-    } else {
-      qk_few_keys(k, tile, Rows, query, s);
+    R* s = scores + row * nr<R>;
+    int c = tile.begin;
+    for (; c + interleaved_keys <= tile.end; c += interleaved_keys, s += interleaved_keys) {
+      qk_block<Rows, interleaved_keys>(k, c, query, s);
     }
+    for (; c < tile.end; ++c, ++s) qk_block<Rows, 1>(k, c, query, s);
   }
 };
 
