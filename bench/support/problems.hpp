@@ -14,6 +14,7 @@ namespace heed::bench {
 enum class Pattern { full, causal, window, causal_window, padding };
 enum class Modifier { none, alibi, bias, bias_gradient, soft_cap, lambda };
 enum class Type { f32, f64, bf16, f16 };
+enum class Cached { none, k8v8, k8v4, k4v4 };  // the codes of a cache that keys and values are in
 
 // The aim of a row, on a processor with AVX-512, on one that stops at AVX2, and, where that
 // is more, on one that multiplies pairs of bfloat16. Its unit is the question's: a fraction of the
@@ -34,6 +35,7 @@ struct Row {
   int threads = 1;
   bool peers = false;  // stands in the table against the peers too
   Goal goal = {};
+  Cached cached = Cached::none;  // the goal then is a multiple of float's tokens a second
 
   static constexpr Index window_size = 256;
 };
@@ -64,6 +66,11 @@ inline constexpr auto rows = std::to_array<Row>({
 {"decode_gqa",             "decode",   1, 32,  8,     1,  8192, 128, 128, Pattern::full,   {}, {}, 2, true, {0.85, 0.85}},
 {"decode_gqa_1",           "decode",   1, 32,  8,     1,  8192, 128, 128, Pattern::full,   {}, {}, 1, true},
 {"decode_gqa_bf16",        "decode",   1, 32,  8,     1,  8192, 128, 128, Pattern::full,   {}, Type::bf16, 2},
+{"decode_k8v8",            "decode",   1, 32,  8,     1,  8192, 128, 128, Pattern::full,   {}, {}, 2, false, {0, 0, 3.0}, Cached::k8v8},
+{"decode_k8v4",            "decode",   1, 32,  8,     1,  8192, 128, 128, Pattern::full,   {}, {}, 2, false, {}, Cached::k8v4},
+{"decode_k4v4",            "decode",   1, 32,  8,     1,  8192, 128, 128, Pattern::full,   {}, {}, 2, false, {0, 0, 5.0}, Cached::k4v4},
+{"decode_k8v8_32k",        "decode",   1, 32,  8,     1, 32768, 128, 128, Pattern::full,   {}, {}, 2, false, {0, 0, 3.0}, Cached::k8v8},
+{"decode_k4v4_32k",        "decode",   1, 32,  8,     1, 32768, 128, 128, Pattern::full,   {}, {}, 2, false, {0, 0, 5.0}, Cached::k4v4},
 {"decode_mha",             "decode",   1,  8,  8,     1,  4096,  64,  64, Pattern::full,   {}, {}, 1, true},
 {"decode_draft",           "decode",   1, 32,  8,     4,  8192, 128, 128, Pattern::causal, {}, {}, 2},
 

@@ -8,6 +8,7 @@
 // expect: the gradient must be a tensor, a vector or a span that can be written to
 // expect: result.out must have the element type of q
 // expect: d_out must have the order of q.s dimensions
+// expect: a source of keys, such as a cache, has no gradients
 #include "heed/heed.hpp"
 
 int main() {
@@ -45,5 +46,8 @@ int main() {
   heed::attention_backward(q, q, q, q, heed::Result{out, result.lse});
 #elif HEED_WRONG == 10
   heed::attention_backward(q, heed::blhd(q), heed::blhd(q), heed::blhd(q), result);
+#elif HEED_WRONG == 11
+  const heed::kv::Cache<heed::kv::K4V4> cache({1, 2, 4, 4});
+  heed::attention_backward(q, q, cache, result);
 #endif
 }

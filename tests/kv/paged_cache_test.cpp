@@ -229,6 +229,7 @@ TEST_CASE("caches: a call with a workspace allocates nothing") {
     }
   };
   require_none(kv::Cache<BFloat16>({1, 2, 8, 5}));
+  require_none(kv::Cache<kv::K8V8>({1, 2, 8, 5}));
   require_none(kv::PagedCache<BFloat16>({1, 2, 8, 5}, {.page = 20, .pages = 40}));
 }
 

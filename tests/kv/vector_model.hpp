@@ -2,6 +2,7 @@
 // what every cache must give, bit for bit.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "support/contract.hpp"
@@ -26,7 +27,22 @@ bool same(const View<const T, 4>& a, const View<const T, 4>& b) {
   return equal;
 }
 
-// Tokens are numbers, from which their keys and values are drawn, rounded to T.
+// Number d of a row of a token, as a cache of T keeps it exactly: rounded to T; for codes a code
+// times a power of 2, with one of the largest in each row.
+template <class T>
+float drawn_number(std::uint64_t seed, Index row, Index d, Index width) {
+  const auto number = static_cast<float>(uniform(seed, row * width + d));
+  if constexpr (kv::CodeFormat<T>) {
+    const int limit = (seed == 1 ? T::key_bits : T::value_bits) == 8 ? 127 : -8;
+    const int code =
+        d == row % width ? limit : static_cast<int>(number * static_cast<float>(limit));
+    return std::ldexp(static_cast<float>(code), static_cast<int>(row % 5) - 7);
+  } else {
+    return static_cast<float>(static_cast<T>(number));
+  }
+}
+
+// Tokens are numbers, from which their keys and values are drawn.
 template <class T>
 class VectorModel {
  public:
@@ -104,8 +120,7 @@ class VectorModel {
         for (Index j = 0; j < x.dimension(2); ++j) {
           const Index token = of[static_cast<std::size_t>(b)][static_cast<std::size_t>(j)];
           for (Index d = 0; d < width; ++d) {
-            const auto number = uniform(seed, (token * Hkv + h) * width + d);
-            x(b, h, j, d) = static_cast<float>(static_cast<T>(static_cast<float>(number)));
+            x(b, h, j, d) = drawn_number<T>(seed, token * Hkv + h, d, width);
           }
         }
       }

@@ -110,7 +110,8 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
 template <class K, class T>
 inline constexpr bool one_order =
     !std::is_same_v<kv::ElementOf<K, T>, T> ||
-    kv::PanelSource<decltype(std::declval<const K&>().bind(Shape{}, 0, 0)), kv::ElementOf<K, T>>;
+    kv::PanelSource<decltype(std::declval<const K&>().bind(Shape{}, 0, 0)), kv::ElementOf<K, T>> ||
+    kv::CodeSource<decltype(std::declval<const K&>().bind(Shape{}, 0, 0))>;
 
 // The plan of a call whose keys may come in several runs.
 //   unrounded  out is not rounded to T
@@ -193,6 +194,14 @@ requires RightSourceTypes<Q, K, M, S> std::size_t workspace_bytes(const Q& q, co
                                            as_score(score), options);
   return Scratch::with_slack(static_cast<std::size_t>(
       make_source_plan<ScalarOf<Q>, K>(problem.shape, true, options).scratch_bytes));
+}
+
+// Refused at compile time: what a cache keeps is rounded, and has no gradient.
+template <class DOut, class Q, kv::HasExtents K, class... Rest>
+void attention_backward(const DOut&, const Q&, const K&, const Rest&...) {
+  static_assert(!kv::HasExtents<K>,
+                "heed::attention_backward: a source of keys, such as a cache, has no gradients; "
+                "pass k and v as tensors");
 }
 
 }  // namespace HEED_ABI

@@ -3,22 +3,21 @@
 
 #include <algorithm>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "heed/core/assert.hpp"
 #include "heed/core/tensor.hpp"
-#include "heed/core/zeros.hpp"
 #include "heed/kv/checks.hpp"
-#include "heed/kv/panels.hpp"
-#include "heed/simd/kernels.hpp"
+#include "heed/kv/memory.hpp"
 
 namespace heed::kv {
 
 struct CacheOptions {
   Index capacity = 0;  // tokens of each sequence that there is room for from the start
   bool grows = true;   // capacity doubles when it is reached; else append throws heed::Error
+  bool rotates =
+      true;  // keys and values before they become codes (K8V8 …), and q and out with them
 };
 
 inline namespace HEED_ABI {
@@ -28,18 +27,20 @@ inline namespace HEED_ABI {
 // masks and scores count the longest length as Lk. A row has the same bits in prefill, cut anyhow,
 // and in decoding.
 //
-//   T  of the elements that are kept; those that are appended are rounded to it
+//   T  of the elements that are kept; those that are appended are rounded to it. Or a format of
+//      codes, K8V8, K8V4 or K4V4: then q is float, and results are those of float keys and values
+//      scale · code, bit for bit where nothing is rotated
 //
 // Calls that change a cache throw heed::Error or std::bad_alloc and leave it as it was. Any number
 // of threads may read it while none changes it. A copy is a cache of its own.
-template <AttentionElement T>
+template <CacheElement T>
 class Cache {
  public:
-  using Scalar = T;
+  using Scalar = typename NumberOf<T>::Type;
   static constexpr bool counts_from_length = true;
 
   explicit Cache(const Extents& extents, const CacheOptions& options = {})
-      : extents_(extents), grows_(options.grows) {
+      : extents_(extents), grows_(options.grows), turned_(options.rotates) {
     constexpr const char* call = "heed::kv::Cache";
     check_extents(call, extents);
     if (options.capacity < 0 || options.capacity > max_length) {
@@ -55,21 +56,17 @@ class Cache {
   Cache(Cache&& other) noexcept
       : extents_(other.extents_),
         grows_(other.grows_),
-        nr_(other.nr_),
-        capacity_(std::exchange(other.capacity_, 0)),
+        turned_(other.turned_),
         lengths_(std::exchange(other.lengths_, {})),
-        k_(std::exchange(other.k_, {})),
-        v_(std::exchange(other.v_, {})) {
+        memory_(std::exchange(other.memory_, {})) {
     other.extents_.B = 0;
   }
   Cache& operator=(Cache other) noexcept {
     std::swap(extents_, other.extents_);
     std::swap(grows_, other.grows_);
-    std::swap(nr_, other.nr_);
-    std::swap(capacity_, other.capacity_);
+    std::swap(turned_, other.turned_);
     lengths_.swap(other.lengths_);
-    k_.swap(other.k_);
-    v_.swap(other.v_);
+    std::swap(memory_, other.memory_);
     return *this;
   }
   ~Cache() = default;
@@ -79,7 +76,8 @@ class Cache {
     HEED_ASSERT(b >= 0 && b < extents_.B);
     return lengths_[at(b)];
   }
-  Index capacity() const { return capacity_; }
+  Index capacity() const { return memory_.tokens(); }
+  std::size_t memory_bytes() const { return memory_.bytes(); }  // of keys and values
 
   // The next n tokens of every sequence.
   //
@@ -116,38 +114,30 @@ class Cache {
     check_entry(call, b, extents_.B);
     Index& length = lengths_[at(b)];
     check_erase(call, b, first, count, length);
-    const Index behind = length - first - count, Dv = extents_.Dv;
+    const Index behind = length - first - count;
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const Panels<T> own = head(*this, b, h);
-      copy_keys<T>(own.keys(first + count, behind), own.D, own.nr, first, own.k);
-      std::copy_n(own.v + (first + count) * Dv, behind * Dv, own.v + first * Dv);
+      const auto own = head(*this, b, h);
+      own.copy(own, first + count, behind, first);
     }
     length -= count;
   }
 
   // A cache whose sequence n is a copy of sequence of[n]: for beams that share a prefix, or a batch
-  // in another order. One that grows has room for NR tokens more than its longest sequence. Time
+  // in another order. One that grows has room for 32 tokens more than its longest sequence. Time
   // and memory O(capacity · Hkv · (D + Dv)) a sequence.
   Cache fork(const std::vector<Index>& of) const {
     Extents extents = extents_;
     extents.B = static_cast<Index>(of.size());
     for (const Index b : of) check_entry("heed::kv::Cache::fork", b, extents_.B);
-    Cache copy(extents, {grows_ ? 0 : capacity_, grows_});
+    Cache copy(extents, {grows_ ? 0 : capacity(), grows_, turned_});
     Index longest = 0;
     for (const Index b : of) longest = std::max(longest, lengths_[at(b)]);
-    if (grows_) copy.reserve(std::min(max_length, longest + nr_));
+    if (grows_) copy.reserve(std::min(max_length, longest + more_tokens));
     for (Index n = 0; n < extents.B; ++n) copy.copy_entry(n, *this, of[at(n)]);
     return copy;
   }
 
-  struct Head {
-    Panels<const T> panels;
-
-    template <class F>
-    void for_each_panel_run(Index begin, Index end, F&& f) const {
-      f(begin, panels.keys(begin, end - begin), panels.values(begin, end - begin));
-    }
-  };
+  using Head = BoundMemory<T>;
   Head bind(const Shape&, Index b, Index kv_head) const { return {head(*this, b, kv_head)}; }
 
  private:
@@ -156,81 +146,65 @@ class Cache {
   // Tokens for sequences [first, first + count).
   template <class K, class V>
   void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
-    check_append("heed::kv::Cache::append", extents_, count, k, v);
+    constexpr const char* call = "heed::kv::Cache::append";
+    check_append(call, extents_, count, k, v);
+    check_numbers<T>(call, k, v);
     Index longest = 0;
     for (Index b = first; b < first + count; ++b) longest = std::max(longest, lengths_[at(b)]);
     make_room(longest + k.extent[2]);
     for (Index n = 0; n < count; ++n) {
       Index& length = lengths_[at(first + n)];
       for (Index h = 0; h < extents_.Hkv; ++h) {
-        const Panels<T> own = head(*this, first + n, h);
-        own.store_keys(length, k.matrix(n, h));
-        own.store_values(length, v.matrix(n, h));
+        head(*this, first + n, h).store(length, k.matrix(n, h), v.matrix(n, h));
       }
       length += k.extent[2];
     }
   }
 
   void make_room(Index tokens) {
-    if (tokens <= capacity_) return;
+    if (tokens <= capacity()) return;
     if (!grows_ || tokens > max_length) {
       throw Error("heed::kv::Cache::append: no room for " + std::to_string(tokens) +
                   " tokens of a sequence (capacity " +
-                  std::to_string(grows_ ? max_length : capacity_) + ")");
+                  std::to_string(grows_ ? max_length : capacity()) + ")");
     }
-    reserve(std::min(max_length, std::max(tokens, 2 * capacity_)));
+    reserve(std::min(max_length, std::max(tokens, 2 * capacity())));
   }
 
-  // Numbers of the panels of a head.
-  Index key_room(Index tokens) const { return Panels<T>::size(tokens, extents_.D, nr_); }
-  // Panels<T> of a cache, Panels<const T> of a const one.
   template <class Self>
   static auto head(Self& of, Index b, Index kv_head) {
     HEED_ASSERT(b >= 0 && b < of.extents_.B);
-    const Index n = b * of.extents_.Hkv + kv_head, Dv = of.extents_.Dv;
-    return Panels<std::remove_pointer_t<decltype(of.k_.data())>>{
-        of.k_.data() + n * of.key_room(of.capacity_), of.v_.data() + n * of.capacity_ * Dv,
-        of.extents_.D, Dv, of.nr_};
+    return of.memory_.head(b * of.extents_.Hkv + kv_head);
   }
 
-  void reserve(Index capacity) {
+  void reserve(Index tokens) {
     const Index heads = checked_product(extents_.B, extents_.Hkv);
-    const Index old_keys = key_room(capacity_), keys = key_room(capacity);
-    const Index old_values = capacity_ * extents_.Dv,
-                values = checked_product(capacity, extents_.Dv);
-    auto k = zeros<T>(checked_product(heads, keys));
-    auto v = zeros<T>(checked_product(heads, values));
+    Memory<T> memory(heads, tokens, extents_, turned_);
     for (Index n = 0; n < heads; ++n) {
-      std::copy_n(k_.data() + n * old_keys, old_keys, k.data() + n * keys);
-      std::copy_n(v_.data() + n * old_values, old_values, v.data() + n * values);
+      memory.head(n).copy(std::as_const(memory_).head(n), 0, capacity(), 0);
     }
-    k_.swap(k);
-    v_.swap(v);
-    capacity_ = capacity;
+    std::swap(memory_, memory);
   }
 
   // Sequence b becomes sequence `other_b` of another cache.
   void copy_entry(Index b, const Cache& other, Index other_b) {
     const Index tokens = other.lengths_[at(other_b)];
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const Panels<const T> from = head(other, other_b, h);
-      const Panels<T> to = head(*this, b, h);
-      std::copy_n(from.k, key_room(tokens), to.k);
-      std::copy_n(from.v, tokens * extents_.Dv, to.v);
+      head(*this, b, h).copy(head(other, other_b, h), 0, tokens, 0);
     }
     lengths_[at(b)] = tokens;
   }
 
+  static constexpr Index more_tokens = 32;  // room of a fork
+
   Extents extents_;
-  bool grows_;
-  Index nr_ = simd::element_kernels<T>(isa()).tile_shape.nr;
-  Index capacity_ = 0;
+  bool grows_, turned_;
   std::vector<Index> lengths_;  // [B]
-  std::vector<T> k_;            // [B, Hkv, panels, D, NR]
-  std::vector<T> v_;            // [B, Hkv, capacity, Dv]
+  Memory<T> memory_;            // [B, Hkv] heads
 };
 
 static_assert(Source<Cache<float>, float> && HasExtents<Cache<float>>);
+static_assert(Source<Cache<K4V4>, float>);
 
 }  // namespace HEED_ABI
 }  // namespace heed::kv

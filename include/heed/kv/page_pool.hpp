@@ -3,14 +3,10 @@
 // one run, of any size.
 #pragma once
 
-#include <algorithm>
-#include <type_traits>
 #include <vector>
 
 #include "heed/core/assert.hpp"
-#include "heed/core/zeros.hpp"
-#include "heed/kv/panels.hpp"
-#include "heed/simd/kernels.hpp"
+#include "heed/kv/memory.hpp"
 
 namespace heed::kv {
 
@@ -19,8 +15,9 @@ namespace heed::kv {
 // kv::Cache, 8192 keys of D 128, one thread of Zen 4: pages in the pool's order 0.95 to 1.3;
 // scattered ones of 256, 64, 32 and 16 tokens 0.9, 1.5, 2.4 and 4.6.
 struct PageOptions {
-  Index page = 256;  // tokens of a page
-  Index pages = 0;   // of the pool, all allocated at once
+  Index page = 256;     // tokens of a page
+  Index pages = 0;      // of the pool, all allocated at once
+  bool rotates = true;  // CacheOptions::rotates
 };
 
 inline namespace HEED_ABI {
@@ -29,13 +26,10 @@ inline namespace HEED_ABI {
 template <class T>
 class PagePool {
  public:
-  PagePool(const Extents& extents, Index page, Index pages)
+  PagePool(const Extents& extents, Index page, Index pages, bool turned)
       : extents_(extents),
         page_(page),
-        keys_(Panels<T>::size(checked_product(pages, page), extents.D, nr_)),
-        values_(checked_product(checked_product(pages, page), extents.Dv)),
-        k_(zeros<T>(checked_product(extents.Hkv, keys_))),
-        v_(zeros<T>(checked_product(extents.Hkv, values_))),
+        memory_(extents.Hkv, checked_product(pages, page), extents, turned),
         holders_(zeros<Index>(pages)),
         free_(zeros<Index>(pages)) {
     for (Index n = 0; n < pages; ++n) free_[static_cast<std::size_t>(n)] = pages - 1 - n;
@@ -63,29 +57,19 @@ class PagePool {
   // The first `tokens` tokens of another page.
   void copy(Index from, Index to, Index tokens) {
     for (Index h = 0; h < extents_.Hkv; ++h) {
-      const Panels<T> own = panels(h);
-      copy_keys<T>(own.keys(from * page_, tokens), own.D, nr_, to * page_, own.k);
-      std::copy_n(own.v + from * page_ * own.Dv, tokens * own.Dv, own.v + to * page_ * own.Dv);
+      panels(h).copy(panels(h), from * page_, tokens, to * page_);
     }
   }
 
   // The tokens of a key head. Page n has [n · page, (n + 1) · page).
-  Panels<const T> panels(Index kv_head) const { return panels_of(*this, kv_head); }
-  Panels<T> panels(Index kv_head) { return panels_of(*this, kv_head); }
+  auto panels(Index kv_head) const { return memory_.head(kv_head); }
+  auto panels(Index kv_head) { return memory_.head(kv_head); }
+  std::size_t bytes() const { return memory_.bytes(); }
 
  private:
-  template <class Self>
-  static auto panels_of(Self& of, Index kv_head) {
-    return Panels<std::remove_pointer_t<decltype(of.k_.data())>>{
-        of.k_.data() + kv_head * of.keys_, of.v_.data() + kv_head * of.values_, of.extents_.D,
-        of.extents_.Dv, of.nr_};
-  }
-
   Extents extents_;
-  Index nr_ = simd::element_kernels<T>(isa()).tile_shape.nr;
-  Index page_, keys_, values_;  // tokens of a page; numbers of a key head
-  std::vector<T> k_;            // [Hkv, panels, D, NR]
-  std::vector<T> v_;            // [Hkv, pages, page, Dv]
+  Index page_;                  // tokens of a page
+  Memory<T> memory_;            // [Hkv] heads
   std::vector<Index> holders_;  // [pages]
   std::vector<Index> free_;     // with room for all pages
 };

@@ -10,8 +10,8 @@
 
 #include "heed/core/assert.hpp"
 #include "heed/core/tensor.hpp"
+#include "heed/kv/bound_pages.hpp"
 #include "heed/kv/checks.hpp"
-#include "heed/kv/page_pool.hpp"
 
 namespace heed::kv {
 
@@ -20,10 +20,10 @@ inline namespace HEED_ABI {
 // A source, with the calls of kv::Cache and its results, but that it does not grow. A copy shares
 // the pages, as fork does. Threads may attend over caches of one pool together. All that changes,
 // forks, copies or destroys one of them changes the pool: one thread does that, alone.
-template <AttentionElement T>
+template <CacheElement T>
 class PagedCache {
  public:
-  using Scalar = T;
+  using Scalar = typename NumberOf<T>::Type;
   static constexpr bool counts_from_length = true;
 
   PagedCache(const Extents& extents, const PageOptions& options) : extents_(extents) {
@@ -34,7 +34,11 @@ class PagedCache {
       throw Error(std::string(call) + ": " + std::to_string(options.pages) + " pages of " +
                   std::to_string(options.page) + " tokens");
     }
-    pool_ = std::make_shared<PagePool<T>>(extents, options.page, options.pages);
+    if (CodeFormat<T> && options.page % 32 != 0) {
+      throw Error(std::string(call) + ": pages of codes have multiples of 32 tokens, not " +
+                  std::to_string(options.page));
+    }
+    pool_ = std::make_shared<PagePool<T>>(extents, options.page, options.pages, options.rotates);
     sequences_.resize(at(extents.B));
   }
 
@@ -65,6 +69,7 @@ class PagedCache {
   }
   Index page() const { return pool_->page(); }  // tokens of a page
   Index free_pages() const { return pool_->free_pages(); }
+  std::size_t memory_bytes() const { return pool_->bytes(); }  // of keys and values of the pool
 
   // The next n tokens of every sequence, or of sequence b, as Cache::append has them. Throws
   // heed::Error also where the pool has too few pages. A page that others hold too is copied before
@@ -120,28 +125,10 @@ class PagedCache {
     return PagedCache(*this, std::move(forked));
   }
 
-  struct Head {
-    const PagePool<T>& pool;
-    const std::vector<Index>& pages;
-    Index kv_head;
-
-    template <class F>
-    void for_each_panel_run(Index begin, Index end, F&& f) const {
-      const auto panels = pool.panels(kv_head);
-      const Index page = pool.page();
-      for (Index first = begin, last = 0; first < end; first = last) {
-        Index n = first / page;
-        const Index at_pool = pages[at(n)] * page + first % page;
-        do ++n;
-        while (n * page < end && pages[at(n)] == pages[at(n - 1)] + 1);
-        last = std::min(end, n * page);
-        f(first, panels.keys(at_pool, last - first), panels.values(at_pool, last - first));
-      }
-    }
-  };
+  using Head = BoundPages<T>;
   Head bind(const Shape&, Index b, Index kv_head) const {
     HEED_ASSERT(b >= 0 && b < extents_.B);
-    return {*pool_, sequences_[at(b)].pages, kv_head};
+    return {{*pool_, sequences_[at(b)].pages, kv_head}};
   }
 
  private:
@@ -203,6 +190,7 @@ class PagedCache {
   template <class K, class V>
   void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
     check_append(append_call, extents_, count, k, v);
+    check_numbers<T>(append_call, k, v);
     const Index n = k.extent[2];
     for (Index b = first; b < first + count; ++b) check_length(append_call, b, length(b) + n);
     const Index needed = pages_to_take(first, count, n);
@@ -234,8 +222,8 @@ class PagedCache {
     for (Index first = begin, last = 0; first < end; first = last) {
       last = std::min(end, (first / page() + 1) * page());
       const Index at_pool = sequence.pages[at(first / page())] * page() + first % page();
-      panels.store_keys(at_pool, slice(k, first - begin, last - first));
-      panels.store_values(at_pool, slice(v, first - begin, last - first));
+      panels.store(at_pool, slice(k, first - begin, last - first),
+                   slice(v, first - begin, last - first));
     }
   }
 
@@ -245,6 +233,7 @@ class PagedCache {
 };
 
 static_assert(Source<PagedCache<float>, float> && HasExtents<PagedCache<float>>);
+static_assert(Source<PagedCache<K4V4>, float>);
 
 }  // namespace HEED_ABI
 }  // namespace heed::kv

@@ -38,6 +38,20 @@ struct Panels {
     }
   }
 
+  // Rows k [n, D] and v [n, Dv] become tokens [first, first + n).
+  template <class K, class V>
+  void store(Index first, const View<const K, 2>& k_rows, const View<const V, 2>& v_rows) const {
+    store_keys(first, k_rows);
+    store_values(first, v_rows);
+  }
+  // Tokens [first, first + count) of `from`, which may be these, become tokens from `to` on, which
+  // are none behind them.
+  template <class From>
+  void copy(const Panels<From>& from, Index first, Index count, Index to) const {
+    copy_keys<T>(from.keys(first, count), D, nr, to, k);
+    std::copy_n(from.v + first * Dv, count * Dv, v + to * Dv);
+  }
+
   PanelKeys<std::remove_const_t<T>> keys(Index first, Index count) const {
     return {k + first / nr * D * nr, first % nr, count};
   }

@@ -16,6 +16,7 @@
 #include "heed/core/shape.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/simd/table.hpp"
 
 namespace heed::kv {
 
@@ -55,6 +56,27 @@ concept PanelSource = requires(const S& source, Index begin, Index end, const Pa
   source.for_each_panel_run(begin, end, f);
 };
 
+struct CodePanelVisitor {
+  void operator()(const simd::CodePanel& panel) const;
+};
+
+// A bound source may keep its keys and values in codes (kv/format.hpp). They are multiplied as they
+// are where the machine sums products of bytes, else a KV block is widened before it is attended
+// to. A row has the same bits in prefill and in decoding. `begin` is a multiple of NR.
+//   for_each_code_panel(begin, end, f)  f(panel) for NR tokens at a time
+//   widen(kernels, begin, end, k, v)    k [panels, D, NR] and v [end - begin, Dv] of keys
+//                                       [begin, end)
+//   turned()                            rows are rotated: so is q before the call, and out is
+//                                       turned back
+template <class S>
+concept CodeSource = requires(const S& source, const simd::CodeKernels& kernels, Index begin,
+                              Index end, float* to, const CodePanelVisitor& f) {
+  S::Format::key_bits + S::Format::value_bits;
+  source.for_each_code_panel(begin, end, f);
+  source.widen(kernels, begin, end, to, to);
+  { source.turned() } -> std::same_as<bool>;
+};
+
 //   length(b)                keys of batch entry b, Lk at most
 //   bind(shape, b, kv_head)  the keys and values of one key head; copied to each worker
 // A type named Scalar, where a source has one, is that of its elements.
@@ -62,7 +84,8 @@ template <class S, class T>
 concept Source = requires(const S& source, const Shape& shape, Index b, Index kv_head) {
   { source.length(b) } -> std::convertible_to<Index>;
   requires BoundSource<decltype(source.bind(shape, b, kv_head)), T> ||
-      PanelSource<decltype(source.bind(shape, b, kv_head)), T>;
+      PanelSource<decltype(source.bind(shape, b, kv_head)), T> ||
+      CodeSource<decltype(source.bind(shape, b, kv_head))>;
 };
 
 // The type of a source's elements: its Scalar, or that of q.

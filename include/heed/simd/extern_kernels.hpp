@@ -34,6 +34,7 @@ HEED_KERNELS_OF(Half);
 HEED_KERNELS_OF(BFloat16);
 HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<Half>(Isa);
 HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<BFloat16>(Isa);
+HEED_KERNELS_ARE template const CodeKernels& code_kernels<float>(Isa);
 
 }  // namespace HEED_ABI
 }  // namespace heed::simd

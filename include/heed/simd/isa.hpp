@@ -63,9 +63,10 @@ inline bool machine_has_f16c() {
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
 
-// Sums of pairs of bfloat16; __builtin_cpu_supports knows them by different names.
+// Sums of pairs of bfloat16, which __builtin_cpu_supports knows by different names, and of bytes,
+// which all machines with the former have.
 inline bool machine_has_avx512_bf16() {
-  if (HEED_X86_PAIRS == 0) return false;
+  if (HEED_X86_PAIRS == 0 || !__builtin_cpu_supports("avx512vnni")) return false;
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
 }

@@ -135,6 +135,19 @@ const GradientKernels<T>& gradient_kernels(Isa isa, Compute compute) {
   return gradient_kernels<T>(isa);
 }
 
+// Kernels of keys and values in codes.
+template <class R>
+const CodeKernels& code_kernels(Isa isa) {
+#if HEED_X86_PAIRS
+  if (isa >= Isa::avx512_bf16) return avx512_bf16::code_product_table<R>;
+#endif
+#if HEED_X86
+  if (isa >= Isa::avx512) return avx512::code_table<R>;
+  if (isa == Isa::avx2) return avx2::code_table<R>;
+#endif
+  return portable::code_table<R>;
+}
+
 // Kernels of nn's layers.
 template <class T>
 const LayerKernels<T>& layer_kernels(Isa isa) {

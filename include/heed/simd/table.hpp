@@ -80,4 +80,39 @@ struct GradientKernels {
                      const View<T, 2>& x);
 };
 
+// Codes of NR tokens, as kv/code_panels.hpp has them.
+struct CodePanel {
+  const std::uint32_t *k, *v;
+  const float *k_scales, *v_scales;
+};
+
+// Products on codes of 4 or of 8 bits, documented in attention/code_products.inl.
+struct CodeProducts {
+  void (*pack_queries)(float* x, Index rows, Index D);  // in place
+  void (*qk)(const PackedA<const float>& q, const CodePanel* panels,
+             const ScoreTiles<float>& scores);
+  void (*pv)(const ScoreTiles<float>& p, const CodePanel* panels, const Accumulator<float>& acc);
+};
+
+// Keys and values in codes, as numbers; documented in attention/codes.inl. Those of bits are for 4
+// and for 8.
+struct CodeKernels {
+  using WidenKeys = void (*)(const std::uint32_t* words, const float* scales, Index panels, Index D,
+                             float* to);
+  using WidenValues = void (*)(const std::uint32_t* words, const float* scales, Index tokens,
+                               Index Dv, Index columns, float* to);
+
+  WidenKeys widen_keys_4, widen_keys_8;
+  WidenValues widen_values_4, widen_values_8;
+  void (*hadamard)(float* x, Index count, Index size);
+  CodeProducts products_4 = {}, products_8 = {};  // nothing where bytes have no dot products
+
+  // True where keys of D codes are multiplied as they are. Packed queries need the place of 16
+  // numbers.
+  bool multiply_codes(Index D) const {
+    return products_8.qk != nullptr && D >= 16 && D <= max_code_dim;
+  }
+  static constexpr Index max_code_dim = 1024;
+};
+
 }  // namespace heed::simd

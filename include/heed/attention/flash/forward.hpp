@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "heed/attention/flash/block_mask.hpp"
+#include "heed/attention/flash/code_rows.hpp"
 #include "heed/attention/flash/combine_splits.hpp"
 #include "heed/attention/flash/kv_block.hpp"
 #include "heed/attention/flash/score_epilogue.hpp"
@@ -42,7 +43,9 @@ bool load_queries(const FlashTask<T, M, S>& task) {
 template <class T, class M, class S, class U>
 void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
                     int first_m_tile, const KvBlock<U>& block) {
-  if (task.plan.unpacked) {
+  if (block.codes.keys != nullptr) {
+    multiply_keys(block.codes, tiles);
+  } else if (task.plan.unpacked) {
     const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
     for_each_run(block, tiles.scores, [&](const KvRun<U>& run, const auto& scores, int g) {
       const auto q = tiles.q.from_row(g * task.plan.tile_shape.mr);
@@ -64,6 +67,7 @@ void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& ti
 template <class T, class M, class S, class U>
 bool mark_unmasked(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<T>>& scores,
                    const KvBlock<U>& block) {
+  if (block.codes.keys != nullptr) return true;
   bool finite = block.finite;
   if (task.plan.unpacked) {
     const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
@@ -90,7 +94,9 @@ template <class T, class M, class S, class U>
 void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tiles,
                        const KvBlock<U>& block, bool finite) {
   const simd::PackedKernels<T>& kernels = task.kernels.values;
-  if (!finite) {
+  if (block.codes.values != nullptr) {
+    multiply_values(block.codes, tiles);
+  } else if (!finite) {
     if (task.plan.unpacked) pack_v(task, block);
     kernels.gemm.pv_masked(tiles.scores, tiles.v, task.scratch.unmasked, tiles.state.acc);
   } else if (task.plan.unpacked) {
@@ -143,6 +149,7 @@ void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
 template <class U, class T, class M, class S, class Kv>
 void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Index last) {
   const bool inf_safe = load_queries(task);
+  if constexpr (kv::CodeSource<Kv>) prepare_queries(task, kv);
   SplitStates<T, M, S> states(task);
   KvBlock<U> block;
   if constexpr (kv::PanelSource<Kv, U>) {
@@ -170,6 +177,7 @@ template <class U, class T, class M, class S, class Kv>
                                  task.scratch,
                                  shrink_of<Accum<T>>(length)};
   attend_keys<U>(again, kv, 0, length);
+  if constexpr (kv::CodeSource<Kv>) turn_output(again, kv);
   rewrite_rows(again);
 }
 
@@ -204,7 +212,9 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
     const Index length = source.length(rows.b), keys = plan.task_splits * plan.split_keys;
     const Index first = index % key_tasks * keys;
     if (attends) attend_keys<U>(task, kv, first, std::min(first + keys, length));
-    if (stores && !store_output(task)) attend_again<U>(task, kv, length);
+    if (!stores) return;
+    if constexpr (kv::CodeSource<std::remove_cvref_t<decltype(kv)>>) turn_output(task, kv);
+    if (!store_output(task)) attend_again<U>(task, kv, length);
   };
   parallel_for(plan.tasks, plan.workers, executor,
                [&](Index index, int worker) { run_task(index, worker, true, key_tasks == 1); });

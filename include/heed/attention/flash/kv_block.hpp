@@ -15,6 +15,13 @@ struct KvRun {
   const T* panels = nullptr;  // [panels, D, NR], in k's place; the first key is their first column
 };
 
+// Codes that are multiplied as they are: of keys by `keys`, of values by `values`; else null.
+struct CodeBlock {
+  const simd::CodeProducts* keys = nullptr;
+  const simd::CodeProducts* values = nullptr;
+  simd::CodePanel panels[32];  // of 16 keys each in a block of 512
+};
+
 // Keys [begin, begin + keys). Packed ones are one run; the kernels read packed copies, or panels
 // where they lie.
 template <class T>
@@ -28,6 +35,7 @@ struct KvBlock {
   const simd::PanelKernels<T>* of_panels = nullptr;  // of a source whose keys are panels
   bool inf_safe = true;                              // q·k of an infinite operand comes out right
   bool finite = true;                                // all packed values are finite
+  CodeBlock codes;                                   // instead of runs
 
   const KvRun<T>& only_run() const {
     HEED_ASSERT(run_count == 1);
@@ -52,6 +60,18 @@ const simd::PackedKernels<U>& packed_kernels_of(const simd::PackedKernels<T>& ke
     return kernels;
   } else {
     return simd::element_kernels<U>(kernels.isa);
+  }
+}
+
+// s = q·kᵀ and o += p·v on the codes of a block, which sums of float alone have.
+template <class R>
+void multiply_keys(const CodeBlock& codes, const TileArgs<R>& tiles) {
+  if constexpr (std::is_same_v<R, float>) codes.keys->qk(tiles.q, codes.panels, tiles.scores);
+}
+template <class R>
+void multiply_values(const CodeBlock& codes, const TileArgs<R>& tiles) {
+  if constexpr (std::is_same_v<R, float>) {
+    codes.values->pv(tiles.scores, codes.panels, tiles.state.acc);
   }
 }
 
@@ -131,6 +151,17 @@ void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) 
   block.run_count = 1;
 }
 
+// Keys and values in codes as one run of numbers: keys in panels, values in rows.
+template <class T, class M, class S, kv::CodeSource Kv, class U>
+void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) {
+  const Index D = task.problem.shape.D, Dv = task.problem.shape.Dv, keys = block.keys;
+  U* k = task.scratch.gathered;
+  U* v = k + task.plan.block * D;
+  kv.widen(simd::code_kernels<U>(isa()), block.begin, block.begin + keys, k, v);
+  block.runs[0] = {0, {nullptr, {keys, D}, {0, 0}}, {v, {keys, Dv}, {Dv, 1}}, k};
+  block.run_count = 1;
+}
+
 // Panels of U as those of numbers that are summed.
 template <class T, class M, class S, class U>
 const Accum<U>* widen_panels(const FlashTask<T, M, S>& task, const KvRun<U>& run) {
@@ -146,6 +177,22 @@ const Accum<U>* widen_panels(const FlashTask<T, M, S>& task, const KvRun<U>& run
   }
 }
 
+// The panels of a block whose codes are multiplied as they are, if they can be.
+template <class T, class M, class S, class Kv, class U>
+bool find_codes(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) {
+  if constexpr (kv::CodeSource<Kv>) {
+    const simd::CodeKernels& kernels = simd::code_kernels<U>(isa());
+    if (!kernels.multiply_codes(task.problem.shape.D)) return false;
+    block.codes.keys = Kv::Format::key_bits == 8 ? &kernels.products_8 : &kernels.products_4;
+    block.codes.values = Kv::Format::value_bits == 8 ? &kernels.products_8 : &kernels.products_4;
+    simd::CodePanel* to = block.codes.panels;
+    kv.for_each_code_panel(block.begin, Index{block.begin} + block.keys,
+                           [&](const simd::CodePanel& panel) { *to++ = panel; });
+    return true;
+  }
+  return false;
+}
+
 // The keys [begin, begin + keys) for all rows of a task.
 //   inf_safe  of its queries
 template <class T, class M, class S, class Kv, class U>
@@ -155,6 +202,7 @@ void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, 
   block.keys = keys;
   block.inf_safe = inf_safe;
   block.packed_keys = task.scratch.kt;
+  if (find_codes(task, kv, block)) return;
   find_runs(task, kv, block);
   HEED_ASSERT(inf_safe || block.runs[0].panels == nullptr);  // scores computed again read rows
   if (task.plan.unpacked) return;

@@ -8,7 +8,7 @@
 #if HEED_X86_PAIRS
 #include <immintrin.h>
 
-#define HEED_TARGET "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+#define HEED_TARGET "avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #include "heed/simd/target/begin.inl"
 
 namespace heed::simd {
@@ -36,6 +36,18 @@ HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
 template <class H>
 inline constexpr LayerKernels<float> layer_table_in_pairs =
     bf16_pairs_layers<float>(avx512::rounded_layer_table<H>);
+
+// Sums of four products of bytes, those of `a` unsigned and those of `b` signed.
+HEED_INLINE CodeWords add_bytes(CodeWords sum, CodeWords a, CodeWords b) {
+  return (CodeWords)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+}
+// The lowest byte of each word.
+HEED_INLINE void store_bytes(CodeWords words, std::uint8_t* to) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                   _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)words));
+}
+
+#include "heed/simd/attention/code_products.inl"
 
 }  // namespace avx512_bf16
 

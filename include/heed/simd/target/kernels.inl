@@ -45,7 +45,8 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
 #include "heed/simd/layer/layers.inl"
-// These use those two.
+// These use those.
+#include "heed/simd/attention/codes.inl"
 #include "heed/simd/layer/gradient.inl"
 #include "heed/simd/layer/update.inl"
 
@@ -110,6 +111,14 @@ inline constexpr LayerKernels<T> layer_table{.tile_shape = tile_shape<Accum<T>>,
                                              .adam = &adam<Accum<T>>};
 
 #include "heed/simd/layer/rounded.inl"
+
+// A template, so that only programs that ask for it compile it.
+template <class R>
+inline constexpr CodeKernels code_table{.widen_keys_4 = &widen_keys<4>,
+                                        .widen_keys_8 = &widen_keys<8>,
+                                        .widen_values_4 = &widen_values<4>,
+                                        .widen_values_8 = &widen_values<8>,
+                                        .hadamard = &hadamard<R>};
 
 #if __INCLUDE_LEVEL__ == 0
 #include "heed/simd/target/alone_end.inl"

@@ -1,0 +1,189 @@
+// Keys and values of one key head in codes: a scale each a token, and 4 or 8 codes in a word of 32
+// bits, of neighbouring features of a key, of neighbouring tokens of values.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "heed/core/assert.hpp"
+#include "heed/core/view.hpp"
+#include "heed/kv/format.hpp"
+#include "heed/simd/kernels.hpp"
+
+namespace heed::kv {
+
+inline namespace HEED_ABI {
+
+// The lowest bit of code e of a word. Codes of 4 bits stand in the low halves of four bytes, then
+// in their high halves, so that a word's codes become bytes by one mask.
+template <int Bits>
+constexpr int code_shift(Index e) {
+  return static_cast<int>(Bits == 8 ? 8 * e : e % 4 * 8 + e / 4 * 4);
+}
+// A code in a word: two's complement of 8 bits, or 4 bits above -8.
+template <int Bits>
+void set_code(std::uint32_t& word, Index e, int code) {
+  constexpr std::uint32_t mask = (1U << Bits) - 1;
+  const auto bits = static_cast<std::uint32_t>(Bits == 8 ? code : code + 8) & mask;
+  word = (word & ~(mask << code_shift<Bits>(e))) | bits << code_shift<Bits>(e);
+}
+template <int Bits>
+std::uint32_t bits_of_code(std::uint32_t word, Index e) {
+  return word >> code_shift<Bits>(e) & ((1U << Bits) - 1);
+}
+
+// The scale of numbers whose largest becomes the code 127, or -8 of 4 bits, which gives them one
+// code more. It is 0 for rows of denormal numbers.
+template <int Bits>
+float scale_of_codes(const float* x, Index n) {
+  constexpr float least = 0x1p-100F;
+  float largest = 0;
+  for (Index d = 0; d < n; ++d) {
+    if (std::abs(x[d]) > std::abs(largest)) largest = x[d];
+  }
+  if (std::abs(largest) < least) return 0;
+  return Bits == 8 ? std::abs(largest) / 127 : largest / -8;
+}
+// The nearest code of x.
+template <int Bits>
+int code_of(float x, float per_scale) {
+  const float code = x * per_scale;
+  return std::min(static_cast<int>(code + (code < 0 ? -0.5F : 0.5F)), Bits == 8 ? 127 : 7);
+}
+
+// The numbers that sign_of gives rows before they are turned, so that constant rows are spread too.
+inline float sign_of(Index d) {
+  constexpr std::uint64_t signs = 0xB7E151628AED2A6BU;  // of the digits of e
+  return (signs >> (d % 64) & 1) == 0 ? 1.0F : -1.0F;
+}
+// Numbers that are turned together: the largest power of 2 that divides D.
+constexpr Index turned_together(Index D) { return D & -D; }
+
+// x = H S x: signs, then Hadamard's matrix. Ashkboos et al., "QuaRot" (2024). turn_back undoes it.
+inline void turn(const simd::CodeKernels& kernels, float* x, Index D) {
+  for (Index d = 0; d < D; ++d) x[d] *= sign_of(d);
+  kernels.hadamard(x, D / turned_together(D), turned_together(D));
+}
+inline void turn_back(const simd::CodeKernels& kernels, float* x, Index D) {
+  kernels.hadamard(x, D / turned_together(D), turned_together(D));
+  for (Index d = 0; d < D; ++d) x[d] *= sign_of(d);
+}
+
+// Memory of some tokens of a head; Word and Scale may be const. Tokens have room in groups of 32.
+template <CodeFormat F, class Word = std::uint32_t, class Scale = float>
+struct CodePanels {
+  static constexpr int key_bits = F::key_bits, value_bits = F::value_bits;
+  static constexpr Index keys_in_word = 32 / key_bits, values_in_word = 32 / value_bits;
+  static constexpr Index group = 32;
+
+  Word* k;          // [panels, D / keys_in_word, NR]
+  Word* v;          // [tokens / values_in_word, columns]
+  Scale* k_scales;  // [tokens]
+  Scale* v_scales;
+  Index D, Dv, nr;
+  bool turned;
+  Scale* row;  // [max(D, Dv)], room of a row that is stored
+
+  // Words of so many tokens, a multiple of `group`.
+  static Index key_words(Index D) { return (D + keys_in_word - 1) / keys_in_word; }
+  static Index columns(Index Dv) { return (Dv + 15) / 16 * 16; }
+  static Index key_room(Index tokens, Index D) { return checked_product(tokens, key_words(D)); }
+  static Index value_room(Index tokens, Index Dv) {
+    return checked_product(tokens / values_in_word, columns(Dv));
+  }
+
+  Word& key_word(Index j, Index d) const {
+    return k[(j / nr * key_words(D) + d / keys_in_word) * nr + j % nr];
+  }
+  Word& value_word(Index j, Index d) const { return v[j / values_in_word * columns(Dv) + d]; }
+
+  // Rows k [n, D] and v [n, Dv] become tokens [first, first + n).
+  template <class K, class V>
+  void store(Index first, const View<const K, 2>& k_rows, const View<const V, 2>& v_rows) const {
+    const simd::CodeKernels& kernels = simd::code_kernels<float>(isa());
+    for (Index j = 0; j < k_rows.extent[0]; ++j) {
+      read_row(kernels, k_rows, j);
+      store_key(first + j, row);
+      read_row(kernels, v_rows, j);
+      store_value(first + j, row);
+    }
+  }
+  // Token j has the key x [D], or the value [Dv], turned already.
+  void store_key(Index j, const float* x) const {
+    const float scale = scale_of_codes<key_bits>(x, D), per_scale = scale == 0 ? 0 : 1 / scale;
+    k_scales[j] = scale;
+    for (Index d = 0; d < D; ++d) {
+      set_code<key_bits>(key_word(j, d), d % keys_in_word, code_of<key_bits>(x[d], per_scale));
+    }
+  }
+  void store_value(Index j, const float* x) const {
+    const float scale = scale_of_codes<value_bits>(x, Dv), per_scale = scale == 0 ? 0 : 1 / scale;
+    v_scales[j] = scale;
+    for (Index d = 0; d < Dv; ++d) {
+      set_code<value_bits>(value_word(j, d), j % values_in_word,
+                           code_of<value_bits>(x[d], per_scale));
+    }
+  }
+
+  // Tokens [first, first + count) of `from`, which may be these, become tokens from `to` on, which
+  // are none behind them.
+  template <class Other>
+  void copy(const Other& from, Index first, Index count, Index to) const {
+    if (first % group == 0 && to % group == 0) return copy_groups(from, first, count, to);
+    for (Index n = 0; n < count; ++n) {
+      const Index source = first + n, target = to + n;
+      k_scales[target] = from.k_scales[source];
+      v_scales[target] = from.v_scales[source];
+      for (Index d = 0; d < D; ++d) {
+        copy_code<key_bits>(from.key_word(source, d), d % keys_in_word, key_word(target, d),
+                            d % keys_in_word);
+      }
+      for (Index d = 0; d < Dv; ++d) {
+        copy_code<value_bits>(from.value_word(source, d), source % values_in_word,
+                              value_word(target, d), target % values_in_word);
+      }
+    }
+  }
+
+  // Keys [first, first + count) as panels of numbers, values as rows; `first` begins a panel.
+  void widen(const simd::CodeKernels& kernels, Index first, Index count, float* keys,
+             float* values) const {
+    HEED_ASSERT(first % nr == 0);
+    const auto widen_keys = key_bits == 8 ? kernels.widen_keys_8 : kernels.widen_keys_4;
+    const auto widen_values = value_bits == 8 ? kernels.widen_values_8 : kernels.widen_values_4;
+    widen_keys(&key_word(first, 0), k_scales + first, (count + nr - 1) / nr, D, keys);
+    widen_values(&value_word(first, 0), v_scales + first, count, Dv, columns(Dv), values);
+  }
+  // f(panel) for keys [first, first + count), NR at a time; `first` begins a panel.
+  template <class F2>
+  void for_each_panel(Index first, Index count, F2&& f) const {
+    for (Index j = first; j < first + count; j += nr) {
+      f(simd::CodePanel{&key_word(j, 0), &value_word(j, 0), k_scales + j, v_scales + j});
+    }
+  }
+
+ private:
+  template <class X>
+  void read_row(const simd::CodeKernels& kernels, const View<const X, 2>& x, Index j) const {
+    for (Index d = 0; d < x.extent[1]; ++d) row[d] = static_cast<float>(x(j, d));
+    if (turned) turn(kernels, row, x.extent[1]);
+  }
+  template <int Bits>
+  static void copy_code(std::uint32_t from, Index e, std::uint32_t& to, Index at) {
+    constexpr std::uint32_t mask = (1U << Bits) - 1;
+    to = (to & ~(mask << code_shift<Bits>(at))) | bits_of_code<Bits>(from, e)
+                                                      << code_shift<Bits>(at);
+  }
+  template <class Other>
+  void copy_groups(const Other& from, Index first, Index count, Index to) const {
+    const Index tokens = (count + group - 1) / group * group;
+    std::copy_n(from.k + key_room(first, D), key_room(tokens, D), k + key_room(to, D));
+    std::copy_n(from.v + value_room(first, Dv), value_room(tokens, Dv), v + value_room(to, Dv));
+    std::copy_n(from.k_scales + first, tokens, k_scales + to);
+    std::copy_n(from.v_scales + first, tokens, v_scales + to);
+  }
+};
+
+}  // namespace HEED_ABI
+}  // namespace heed::kv

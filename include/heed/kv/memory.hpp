@@ -1,0 +1,153 @@
+// Memory of a cache: tokens of several heads, in elements or in codes.
+#pragma once
+
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "heed/core/check.hpp"
+#include "heed/core/zeros.hpp"
+#include "heed/kv/code_panels.hpp"
+#include "heed/kv/panels.hpp"
+
+namespace heed::kv {
+
+inline namespace HEED_ABI {
+
+template <class T>
+Index panel_width() {
+  return simd::element_kernels<T>(isa()).tile_shape.nr;
+}
+
+// Tokens [0, tokens) of `heads` heads. A number that is appended becomes a T.
+//   turned  rows are rotated before they are stored, of codes
+template <class T>
+class Memory {
+ public:
+  Memory() = default;
+  Memory(Index heads, Index tokens, const Extents& of, bool)
+      : D_(of.D),
+        Dv_(of.Dv),
+        tokens_(tokens),
+        keys_(Panels<T>::size(tokens, of.D, nr_)),
+        k_(zeros<T>(checked_product(heads, keys_))),
+        v_(zeros<T>(checked_product(heads, checked_product(tokens, of.Dv)))) {}
+
+  Index tokens() const { return tokens_; }
+  std::size_t bytes() const { return sizeof(T) * (k_.size() + v_.size()); }
+
+  Panels<T> head(Index n) {
+    return {k_.data() + n * keys_, v_.data() + n * tokens_ * Dv_, D_, Dv_, nr_};
+  }
+  Panels<const T> head(Index n) const {
+    return {k_.data() + n * keys_, v_.data() + n * tokens_ * Dv_, D_, Dv_, nr_};
+  }
+
+ private:
+  Index D_ = 0, Dv_ = 0, nr_ = panel_width<T>();
+  Index tokens_ = 0, keys_ = 0;  // keys_: numbers of the keys of a head
+  std::vector<T> k_;             // [heads, panels, D, NR]
+  std::vector<T> v_;             // [heads, tokens, Dv]
+};
+
+template <CodeFormat F>
+class Memory<F> {
+  using Panels = CodePanels<F>;
+
+ public:
+  Memory() = default;
+  Memory(Index heads, Index tokens, const Extents& of, bool turned)
+      : D_(of.D),
+        Dv_(of.Dv),
+        tokens_(tokens),
+        room_((tokens + Panels::group - 1) / Panels::group * Panels::group),
+        turned_(turned),
+        k_(zeros<std::uint32_t>(checked_product(heads, Panels::key_room(room_, of.D)))),
+        v_(zeros<std::uint32_t>(checked_product(heads, Panels::value_room(room_, of.Dv)))),
+        k_scales_(zeros<float>(checked_product(heads, room_))),
+        v_scales_(zeros<float>(checked_product(heads, room_))),
+        row_(zeros<float>(std::max(of.D, of.Dv))) {}
+
+  Index tokens() const { return tokens_; }
+  std::size_t bytes() const {
+    return sizeof(float) * (k_.size() + v_.size() + k_scales_.size() + v_scales_.size());
+  }
+
+  Panels head(Index n) { return panels<Panels>(*this, n); }
+  auto head(Index n) const {
+    return panels<CodePanels<F, const std::uint32_t, const float>>(*this, n);
+  }
+
+ private:
+  template <class To, class Self>
+  static To panels(Self& of, Index n) {
+    return {of.k_.data() + n * Panels::key_room(of.room_, of.D_),
+            of.v_.data() + n * Panels::value_room(of.room_, of.Dv_),
+            of.k_scales_.data() + n * of.room_,
+            of.v_scales_.data() + n * of.room_,
+            of.D_,
+            of.Dv_,
+            of.nr_,
+            of.turned_,
+            of.row_.data()};
+  }
+
+  Index D_ = 0, Dv_ = 0, nr_ = panel_width<float>();
+  Index tokens_ = 0, room_ = 0;  // room_: tokens in whole groups
+  bool turned_ = false;
+  std::vector<std::uint32_t> k_;  // [heads, panels, words of D, NR]
+  std::vector<std::uint32_t> v_;  // [heads, words of tokens, columns of Dv]
+  std::vector<float> k_scales_;   // [heads, room]
+  std::vector<float> v_scales_;   // [heads, room]
+  std::vector<float> row_;        // [max(D, Dv)], room of a row that is stored
+};
+
+// Tokens of a head, bound: a PanelSource of elements, a CodeSource of codes.
+template <class T>
+struct BoundMemory {
+  Panels<const T> panels;
+
+  template <class F>
+  void for_each_panel_run(Index begin, Index end, F&& f) const {
+    f(begin, panels.keys(begin, end - begin), panels.values(begin, end - begin));
+  }
+};
+template <CodeFormat F>
+struct BoundMemory<F> {
+  CodePanels<F, const std::uint32_t, const float> panels;
+
+  using Format = F;
+
+  bool turned() const { return panels.turned; }
+  template <class To>
+  void for_each_code_panel(Index begin, Index end, To&& to) const {
+    panels.for_each_panel(begin, end - begin, to);
+  }
+  void widen(const simd::CodeKernels& kernels, Index begin, Index end, float* k, float* v) const {
+    panels.widen(kernels, begin, end - begin, k, v);
+  }
+};
+
+// Numbers that codes of T can stand for: elements may be anything. Throws heed::Error.
+template <class T, class K, class V>
+void check_numbers(const char* call, const View<const K, 4>& k, const View<const V, 4>& v) {
+  if constexpr (CodeFormat<T>) {
+    constexpr float most = 1e35F;  // rows are rotated in float
+    const auto fits = [](const auto& x) {
+      bool all = true;
+      for_each_row(x, [&](Index b, Index h, Index j) {
+        for (Index d = 0; d < x.extent[3]; ++d) {
+          const auto number = static_cast<float>(x(b, h, j, d));
+          all &= is_finite(number) && number <= most && number >= -most;
+        }
+      });
+      return all;
+    };
+    if (fits(k) && fits(v)) return;
+    throw Error(std::string(call) +
+                ": codes stand for finite numbers of at most 1e35, and k or v has others");
+  }
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::kv

@@ -1,0 +1,284 @@
+// Caches of codes: numbers that codes stand for exactly give the bits of dense calls; others are
+// rounded to half a scale. A row has the same bits however calls are cut.
+#include <vector>
+
+#include "heed/kv/cache.hpp"
+#include "heed/kv/paged_cache.hpp"
+#include "kv/vector_model.hpp"
+
+namespace heed {
+
+namespace {
+
+using test::part;
+
+template <class F>
+kv::Cache<F> make_cache(bool rotates = false) {
+  using Model = test::VectorModel<F>;
+  return kv::Cache<F>({3, Model::Hkv, Model::D, Model::Dv}, {.rotates = rotates});
+}
+
+// f(kernels) of each instruction set that this machine has.
+template <class F>
+void for_each_isa(F&& f) {
+  for (const Isa of : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (of <= machine_isa()) f(of, simd::code_kernels<float>(of));
+  }
+}
+
+// The largest distance from q·softmax in double over the numbers that were appended.
+template <class F>
+double error_of(bool rotates, const Tensor4<float>& q, const Tensor4<float>& k,
+                const Tensor4<float>& v) {
+  kv::Cache<F> cache({1, k.dimension(1), k.dimension(3), v.dimension(3)}, {.rotates = rotates});
+  cache.append(k, v);
+  const auto found = attention(q, cache, mask::any());
+  const auto exact = reference::attention<double>(view_of(q), view_of(k), view_of(v));
+  double worst = 0;
+  for (Index n = 0; n < found.out.size(); ++n) {
+    worst = std::max(worst, std::abs(found.out.data()[n] - exact.out.data()[n]));
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("cache of codes: random operations give the bits of packed dense calls", "",
+                   kv::K8V8, kv::K4V4) {
+  test::compare_with_model<TestType>(make_cache<TestType>(), 700, 200, 1);
+}
+
+TEST_CASE("paged cache of codes: random operations give the bits of packed dense calls") {
+  using Model = test::VectorModel<kv::K8V4>;
+  for (const Index page : {32, 64}) {
+    CAPTURE(page);
+    kv::PagedCache<kv::K8V4> cache({3, Model::Hkv, Model::D, Model::Dv},
+                                   {page, 6 * (200 / page + 1), false});
+    test::compare_with_model<kv::K8V4>(cache, 400, 200, static_cast<std::uint64_t>(page) << 32);
+  }
+}
+
+TEST_CASE("caches of codes: a row has the same bits in prefill, cut anyhow, and in decoding") {
+  const Index L = 2300, D = 48, Dv = 20;  // several KV blocks, and two KV splits
+  const auto q = test::random4<float>(1, 2, L, D, 1), k = test::random4<float>(1, 1, L, D, 2),
+             v = test::random4<float>(1, 1, L, Dv, 3);
+  const mask::any mask = mask::causal();
+  kv::Cache<kv::K4V4> whole({1, 1, D, Dv});
+  whole.append(k, v);
+  const auto all = attention(view_of(q), whole, mask);
+  const auto compare = [&](auto cache, std::uint64_t seed) {
+    for (Index first = 0, n = 0; first < L; first += n) {
+      const auto step = seed + static_cast<std::uint64_t>(first);
+      n = std::min(L - first, 1 + test::draw(step, 1, test::draw(step, 2, 3) == 0 ? 700 : 5));
+      cache.append(part(view_of(k), 0, 1, first, n), part(view_of(v), 0, 1, first, n));
+      const auto found = attention(part(view_of(q), 0, 1, first, n), cache, mask);
+      CAPTURE(seed, first, n);
+      REQUIRE(test::same(view_of(found.out), part(view_of(all.out), 0, 1, first, n)));
+    }
+  };
+  compare(kv::Cache<kv::K4V4>({1, 1, D, Dv}), 0);
+  compare(kv::PagedCache<kv::K4V4>({1, 1, D, Dv}, {.page = 32, .pages = L / 32 + 1}), 5);
+}
+
+TEST_CASE("caches of codes: products of bytes are those of the numbers, to 16 bits of q and p") {
+  const Index L = 700;
+  const auto numbers_of = [&](const auto& cache, Index D, Index Dv) {
+    const Index nr = kv::panel_width<float>();
+    Tensor4<float> k(1, 2, L, D), v(1, 2, L, Dv);
+    for (Index h = 0; h < 2; ++h) {
+      std::vector<float> keys(static_cast<std::size_t>((L + nr) * D)),
+          values(static_cast<std::size_t>(L * Dv));
+      cache.bind({}, 0, h).widen(simd::code_kernels<float>(isa()), 0, L, keys.data(),
+                                 values.data());
+      for (Index j = 0; j < L; ++j) {
+        for (Index d = 0; d < D; ++d) {
+          k(0, h, j, d) = keys[static_cast<std::size_t>((j / nr * D + d) * nr + j % nr)];
+        }
+        for (Index d = 0; d < Dv; ++d) v(0, h, j, d) = values[static_cast<std::size_t>(j * Dv + d)];
+      }
+    }
+    return std::pair(k, v);
+  };
+  const auto compare = [&](auto cache, Index D, Index Dv) {
+    cache.append(test::random4<float>(1, 2, L, D, 2), test::random4<float>(1, 2, L, Dv, 3));
+    const auto [k, v] = numbers_of(cache, D, Dv);
+    for (const Index Lq : {1, 3, 70}) {
+      auto q = test::random4<float>(1, 8, Lq, D, 1);  // one digit holds it
+      for (Index n = 0; n < q.size(); ++n) {
+        q.data()[n] = n % D == 0 ? 1 : std::round(127 * q.data()[n]) / 127;
+      }
+      for (const mask::any& mask : {mask::any(mask::causal()), mask::any(mask::strided(40))}) {
+        CAPTURE(D, Dv, Lq);
+        const auto found = attention(q, cache, mask, {}, {.scale = 2});
+        const auto exact =
+            reference::attention(view_of(q), view_of(k), view_of(v), mask, {}, {.scale = 2});
+        CHECK(test::max_difference(found.out, exact.out) < 3e-4);
+        CHECK(test::max_difference(found.lse, exact.lse) < 3e-4);
+      }
+    }
+  };
+  compare(kv::Cache<kv::K8V8>({1, 2, 64, 40}, {.rotates = false}), 64, 40);
+  compare(kv::Cache<kv::K8V8>({1, 2, 19, 16}, {.rotates = false}), 19, 16);
+  compare(kv::Cache<kv::K4V4>({1, 2, 64, 40}, {.rotates = false}), 64, 40);
+  compare(kv::Cache<kv::K4V4>({1, 2, 19, 16}, {.rotates = false}), 19, 16);
+}
+
+TEST_CASE("caches of codes: a query that is not finite has no finite row, and alone") {
+  auto q = test::random4<float>(1, 8, 2, 32, 1);
+  q(0, 3, 1, 5) = test::nan, q(0, 6, 0, 31) = test::inf;
+  kv::Cache<kv::K8V8> cache({1, 2, 32, 16});
+  cache.append(test::random4<float>(1, 2, 90, 32, 2), test::random4<float>(1, 2, 90, 16, 3));
+  const auto found = attention(q, cache, mask::any());
+  for (Index h = 0; h < 8; ++h) {
+    for (Index i = 0; i < 2; ++i) {
+      const bool bad = (h == 3 && i == 1) || (h == 6 && i == 0);
+      CHECK(is_finite(found.out(0, h, i, 7)) != bad);
+    }
+  }
+}
+
+TEST_CASE("cache of codes: a number is the nearest multiple of its row's scale") {
+  const Index L = 70, D = 13, Dv = 21, nr = kv::panel_width<float>();
+  const auto k = test::random4<float>(1, 2, L, D, 1), v = test::random4<float>(1, 2, L, Dv, 2);
+  kv::Cache<kv::K8V4> cache({1, 2, D, Dv}, {.rotates = false});
+  cache.append(k, v);
+  for (Index h = 0; h < 2; ++h) {
+    std::vector<float> keys(96 * D), values(L * Dv);
+    cache.bind({}, 0, h).widen(simd::code_kernels<float>(isa()), 0, L, keys.data(), values.data());
+    const auto require_near = [](float largest, int limit, float x, float found) {
+      const float scale = largest / static_cast<float>(limit);
+      const float code = x / scale, most = limit < 0 ? 7.0F : 127.0F;
+      REQUIRE(std::abs(found / scale - std::min(code, most)) <= 0.5001F);
+      REQUIRE(std::abs(found / scale - std::round(found / scale)) < 1e-4F);
+    };
+    const auto take_largest = [](float x, float& largest) {
+      if (std::abs(x) > std::abs(largest)) largest = x;
+    };
+    for (Index j = 0; j < L; ++j) {
+      float largest_k = 0, largest_v = 0;
+      for (Index d = 0; d < D; ++d) take_largest(k(0, h, j, d), largest_k);
+      for (Index d = 0; d < Dv; ++d) take_largest(v(0, h, j, d), largest_v);
+      for (Index d = 0; d < D; ++d) {
+        const Index at = (j / nr * D + d) * nr + j % nr;
+        require_near(std::abs(largest_k), 127, k(0, h, j, d), keys[static_cast<std::size_t>(at)]);
+      }
+      for (Index d = 0; d < Dv; ++d) {
+        const Index at = j * Dv + d;
+        require_near(largest_v, -8, v(0, h, j, d), values[static_cast<std::size_t>(at)]);
+      }
+    }
+  }
+}
+
+TEST_CASE(
+    "cache of codes: the error of each format, and that rotation helps where features differ") {
+  const auto q = test::random4<float>(1, 4, 3, 64, 1), v = test::random4<float>(1, 2, 300, 64, 3);
+  auto k = test::random4<float>(1, 2, 300, 64, 2);
+  const double k8v8 = error_of<kv::K8V8>(true, q, k, v), k4v4 = error_of<kv::K4V4>(true, q, k, v);
+  CHECK(k8v8 > 0);
+  CHECK(k8v8 < 0.002);
+  CHECK(k4v4 > 4 * k8v8);
+  CHECK(k4v4 < 0.04);
+  for (Index h = 0; h < 2; ++h) {
+    for (Index j = 0; j < 300; ++j) k(0, h, j, 5) = 60;  // as a channel of SmolLM2's keys
+  }
+  CHECK(error_of<kv::K4V4>(true, q, k, v) < 0.5 * error_of<kv::K4V4>(false, q, k, v));
+}
+
+TEST_CASE("codes: numbers of words, on every instruction set") {
+  for_each_isa([](Isa of, const simd::CodeKernels& kernels) {
+    const Index nr = simd::element_kernels<float>(of).tile_shape.nr;
+    for (const Index D : {1, 5, 8, 33}) {
+      const Index columns = (D + 15) / 16 * 16;
+      for (const int bits : {4, 8}) {
+        CAPTURE(D, bits, name_of(of));
+        const Index in_word = 32 / bits, words = (D + in_word - 1) / in_word, tokens = 2 * nr;
+        const auto code = [&](Index j, Index d) {
+          return static_cast<int>((j * 31 + d * 7) % (bits == 8 ? 255 : 16)) -
+                 (bits == 8 ? 127 : 8);
+        };
+        const auto set = [&](std::uint32_t& word, Index e, int value) {
+          bits == 8 ? kv::set_code<8>(word, e, value) : kv::set_code<4>(word, e, value);
+        };
+        std::vector<float> scales(static_cast<std::size_t>(tokens)),
+            keys(static_cast<std::size_t>(tokens * D)), values(keys.size() - std::size_t(D), -1);
+        std::vector<std::uint32_t> k(static_cast<std::size_t>(2 * words * nr) + 32),
+            v(static_cast<std::size_t>(tokens / in_word * columns));
+        for (Index j = 0; j < tokens; ++j) {
+          scales[static_cast<std::size_t>(j)] = 0.1F * static_cast<float>(j + 1);
+          for (Index d = 0; d < D; ++d) {
+            const Index at_k = (j / nr * words + d / in_word) * nr + j % nr;
+            set(k[static_cast<std::size_t>(at_k)], d % in_word, code(j, d));
+            set(v[static_cast<std::size_t>(j / in_word * columns + d)], j % in_word, code(j, d));
+          }
+        }
+        (bits == 8 ? kernels.widen_keys_8 : kernels.widen_keys_4)(k.data(), scales.data(), 2, D,
+                                                                  keys.data());
+        (bits == 8 ? kernels.widen_values_8 : kernels.widen_values_4)(
+            v.data(), scales.data(), tokens - 1, D, columns, values.data());
+        for (Index j = 0; j < tokens; ++j) {
+          for (Index d = 0; d < D; ++d) {
+            const float number =
+                scales[static_cast<std::size_t>(j)] * static_cast<float>(code(j, d));
+            REQUIRE(keys[static_cast<std::size_t>((j / nr * D + d) * nr + j % nr)] == number);
+            if (j + 1 < tokens) REQUIRE(values[static_cast<std::size_t>(j * D + d)] == number);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("rotation: Hadamard's matrix, and its inverse, on every instruction set") {
+  for_each_isa([](Isa of, const simd::CodeKernels& kernels) {
+    for (const Index D : {1, 2, 6, 8, 16, 32, 48, 128}) {
+      CAPTURE(D, name_of(of));
+      const Index size = kv::turned_together(D);
+      std::vector<float> x, y;
+      for (Index d = 0; d < D; ++d) {
+        x.push_back(static_cast<float>(test::uniform(4, d)));
+      }
+      y = x;
+      kv::turn(kernels, y.data(), D);
+      for (Index d = 0; d < D; ++d) {
+        double sum = 0;
+        for (Index e = d / size * size; e < (d / size + 1) * size; ++e) {
+          const bool odd = (std::popcount(static_cast<std::uint64_t>(d & e & (size - 1))) & 1) != 0;
+          sum += (odd ? -1 : 1) * kv::sign_of(e) * x[static_cast<std::size_t>(e)];
+        }
+        CHECK(std::abs(y[static_cast<std::size_t>(d)] - sum / std::sqrt(double(size))) < 1e-6);
+      }
+      kv::turn_back(kernels, y.data(), D);
+      for (std::size_t d = 0; d < x.size(); ++d) CHECK(std::abs(x[d] - y[d]) < 1e-6F);
+    }
+  });
+}
+
+TEST_CASE("caches of codes: memory") {
+  kv::Cache<float> numbers({1, 2, 64, 64}, {.capacity = 320});
+  kv::Cache<kv::K8V8> k8v8({1, 2, 64, 64}, {.capacity = 320});
+  kv::Cache<kv::K4V4> k4v4({1, 2, 64, 64}, {.capacity = 320});
+  CHECK(numbers.memory_bytes() == 2 * 320 * 2 * 64 * 4);
+  CHECK(k8v8.memory_bytes() == 2 * 320 * 2 * (64 + 4));
+  CHECK(k4v4.memory_bytes() == 2 * 320 * 2 * (32 + 4));
+}
+
+TEST_CASE("caches of codes: what does not fit is refused, and changes nothing") {
+  using test::ContainsSubstring;
+  Tensor4<float> k(1, 2, 3, 8), v(1, 2, 3, 5);
+  k.setZero(), v.setZero();
+  kv::Cache<kv::K4V4> cache({1, 2, 8, 5});
+  cache.append(k, v);
+  for (const float bad : {test::nan, test::inf, 1.1e35F}) {
+    v(0, 1, 2, 4) = bad;
+    CHECK_THROWS_WITH(cache.append(k, v), ContainsSubstring("k or v has others"));
+  }
+  CHECK(cache.length(0) == 3);
+  const auto zero =
+      attention(Tensor4<float>(1, 2, 1, 8).setZero(), cache, mask::any(mask::causal()));
+  CHECK(zero.out(0, 1, 0, 4) == 0);
+  CHECK_THROWS_WITH((kv::PagedCache<kv::K8V4>({1, 2, 8, 5}, {.page = 16, .pages = 2})),
+                    ContainsSubstring("multiples of 32 tokens, not 16"));
+}
+
+}  // namespace heed
