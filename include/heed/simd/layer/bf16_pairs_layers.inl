@@ -48,26 +48,40 @@ void pack_rows_pairs(const View<const T, 2>& x, Index at, const BlockedA<float>&
   }
 }
 
-// pack_columns in pairs of rows of x; the last one's partner may be 0.
+// Up to vl<float> columns of x in pairs of its rows; the last one's partner may be 0.
+//   tile  of the first mr columns; the next lies `stride` on
+template <class T>
+HEED_INLINE void pack_column_pairs(const View<const T, 2>& x, float* tile, Index stride) {
+  static_assert(vl<float> % mr<float> == 0);
+  const T* even = x.data;
+  for (Index k = 0; k < x.extent[0]; k += 2, even += 2 * x.stride[0], tile += mr<float>) {
+    const bool two = k + 1 < x.extent[0];
+    const T* odd = two ? even + x.stride[0] : even;
+    Array<float, vl<float>> pairs;
+    store(pairs, pairs_of_rows(even, x.extent[1], odd, two ? x.extent[1] : Index{0}, x.stride[1]));
+    for (Index r = 0; r < vl<float> && r < x.extent[1]; r += mr<float>) {
+      __builtin_memcpy(tile + r / mr<float> * stride, pairs + r, sizeof(float) * mr<float>);
+    }
+  }
+}
+
+// pack_columns in pairs of rows of x, eight pairs at a time as there.
 template <class T>
 void pack_columns_pairs(const View<const T, 2>& x, const BlockedA<float>& to) {
-  static_assert(vl<float> % mr<float> == 0);
   HEED_ASSERT(x.extent[0] == to.k && x.extent[1] <= to.rows && to.rows % mr<float> == 0);
-  const Index words = packed_words<Paired>(to.k), columns = x.extent[1];
-  for (Index w = 0; w < words; ++w) {
-    const Index begin = w / depth_block<float> * depth_block<float>, left = words - begin;
-    const Index length = left < depth_block<float> ? left : depth_block<float>;
-    const T* even = x.data + 2 * w * x.stride[0];
-    const bool two = 2 * w + 1 < to.k;
-    const T* odd = two ? even + x.stride[0] : even;
-    float* tile = to.block(begin) + (w - begin) * mr<float>;
-    for (Index c = 0; c < columns; c += vl<float>) {
-      const Index at = c * x.stride[1], some = columns - c;
-      Array<float, vl<float>> pairs;
-      store(pairs, pairs_of_rows(even + at, some, odd + at, two ? some : Index{0}, x.stride[1]));
-      for (Index r = 0; r < vl<float> && c + r < columns; r += mr<float>) {
-        __builtin_memcpy(tile, pairs + r, sizeof(float) * mr<float>);
-        tile += mr<float> * length;
+  const Index words = packed_words<Paired>(to.k);
+  for (Index begin = 0; begin < words; begin += depth_block<float>) {
+    const Index left = words - begin,
+                length = left < depth_block<float> ? left : depth_block<float>;
+    for (Index w = 0; w < length; w += 8) {
+      const Index k = 2 * (begin + w), some = length - w < 8 ? length - w : 8;
+      const Index rows = to.k - k < 2 * some ? to.k - k : 2 * some;
+      float* tile = to.block(begin) + w * mr<float>;
+      for (Index c = 0; c < x.extent[1]; c += vl<float>, tile += vl<float> * length) {
+        pack_column_pairs<T>({x.data + k * x.stride[0] + c * x.stride[1],
+                              {rows, x.extent[1] - c},
+                              {x.stride[0], x.stride[1]}},
+                             tile, mr<float> * length);
       }
     }
   }
