@@ -20,14 +20,17 @@ kv::PagedCache<T> make_cache(Index page, Index pages) {
   return {{3, Model::Hkv, Model::D, Model::Dv}, {page, pages}};
 }
 
-Index free_pages(const kv::Cache<float>&) { return 0; }
+template <class T>
+Index free_pages(const kv::Cache<T>&) {
+  return 0;
+}
 Index free_pages(const kv::PagedCache<float>& cache) { return cache.free_pages(); }
 
 // Random operations, each of which fails at its first allocation, then at its second, until it
 // succeeds. Returns the number of failures.
-template <class Cache>
+template <class T, class Cache>
 int fail_each_allocation(Cache cache) {
-  test::VectorModel<float> model(3);
+  test::VectorModel<T> model(3);
   int failures = 0;
   for (std::uint64_t step = 0; step < 400; ++step) {
     const auto operation = test::Operation::draw_from(model, step);
@@ -234,12 +237,14 @@ TEST_CASE("caches: a call with a workspace allocates nothing") {
 }
 
 TEST_CASE("paged cache: an allocation that fails leaves it as it was") {
-  CHECK(fail_each_allocation(make_cache<float>(6, 60)) > 200);
+  CHECK(fail_each_allocation<float>(make_cache<float>(6, 60)) > 200);
 }
 
 TEST_CASE("cache: an allocation that fails leaves it as it was") {
   using Model = test::VectorModel<float>;
-  CHECK(fail_each_allocation(kv::Cache<float>({3, Model::Hkv, Model::D, Model::Dv})) > 100);
+  const kv::Extents extents{3, Model::Hkv, Model::D, Model::Dv};
+  CHECK(fail_each_allocation<float>(kv::Cache<float>(extents)) > 100);
+  CHECK(fail_each_allocation<kv::K8V8>(kv::Cache<kv::K8V8>(extents, {.rotates = false})) > 100);
 }
 
 }  // namespace heed

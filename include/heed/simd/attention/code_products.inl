@@ -81,10 +81,10 @@ HEED_INLINE CodeWords first_sum(std::int32_t digits) {
 
 // 256 · high + low, or high alone.
 template <int Digits>
-HEED_INLINE Vec<float> join_digits(const CodeWords* sum) {
-  const Vec<float> high = __builtin_convertvector(sum[0], Vec<float>);
+HEED_INLINE Vec<float> join_digits(CodeWords high_sum, CodeWords low_sum) {
+  const Vec<float> high = __builtin_convertvector(high_sum, Vec<float>);
   if constexpr (Digits == 1) return high;
-  return fma(high, broadcast(256.0F), __builtin_convertvector(sum[Digits - 1], Vec<float>));
+  return fma(high, broadcast(256.0F), __builtin_convertvector(low_sum, Vec<float>));
 }
 
 HEED_INLINE CodeWords broadcast_word(std::uint32_t word) {
@@ -139,7 +139,8 @@ HEED_INLINE void qk_codes_panel(const CodePanel& panel, const float* q, Index D,
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       store(s + r * nr<float> + n * vl<float>,
-            join_digits<digits>(sum[r][n]) * (scale * broadcast(row[r].scale)));
+            join_digits<digits>(sum[r][n][0], sum[r][n][digits - 1]) *
+                (scale * broadcast(row[r].scale)));
     }
   }
 }
@@ -286,7 +287,8 @@ HEED_INLINE void pv_codes_block(const Tiles& p, int g, int row, const CodePanel*
 #pragma GCC unroll 16
     for (int n = 0; n < N; ++n) {
       float* to = &acc.tile_at(g, row + r, d + n * vl<float>);
-      store(to, fma(broadcast(codes[r].scale), join_digits<2>(sum[r][n]), load(to)));
+      store(to,
+            fma(broadcast(codes[r].scale), join_digits<2>(sum[r][n][0], sum[r][n][1]), load(to)));
     }
   }
 }
