@@ -258,7 +258,7 @@ HEED_INLINE void pv_codes_block(const Tiles& p, int g, int row, const CodePanel*
       Array<Array<CodeWords, in_word / 4>, N> value;
 #pragma GCC unroll 16
       for (int n = 0; n < N; ++n) {
-        __builtin_prefetch(v + n * vl<float> + 8 * acc.columns, 0, 2);
+        __builtin_prefetch(v + n * vl<float> + prefetched_rows * acc.columns, 0, 2);
         const CodeWords word = load_words(v + n * vl<float>);
 #pragma GCC unroll 2
         for (int part = 0; part < in_word / 4; ++part) {
