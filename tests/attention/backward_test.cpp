@@ -153,8 +153,10 @@ TEST_CASE("gradients under masks that step over keys; the keys between have grad
   static_assert(mask::HasKeyStride<decltype(every_third)>);
   require_gradients<float>({2, 4, 2, 70, 301, 8, 5, 4}, Layout::gaps, 4, every_third,
                            score::none());
+  require_gradients<float>({2, 4, 2, 70, 301, 8, 5, 4}, Layout::packed, 5, every_third,
+                           score::none(), {.dropout = 0.3});
   require_gradients<BFloat16>({1, 2, 1, 40, 130, 8, 5, 4}, Layout::blhd, 5, every_third,
-                              score::soft_cap(1.5));
+                              score::soft_cap(1.5), {.dropout = 0.3});
   const Inputs<float> in({1, 1, 1, 40, 130, 8, 5, 4}, Layout::packed, 6);
   const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
   const auto result = attention(q, k, v, every_third);
@@ -163,6 +165,9 @@ TEST_CASE("gradients under masks that step over keys; the keys between have grad
       attention_backward(result.out, q, k, v, result, every_third, {}, {.workspace = workspace});
   REQUIRE(g.d_k(0, 0, 3, 1) != 0);
   REQUIRE((g.d_k(0, 0, 4, 1) == 0 && g.d_v(0, 0, 5, 1) == 0));
+  const auto capped = score::soft_cap(1.5);
+  REQUIRE(backward_workspace_bytes(q, k, v, every_third, capped, {.dropout = 0.3}) <
+          backward_workspace_bytes(q, k, v, mask::causal(), capped, {.dropout = 0.3}));
 }
 
 #if !defined(__FAST_MATH__)

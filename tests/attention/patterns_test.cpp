@@ -115,9 +115,9 @@ TEST_CASE("a mask that steps over keys: dropout counts all keys, workspace_bytes
   heed::Options options{.dropout = 0.3, .seed = 9};
   const auto one = heed::attention(q, k, v, stepping, {}, options);
   const auto other = heed::attention(q, k, v, asking, {}, options);
-  CHECK(heed::test::same_bits(one.out, other.out));
-
-  options.dropout = 0;
+  for (Index n = 0; n < one.out.size(); ++n) {  // a weight dropped by one of them alone is 0.02
+    REQUIRE(one.out.data()[n] == Approx(other.out.data()[n]).epsilon(1e-5).margin(1e-6));
+  }
   std::vector<std::byte> memory(heed::workspace_bytes(q, k, v, stepping, {}, options));
   CHECK(memory.size() < heed::workspace_bytes(q, k, v, asking, {}, options));
   auto result = heed::attention(q, k, v, stepping, {}, options);

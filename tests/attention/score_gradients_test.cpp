@@ -207,10 +207,11 @@ TEMPLATE_TEST_CASE("gradients of biases and tables meet the oracle", "", float, 
              with_gradient(score::relative(table.view().matrix(0, 0)),
                            of_table.view().matrix(0, 0));
     };
-    const mask::any masks[] = {mask::causal(), mask::window(40, 20), mask::None{}};
-    const mask::any& mask = masks[seed % 3];
+    const mask::any masks[] = {mask::causal(), mask::window(40, 20), mask::None{},
+                               mask::strided(3)};
+    const mask::any& mask = masks[seed % 4];
     Options options;
-    if (seed % 4 == 0) options.dropout = 0.2;
+    if (seed % 3 == 0) options.dropout = 0.2;
     const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview(), d_o = d_out.cview();
     reference::attention_backward<double>(d_o, q, k, v, mask, score_of(true_bias, true_table),
                                           options);
@@ -256,12 +257,12 @@ namespace {
 struct Calls {
   Shape shape{2, 4, 2, 90, 1300, 8, 8, 4};
   Inputs<float> in{shape, Layout::packed, 5};
-  Buffer<float> d_out{2, 4, 90, 8}, bias{1, 4, 90, 1300}, keys{2, 1, 1, 1300};
+  Buffer<float> d_out{2, 4, 90, 8}, bias, keys{2, 1, 1, 1300};
   std::vector<double> w{0.3, -0.8, 1.1, 0.5}, d_w = std::vector<double>(4);
-  Tensor4<float> d_bias{1, 4, 90, 1300}, d_keys{2, 1, 1, 1300};
+  Tensor4<float> d_bias, d_keys{2, 1, 1, 1300};
   mask::any mask = mask::causal() & mask::window(300, 0);
 
-  Calls() {
+  explicit Calls(Index heads = 4) : bias(1, heads, 90, 1300), d_bias(1, heads, 90, 1300) {
     d_out.fill(6);
     bias.fill(7);
     keys.fill(8);
@@ -286,15 +287,19 @@ struct Calls {
 }  // namespace
 
 TEST_CASE("bits of a score's gradients depend on neither threads nor masked numbers") {
-  Calls calls;
-  calls.run({.threads = 1});
-  const Calls expected = calls;
-  for (const int threads : {2, 3, 8}) {
-    for (int repeat = 0; repeat < 3; ++repeat) {
-      calls.run({.threads = threads});
-      REQUIRE(calls.same(expected));
+  for (const Index heads : {1, 4}) {
+    Calls calls(heads);
+    calls.run({.threads = 1});
+    const Calls expected = calls;
+    for (const int threads : {2, 3, 8}) {
+      for (int repeat = 0; repeat < 3; ++repeat) {
+        calls.run({.threads = threads});
+        REQUIRE(calls.same(expected));
+      }
     }
   }
+  Calls calls;
+  calls.run();
   REQUIRE(calls.d_bias(0, 1, 3, 1299) == 0);  // behind causal
   REQUIRE(calls.d_bias(0, 1, 3, 20) == 0);    // in tiles that are not computed
   REQUIRE(calls.d_keys(1, 0, 0, 20) == 0);

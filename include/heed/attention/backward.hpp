@@ -64,12 +64,6 @@ void copy_reference_gradients(const Problem<T>& forward, const View<const T, 4>&
   copy(lift(view_of(textbook.d_v)), to.d_v);
 }
 
-// Distance of the keys that a backward call reads; 1 under a score, whose derivative counts keys.
-template <class M, class S>
-int backward_key_stride(const M& mask, const S&, const Options& options) {
-  return std::is_same_v<S, score::None> ? key_stride_of(mask, options) : 1;
-}
-
 // Rows of every key but each step-th become 0.
 template <class T>
 void clear_between(const View<T, 4>& x, int step) {
@@ -85,10 +79,11 @@ void run_backward(const Problem<T>& forward, const View<const Accum<T>, 4>& out,
                   const View<const T, 4>& d_out, const GradientViews<T>& to, const M& mask,
                   const S& score, const Options& options) {
   if constexpr (mask::HasKeyStride<M>) {
-    if (const int step = backward_key_stride(mask, score, options); step > 1) {
+    if (const int step = key_stride_of(mask, options); step > 1) {
       run_backward(strided_keys(forward, step), out, d_out,
                    GradientViews<T>{to.d_q, take_every(to.d_k, step), take_every(to.d_v, step)},
-                   StridedKeysMask<M>{mask, forward.shape, step}, score, options);
+                   StridedKeysMask<M>{mask, forward.shape, step},
+                   strided_keys_score(score, forward.shape, step), options);
       clear_between(to.d_k, step);
       return clear_between(to.d_v, step);
     }
@@ -201,11 +196,16 @@ requires RightTypes<Q, K, V, M, S> std::size_t backward_workspace_bytes(
   const Shape all =
       check_call("heed::backward_workspace_bytes", q, k, v, the_mask, the_score, options);
   check_backward_backend("heed::backward_workspace_bytes", options.backend);
-  const Shape shape = strided_keys(all, backward_key_stride(the_mask, the_score, options));
   using T = ScalarOf<Q>;
   const Isa machine = simd::gradient_isa(isa());
-  return Scratch::with_slack(backward_bytes<T>(
-      shape, the_score, make_backward_plan<T>(shape, the_score, machine, options)));
+  const auto bytes = [&](const Shape& shape, const auto& score_of_call) {
+    const auto plan = make_backward_plan<T>(shape, score_of_call, machine, options);
+    return Scratch::with_slack(backward_bytes<T>(shape, score_of_call, plan));
+  };
+  if (const int step = key_stride_of(the_mask, options); step > 1) {
+    return bytes(strided_keys(all, step), strided_keys_score(the_score, all, step));
+  }
+  return bytes(all, the_score);
 }
 
 }  // namespace HEED_ABI

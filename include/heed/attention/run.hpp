@@ -102,12 +102,11 @@ void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
   copy_to(reference::attention(problem.q, problem.k, problem.v, mask, score, options), problem.out);
 }
 
-// Distance of the keys that a call reads. Flash leaves out the keys that a mask steps over, except
-// under dropout, whose random numbers count keys.
+// Distance of the keys that a call reads. Flash leaves out the keys that a mask steps over.
 template <class M>
 int key_stride_of(const M& mask, const Options& options) {
   const bool flash = options.backend == Backend::automatic || options.backend == Backend::flash;
-  return flash && options.dropout == 0 ? mask::key_stride(mask) : 1;
+  return flash ? mask::key_stride(mask) : 1;
 }
 
 // A checked call: its plan, its scratch, its kernels, its report.

@@ -3,7 +3,7 @@
 
 #include "heed/attention/problem.hpp"
 #include "heed/mask/key_stride.hpp"
-#include "heed/score/score.hpp"
+#include "heed/score/chain_rule.hpp"
 
 namespace heed {
 
@@ -22,12 +22,19 @@ struct StridedKeysMask {
 
 template <score::BoundScore S>
 struct BoundStridedKeysScore {
+  static constexpr bool unit_derivative = score::unit_derivative<S>;
+
   S score;
   int step;
 
   template <class R>
-  R value(R s, int i, int c) const {
+  [[gnu::always_inline]] R value(R s, int i, int c) const {
     return static_cast<R>(score.value(s, i, c * step));
+  }
+  template <class R>
+  [[gnu::always_inline]] R derivative(R s, int i,
+                                      int c) const requires score::DifferentiableScore<S> {
+    return static_cast<R>(score.derivative(s, i, c * step));
   }
 };
 
@@ -40,6 +47,9 @@ struct StridedKeysScore {
   auto bind(const Shape&, Index b, Index h) const {
     auto bound = score::bind(score, shape, b, h);
     return BoundStridedKeysScore<decltype(bound)>{bound, step};
+  }
+  [[gnu::always_inline]] auto gradients(const Shape&) const {
+    return score::gradients(score, shape);
   }
 };
 
@@ -70,8 +80,23 @@ Problem<T> strided_keys(Problem<T> problem, int step) {
   problem.shape = strided_keys(problem.shape, step);
   problem.k = take_every(problem.k, step);
   problem.v = take_every(problem.v, step);
+  problem.dropout.step = static_cast<std::uint32_t>(step);
   return problem;
 }
 
 }  // namespace HEED_ABI
+
+// Key by key: rows of parameters lie as far apart as the keys do.
+template <class S>
+struct score::ChainRule<StridedKeysScore<S>> {
+  template <std::size_t First, int, class Bound, class Sums, class R>
+  [[gnu::always_inline]] static void row(const Bound& score, const Sums& sums, R* d, const R* s,
+                                         int i, int j, int keys) {
+    for (int c = 0; c < keys; ++c) {
+      ChainRule<S>::template row<First, 1>(score.score, sums, d + c, s + c, i, (j + c) * score.step,
+                                           1);
+    }
+  }
+};
+
 }  // namespace heed

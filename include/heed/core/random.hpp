@@ -51,10 +51,11 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint64_t threshold = 0;
   double keep_scale = 1;
+  std::uint32_t step = 1;  // of a call on every step-th key: its key j is that of step · j
 
   static Dropout of(double p, std::uint64_t seed) {
     return {seed, static_cast<std::uint64_t>(std::floor(p * 4294967296.0)),
-            p < 1 ? 1 / (1 - p) : 0.0};
+            p < 1 ? 1 / (1 - p) : 0.0, 1};
   }
 
   // Below 2⁻³² nothing is dropped, but the weights are scaled all the same.
@@ -62,7 +63,8 @@ struct Dropout {
 
   HEED_DEVICE constexpr bool keeps(std::uint32_t b, std::uint32_t h, std::uint32_t i,
                                    std::uint32_t j) const {
-    return philox(seed, {j / 4, i, h, b})[j % 4] >= threshold;
+    const std::uint32_t key = j * step;
+    return philox(seed, {key / 4, i, h, b})[key % 4] >= threshold;
   }
 };
 

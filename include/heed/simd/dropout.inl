@@ -23,14 +23,14 @@ HEED_INLINE Counters zip_lanes(Counters a, Counters b, std::index_sequence<J...>
 #endif
 }
 
-// words[4n + w] = word w of philox(key, {counter[0] + n, counter[1], counter[2], counter[3]}).
+// words[4n + w] = word w of philox(key, {first[n], counter[1], counter[2], counter[3]}).
 // The high halves of lanes hold anything meanwhile: products read the low ones alone.
-HEED_INLINE void philox_words(std::uint64_t key, const Words4& counter, std::uint32_t* words) {
+HEED_INLINE void philox_words(std::uint64_t key, Counters first, const Words4& counter,
+                              std::uint32_t* words) {
   constexpr std::uint64_t low = 0xFFFFFFFFu;
   std::uint64_t key0 = key & low, key1 = key >> 32;
-  Counters c[4];
-  for (int w = 0; w < 4; ++w) c[w] = Counters{} + counter[static_cast<std::size_t>(w)];
-  for (int n = 0; n < vl<double>; ++n) c[0][n] += static_cast<std::uint64_t>(n);
+  Counters c[4] = {first};
+  for (int w = 1; w < 4; ++w) c[w] = Counters{} + counter[static_cast<std::size_t>(w)];
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
     const Counters product0 = multiply_words(c[0], Counters{} + 0xD2511F53u);
@@ -42,12 +42,50 @@ HEED_INLINE void philox_words(std::uint64_t key, const Words4& counter, std::uin
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
-  const Counters first = (c[0] & low) | (c[1] << 32), second = (c[2] & low) | (c[3] << 32);
+  const Counters one = (c[0] & low) | (c[1] << 32), two = (c[2] & low) | (c[3] << 32);
   constexpr auto lanes = std::make_index_sequence<vl<double>>{};
   using Memory = typename Register<std::uint64_t, vl<double>>::unaligned;
-  *reinterpret_cast<Memory*>(words) = zip_lanes<0>(first, second, lanes);
+  *reinterpret_cast<Memory*>(words) = zip_lanes<0>(one, two, lanes);
   *reinterpret_cast<Memory*>(words + dropout_words / 2) =
-      zip_lanes<vl<double> / 2>(first, second, lanes);
+      zip_lanes<vl<double> / 2>(one, two, lanes);
+}
+
+// x · keep_scale where the word of x says that it is kept, else 0.
+template <class T>
+struct Drop {
+  std::uint64_t least;
+  Accum<T> scale;
+
+  explicit Drop(const Dropout& dropout)
+      : least(dropout.threshold), scale(static_cast<Accum<T>>(dropout.keep_scale)) {}
+  bool keeps_none() const { return least > 0xFFFFFFFFu; }  // a share of 1
+
+  HEED_INLINE T operator()(T x, std::uint32_t word) const {
+    return static_cast<T>(select(word >= static_cast<std::uint32_t>(least),
+                                 static_cast<Accum<T>>(x) * scale, Accum<T>(0)));
+  }
+};
+
+// drop of every step-th key. Each has a counter of its own: from a step of 4 on none is shared.
+template <class T>
+void drop_strided(T* x, Index rows, Index columns, Index stride, const Dropout& dropout,
+                  const Words4& at) {
+  const Drop<T> dropped(dropout);
+  Array<std::uint32_t, dropout_words> words;
+  for (Index r = 0; r < rows; ++r, x += stride) {
+    const std::uint32_t row = at[1] + static_cast<std::uint32_t>(r);
+    for (Index c = 0; c < columns; c += vl<double>) {
+      const auto key = [&](Index n) {
+        return (at[0] + static_cast<std::uint32_t>(c + n)) * dropout.step;
+      };
+      Counters counters{};
+      for (int n = 0; n < vl<double>; ++n) counters[n] = key(n) / 4;
+      philox_words(dropout.seed, counters, {0, row, at[2], at[3]}, words);
+      for (Index n = 0; n < vl<double> && c + n < columns; ++n) {
+        x[c + n] = dropped.keeps_none() ? T(0) : dropped(x[c + n], words[4 * n + key(n) % 4]);
+      }
+    }
+  }
 }
 
 // x[r][c] becomes x · keep_scale where `dropout` keeps (b, h, i + r, j + c), else 0.
@@ -55,21 +93,18 @@ HEED_INLINE void philox_words(std::uint64_t key, const Words4& counter, std::uin
 //   at  {j, i, h, b}
 template <class T>
 void drop(T* x, Index rows, Index columns, Index stride, const Dropout& dropout, const Words4& at) {
-  using R = Accum<T>;
-  const R scale = static_cast<R>(dropout.keep_scale);
-  const std::uint64_t least = dropout.threshold;
-  const auto dropped = [&](T value, std::uint32_t word) {
-    return static_cast<T>(
-        select(word >= static_cast<std::uint32_t>(least), static_cast<R>(value) * scale, R(0)));
-  };
+  if (dropout.step != 1) return drop_strided(x, rows, columns, stride, dropout, at);
+  const Drop<T> dropped(dropout);
   Array<std::uint32_t, dropout_words> words;
   const Index before = at[0] % 4;  // words of the first counter that belong to columns before j
   for (Index r = 0; r < rows; ++r, x += stride) {
     const std::uint32_t row = at[1] + static_cast<std::uint32_t>(r);
     for (Index c = -before; c < columns; c += dropout_words) {
       const auto counter = at[0] / 4 + static_cast<std::uint32_t>((c + before) / 4);
-      philox_words(dropout.seed, {counter, row, at[2], at[3]}, words);
-      if (least > 0xFFFFFFFFu) {  // a share of 1 keeps nothing
+      Counters counters = Counters{} + counter;
+      for (int n = 0; n < vl<double>; ++n) counters[n] += static_cast<std::uint64_t>(n);
+      philox_words(dropout.seed, counters, {0, row, at[2], at[3]}, words);
+      if (dropped.keeps_none()) {
         for (Index n = c < 0 ? -c : 0; n < dropout_words && c + n < columns; ++n) x[c + n] = T(0);
       } else if (c >= 0 && c + dropout_words <= columns) {
         for (int n = 0; n < dropout_words; ++n) x[c + n] = dropped(x[c + n], words[n]);

@@ -12,8 +12,8 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// True where the derivatives of a score are found with its values; one that asks for gradients of
-// what it holds reads its scores again.
+// True where the derivatives of a score are found with its values; a score that asks for gradients
+// of what it holds reads its scores again.
 template <class S, class BoundScore>
 inline constexpr bool finds_slopes =
     score::gradient_count<S> == 0 && !score::unit_derivative<BoundScore>;
