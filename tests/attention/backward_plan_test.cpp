@@ -58,8 +58,9 @@ TEST_CASE("rows that pass a KV block are whole row tiles") {
   }
 }
 
-// Heads of a wave run at the same time: none of them adds to the memory of another.
-TEST_CASE("heads that share the gradient of a dense bias are in different waves") {
+// Heads of a wave run at the same time: none of them adds to the memory of another, unless their KV
+// blocks take turns.
+TEST_CASE("heads that share the gradient of a dense bias are in different waves, or take turns") {
   const Shape shape{3, 8, 4, 5, 7, 8, 8, 4};
   for (const Index B : {1, 3}) {
     for (const Index H : {1, 8}) {
@@ -79,6 +80,18 @@ TEST_CASE("heads that share the gradient of a dense bias are in different waves"
       }
       if (B == 3 && H == 8) REQUIRE(plan.apart > 12);
     }
+  }
+  const Shape long_shape{1, 32, 32, 2, 2048, 8, 8, 4};
+  Tensor2<float> shared(2, 2048), d_shared(2, 2048);
+  shared.setZero();
+  const auto learned = score::with_gradient(score::bias(shared), d_shared);
+  for (const int threads : {1, 2, 64}) {  // two spans: more than two workers need more heads
+    BackwardPlan plan = plan_of(long_shape, threads);
+    keep_heads_apart<float>(plan, learned, long_shape);
+    CAPTURE(threads);
+    REQUIRE(plan.apart == 1);
+    REQUIRE(plan.blocks(long_shape) > 1);
+    REQUIRE((plan.heads > plan.apart) == (threads == 64));
   }
   Tensor2<float> table(1, 5), d_table(1, 5);
   table.setZero();

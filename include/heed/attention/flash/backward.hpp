@@ -41,34 +41,78 @@ void add_to(R* sum, const R* more, Index count) {
   for (Index n = 0; n < count; ++n) sum[n] += more[n];
 }
 
-// d_k and d_v of the keys of a span, and what they add to d_q.
+// d_k and d_v of the keys [begin, last) of a span, a KV block, and what they add to d_q and to the
+// score's gradients.
 template <class T, class M, class S>
-void backward_span(const BackwardTask<T, M, S>& task, Index span) {
+void backward_block(const BackwardTask<T, M, S>& task, Index span, Index begin, Index last) {
   using R = Accum<T>;
   const BackwardPlan& plan = task.call.plan;
-  const BackwardWave<R>& wave = task.wave;
+  auto block = make_block(task, begin, last);
+  const auto clear = [](const simd::Accumulator<R>& sum, Index keys) {
+    std::fill_n(sum.data, sum.size(sum.shape, keys, sum.columns), R(0));
+  };
+  clear(block.d_k, plan.block);
+  clear(block.d_v, plan.block);
+  const Index part = std::min(span, task.wave.parts - 1);
+  for (Index g = 0; g < task.wave.group; ++g) attend_backward(task, block, part, g);
+  const auto store = [&](const simd::Accumulator<R>& sum, R factor, const View<T, 4>& to) {
+    std::fill_n(task.scratch.factor, block.keys, factor);
+    task.call.gradients.store_rows(sum, 0, task.scratch.factor,
+                                   slice(to.matrix(task.b, task.kv_head), begin, block.keys));
+  };
+  store(block.d_k, static_cast<R>(task.call.forward.scale), task.call.d_k);
+  store(block.d_v, R(1), task.call.d_v);
+}
+
+// The sums of a span become 0.
+template <class T, class M, class S>
+void clear_span(const BackwardTask<T, M, S>& task, Index span) {
+  const BackwardWave<Accum<T>>& wave = task.wave;
   const Index part = std::min(span, wave.parts - 1);
-  R* const d_q = wave.d_q_of(task.head, part, 0);
-  std::fill_n(d_q, wave.d_q_size(), R(0));
+  std::fill_n(wave.d_q_of(task.head, part, 0), wave.d_q_size(), Accum<T>(0));
   for (Index g = 0; g < wave.group; ++g) clear_task(task.sums, task.sums_of(span, g));
+}
+
+// KV block n of a span, or nothing beyond its last.
+template <class T, class M, class S>
+void backward_block_of(const BackwardTask<T, M, S>& task, Index span, Index n) {
+  const BackwardPlan& plan = task.call.plan;
   const Index last = std::min((span + 1) * plan.span, task.shape().Lk);
-  for (Index begin = span * plan.span; begin < last; begin += plan.block) {
-    auto block = make_block(task, begin, std::min(begin + plan.block, last));
-    const auto clear = [](const simd::Accumulator<R>& sum, Index keys) {
-      std::fill_n(sum.data, sum.size(sum.shape, keys, sum.columns), R(0));
-    };
-    clear(block.d_k, plan.block);
-    clear(block.d_v, plan.block);
-    for (Index g = 0; g < wave.group; ++g) attend_backward(task, block, part, g);
-    const auto store = [&](const simd::Accumulator<R>& sum, R factor, const View<T, 4>& to) {
-      std::fill_n(task.scratch.factor, block.keys, factor);
-      task.call.gradients.store_rows(sum, 0, task.scratch.factor,
-                                     slice(to.matrix(task.b, task.kv_head), begin, block.keys));
-    };
-    store(block.d_k, static_cast<R>(task.call.forward.scale), task.call.d_k);
-    store(block.d_v, R(1), task.call.d_v);
+  const Index begin = span * plan.span + n * plan.block;
+  if (n == 0) clear_span(task, span);
+  if (begin < last) backward_block(task, span, begin, std::min(begin + plan.block, last));
+}
+
+template <class T, class M, class S>
+void backward_span(const BackwardTask<T, M, S>& task, Index span) {
+  const BackwardPlan& plan = task.call.plan;
+  const BackwardWave<Accum<T>>& wave = task.wave;
+  const Index blocks = plan.blocks(task.shape());
+  for (Index n = 0; n < blocks; ++n) backward_block_of(task, span, n);
+  if (!plan.adds_spans || span == 0) return;
+  add_to(wave.d_q_of(task.head, 0, 0), wave.d_q_of(task.head, wave.parts - 1, 0), wave.d_q_size());
+}
+
+// All spans of the heads [first, first + count), `task_of(head, worker)` of the wave. Heads that
+// share numbers of a gradient follow each other one KV block apart: at no time do two of them add
+// to the same columns, and each column's sum has them in ascending order.
+template <class TaskOf>
+void backward_wave(const BackwardPlan& plan, const Shape& shape, Index first, Index count,
+                   Executor* executor, const TaskOf& task_of) {
+  const auto lag = [&](Index head) { return (first + head) / plan.apart - first / plan.apart; };
+  if (lag(count - 1) == 0) {
+    return parallel_for(count * plan.spans, plan.workers, executor, [&](Index index, int worker) {
+      backward_span(task_of(index % count, worker), index / count);
+    });
   }
-  if (plan.adds_spans && part > 0) add_to(wave.d_q_of(task.head, 0, 0), d_q, wave.d_q_size());
+  const Index blocks = plan.blocks(shape);
+  for (Index turn = 0; turn < blocks + lag(count - 1); ++turn) {
+    parallel_for(count * plan.spans, plan.workers, executor, [&](Index index, int worker) {
+      const Index block = turn - lag(index % count);
+      if (block < 0 || block >= blocks) return;
+      backward_block_of(task_of(index % count, worker), index / count, block);
+    });
+  }
 }
 
 // delta = Σ_j p·d_p of the queries [q_begin, q_end) of head g, which are 0 on entry.
@@ -151,7 +195,8 @@ void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::
   std::byte* scratch = memory + carver.used();
   clear_sums(sums, plan.workers, executor);
   for (Index first = 0, count = 0; first < heads; first += count) {
-    count = std::min({plan.heads, heads - first, plan.apart - first % plan.apart});
+    count = std::min(plan.heads, heads - first);
+    if (plan.heads <= plan.apart) count = std::min(count, plan.apart - first % plan.apart);
     const auto place = [&](Index head) { return plan.place(shape, first + head); };
     const auto task_of = [&](Index head, int worker) {
       Carver own(scratch + worker * worker_bytes);
@@ -174,9 +219,7 @@ void flash_backward(const BackwardCall<T, M, S>& call, Executor* executor, std::
     for_each_rows(
         [](const auto& task, Index g, Index begin, Index end) { find_delta(task, g, begin, end); });
     if (plan.sink_sums > 0) find_d_sinks(count, wave.group, plan.workers, executor, task_of);
-    parallel_for(count * plan.spans, plan.workers, executor, [&](Index index, int worker) {
-      backward_span(task_of(index % count, worker), index / count);
-    });
+    backward_wave(plan, shape, first, count, executor, task_of);
     for_each_rows([&](const auto& task, Index g, Index begin, Index end) {
       for (Index row = begin; row < end; row += plan.rows) {
         store_d_q(task, g, row, std::min<Index>(plan.rows, end - row));

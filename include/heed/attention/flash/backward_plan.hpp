@@ -20,7 +20,7 @@ struct BackwardPlan {
   bool adds_spans = false;       // one worker: the d_q of a span is added before the next begins
   bool keeps_scores = false;     // a derivative is asked for at each score: it, or the score
   bool drops = false;            // dropout
-  Index apart = max_length;      // a wave holds heads of one run of so many
+  Index apart = max_length;      // heads of one run of so many share no number of a gradient
   bool batch_first = false;      // heads are counted over the batch first
   Index sink_sums = 0;           // B·Hq where the gradient of sinks is asked for
   int workers = 1;
@@ -31,6 +31,11 @@ struct BackwardPlan {
   };
   Place place(const Shape& shape, Index n) const {
     return batch_first ? Place{n % shape.B, n / shape.B} : Place{n / shape.Hkv, n % shape.Hkv};
+  }
+
+  // KV blocks of a span.
+  Index blocks(const Shape& shape) const {
+    return block == 0 ? 1 : (std::min(span, shape.Lk) + block - 1) / block;
   }
 
   // Rows of a query head, in whole row tiles.

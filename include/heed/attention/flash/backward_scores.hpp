@@ -1,8 +1,9 @@
 // Backward through the score of a tile, and the gradients of what the score holds.
 //
 // Where every pair has a parameter of its own, a head's tasks write to different columns: the sum
-// is in place, and heads that share it come in different waves. Else each task has sums of its own,
-// which are added after its wave, by heads and then by spans. Both orders go by the shape alone.
+// is in place, and heads that share it come in different waves or one KV block behind each other.
+// Else each task has sums of its own, which are added after its wave, by heads and then by spans.
+// Both orders go by the shape alone.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +18,8 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// Tells the plan which heads may be in one wave.
+// Tells the plan which heads share numbers of a gradient. They are in different waves where spans
+// and the other heads occupy all workers, or where no KV blocks of a span could take turns.
 template <class R, class S>
 void keep_heads_apart(BackwardPlan& plan, const S& score, const Shape& shape) {
   Carver counter(nullptr);
@@ -29,7 +31,10 @@ void keep_heads_apart(BackwardPlan& plan, const S& score, const Shape& shape) {
   plan.batch_first = over_heads && !over_batch;
   if (over_batch) plan.apart = over_heads ? 1 : shape.Hkv;
   if (plan.batch_first) plan.apart = shape.B;
-  plan.heads = std::min(plan.heads, plan.apart);
+  const Index wanted = (plan.workers + plan.spans - 1) / plan.spans;
+  if (plan.apart >= wanted || plan.blocks(shape) == 1) {
+    plan.heads = std::min(plan.heads, plan.apart);
+  }
 }
 
 // d becomes the gradient of the scaled products of q and k; the score's parameters get their share.
