@@ -89,6 +89,17 @@ TEST_CASE("plan: a few queries over a long cache are decoded without packing, in
   CHECK_FALSE(flash_plan({1, 8, 2, 1, 5000, 64, 64}, avx512, avx512, false, 1, nullptr).unpacked);
 }
 
+TEST_CASE("plan: few queries of many heads share their packed keys, and tasks the KV splits") {
+  const FlashPlan latent = plan_of({1, 128, 1, 1, 5000, 576, 512}, avx512, 2);
+  CHECK_FALSE(latent.unpacked);
+  CHECK(latent.heads_per_task == 128);
+  CHECK(latent.key_tasks() == 3);
+  CHECK(latent.tasks == 3);
+  CHECK(plan_of({1, 36, 3, 4, 5000, 128, 128}, avx512, 2).heads_per_task == 12);  // 48 rows
+  CHECK(plan_of({1, 96, 1, 3, 5000, 128, 128}, avx512, 2).heads_per_task == 32);  // 96 of 288
+  CHECK(plan_of({1, 128, 1, 1, 2000, 576, 512}, avx512, 1).key_tasks() == 1);
+}
+
 TEST_CASE("scheduler: late queries, which see most under a causal mask, come first") {
   const Shape shape{1, 1, 1, 5000, 5000, 64, 64};
   const FlashPlan plan = plan_of(shape, avx512, 1);

@@ -1,8 +1,9 @@
 // Mask and score of a task, bound once to each of its heads.
 #pragma once
 
-#include <array>
-#include <optional>
+#include <cstddef>
+#include <memory>
+#include <utility>
 
 #include "heed/attention/flash/query_block.hpp"
 #include "heed/core/assert.hpp"
@@ -22,28 +23,43 @@ struct HeadContext {
   Score score;
 };
 
-// Of the heads of a task, by query head.
+// Of the heads of a task, by query head. Room for more heads than it has is not touched.
 template <class M, class S>
 class HeadContexts {
+  using Context = HeadContext<M, S>;
+
  public:
   HeadContexts(const M& mask, const S& score, const Shape& shape, const QueryBlock& rows)
-      : first_(rows.first_head) {
+      : HeadContexts(rows.first_head) {
     HEED_ASSERT(rows.heads <= max_task_heads);
     for (int n = 0; n < rows.heads; ++n) {
-      contexts_[static_cast<std::size_t>(n)].emplace(
-          HeadContext<M, S>{mask::bind(mask, shape, rows.b, first_ + n),
-                            score::bind(score, shape, rows.b, first_ + n)});
+      add({mask::bind(mask, shape, rows.b, first_ + n),
+           score::bind(score, shape, rows.b, first_ + n)});
     }
   }
+  HeadContexts(const HeadContexts& other) : HeadContexts(other.first_) {
+    for (int n = 0; n < other.count_; ++n) add(Context(other[first_ + n]));
+  }
+  HeadContexts& operator=(const HeadContexts&) = delete;
+  ~HeadContexts() { std::destroy_n(&contexts_[0], count_); }
 
-  const HeadContext<M, S>& operator[](Index head) const {
-    HEED_ASSERT(contexts_[static_cast<std::size_t>(head - first_)].has_value());
-    return *contexts_[static_cast<std::size_t>(head - first_)];
+  const Context& operator[](Index head) const {
+    HEED_ASSERT(head >= first_ && head - first_ < count_);
+    return contexts_[head - first_];
   }
 
  private:
+  explicit HeadContexts(Index first) : first_(first) {}
+  void add(Context&& context) {
+    std::construct_at(&contexts_[count_], std::move(context));
+    ++count_;
+  }
+
   Index first_;
-  std::array<std::optional<HeadContext<M, S>>, max_task_heads> contexts_;
+  int count_ = 0;
+  union {
+    Context contexts_[max_task_heads];
+  };
 };
 
 }  // namespace HEED_ABI

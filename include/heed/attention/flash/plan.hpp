@@ -100,6 +100,16 @@ inline FlashPlan decode_plan(const Shape& shape, const simd::TileShape& tile_sha
   return plan;
 }
 
+// Few queries of many heads, as in latent attention: a task packs a KV split for up to 128 rows of
+// a group. By heads alone every task would pack all keys, which takes as long as some 16 rows do.
+inline void share_keys(FlashPlan& plan, const Shape& shape) {
+  constexpr Index rows = 128;
+  Index heads = std::min<Index>(shape.group(), rows / shape.Lq);
+  while (shape.group() % heads != 0) --heads;
+  plan.heads_per_task = static_cast<int>(heads);
+  plan.task_splits = 1;
+}
+
 //   tile_shape  of the kernels for packed keys and values
 //   unpacked    of the kernels for decoding
 //   contiguous  true where keys and values are contiguous in their last dimension
@@ -121,14 +131,17 @@ inline FlashPlan flash_plan(const Shape& shape, const simd::TileShape& tile_shap
   plan.q_block = q_block_queries(shape, tile_shape, available);
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
   const Index all_heads = checked_product(shape.B, shape.Hq);
-  if (plan.q_blocks == 1 && shape.group() > 1) {
+  if (plan.splits > 1 && shape.Lq > 0 && shape.Lq <= few && shape.group() > 1) {
+    share_keys(plan, shape);
+  } else if (plan.q_blocks == 1 && shape.group() > 1) {
     const Index room = std::clamp<Index>(512 / plan.q_block, 1, max_task_heads);
     const Index fair = available == 1 ? room : all_heads / (4 * available);
     plan.heads_per_task =
         static_cast<int>(std::clamp<Index>(fair, 1, std::min(room, shape.group())));
     while (shape.group() % plan.heads_per_task != 0) --plan.heads_per_task;
   }
-  plan.tasks = checked_product(all_heads / plan.heads_per_task, plan.q_blocks);
+  plan.tasks = checked_product(checked_product(all_heads / plan.heads_per_task, plan.q_blocks),
+                               plan.key_tasks());
   plan.workers = worker_count(plan.tasks, threads, executor);
   return plan;
 }

@@ -8,8 +8,8 @@
 
 namespace heed {
 
-// Heads of a task at most: decoding has 16 rows.
-inline constexpr int max_task_heads = 16;
+// Heads of a task at most, as many as latent attention has for its one key head.
+inline constexpr int max_task_heads = 128;
 
 // Rows are numbered through: first those of head `first_head`, then those of the next.
 struct QueryBlock {
