@@ -1,4 +1,5 @@
-// A training step that any other program can make too: the documents' classifier on made-up ids.
+// Training steps that any other program can make too, on made-up ids: the documents' classifier and
+// GPT-2's smallest model.
 #pragma once
 
 #include <heed/heed.hpp>
@@ -95,6 +96,56 @@ class TrainingStep {
   Tensor2<int> ids_;
   std::vector<int> labels_;
   std::uint64_t step_ = 0;
+};
+
+// Forward, loss, backward and AdamW of a language model on one batch, as llm.c has them.
+class LanguageModelStep {
+ public:
+  using Model = nn::CausalLanguageModel<float, nn::GeluTanh>;
+
+  LanguageModelStep(const nn::CausalLanguageModelOptions& options, Index B, Index L, int threads)
+      : options_(options), threads_(threads), model_(options), ids_(B, L), targets_(B, L) {
+    nn::initialise(model_, nn::Init::xavier_uniform, 1);
+    gradients_ = nn::gradients_of(model_);
+    for (Index b = 0; b < B; ++b) {
+      for (Index i = 0; i < L; ++i) ids_(b, i) = id(b, i), targets_(b, i) = id(b, i + 1);
+    }
+  }
+
+  // The loss before the step.
+  double operator()() {
+    const nn::Options options{.mode = nn::Mode::train, .threads = threads_};
+    auto [logits, saved] = model_.forward_train(ids_, options);
+    const auto [loss, d_logits] = train::cross_entropy(logits, targets_, {}, options);
+    logits = Tensor3<float>();
+    nn::zero(gradients_);
+    model_.backward(d_logits, saved, gradients_, options);
+    optimizer_.step(model_, gradients_, options);
+    return loss;
+  }
+
+  double tokens() const { return static_cast<double>(ids_.size()); }
+  // As useful_flops of a classifier; a token sees half of the others, and itself.
+  double flops() const {
+    const double width = static_cast<double>(options_.features),
+                 layers = static_cast<double>(options_.layers);
+    const double maps =
+        layers * 12 * width * width + static_cast<double>(options_.vocabulary) * width;
+    const double pairs = 0.5 * static_cast<double>(ids_.dimension(1) + 1) * width;
+    return tokens() * (6 * maps + 14 * layers * pairs);
+  }
+
+ private:
+  int id(Index b, Index i) const {
+    return static_cast<int>((7919 * b + 104729 * i) % options_.vocabulary);
+  }
+
+  nn::CausalLanguageModelOptions options_;
+  int threads_;
+  Model model_;
+  Model gradients_ = model_;
+  train::Adam<Model> optimizer_{model_, train::adam_w(1e-4, 0)};
+  Tensor2<int> ids_, targets_;
 };
 
 }  // namespace heed::bench
