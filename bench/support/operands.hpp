@@ -32,7 +32,8 @@ Tensor4<T> numbers(std::uint32_t seed, Index a, Index b, Index c, Index d) {
 //   Out  elements of out: T, or float for backward of half types
 template <class T, class Out = T>
 struct Operands {
-  Tensor4<T> q, k, v;  // [B, Hq, Lq, D], [B, Hkv, Lk, D], [B, Hkv, Lk, Dv]
+  Tensor4<T> q, k, v;  // [B, Hq, Lq, D], [B, Hkv, Lk, D], [B, Hkv, Lk, Dv]; v empty where latent
+  View<const T, 4> values;  // v, or of k
   Result<Tensor4<Out>, Tensor3<Accum<T>>> result;
   std::vector<std::byte> workspace;
   CallReport report;
@@ -40,16 +41,22 @@ struct Operands {
   explicit Operands(const Row& row)
       : q(numbers<T>(1, row.B, row.Hq, row.Lq, row.D)),
         k(numbers<T>(2, row.B, row.Hkv, row.Lk, row.D)),
-        v(numbers<T>(3, row.B, row.Hkv, row.Lk, row.Dv)),
+        v(numbers<T>(3, row.latent ? 0 : row.B, row.Hkv, row.Lk, row.Dv)),
+        values(view_of(row.latent ? k : v)),
         result{Tensor4<Out>(row.B, row.Hq, row.Lq, row.Dv),
-               Tensor3<Accum<T>>(row.B, row.Hq, row.Lq)} {}
+               Tensor3<Accum<T>>(row.B, row.Hq, row.Lq)} {
+    values.extent[3] = row.Dv;
+  }
+  Operands(const Operands&) = delete;
+  Operands& operator=(const Operands&) = delete;
+  ~Operands() = default;
 
   template <class M, class S>
   void attend(int threads, const M& mask, const S& score) {
     Options options{.threads = threads, .report = &report};
-    if (workspace.empty()) workspace.resize(workspace_bytes(q, k, v, mask, score, options));
+    if (workspace.empty()) workspace.resize(workspace_bytes(q, k, values, mask, score, options));
     options.workspace = workspace;
-    attention_into(result, q, k, v, mask, score, options);
+    attention_into(result, q, k, values, mask, score, options);
   }
 };
 

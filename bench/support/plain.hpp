@@ -66,7 +66,7 @@ class Plain {
     scores.packed_p = packed_p_.data();
     kernels_.pack_a(matrix(operands_.q, b, h), kernels_.folds_scale ? scale : R(1), q);
     kernels_.pack_b_transposed(matrix(operands_.k, b, kv_head), kt);
-    kernels_.pack_b(matrix(operands_.v, b, kv_head), v);
+    kernels_.pack_b(operands_.values.matrix(b, kv_head), v);
     kernels_.gemm.qk(q, kt, scores);
     mask(scores);
     std::fill(max_.begin(), max_.end(), std::numeric_limits<R>::lowest());

@@ -36,6 +36,7 @@ struct Row {
   bool peers = false;  // stands in the table against the peers too
   Goal goal = {};
   Cached cached = Cached::none;  // the goal then is a multiple of float's tokens a second
+  bool latent = false;           // values are the first Dv numbers of the keys
 
   static constexpr Index window_size = 256;
 };
@@ -55,6 +56,10 @@ inline constexpr auto rows = std::to_array<Row>({
 {"d111_l2048",             "forward",  1,  2,  2,  2048,  2048, 111, 111, Pattern::full,   {}, {}, 1, true, {0.82, 0.78}},
 {"d256_l2048",             "forward",  1,  2,  2,  2048,  2048, 256, 256, Pattern::full,   {}, {}, 1, true, {0.83, 0.79}},
 {"d192_dv128_l2048",       "forward",  1,  2,  2,  2048,  2048, 192, 128, Pattern::causal, {}, {}, 1},
+{"d320_dv256_l2048",       "forward",  1,  2,  2,  1024,  2048, 320, 256, Pattern::causal, {}, {}, 1},
+{"d512_l2048",             "forward",  1,  1,  1,  2048,  2048, 512, 512, Pattern::full,   {}, {}, 1},
+{"d576_dv512_latent",      "forward",  1,  2,  1,  1024,  2048, 576, 512, Pattern::causal, {}, {}, 1, false, {}, Cached::none, true},
+{"d128_group12_causal",    "forward",  1, 12,  1,   512,  2048, 128, 128, Pattern::causal, {}, {}, 1},
 
 {"d32_l64_b16",            "short",   16, 32, 32,    64,    64,  32,  32, Pattern::full,   {}, {}, 1, true, {0.45, 0.45}},
 {"d32_l64_b16_causal",     "short",   16, 32, 32,    64,    64,  32,  32, Pattern::causal, {}, {}, 1, true},
@@ -73,6 +78,14 @@ inline constexpr auto rows = std::to_array<Row>({
 {"decode_k4v4_32k",        "decode",   1, 32,  8,     1, 32768, 128, 128, Pattern::full,   {}, {}, 2, false, {0, 0, 5.0}, Cached::k4v4},
 {"decode_mha",             "decode",   1,  8,  8,     1,  4096,  64,  64, Pattern::full,   {}, {}, 1, true},
 {"decode_draft",           "decode",   1, 32,  8,     4,  8192, 128, 128, Pattern::causal, {}, {}, 2},
+{"decode_group12",         "decode",   1, 48,  4,     1,  8192, 128, 128, Pattern::full,   {}, {}, 2},
+{"decode_group12_draft",   "decode",   1, 48,  4,     4,  8192, 128, 128, Pattern::causal, {}, {}, 2},
+{"decode_d192_dv128",      "decode",   1, 16, 16,     1,  4096, 192, 128, Pattern::full,   {}, {}, 2},
+{"decode_d256",            "decode",   1, 16,  4,     1,  8192, 256, 256, Pattern::full,   {}, {}, 2},
+{"decode_d320_dv256",      "decode",   1, 16,  4,     1,  8192, 320, 256, Pattern::full,   {}, {}, 2},
+{"decode_d512",            "decode",   1,  4,  4,     1,  8192, 512, 512, Pattern::full,   {}, {}, 2},
+{"decode_latent_16",       "decode",   1, 16,  1,     1, 16384, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
+{"decode_latent_128",      "decode",   1, 128, 1,     1,  8192, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
 
 {"window256_l16384",       "patterns", 1,  1,  1, 16384, 16384,  64,  64, Pattern::window, {}, {}, 1, false, {0.7, 0.7}},
 {"causal_window256_l16384", "patterns", 1, 1,  1, 16384, 16384,  64,  64, Pattern::causal_window, {}, {}, 1, true, {0.7, 0.7}},
