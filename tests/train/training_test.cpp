@@ -44,8 +44,8 @@ Model small_model() {
   return model;
 }
 
-heed::Tensor2<int> token_ids(std::uint32_t batch) {
-  heed::Tensor2<int> ids(12, 6);
+heed::Tensor2<int> token_ids(std::uint32_t batch, Index sequences = 12) {
+  heed::Tensor2<int> ids(sequences, 6);
   for (Index n = 0; n < ids.size(); ++n) {
     ids.data()[n] =
         static_cast<int>(heed::philox(42, {static_cast<std::uint32_t>(n), batch, 0, 0})[0] % 5);
@@ -172,8 +172,8 @@ void check_same(const train::Progress& one, const train::Progress& two) {
 
 TEST_CASE("training: gradients of a classifier, padded or not, equal central differences") {
   auto model = small_model();
-  const auto ids = token_ids(0);
-  const std::vector<int> lengths{6, 1, 2, 3, 4, 5, 6, 6, 6, 1, 2, 3};
+  const auto ids = token_ids(0, 4);
+  const std::vector<int> lengths{6, 1, 3, 4};
   const nn::Options options{.mode = nn::Mode::train, .seed = 4};
   for (const bool padded : {false, true}) {
     const auto run =
