@@ -83,6 +83,22 @@ TEST_CASE("host tensors go over and come back in their own layout") {
   }
 }
 
+TEST_CASE("sinks of the host are copied, in the type of the sums") {
+  Runtime runtime(one_device);
+  const Inputs<float> in(shape, Layout::packed, 3);
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  std::vector<double> sinks{0.5, -3, 2, 1};
+  const auto expected = reference::attention<double>(q, k, v, mask::causal(), {}, {.sinks = sinks});
+  runtime.before_launch = [&] { sinks.assign(4, 100); };
+  const auto result = cuda::attention(q, k, v, mask::causal(), {}, {.sinks = sinks});
+  CHECK(close(result.out, expected.out));
+  CHECK(close(result.lse, expected.lse));
+  CHECK(runtime.allocations.empty());
+  const std::vector<float> three(3);
+  CHECK_THAT(error_of([&] { cuda::attention(q, k, v, {}, {}, {.sinks = three}); }),
+             ContainsSubstring("options.sinks has 3 numbers but q has 4 heads"));
+}
+
 TEST_CASE("[B, L, H, D] tensors, tensors of one head and matrices") {
   const Runtime runtime(one_device);
   const Pattern pattern;

@@ -40,14 +40,20 @@ simt::Counts run(const View<T, 4>& out, const View<Accum<T>, 3>& lse, const View
   allow(global, lse);
   NoArena arena;
   const auto device_score = score::to_device(score, arena);
+  std::vector<Accum<T>> sinks;
+  for (Index h = 0; h < problem.sinks.size(); ++h) {
+    sinks.push_back(sink_of<Accum<T>>(problem, h));
+  }
+  const auto* device_sinks = sinks.empty() ? nullptr : sinks.data();
   simt::Counts counts;
-  cuda::visit_kernel(problem, mask, device_score, options.tf32, [&](const auto& call, auto kernel) {
-    using Kernel = typename decltype(kernel)::type;
-    using Traits = typename Kernel::Traits;
-    const Index tasks = Kernel::scheduler(shape).count();
-    counts = simt::Machine::run({tasks, Traits::threads, Traits::shared_bytes, backwards}, global,
-                                [&call] { Kernel::run(call); });
-  });
+  cuda::visit_kernel(
+      problem, mask, device_score, device_sinks, options.tf32, [&](const auto& call, auto kernel) {
+        using Kernel = typename decltype(kernel)::type;
+        using Traits = typename Kernel::Traits;
+        const Index tasks = Kernel::scheduler(shape).count();
+        counts = simt::Machine::run({tasks, Traits::threads, Traits::shared_bytes, backwards},
+                                    global, [&call] { Kernel::run(call); });
+      });
   return counts;
 }
 

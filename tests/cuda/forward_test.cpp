@@ -103,6 +103,7 @@ TEMPLATE_TEST_CASE("masks × scores × dropout meet the oracle", "", BFloat16, H
   const Shape shape{2, 4, 2, 75, 141, 40, 40};
   const auto slopes = score::alibi_slopes(4);
   const std::vector<int> lengths{100, 7};
+  const std::vector<float> sinks{0.5f, -3, 300, -std::numeric_limits<float>::infinity()};
   Tensor4<bool> visible(2, 1, shape.Lq, shape.Lk);
   Tensor4<float> bias(1, 4, shape.Lq, shape.Lk);
   for (Index n = 0; n < visible.size(); ++n) visible.data()[n] = test::uniform(5, n) > 0.2;
@@ -126,8 +127,9 @@ TEMPLATE_TEST_CASE("masks × scores × dropout meet the oracle", "", BFloat16, H
   for (std::size_t m = 0; m < std::size(masks); ++m) {
     const std::size_t s = m % std::size(scores);
     CAPTURE(m, s);
-    check<TestType>(shape, Layout::packed, masks[m], scores[s],
-                    {.dropout = m % 3 == 0 ? 0.4 : 0, .seed = 7});
+    Options options{.dropout = m % 3 == 0 ? 0.4 : 0, .seed = 7};
+    if (m % 2 == 0) options.sinks = sinks;
+    check<TestType>(shape, Layout::packed, masks[m], scores[s], options);
   }
 }
 

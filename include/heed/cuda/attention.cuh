@@ -1,7 +1,9 @@
 // The front door on the device: heed::cuda::attention and attention_into, called from a .cu file.
 #pragma once
 
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "heed/attention/operands.hpp"
 #include "heed/attention/result.hpp"
@@ -36,7 +38,21 @@ inline void report_to(const Options& options, const char* call, const char* kern
   options.report->parallel = "device";
 }
 
-// Mask and score go to the device, then the kernel starts: nothing waits.
+// The sinks of a problem on the device, in the type of its sums; nullptr: none. Throws heed::Error
+// where they are on a device already, where the host cannot convert them.
+template <class T>
+const Accum<T>* sinks_to_device(const char* call, const Problem<T>& problem, Arena& arena) {
+  using R = Accum<T>;
+  if (problem.sinks.empty()) return nullptr;
+  if (residence_of(problem.sinks.bytes().data).on_device) {
+    throw Error(std::string(call) + ": options.sinks must be in the host's memory");
+  }
+  std::vector<R> sinks;
+  for (Index h = 0; h < problem.sinks.size(); ++h) sinks.push_back(sink_of<R>(problem, h));
+  return arena.copy(Span<R>(sinks.data(), problem.sinks.size())).data();
+}
+
+// Mask, score and sinks go to the device, then the kernel starts: nothing waits.
 template <class T, class M, class S>
 void start(const char* call, const Problem<T>& problem, const M& mask, const S& score,
            const Options& options, cudaStream_t stream) {
@@ -47,8 +63,9 @@ void start(const char* call, const Problem<T>& problem, const M& mask, const S& 
                     std::is_trivially_copyable_v<decltype(device_score)>,
                 "heed::cuda: this mask or score holds what a kernel can't be given (mask::any is "
                 "chosen on the host; a type with memory needs to_device(arena))");
+  const auto* sinks = sinks_to_device(call, problem, arena);
   report_to(options, call,
-            launch_forward(call, problem, device_mask, device_score, options.tf32, stream));
+            launch_forward(call, problem, device_mask, device_score, sinks, options.tf32, stream));
 }
 
 // The problem of tensors that are on the device, checked; results not yet set.

@@ -25,11 +25,11 @@ constexpr const char* instruction_of() {
 // Calls visit(call, std::type_identity<Kernel>) for the kernel of a problem; floats go through
 // tensor cores if `tf32`. Returns what the kernel computes with.
 template <class T, class M, class S, class Visit>
-const char* visit_kernel(const Problem<T>& problem, const M& mask, const S& score, bool tf32,
-                         const Visit& visit) {
+const char* visit_kernel(const Problem<T>& problem, const M& mask, const S& score,
+                         const Accum<T>* sinks, bool tf32, const Visit& visit) {
   return visit_element<T>(tf32, [&](auto element) {
     using Bits = decltype(element);
-    const auto call = make_forward_call<Bits>(problem, mask, score);
+    const auto call = make_forward_call<Bits>(problem, mask, score, sinks);
     dispatch_traits<Bits>(problem.shape.D, problem.shape.Dv, [&](auto traits) {
       using Loop = MainloopOf<decltype(traits), Bits>;
       visit(call, std::type_identity<ForwardKernel<Loop, M, S>>{});

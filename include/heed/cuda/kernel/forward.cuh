@@ -102,11 +102,14 @@ class ForwardKernel {
     epilogue_.drop(scores, k_begin);
   }
 
-  // out = Σ weight·value / Σ weight, zero for a row that saw no key; lse beside it.
+  // out = Σ weight·value / Σ weight, zero for a row that saw no key; lse beside it. A sink is among
+  // the weights.
   HEED_GPU void store_output(State& state) {
     const R keep_scale = call_.dropout.active() ? static_cast<R>(call_.dropout.keep_scale) : R(1);
     const int first_row = Fragments::first_row();
     const int column = Fragments::first_column();
+    const Powers powers{call_.scale};
+    const R sink = call_.sinks == nullptr ? mask_if(true, R(0)) : call_.sinks[task_.h];
     mainloop_.begin_store();
 #pragma unroll
     for (int r = 0; r < Fragments::rows; ++r) {
@@ -114,13 +117,12 @@ class ForwardKernel {
       FinishedRow<R> end{row, column, Fragments::row_sum(state.sum[r]), keep_scale, false};
       end.fully_masked = end.sum == 0 && is_masked(state.max[r]);
       if (end.sum == 0 && !end.fully_masked) end.sum = nan;  // scores overflowed as powers of 2
+      end.join(sink, powers.natural(state.max[r]));
       mainloop_.store_row(state.out, r, end);
       const int i = task_.q_begin + row;
       if (i < call_.shape.Lq && call_.lse.data != nullptr && mainloop_.value_begin() == 0 &&
           column == 0) {
-        ptx::store_global(
-            &call_.lse(task_.b, task_.h, i),
-            mask_if(end.fully_masked, Powers{call_.scale}.lse(state.max[r], end.sum)));
+        ptx::store_global(&call_.lse(task_.b, task_.h, i), end.lse(powers, state.max[r], sink));
       }
     }
     mainloop_.end_store();

@@ -21,6 +21,7 @@ struct ForwardParams {
   R scale;  // |scale|, or 1 where it is 0
   R sign;   // q · k is multiplied by it first; −1, 0 or 1
   Dropout dropout;
+  const R* sinks;                                     // [Hq]; none: nullptr
   bool q_vectors, k_vectors, v_vectors, out_vectors;  // rows are aligned runs of 16 bytes
 };
 
@@ -68,18 +69,19 @@ auto visit_element(bool tf32, const Visit& visit) {
   }
 }
 
-// The call of a problem whose tensors, mask and score are on the device. The maximum on tensor
-// cores is that of q·k before it is scaled, so the scale's sign goes to q·k, and a scale of 0 too.
+// The call of a problem whose tensors, mask, score and sinks are on the device. The maximum on
+// tensor cores is that of q·k before it is scaled, so the scale's sign goes to q·k, and a scale of
+// 0 too.
 template <class Bits, class T, class M, class S>
 ForwardCall<Bits, Accum<T>, M, S> make_forward_call(const Problem<T>& problem, const M& mask,
-                                                    const S& score) {
+                                                    const S& score, const Accum<T>* sinks) {
   using R = Accum<T>;
   constexpr Index chunk = 16 / static_cast<Index>(sizeof(T));
   const auto wanted = static_cast<R>(problem.scale);
   const R sign = wanted > 0 ? R(1) : wanted < 0 ? R(-1) : R(0);
   return {{as_bits<Bits>(problem.q), as_bits<Bits>(problem.k), as_bits<Bits>(problem.v),
            as_bits<Bits>(problem.out), problem.lse, problem.shape, sign == 0 ? R(1) : wanted * sign,
-           sign, problem.dropout, in_runs(problem.q, chunk), in_runs(problem.k, chunk),
+           sign, problem.dropout, sinks, in_runs(problem.q, chunk), in_runs(problem.k, chunk),
            in_runs(problem.v, chunk), in_runs(problem.out, chunk)},
           mask,
           score};

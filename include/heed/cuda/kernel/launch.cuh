@@ -44,12 +44,12 @@ void launch(const char* name, const typename Kernel::Call& call, cudaStream_t st
         name, context);
 }
 
-// Starts the forward kernel of a problem whose tensors, mask and score are on the device; floats go
-// through tensor cores if `tf32`. Returns what the kernel computes with.
+// Starts the forward kernel of a problem whose tensors, mask, score and sinks are on the device;
+// floats go through tensor cores if `tf32`. Returns what the kernel computes with.
 template <class T, class M, class S>
 const char* launch_forward(const char* name, const Problem<T>& problem, const M& mask,
-                           const S& score, bool tf32, cudaStream_t stream) {
-  return visit_kernel(problem, mask, score, tf32, [&](const auto& call, auto kernel) {
+                           const S& score, const Accum<T>* sinks, bool tf32, cudaStream_t stream) {
+  return visit_kernel(problem, mask, score, sinks, tf32, [&](const auto& call, auto kernel) {
     using Kernel = typename decltype(kernel)::type;
     launch<Kernel>(name, call, stream);
   });

@@ -27,6 +27,18 @@ struct FinishedRow {
   R sum;
   R keep_scale;
   bool fully_masked;  // out is 0
+
+  // A sink joins the sum, as a score whose value is 0; −inf is no sink. The lse of a sink far above
+  // `max`, the row's maximum in natural logits, is the sink: its weight there may overflow.
+  HEED_GPU void join(R sink, R max) {
+    if (!is_masked(sink)) sum += std::exp(sink - max) + (sink - sink);  // an infinity is NaN
+  }
+  template <class Powers>
+  HEED_GPU R lse(const Powers& powers, R max, R sink) const {
+    if (fully_masked) return sink;
+    const bool far = sink - powers.natural(max) > 64;
+    return far ? sink + (sink - sink) : powers.lse(max, sum);
+  }
 };
 
 // Weights as 2^((score − max)·log2 e), and with `Folds_scale` as 2^((score − max)·scale·log2 e).
@@ -51,9 +63,9 @@ struct PowersOf2 {
     }
     return ptx::exp2((old - max) * unit());
   }
-  HEED_GPU float lse(float max, float sum) const {
-    return max * (Folds_scale ? scale : 1.0f) + std::log(sum);
-  }
+  // The maximum as a score in natural logits.
+  HEED_GPU float natural(float max) const { return max * (Folds_scale ? scale : 1.0f); }
+  HEED_GPU float lse(float max, float sum) const { return natural(max) + std::log(sum); }
 };
 
 // Weights as e^(score − max).
@@ -66,6 +78,7 @@ struct PowersOfE {
     return is_masked(score) ? R(0) : std::exp(score - max);
   }
   HEED_GPU R rescale(R old, R max) const { return std::exp(old - max); }
+  HEED_GPU R natural(R max) const { return max; }
   HEED_GPU R lse(R max, R sum) const { return max + std::log(sum); }
 };
 
