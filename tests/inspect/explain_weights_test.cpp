@@ -57,6 +57,11 @@ TEST_CASE("right weights need no explanation") {
   CHECK(explain_weights(causal, own.q, own.k, own.v, mask::causal()).empty());
   const auto t = heed::reference::attention(own.q, own.k, own.v, mask::causal());
   CHECK(explain_weights(t.weights, own.q, own.k, own.v, mask::causal()).empty());
+  const std::vector<double> sinks{1};
+  const heed::Options options{.sinks = sinks};
+  const auto s = heed::reference::attention(own.q, own.k, own.v, {}, {}, options);
+  CHECK(explain_weights(s.weights, own.q, own.k, own.v, {}, {}, options).empty());
+  CHECK_FALSE(explain_weights(s.weights, own.q, own.k, own.v).empty());
 }
 
 TEST_CASE("a scale forgotten, or applied twice") {

@@ -73,6 +73,15 @@ TEST_CASE("the documents' example, number by number") {
   CHECK(r.findings.empty());
 }
 
+TEST_CASE("rows beside a sink may sum to less than 1") {
+  const Example e;
+  const std::vector<float> sinks{5};
+  const Report r = report(e.q, e.k, e.v, {}, {}, {.sinks = sinks});
+  CHECK(r.weights.row_sums.high < 0.9);
+  CHECK(all_findings(r).find("should sum to 1") == std::string::npos);
+  CHECK_THAT(r.text(), ContainsSubstring("sinks have the rest"));
+}
+
 TEST_CASE("the ranges are those of the numbers") {
   Tensor2<double> q(1, 2), k(2, 2), v(2, 1);
   q.setValues({{1, 2}});

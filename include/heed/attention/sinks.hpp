@@ -29,11 +29,11 @@ class HeadNumbers {
  public:
   HeadNumbers() = default;
   template <class X>
-  requires holds<X, float> HeadNumbers(X&& x)
-      : floats_(std::forward<X>(x)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor, bugprone-forwarding-reference-overload)
+  requires holds<X, float> HeadNumbers(X&& x) : floats_(std::forward<X>(x)) {}
   template <class X>
-  requires holds<X, double> HeadNumbers(X&& x)
-      : doubles_(std::forward<X>(x)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor, bugprone-forwarding-reference-overload)
+  requires holds<X, double> HeadNumbers(X&& x) : doubles_(std::forward<X>(x)) {}
 
   Index size() const { return static_cast<Index>(floats_.size() + doubles_.size()); }
   bool empty() const { return size() == 0; }

@@ -169,7 +169,8 @@ inline void inversion(const Report& r, Findings& found) {
 inline void weights_and_out(const Report& r, Findings& found) {
   const Summary& sums = r.weights.row_sums;
   constexpr double half_rounding = 0.05;
-  if (sums.has_finite() && (sums.low < 1 - half_rounding || sums.high > 1 + half_rounding)) {
+  const bool low = !r.weights.sinks && sums.low < 1 - half_rounding;
+  if (sums.has_finite() && (low || sums.high > 1 + half_rounding)) {
     found.push_back("Rows of weights sum to " + range_text(sums) + " and should sum to 1");
   }
   const bool finite_inputs = r.q.all_finite() && r.k.all_finite() && r.v.all_finite();

@@ -222,6 +222,7 @@ requires RightTypes<Q, K, V, M, S> Report report(const Q& q, const K& k, const V
   r.out_shape = to_string(view_of(textbook.out));
   r.mask_shape = scan::mask_shape(as_mask(mask), r.scores_shape);
   r.weights = scan::weights(lift(view_of(textbook.weights)), keys_seen);
+  r.weights.sinks = !options.sinks.empty();
   r.out = summarize(view_of(textbook.out));
   r.findings = diagnose(r);
   return r;

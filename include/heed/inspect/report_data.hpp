@@ -32,7 +32,8 @@ struct MaskReport {
 // The weights of the call, before dropout.
 struct WeightsReport {
   Summary values = {};
-  Summary row_sums = {};  // of rows that see a key: 1 up to rounding
+  Summary row_sums = {};  // of rows that see a key: 1 up to rounding, with sinks less
+  bool sinks = false;     // the call has options.sinks
   double mean_peak = 0;   // a row's largest weight, averaged over rows that see two keys or more
 };
 
@@ -102,7 +103,9 @@ inline std::string Report::text() const {
             numbers("modified", "", modified) + numbers("attended", "", attended);
     page += "\n4. Mask\n" + report_lines::mask_lines(mask);
     page += "\n5. Weights\n" + numbers("weights", scores_shape, weights.values) +
-            line("row sums", range_text(weights.row_sums) + " (1, but 0 where a row sees no key)") +
+            line("row sums", range_text(weights.row_sums) +
+                                 (weights.sinks ? " (at most 1: sinks have the rest)"
+                                                : " (1, but 0 where a row sees no key)")) +
             line("mean largest weight", short_number(weights.mean_peak));
     page += "\n6. Output\n" + numbers("out", out_shape, out);
   }

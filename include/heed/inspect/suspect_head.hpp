@@ -144,31 +144,32 @@ Logits logits_of(Head<T, M, S>& head, const Hypothesis& way) {
   return logits;
 }
 
-// Softmax along `count` entries that begin at `first` and lie `step` apart.
+// Softmax along `count` entries that begin at `first` and lie `step` apart, and a sink.
 inline void softmax(const std::vector<double>& from, const std::vector<bool>& allowed,
-                    std::size_t first, std::size_t step, std::size_t count,
+                    std::size_t first, std::size_t step, std::size_t count, double sink,
                     std::vector<double>& weights) {
-  double largest = std::numeric_limits<double>::lowest(), sum = 0;
+  double largest = is_masked(sink) ? std::numeric_limits<double>::lowest() : sink;
   const auto each = [&](auto&& visit) {
     for (std::size_t at = first, n = 0; n < count; ++n, at += step) {
       if (allowed[at]) visit(at);
     }
   };
   each([&](std::size_t at) { largest = std::max(largest, from[at]); });
+  double sum = sink_weight(sink, largest);
   each([&](std::size_t at) { sum += weights[at] = std::exp(from[at] - largest); });
   each([&](std::size_t at) { weights[at] /= sum; });
 }
 
 inline std::vector<double> softmax_of(const std::vector<double>& from, const Logits& logits,
-                                      const Hypothesis& way, std::size_t rows,
-                                      std::size_t columns) {
+                                      const Hypothesis& way, std::size_t rows, std::size_t columns,
+                                      double sink) {
   std::vector<double> weights(from.size());
   if (way.over_keys) {
     for (std::size_t i = 0; i < rows; ++i)
-      softmax(from, logits.allowed, i * columns, 1, columns, weights);
+      softmax(from, logits.allowed, i * columns, 1, columns, sink, weights);
   } else {
     for (std::size_t j = 0; j < columns; ++j)
-      softmax(from, logits.allowed, j, columns, rows, weights);
+      softmax(from, logits.allowed, j, columns, rows, sink, weights);
   }
   return weights;
 }
@@ -179,8 +180,9 @@ std::vector<double> weights_of(Head<T, M, S>& head, const Hypothesis& way) {
   const Logits logits = logits_of(head, way);
   const auto rows = static_cast<std::size_t>(head.rows());
   const auto columns = static_cast<std::size_t>(head.columns());
-  std::vector<double> weights = softmax_of(logits.values, logits, way, rows, columns);
-  if (way.softmax_again) weights = softmax_of(weights, logits, way, rows, columns);
+  const auto sink = sink_of<double>(head.p, head.h);
+  std::vector<double> weights = softmax_of(logits.values, logits, way, rows, columns, sink);
+  if (way.softmax_again) weights = softmax_of(weights, logits, way, rows, columns, sink);
   for (std::size_t n = 0; way.mask == MaskUse::after_softmax && n < weights.size(); ++n) {
     if (!logits.seen[n]) weights[n] = 0;
   }

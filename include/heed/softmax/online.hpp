@@ -57,7 +57,7 @@ R join_sink(Row<R>& row, R sink) {
     return R(1);
   }
   const R of_row = std::exp(-above);
-  row = {sink, row.sum * of_row + std::exp(sink - sink)};  // NaN for a sink of NaN or infinity
+  row = {sink, row.sum * of_row + R(1) + R(0) * sink};  // NaN for a sink of NaN or infinity
   return of_row;
 }
 

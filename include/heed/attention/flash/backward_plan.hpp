@@ -90,7 +90,8 @@ struct BackwardWave {
   Index parts;  // of d_q: its spans, or the sum so far and the next span
 
   [[gnu::always_inline]] BackwardWave(Carver& carver, const Shape& shape, const BackwardPlan& plan)
-      : head_rows(plan.head_rows(shape)),
+      : d_sinks(carver.array<double>(plan.sink_sums)),
+        head_rows(plan.head_rows(shape)),
         columns(plan.tile_shape.columns(shape.D)),
         group(shape.Hkv == 0 ? 0 : shape.group()),
         parts(plan.adds_spans ? std::min<Index>(plan.spans, 2) : plan.spans) {
@@ -98,7 +99,6 @@ struct BackwardWave {
     lse = carver.array<R>(rows);
     delta = carver.array<R>(rows);
     d_q = carver.array<R>(checked_product(checked_product(rows, parts), columns));
-    d_sinks = carver.array<double>(plan.sink_sums);
   }
 
   // Of query head `g` of the group of head `head` of the wave.

@@ -58,7 +58,7 @@ class HeadContexts {
   Index first_;
   int count_ = 0;
   union {
-    Context contexts_[max_task_heads];
+    Context contexts_[max_task_heads];  // NOLINT(readability-identifier-naming)
   };
 };
 
