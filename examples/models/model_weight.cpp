@@ -142,7 +142,7 @@ void ModelWeight::take_floats(const Gguf& file, const std::vector<WeightPart>& p
     const std::vector<float> values = file.finite_floats(part.name, shape_of(part, in_));
     all.insert(all.end(), values.begin(), values.end());
   }
-  floats_.resize(at(nn::packed_size<float>(out_, in_)));
+  floats_.resize(at(nn::packed_size<float>(out_, in_, options)));
   nn::pack_weights(matrix_of<const float>(all.data(), out_, in_), floats_.data(), options);
 }
 
@@ -208,7 +208,7 @@ void ModelWeight::multiply_into(const View<float, 2>& y, const View<const float,
   HEED_ASSERT(x.extent[1] == in_ && y.extent[1] == out_ && x.extent[0] == y.extent[0]);
   if (has_codes() && x.extent[0] <= few_rows) return multiply_codes(y, x, room, options);
   nn::Affine<float> affine{matrix_of<const float>(nullptr, out_, in_)};
-  affine.packed = as_floats(room, options);
+  affine.packed = {as_floats(room, options), options.compute};
   nn::affine_into(nn::as_batch(y), nn::as_batch(x), affine, options);
 }
 
