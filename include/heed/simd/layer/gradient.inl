@@ -135,36 +135,6 @@ void pack_columns(const View<const T, 2>& x, const BlockedA<Accum<T>>& to) {
   }
 }
 
-// c[n][r] += Σ_k a(r, k)·b[k][n] for one panel of b, rounded once a term and once for the sum of
-// all: a is what pack_columns leaves.
-//   c     [columns, count], columns neighbours, rows `stride` apart
-//   sums  [count up to a whole row tile, panel], scratch
-template <class R, class Step = Single<R>>
-void multiply_columns(const BlockedA<const R>& a, Index count, const PackedB<const R>& b, R* sums,
-                      R* c, Index stride, Index columns) {
-  const Index depth = packed_words<Step>(a.k);
-  const R* panel = b.data;
-  HEED_ASSERT(b.k == a.k && b.width(0) == nr<R>);
-  for (Index begin = 0; begin < depth; begin += depth_block<R>) {
-    const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
-    for (Index r = 0; r < count; r += mr<R>) {
-      micro_kernel<mr<R>, vectors<R>>(ColumnsOfA<R>{a.block(begin) + r * length}, length,
-                                      panel + begin * nr<R>, Index{nr<R>}, sums + r * nr<R>,
-                                      Index{nr<R>}, begin > 0, Step{});
-    }
-  }
-  for (Index r = 0; r < count; ++r, sums += nr<R>, c += stride) {
-    if (columns == nr<R>) {
-#pragma GCC unroll 16
-      for (int n = 0; n < vectors<R>; ++n) {
-        store(c + n * vl<R>, load(c + n * vl<R>) + load(sums + n * vl<R>));
-      }
-    } else {
-      for (Index n = 0; n < columns; ++n) c[n] += sums[n];
-    }
-  }
-}
-
 // sums[j] += Σ_n x(n, j), in R = double, a parameter because nvcc mistakes Array<Vec<double>, n>
 // for no type; the rows n in ascending order.
 template <class T, class R>

@@ -35,8 +35,8 @@ struct AdamFactors {
   R size, unbias, eps;
 };
 
-// Kernels for tensors of T, summed in R. Each is documented in layers.inl, activation.inl,
-// gradient.inl, update.inl, rounded.inl or bf16_pairs_layers.inl.
+// Kernels for tensors of T, summed in R. Each is documented in products.inl, layers.inl,
+// activation.inl, gradient.inl, update.inl, rounded.inl or bf16_pairs_layers.inl.
 template <class T>
 struct LayerKernels {
   using R = Accum<T>;

@@ -4,11 +4,6 @@
 #include "heed/simd/target/alone.inl"
 #endif
 
-// Features that a panel is swept through at a time, so that it stays in L1 while rows
-// pass by. Measured (AVX2, 512 rows of 384 and of 1536): 16, 24 and 32 KiB are equally fast.
-template <class R>
-inline constexpr Index depth_block = (24 << 10) / (nr<R> * Index{sizeof(R)});
-
 // Rows of a weight that stand side by side in a panel: b(d, c) = w(c, d), 0 beyond the last row.
 //   w  [≤ panel, depth]
 template <class T>
@@ -45,45 +40,6 @@ void pack_rows(const View<const T, 2>& x, Index at, const BlockedA<Accum<T>>& to
       for (; d < length; ++d) row[d] = static_cast<R>(from[d * x.stride[1]]);
     }
   }
-}
-
-// Words of K elements.
-template <class Step>
-constexpr Index packed_words(Index k) {
-  return (k + Step::k_pack - 1) / Step::k_pack;
-}
-
-// sums[r][c] (+)= Σ_d x[r][d]·w[d][c], `Rows` rows at a time for as long as there are so many, then
-// fewer: at most two rows are computed in vain, behind the last.
-template <int Rows, class R, class Step>
-HEED_INLINE void multiply_rows(const R* x, Index count, Index depth, const R* w, R* sums, bool more,
-                               const Step& step) {
-  constexpr Index least = Rows > 1 ? Rows - Rows / 3 : 1;
-  for (; count >= least; count -= Rows, x += Rows * depth, sums += Rows * nr<R>) {
-    micro_kernel<Rows, vectors<R>>(RowsOfA<R>{x, depth}, depth, w, Index{nr<R>}, sums, Index{nr<R>},
-                                   more, step);
-  }
-  if constexpr (Rows > 1) {
-    if (count > 0) multiply_rows<Rows / 2>(x, count, depth, w, sums, more, step);
-  }
-}
-
-// sums = x Wᵀ for one panel of W. In ascending order of the features: blocks of them only keep the
-// panel in L1, and change no bit.
-//   x     room for a row tile more than `count` rows
-//   w     its first panel
-//   sums  [count, panel], the same room
-template <class R, class Step = Single<R>>
-void multiply(const BlockedA<const R>& x, Index count, const PackedB<const R>& w, R* sums) {
-  const Index depth = packed_words<Step>(x.k);
-  const R* panel = w.data;
-  HEED_ASSERT(w.k == x.k && w.width(0) == nr<R>);
-  for (Index begin = 0; begin < depth; begin += depth_block<R>) {
-    const Index length = depth - begin < depth_block<R> ? depth - begin : depth_block<R>;
-    multiply_rows<mr<R>>(x.block(begin), count, length, panel + begin * nr<R>, sums, begin > 0,
-                         Step{});
-  }
-  for (Index n = 0; depth == 0 && n < count * nr<R>; ++n) sums[n] = 0;
 }
 
 // Sums become outputs: y = curve(sums + bias), rounded once.

@@ -44,6 +44,7 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/attention/decode.inl"
 #include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
+#include "heed/simd/layer/products.inl"
 #include "heed/simd/layer/layers.inl"
 // These use those.
 #include "heed/simd/attention/codes.inl"
