@@ -184,7 +184,7 @@ TEST_CASE(
     for (Index j = 0; j < 300; ++j) k(0, h, j, 5) = 8;  // as a channel of SmolLM2's keys
   }
   for (Index n = 0; n < q.size(); ++n) q.data()[n] *= 4;  // few keys have the weight
-  CHECK(error_of<kv::K4V4>(true, q, k, v) < 0.5 * error_of<kv::K4V4>(false, q, k, v));
+  CHECK(error_of<kv::K4V4>(true, q, k, v) < 0.7 * error_of<kv::K4V4>(false, q, k, v));
 }
 
 TEST_CASE("codes: numbers of words, on every instruction set") {
