@@ -222,7 +222,9 @@ HEED_INLINE WeightCodes pack_weight_codes(const Tiles& p, int g, int r, const Co
     Array<CodeWords, vectors<float>> code;
 #pragma GCC unroll 4
     for (int n = 0; n < vectors<float>; ++n) {
-      const Vec<float> x = scaled_weights(p, g, r, panel, n, panels) * broadcast(per_scale);
+      // NaN, whose row the softmax's sum makes NaN, becomes a code too.
+      const Vec<float> x = maximum(scaled_weights(p, g, r, panel, n, panels) * broadcast(per_scale),
+                                   broadcast(-limit));
       const Vec<float> half = x < 0.0F ? broadcast(-0.5F) : broadcast(0.5F);
       code[n] = __builtin_convertvector(x + half, CodeWords);
     }
