@@ -28,11 +28,6 @@ constexpr bool begins_line(int n) {
   return n * vl<Accum<T>> * static_cast<int>(sizeof(T)) % line == 0;
 }
 
-// The real rows and the keys [begin, end) of a tile at the edge.
-struct RaggedTile {
-  int rows, begin, end;
-};
-
 // s[r][c] = Σ_d q[r][d]·k(c, d) for Rows queries and Keys keys, as far as d fills whole registers;
 // sums of lanes, then of the register.
 template <int Rows, int Keys, class T>
@@ -122,18 +117,6 @@ HEED_INLINE void pv_block(const View<const T, 2>& v, RaggedTile tile, Index colu
   }
 }
 
-// job.run<Rows>(row) for 4, 2 or 1 rows at a time.
-template <class Job>
-HEED_INLINE void run_rows(const Job& job) {
-  int row = 0;
-  for (; row + 4 <= job.tile.rows; row += 4) job.template run<4>(row);
-  if (row + 2 <= job.tile.rows) {
-    job.template run<2>(row);
-    row += 2;
-  }
-  if (row < job.tile.rows) job.template run<1>(row);
-}
-
 template <class T>
 struct QkUnpacked {
   using R = Accum<T>;
@@ -220,21 +203,6 @@ struct PvUnpacked {
     for (; d < v.extent[1]; d += vl<R>) pv_block<Rows, 1>(v, tile, d, p, place);
   }
 };
-
-// f(g, p, tile) for every live tile.
-template <class R, class Shape, class F>
-HEED_INLINE void for_each_ragged_tile(const ScoreTiles<R, Shape>& scores, const F& f) {
-  for (int g = 0; g < scores.m_tiles; ++g) {
-    const int left = scores.rows - g * mr<R>;
-    for (int p = 0; p < scores.panels; ++p) {
-      if (!scores.live(g, p)) continue;
-      const int begin = p * nr<R>, end = begin + nr<R>;
-      f(g, p,
-        RaggedTile{left < mr<R> ? left : mr<R>, begin,
-                   end < scores.columns ? end : scores.columns});
-    }
-  }
-}
 
 // q·kᵀ of unpacked keys, k(c, d) contiguous in d; scores.rows rows are real.
 template <class T>

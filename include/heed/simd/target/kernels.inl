@@ -41,6 +41,7 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/gemm/micro_kernel.inl"
 #include "heed/simd/gemm/pack.inl"
 // And these use all of them.
+#include "heed/simd/attention/ragged_tiles.inl"
 #include "heed/simd/attention/decode.inl"
 #include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
