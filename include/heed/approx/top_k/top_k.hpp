@@ -18,6 +18,7 @@ inline FlashPlan top_k_plan(const Shape& shape, const simd::TileShape& tile_shap
                             int threads, const Executor* executor) {
   constexpr Index most_candidates = 1 << 15;
   FlashPlan plan = flash_plan(shape, tile_shape, tile_shape, false, threads, executor);
+  plan.task_splits = plan.splits;  // the best of a row are among all keys
   const Index most = std::max<Index>(8 * tile_shape.mr, most_candidates / (2 * Index{keep} + 64));
   if (Index{plan.heads_per_task} * plan.q_block > most) {
     plan.heads_per_task = 1;

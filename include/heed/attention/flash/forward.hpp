@@ -152,7 +152,7 @@ void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Inde
   if constexpr (kv::CodeSource<Kv>) prepare_queries(task, kv);
   SplitStates<T, M, S> states(task);
   KvBlock<U> block;
-  if constexpr (kv::PanelSource<Kv, U>) {
+  if constexpr (kv::PanelSource<Kv, U> || kv::CodeSource<Kv>) {
     block.of_panels = &simd::panel_kernels<U>(task.kernels.packed.isa);
   }
   for_each_live_block(task, first, last, [&](int begin, int keys, const BlockMask& map, int panel) {
