@@ -174,10 +174,11 @@ void LlamaSequence::keep(Index first, std::span<const Index> kept) {
 }
 
 Llama::Llama(const Gguf& file, const LlamaOptions& options)
-    : config_(llama_config(file)), threads_(options.threads) {
+    : config_(llama_config(file)),
+      pool_(std::make_unique<WorkerPool>(worker_count(max_length, options.threads, nullptr))) {
   refuse_unknown_tensors(file, config_);
   nn::Options loading;
-  loading.threads = options.threads;
+  loading.executor = pool_.get();
   weights_ = std::make_unique<const Weights>(file, config_, options.weights, loading);
 }
 
@@ -210,7 +211,6 @@ LlamaSequence Llama::start() const {
     state->caches.emplace_back(
         kv::Extents{1, config_.kv_heads, config_.head_dim, config_.head_dim});
   }
-  state->options.threads = threads_;
   return LlamaSequence(std::move(state));
 }
 
@@ -273,7 +273,7 @@ void Llama::attend(Index layer, LlamaSequence& sequence, Index n,
   cache.append(k.as_const(), v.as_const());
   const auto attended = rows_of(state.attended, n, of_q);
   const auto out = heads_of(attended, 0, config_.heads, dim);
-  const Options options{.threads = threads_};
+  const Options options{.executor = pool_.get()};
   if (parents.empty()) {
     attention_into(out, q.as_const(), cache, mask::causal(), score::None{}, options);
   } else {
@@ -302,7 +302,8 @@ void Llama::feed_forward(Index layer, LlamaSequence& sequence, Index n) const {
   const auto& kernels = simd::layer_kernels<float>(isa());
   constexpr Index rows_a_task = 8;
   const Index tasks = (n + rows_a_task - 1) / rows_a_task;
-  parallel_for(tasks, worker_count(tasks, threads_, nullptr), nullptr, [&](Index task, int) {
+  Executor* executor = pool_.get();
+  parallel_for(tasks, worker_count(tasks, 0, executor), executor, [&](Index task, int) {
     for (Index r = task * rows_a_task; r < std::min(n, (task + 1) * rows_a_task); ++r) {
       float* gate = gate_up.data + r * 2 * hidden;
       kernels.activate(simd::Activation::silu, gate, hidden);
@@ -336,6 +337,7 @@ Tensor2<float> Llama::forward(std::span<const TokenId> ids, LlamaSequence& seque
 Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows,
                            std::span<const int> parents) const {
   LlamaSequence::State& state = *sequence.state_;
+  state.options.executor = pool_.get();
   const auto n = static_cast<Index>(ids.size());
   state.reserve_positions(sequence.length() + n, config_);
   const auto x = rows_of(state.x, n, config_.features);

@@ -14,6 +14,7 @@
 #include "models/llama_config.hpp"
 #include "models/model_weight.hpp"
 #include "models/vocabulary.hpp"
+#include "models/worker_pool.hpp"
 
 namespace heed::models {
 
@@ -98,7 +99,7 @@ class Llama {
   void feed_forward(Index layer, LlamaSequence& sequence, Index n) const;
 
   LlamaConfig config_;
-  int threads_;
+  std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<const Weights> weights_;
 };
 

@@ -175,7 +175,8 @@ void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float
   const Index nr = panel_columns(), rows = x.extent[0];
   const float* block_sums = sum_blocks(x, room);
   const auto multiply = simd::for_isa<float, MultiplyPanel, Index>(isa());
-  constexpr Index panels_a_task = 2;
+  // A few panels are shared out one by one, so that two threads end together.
+  const Index panels_a_task = panels() <= 32 ? 1 : 4;
   const Index tasks = (panels() + panels_a_task - 1) / panels_a_task;
   const int workers = worker_count(tasks, options.threads, options.executor);
   HEED_ASSERT(nr <= most_columns && rows <= few_rows);

@@ -5,10 +5,13 @@
 #include "models/llama.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "heed/core/error.hpp"
@@ -286,6 +289,36 @@ TEST_CASE("a call that throws leaves the sequence as it was") {
   CHECK(sequence.length() == 5);
   sequence.look = {};
   CHECK(same(tiny().forward(some_ids(3), sequence), 0, tiny().forward(some_ids(3), other), 0));
+}
+
+TEST_CASE(
+    "a pool runs each job once, jobs of threads that are late too, and calls beside each other") {
+  heed::models::WorkerPool pool(4);
+  REQUIRE(pool.concurrency() == 4);
+  const auto count = [&](int calls) {
+    bool right = true;
+    for (int call = 0; call < calls; ++call) {
+      const int workers = 1 + call % 4;
+      std::vector<std::atomic<int>> runs(4);
+      heed::run_workers(workers, &pool,
+                        {[](void* target, int worker) {
+                           ++(*static_cast<std::vector<std::atomic<int>>*>(
+                               target))[static_cast<std::size_t>(worker)];
+                         },
+                         &runs});
+      for (int n = 0; n < 4; ++n)
+        right = right && runs[static_cast<std::size_t>(n)] == (n < workers);
+      if (call % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return right;
+  };
+  bool beside = false;
+  std::thread other([&] { beside = count(2000); });
+  CHECK(count(2000));
+  other.join();
+  CHECK(beside);
+  const heed::models::WorkerPool alone(0);
+  CHECK(alone.concurrency() == 1);
 }
 
 TEST_CASE("SmolLM2 has the reference's logits") {
