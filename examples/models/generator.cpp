@@ -53,6 +53,15 @@ void Generator::make_room(std::size_t tokens) {
   forgotten_ += count;
 }
 
+// Tokens that may be drafted. A window slides for the tokens of the text alone, so that the model
+// forgets the same ones with drafts and without.
+std::size_t Generator::draft_room() {
+  if (options_.window == 0) return room();
+  const std::size_t unread = ids_.size() - read_tokens();
+  make_room(unread);
+  return options_.window + options_.kept - static_cast<std::size_t>(sequence_.length()) - unread;
+}
+
 std::span<const float> Generator::logits(Index row) const {
   const Index size = logits_.dimension(1);
   return {logits_.data() + row * size, static_cast<std::size_t>(size)};
@@ -162,7 +171,7 @@ Stop Generator::generate(TokenId end, std::size_t most,
   Run run{*this, end, most, on_token};
   TokenId next = sampler_.pick(last_logits());
   while (!run.stop && run.take(next)) {
-    const DraftTree draft = draft_tree(ids_, std::min(options_.draft, room()));
+    const DraftTree draft = draft_tree(ids_, std::min(options_.draft, draft_room()));
     call(draft);
     next = verify(draft, run);
   }

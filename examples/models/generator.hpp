@@ -49,7 +49,8 @@ class Generator {
   std::size_t forgotten() const { return forgotten_; }  // tokens that a window slid over
 
   // Reads tokens in pieces; `progress` is called with the number that is done, and ends it by
-  // false: then none of the tokens stays. Throws heed::Error where they do not fit the context.
+  // false: then none of the tokens stays, and what a window forgot for them is gone. Throws
+  // heed::Error where they do not fit the context.
   bool read(std::span<const TokenId> ids, const std::function<bool(std::size_t)>& progress);
 
   // Generates up to `most` tokens and calls `on_token` for each but `end`, until it returns false.
@@ -64,6 +65,7 @@ class Generator {
   std::span<const float> last_logits();
   void truncate(std::size_t tokens);
   void make_room(std::size_t tokens);
+  std::size_t draft_room();
   void call(const DraftTree& draft);
   TokenId verify(const DraftTree& draft, Run& run);
 

@@ -1,7 +1,7 @@
 #include "models/worker_pool.hpp"
 
 #include <chrono>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 namespace heed::models {
@@ -30,13 +30,13 @@ void wait_while(const std::atomic<State>& state, State before) {
 WorkerPool::WorkerPool(int threads) {
   workers_.reserve(static_cast<std::size_t>(threads > 0 ? threads - 1 : 0));
   for (int n = 1; n < threads; ++n) {
-    auto worker = std::make_unique<Worker>();
     try {
+      auto worker = std::make_unique<Worker>();
       worker->thread = std::thread([this, n, &own = *worker] { work(own, n); });
-    } catch (const std::system_error&) {
-      return;  // the system has no more threads
+      workers_.push_back(std::move(worker));
+    } catch (const std::exception&) {
+      return;  // the system has no more threads, or no memory for one
     }
-    workers_.push_back(std::move(worker));
   }
 }
 

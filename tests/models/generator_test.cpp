@@ -199,6 +199,10 @@ TEST_CASE("a window forgets, but for the first tokens, and a text goes on beyond
   const Ids ids = generated(options, 400);
   CHECK(ids.size() == 400);
   CHECK(Ids(ids.begin(), ids.begin() + 16) == whole);  // nothing is forgotten yet
+  for (const std::size_t draft : {4U, 11U}) {
+    CHECK(generated({.draft = draft, .window = 40}, 400) == ids);
+    CHECK(generated({.draft = draft, .window = 100}, 400) == generated({.window = 100}, 400));
+  }
   for (const std::size_t draft : {0U, 8U}) {
     Generator generator(tiny(), {.draft = draft, .window = 40});
     CHECK(generated({}, 400, &generator).size() == 400);

@@ -87,6 +87,9 @@ class Conversation {
     if (!system.empty()) waiting_ = turns_.turn("system", system);
   }
 
+  // True where a full context ends it.
+  bool ends() const { return line_.window == 0; }
+
   // True where the context has room for a turn of the user and so many tokens of an answer.
   bool has_room(const std::string& text, std::size_t tokens) const {
     const std::size_t turn = turns_.turn("user", text).size() + turns_.answer().size();
@@ -226,7 +229,7 @@ int talk(Conversation& conversation) {
       Conversation::tell("the line is not UTF-8");
       continue;
     }
-    if (!conversation.has_room("", 32)) {
+    if (conversation.ends() && !conversation.has_room("", 32)) {
       Conversation::tell("the context of the model is full; begin a new conversation");
       return 0;
     }

@@ -120,7 +120,7 @@ std::string_view usage_text() {
   --max-tokens N    of an answer (512)
   --speculate N     draft up to N tokens from the text so far, as a tree, and verify them in one call:
                     the same text, sooner where it repeats itself (0)
-  --window N        see the first 4 and the last N tokens, and so go on where the context is full;
+  --window N        see the first 4 and at most the last N tokens, and so go on where the context is full;
                     0: all tokens, until it is full (0)
   --look FILE.png   draw which earlier tokens each token of the answer was written from
   --weights float   in memory as floats; file: in the 4 and 8 bits that the file has (file)
