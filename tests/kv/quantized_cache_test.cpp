@@ -1,5 +1,7 @@
 // Caches of codes: numbers that codes stand for exactly give the bits of dense calls; others are
 // rounded to half a scale. A row has the same bits however calls are cut.
+#include <cmath>
+#include <cstddef>
 #include <vector>
 
 #include "heed/kv/cache.hpp"
@@ -254,6 +256,18 @@ TEST_CASE("rotation: Hadamard's matrix, and its inverse, on every instruction se
       for (std::size_t d = 0; d < x.size(); ++d) CHECK(std::abs(x[d] - y[d]) < 1e-6F);
     }
   });
+}
+
+TEST_CASE("caches of codes: without a token, or without features of values, out is 0 or empty") {
+  const auto q = test::random4<float>(1, 8, 3, 64, 1);
+  const kv::Cache<kv::K8V8> cache({1, 2, 64, 40});
+  std::vector<std::byte> workspace(workspace_bytes(q, cache, mask::causal()));
+  const auto empty = attention(q, cache, mask::causal(), score::None{}, {.workspace = workspace});
+  for (Index n = 0; n < empty.out.size(); ++n) CHECK(empty.out.data()[n] == 0);
+  kv::Cache<kv::K4V4> keys({1, 2, 64, 0});
+  keys.append(test::random4<float>(1, 2, 3, 64, 2), Tensor4<float>(1, 2, 3, 0));
+  const auto lse = attention(q, keys, mask::causal()).lse;
+  CHECK(std::isfinite(lse(0, 0, 0)));
 }
 
 TEST_CASE("caches of codes: memory") {

@@ -29,7 +29,9 @@ inline namespace HEED_ABI {
 //
 //   T  of the elements that are kept; those that are appended are rounded to it. Or a format of
 //      codes, K8V8, K8V4 or K4V4: then q is float, and results are those of float keys and values
-//      scale · code, bit for bit where nothing is rotated
+//      scale · code, bit for bit where nothing is rotated and codes are widened. With products of
+//      bytes (AVX-512 BF16 and VNNI, D of 16 to 1024) q and weights are rounded to 16 bits, q
+//      beside 4-bit keys to 8
 //
 // Calls that change a cache throw heed::Error or std::bad_alloc and leave it as it was. Any number
 // of threads may read it while none changes it. A copy is a cache of its own.

@@ -58,7 +58,7 @@ inline float sign_of(Index d) {
   return (signs >> (d % 64) & 1) == 0 ? 1.0F : -1.0F;
 }
 // Numbers that are turned together: the largest power of 2 that divides D.
-constexpr Index turned_together(Index D) { return D & -D; }
+constexpr Index turned_together(Index D) { return D == 0 ? 1 : D & -D; }
 
 // x = H S x: signs, then Hadamard's matrix. Ashkboos et al., "QuaRot" (2024). turn_back undoes it.
 inline void turn(const simd::CodeKernels& kernels, float* x, Index D) {

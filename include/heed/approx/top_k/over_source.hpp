@@ -2,6 +2,8 @@
 // in which each row attends to its best keys alone.
 #pragma once
 
+#include <utility>
+
 #include "heed/approx/top_k/top_k.hpp"
 #include "heed/attention/over_source.hpp"
 
@@ -13,13 +15,17 @@ inline namespace HEED_ABI {
 //   q       [B, Hq, Lq, D], or rank 3 or 2
 //   source  keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv]
 //
-// Returns {out, lse} with the bits of the call over dense keys of equal lengths, for keep below the
-// longest length; from there on it is heed::attention(q, source, …). Masks count keys as there.
-// Throws heed::Error as heed::attention over a source does, and for a negative keep.
+// Returns {out, lse}; a sequence longer than keep has the bits of the call over its dense keys.
+// From the longest length on it is heed::attention(q, source, …). Masks count keys as there. A
+// cache of codes does not compile: single keys of it are not read. Throws heed::Error as
+// heed::attention over a source does, and for a negative keep.
 template <class Q, class K, class M = mask::None, class S = score::None>
 requires RightSourceTypes<Q, K, M, S>
 auto top_k(const Q& q, const K& source, Index keep, const M& mask = {}, const S& score = {},
            const Options& options = {}) {
+  static_assert(
+      !kv::CodeSource<decltype(std::declval<const K&>().bind(Shape{}, Index{}, Index{}))>,
+      "heed::approx::top_k: the cache must keep float, double, half or bfloat16, not codes");
   constexpr const char* call = "heed::approx::top_k";
   const heed::Options common = options.common();
   auto problem = make_source_problem(call, q, source, as_mask(mask), as_score(score), common);

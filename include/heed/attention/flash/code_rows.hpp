@@ -24,7 +24,7 @@ void prepare_queries(const FlashTask<T, M, S>& task, const Kv& kv) {
 // The weighted values of a task's rows.
 template <class T, class M, class S, class Kv>
 void turn_output(const FlashTask<T, M, S>& task, const Kv& kv) {
-  if (!kv.turned()) return;
+  if (!kv.turned() || task.problem.shape.Lk == 0) return;  // without keys there is no scratch
   const Index Dv = task.problem.shape.Dv;
   const simd::Accumulator<T>& acc = task.scratch.state.acc;
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());

@@ -238,7 +238,7 @@ HEED_INLINE WeightCodes pack_weight_codes(const Tiles& p, int g, int r, const Co
       low_sum += low;
     }
   }
-  WeightCodes codes{per_scale == 0 ? 0 : largest / limit, {}};
+  WeightCodes codes{largest >= 0x1p-110F ? largest / limit : 0, {}};
   for (int n = 0; n < vl<float>; ++n) {
     codes.sums[0] += high_sum[n];
     codes.sums[1] += low_sum[n];
