@@ -64,8 +64,9 @@ std::vector<mask::any> masks() {
 
 TEMPLATE_TEST_CASE("bits depend on neither q blocks, the tasks of the keys nor workers", "", float,
                    BFloat16) {
-  for (const Index Lq : {2, 40}) {
-    const Shape shape{1, 4, 2, Lq, 11000, 16, 24};
+  for (const Index Lq : {2, 40, 3}) {
+    const Shape shape = Lq == 3 ? Shape{1, 40, 1, Lq, 11000, 16, 24}  // tasks of 40 heads
+                                : Shape{1, 4, 2, Lq, 11000, 16, 24};
     const Inputs<TestType> in(shape, Layout::gaps, 4, 3);
     for (const mask::any& mask : masks()) {
       const FlashPlan plan = plan_of<TestType>(shape, 1);

@@ -186,7 +186,8 @@ template <class U, class T, class M, class S, class Kv>
 //   source  of keys and values; problem.k and problem.v are not looked at
 //
 // Time O(B·Hq·Lq·Lk·(D + Dv)) over the tiles that are not Empty;
-// scratch O(workers · (queries of a task · log(Lk) + keys of a block) · (D + Dv)).
+// scratch O(workers · (queries of a task · log(Lk) + keys of a block) · (D + Dv)), and where tasks
+// share the keys O(tasks · queries of a task · Dv).
 template <class T, class M, class S, class K>
 requires kv::Source<K, kv::ElementOf<K, T>>
 void flash_forward(const Problem<T>& problem, const K& source, const M& mask, const S& score,

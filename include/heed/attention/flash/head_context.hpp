@@ -14,10 +14,20 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
+// A mask or score for one head; itself, by reference to the call's, where it depends on none.
+template <class X>
+decltype(auto) bound_or_same(const X& x, const Shape& shape, Index b, Index h) {
+  if constexpr (requires { x.bind(shape, b, h); }) {
+    return x.bind(shape, b, h);
+  } else {
+    return (x);
+  }
+}
+
 template <class M, class S>
 struct HeadContext {
-  using Mask = decltype(mask::bind(std::declval<const M&>(), Shape{}, Index{}, Index{}));
-  using Score = decltype(score::bind(std::declval<const S&>(), Shape{}, Index{}, Index{}));
+  using Mask = decltype(bound_or_same(std::declval<const M&>(), Shape{}, Index{}, Index{}));
+  using Score = decltype(bound_or_same(std::declval<const S&>(), Shape{}, Index{}, Index{}));
 
   Mask mask;
   Score score;
@@ -33,8 +43,8 @@ class HeadContexts {
       : HeadContexts(rows.first_head) {
     HEED_ASSERT(rows.heads <= max_task_heads);
     for (int n = 0; n < rows.heads; ++n) {
-      add({mask::bind(mask, shape, rows.b, first_ + n),
-           score::bind(score, shape, rows.b, first_ + n)});
+      add({bound_or_same(mask, shape, rows.b, first_ + n),
+           bound_or_same(score, shape, rows.b, first_ + n)});
     }
   }
   HeadContexts(const HeadContexts& other) : HeadContexts(other.first_) {

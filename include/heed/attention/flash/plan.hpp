@@ -102,12 +102,17 @@ inline FlashPlan decode_plan(const Shape& shape, const simd::TileShape& tile_sha
 
 // Few queries of many heads, as in latent attention: a task packs a KV split for up to 128 rows of
 // a group. By heads alone every task would pack all keys, which takes as long as some 16 rows do.
-inline void share_keys(FlashPlan& plan, const Shape& shape) {
+// Each task keeps a state, so there are no more of them than the workers need.
+inline void share_keys(FlashPlan& plan, const Shape& shape, int available) {
   constexpr Index rows = 128;
   Index heads = std::min<Index>(shape.group(), rows / shape.Lq);
   while (shape.group() % heads != 0) --heads;
   plan.heads_per_task = static_cast<int>(heads);
   plan.task_splits = 1;
+  const Index sets = checked_product(shape.B, shape.Hq) / heads;
+  while (plan.key_tasks() > 1 && sets * plan.key_tasks() > 4 * Index{available}) {
+    plan.task_splits = std::min(2 * plan.task_splits, plan.splits);
+  }
 }
 
 //   tile_shape  of the kernels for packed keys and values
@@ -132,7 +137,7 @@ inline FlashPlan flash_plan(const Shape& shape, const simd::TileShape& tile_shap
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
   const Index all_heads = checked_product(shape.B, shape.Hq);
   if (plan.splits > 1 && shape.Lq > 0 && shape.Lq <= few && shape.group() > 1) {
-    share_keys(plan, shape);
+    share_keys(plan, shape, available);
   } else if (plan.q_blocks == 1 && shape.group() > 1) {
     const Index room = std::clamp<Index>(512 / plan.q_block, 1, max_task_heads);
     const Index fair = available == 1 ? room : all_heads / (4 * available);
