@@ -85,6 +85,7 @@ void require_gradients(const Shape& shape, Layout layout, std::uint64_t seed, co
   if (seed % 2 == 1) rule.require(d_sinks, of_naive, of_truth);
   if constexpr (sizeof(T) < 4) {
     const auto kept = unrounded<T>(q, k, v, mask, score, options);
+    d_sinks.setConstant(std::numeric_limits<double>::quiet_NaN());
     const auto fast = attention_backward(d_o, q, k, v, kept, mask, score, options);
     rule.require(fast.d_q, naive.d_q, truth.d_q);
     rule.require(fast.d_k, naive.d_k, truth.d_k);
@@ -171,6 +172,17 @@ TEST_CASE("gradients under masks that step over keys; the keys between have grad
 }
 
 #if !defined(__FAST_MATH__)
+TEMPLATE_TEST_CASE("a NaN that is seen far below a sink reaches its gradient", "", float, Half) {
+  Inputs<TestType> in({1, 1, 1, 3, 9, 4, 4, 4}, Layout::packed, 6);
+  in.v.view()(0, 0, 4, 2) = TestType(std::numeric_limits<float>::quiet_NaN());
+  const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+  const std::vector<float> sinks{300};
+  std::vector<float> d_sinks(1);
+  const Options options{.sinks = sinks, .d_sinks = d_sinks};
+  attention_backward(q, q, k, v, attention(q, k, v, {}, {}, options), {}, {}, options);
+  CHECK(std::isnan(d_sinks[0]));
+}
+
 TEMPLATE_TEST_CASE("what a mask hides changes no bit of a gradient", "", float, BFloat16) {
   using T = TestType;
   const Shape shape{1, 2, 1, 40, 70, 20, 9, 4};
@@ -374,6 +386,15 @@ TEST_CASE("a backward call of other tensors is refused") {
   CHECK_THAT(refused({.sinks = sinks, .d_sinks = of_lse}), ContainsSubstring("overlaps lse"));
   CHECK_THROWS_WITH(attention_backward_into(g, d_o, q, k, v, result, {}, {}, {.sinks = of_d_k}),
                     ContainsSubstring("a gradient overlaps what is read"));
+  const auto of_slopes = [&](std::span<const float> slopes, std::span<float> d) {
+    return test::error_of([&] {
+      attention_backward(d_o, q, k, v, result, {}, score::with_gradient(score::alibi(slopes), d),
+                         {.sinks = sinks, .d_sinks = d_sinks});
+    });
+  };
+  const std::vector<float> slopes(2);
+  CHECK_THAT(of_slopes(slopes, d_sinks), ContainsSubstring("overlaps other memory of the call"));
+  CHECK_THAT(of_slopes(slopes, sinks), ContainsSubstring("overlaps other memory of the call"));
   d_sinks.resize(3);
   CHECK_THAT(refused({.sinks = sinks, .d_sinks = d_sinks}),
              ContainsSubstring("options.d_sinks has 3 numbers but q has 2 heads"));

@@ -105,7 +105,9 @@ void check_gradients(const char* call, const GradientViews<T>& g, const Problem<
   check_score_gradients(call, score, forward.shape, options, std::pair{"q", forward.q},
                         std::pair{"k", forward.k}, std::pair{"v", forward.v}, std::pair{"out", out},
                         std::pair{"lse", forward.lse}, std::pair{"d_out", d_out},
-                        std::pair{"d_q", g.d_q}, std::pair{"d_k", g.d_k}, std::pair{"d_v", g.d_v});
+                        std::pair{"d_q", g.d_q}, std::pair{"d_k", g.d_k}, std::pair{"d_v", g.d_v},
+                        std::pair{"options.sinks", options.sinks.bytes()},
+                        std::pair{"options.d_sinks", options.d_sinks.bytes()});
   check_d_sinks(call, forward.shape.Hq, options, std::pair{"q", forward.q},
                 std::pair{"k", forward.k}, std::pair{"v", forward.v}, std::pair{"out", out},
                 std::pair{"lse", forward.lse}, std::pair{"d_out", d_out}, std::pair{"d_q", g.d_q},

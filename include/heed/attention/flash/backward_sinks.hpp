@@ -7,7 +7,17 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// −Σ p_sink·delta of the queries of head g, in ascending order, in double.
+// True for a row that sees no key: 0 · d_out must not make its delta NaN.
+template <class T, class M, class S>
+bool is_blind(const BackwardTask<T, M, S>& task, Index h, Index i) {
+  const auto& out = task.call.out;
+  for (Index d = 0; out.data != nullptr && d < task.shape().Dv; ++d) {
+    if (!(out(task.b, h, i, d) == 0)) return false;
+  }
+  return out.data != nullptr;
+}
+
+// −Σ p_sink·delta of the queries of head g, in ascending order, summed in double.
 template <class T, class M, class S>
 double d_sink(const BackwardTask<T, M, S>& task, Index g) {
   using R = Accum<T>;
@@ -17,7 +27,7 @@ double d_sink(const BackwardTask<T, M, S>& task, Index g) {
   double sum = 0;
   if (is_masked(sink)) return sum;
   for (Index i = 0; i < task.shape().Lq; ++i) {
-    const bool blind = lse[i] == sink && is_nan(delta[i]);  // 0 · d_out of a row that sees no key
+    const bool blind = lse[i] == sink && is_nan(delta[i]) && is_blind(task, task.query_head(g), i);
     if (!blind) sum -= static_cast<double>(sink_weight(sink, lse[i]) * delta[i]);
   }
   return sum;

@@ -155,7 +155,8 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   check_shape_of_out(call, "d_out", d_o, shape);
   check_score_gradients(call, the_score, shape, options, std::pair{"q", problem.q},
                         std::pair{"k", problem.k}, std::pair{"v", problem.v},
-                        std::pair{"d_out", d_o});
+                        std::pair{"d_out", d_o}, std::pair{"options.sinks", options.sinks.bytes()},
+                        std::pair{"options.d_sinks", options.d_sinks.bytes()});
   check_d_sinks(call, shape.Hq, options, std::pair{"q", problem.q}, std::pair{"k", problem.k},
                 std::pair{"v", problem.v}, std::pair{"d_out", d_o});
 
