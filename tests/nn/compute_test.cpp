@@ -1,9 +1,13 @@
 // Modules of float whose products take numbers rounded to 16 bits.
+#include <cmath>
 #include <functional>
+#include <string>
 
 #include "heed/mask/causal.hpp"
 #include "heed/nn/causal_language_model.hpp"
+#include "heed/nn/encoder_block.hpp"
 #include "heed/nn/feed_forward.hpp"
+#include "heed/nn/layer_norm.hpp"
 #include "heed/nn/prepare.hpp"
 #include "heed/nn/simple_transformer.hpp"
 #include "nn/gradients.hpp"
@@ -224,6 +228,27 @@ TEST_CASE("compute: products of rounded numbers, of one token or many, in any la
           const nn::Linear<double> linear(2, 2);
           linear.forward(tokens<double>(1, 1, 2, 1), {.compute = Compute::half});
         }) == "heed::nn: options.compute is for modules of float, not of double");
+}
+
+TEST_CASE("compute: norms of double are refused too") {
+  CHECK(error_of([] {
+          nn::LayerNorm<double>(2).forward(tokens<double>(1, 1, 2, 1), {.compute = Compute::half});
+        }) == "heed::nn: options.compute is for modules of float, not of double");
+}
+
+TEST_CASE("compute: half: a value before an activation beyond its largest has a finite slope") {
+  nn::EncoderBlock<float> block(4, {.attention = {.heads = 1}, .hidden = 4});
+  scatter(block, 0.3, 4);
+  nn::each_parameter(block, [](const std::string& name, auto& parameter) {
+    if (name.find("first.bias") != std::string::npos) parameter.value.setConstant(-70000);
+  });
+  const auto x = tokens<float>(1, 3, 4, 5);
+  const nn::Options options{.compute = Compute::half};
+  const auto trained = block.forward_train(x, heed::mask::None{}, heed::score::None{}, options);
+  auto gradients = nn::gradients_of(block);
+  const auto dx =
+      block.backward(x, trained.saved, gradients, heed::mask::None{}, heed::score::None{}, options);
+  for (Index n = 0; n < dx.size(); ++n) CHECK(std::isfinite(dx.data()[n]));
 }
 
 TEST_CASE("compute: feed-forward and attention meet the naive code in 16 bits") {

@@ -61,7 +61,7 @@ class TokenDropout {
   void operator()(T* row, Index features, Index L, Index n) const {
     if (!active_) return;
     const auto b = static_cast<std::uint32_t>(n / L), i = static_cast<std::uint32_t>(n % L);
-    simd::layer_kernels<T>(isa()).drop(row, 1, features, 0, dropout_, {0, i, 0, b});
+    simd::layer_kernels<T>(isa_).drop(row, 1, features, 0, dropout_, {0, i, 0, b});
   }
 
   // Token n of x [B, L, features].

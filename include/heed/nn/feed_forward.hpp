@@ -78,6 +78,7 @@ class FeedForward {
   }
   // x is kept without a copy.
   OutWithSaved<Tensor3<T>, Saved> forward_train(Tensor3<T>&& x, const Options& options = {}) const {
+    tokens_of(x, features(), "heed::nn::FeedForward::forward_train");
     auto saved = save(std::move(x), options);
     auto y = make_tensor3<T>(saved.x.dimension(0), saved.x.dimension(1), features());
     second_map(mutable_view_of(y), saved, options);
@@ -193,7 +194,6 @@ class FeedForward {
     const auto d_second = gradients.second_.gradient_rows(0, features(), second_);
     const TokenRows<T> d_rows(dy);
     const View<const T, 2> x = TokenRows<T>(view_of(saved.x)).view();
-    if (d_second.bias != nullptr) add_column_sums(d_second.bias, d_rows.view(), own);
     const auto back_first = transposed(first_.affine().weight);
     const auto back_second = transposed(second_.affine().weight);
     const PackedWeight<T> packed_first(back_first, own), packed_second(back_second, own);
@@ -201,6 +201,7 @@ class FeedForward {
     WeightGradientBlock<T> second_block(hidden(), features(), own);
     const TokenDropout drops(hidden_dropout_, DropoutSite::hidden, options);
     auto totals = zeros<double>(hidden());
+    if (d_second.bias != nullptr) add_column_sums(d_second.bias, d_rows.view(), own);
     for_each_block(saved, own, [&](Index first, const View<T, 3>& block) {
       const Index count = block.extent[1];
       const auto rows = view(block.data, {count, hidden()});

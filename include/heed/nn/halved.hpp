@@ -14,7 +14,8 @@ namespace heed::nn {
 inline namespace HEED_ABI {
 
 // Operands of backward's products lose no bit: those would round them. The values before an
-// activation are rounded once, as in PyTorch's autocast.
+// activation are rounded once, as in PyTorch's autocast; one beyond half's largest number becomes
+// that, since the slope of an activation at infinity may be NaN.
 template <class T>
 class Halved {
  public:
@@ -30,6 +31,7 @@ class Halved {
     for (Tensor3<T>* x : tensors) {
       Piece piece{x->dimensions(), std::vector<std::uint16_t>(static_cast<std::size_t>(x->size()))};
       for_each_part(x->size(), options, [&](Index first, Index count) {
+        if (compute_ == Compute::half) clamp_to_half(x->data() + first, count);
         kernels.narrow(x->data() + first, piece.numbers.data() + first, count);
       });
       *x = Tensor3<T>();
@@ -56,6 +58,11 @@ class Halved {
     typename Tensor3<T>::Dimensions extent;
     std::vector<std::uint16_t> numbers;
   };
+
+  static void clamp_to_half(T* x, Index count) {
+    constexpr T most = 65504;
+    for (Index n = 0; n < count; ++n) x[n] = std::clamp(x[n], -most, most);
+  }
 
   // f(first, count) of 16384 numbers a task.
   template <class F>

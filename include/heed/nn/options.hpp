@@ -21,7 +21,8 @@ struct Options {
   int threads = 0;               // 0: as many as the executor or OpenMP has
   Executor* executor = nullptr;  // the user's pool
   // bfloat16 or half: the operands of every product, attention's too, are rounded to it; weights,
-  // sums, norms, softmax, residuals and gradients stay float. For modules of float.
+  // sums, norms, softmax, residuals and gradients stay float. For modules of float. backward takes
+  // what forward_train took. Weights that a call returns, and what they multiply, are not rounded.
   Compute compute = Compute::full;
   // The module's workspace_bytes(…) of it: then forward_into allocates nothing, and forward nothing
   // but its result. Without: one more allocation a call.

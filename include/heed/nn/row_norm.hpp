@@ -110,7 +110,7 @@ class RowNorm {
     const Index blocks = (tokens + rows - 1) / rows, size = features();
     auto sums = zeros<double>(checked_product(2 * blocks, size));  // of weight and bias, a block
     const int workers = worker_count(blocks, options.threads, options.executor);
-    const auto& kernels = simd::layer_kernels<T>(isa());
+    const auto& kernels = layer_kernels<T>(options);
     auto room = zeros<T>(checked_product(2 * workers, size));
     parallel_for(blocks, workers, options.executor, [&](Index block, int worker) {
       T* d = room.data() + 2 * worker * size;
@@ -172,7 +172,7 @@ class RowNorm {
                       const Options& options) const {
     const Index tokens = features() == 0 ? 0 : token_count(x);
     const Scratch scratch(scratch_bytes(tokens, options), options.workspace);
-    const auto& kernels = simd::layer_kernels<T>(isa());
+    const auto& kernels = layer_kernels<T>(options);
     const int workers = worker_count(tasks(tokens), options.threads, options.executor);
     parallel_for(tasks(tokens), workers, options.executor, [&](Index task, int worker) {
       T* row = reinterpret_cast<T*>(scratch.begin() + worker * row_bytes());
