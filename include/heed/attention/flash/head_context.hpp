@@ -26,11 +26,11 @@ decltype(auto) bound_or_same(const X& x, const Shape& shape, Index b, Index h) {
 
 template <class M, class S>
 struct HeadContext {
-  using Mask = decltype(bound_or_same(std::declval<const M&>(), Shape{}, Index{}, Index{}));
-  using Score = decltype(bound_or_same(std::declval<const S&>(), Shape{}, Index{}, Index{}));
+  using Mask = decltype(mask::bind(std::declval<const M&>(), Shape{}, Index{}, Index{}));
+  using Score = decltype(score::bind(std::declval<const S&>(), Shape{}, Index{}, Index{}));
 
-  Mask mask;
-  Score score;
+  decltype(bound_or_same(std::declval<const M&>(), Shape{}, Index{}, Index{})) mask;
+  decltype(bound_or_same(std::declval<const S&>(), Shape{}, Index{}, Index{})) score;
 };
 
 // Of the heads of a task, by query head. Room for more heads than it has is not touched.
