@@ -127,6 +127,19 @@ void store_sums(const KvSums<R>& sums, Index b, Index kv_head, const View<W, 4>&
   store(sums.d_v, d_v);
 }
 
+// Throws heed::Error where what is written besides the result overlaps what is read.
+template <class T, class S>
+void check_written(const char* call, const Problem<T>& problem, const View<const T, 4>& d_out,
+                   const S& score, const Options& options) {
+  check_score_gradients(call, score, problem.shape, options, std::pair{"q", problem.q},
+                        std::pair{"k", problem.k}, std::pair{"v", problem.v},
+                        std::pair{"d_out", d_out},
+                        std::pair{"options.sinks", options.sinks.bytes()},
+                        std::pair{"options.d_sinks", options.d_sinks.bytes()});
+  check_d_sinks(call, problem.shape.Hq, options, std::pair{"q", problem.q},
+                std::pair{"k", problem.k}, std::pair{"v", problem.v}, std::pair{"d_out", d_out});
+}
+
 // Gradients of Σ d_out ∘ out, O(Lq·Lk) memory, one thread.
 //
 //   d_out [B, Hq, Lq, Dv]   q [B, Hq, Lq, D]   k [B, Hkv, Lk, D]   v [B, Hkv, Lk, Dv]
@@ -153,12 +166,7 @@ auto attention_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   const auto problem = make_problem(q, k, v, shape, options);
   const View<const T, 4> d_o = lift(view_of(d_out));
   check_shape_of_out(call, "d_out", d_o, shape);
-  check_score_gradients(call, the_score, shape, options, std::pair{"q", problem.q},
-                        std::pair{"k", problem.k}, std::pair{"v", problem.v},
-                        std::pair{"d_out", d_o}, std::pair{"options.sinks", options.sinks.bytes()},
-                        std::pair{"options.d_sinks", options.d_sinks.bytes()});
-  check_d_sinks(call, shape.Hq, options, std::pair{"q", problem.q}, std::pair{"k", problem.k},
-                std::pair{"v", problem.v}, std::pair{"d_out", d_o});
+  check_written(call, problem, d_o, the_score, options);
 
   ReferenceGradients gradients{make_as<W>(q), make_as<W>(k), make_as<W>(v),
                                make_scores<Q, W>(shape)};
