@@ -21,9 +21,9 @@ using namespace avx512;  // NOLINT(google-build-using-namespace)
 inline constexpr Isa target_isa = Isa::avx512_bf16;
 
 // Once more, since their steps may be those of pairs, and their jobs those of codes.
+#include "heed/simd/attention/ragged_tiles.inl"
 #include "heed/simd/gemm/micro_kernel.inl"
 #include "heed/simd/layer/products.inl"
-#include "heed/simd/attention/ragged_tiles.inl"
 
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);

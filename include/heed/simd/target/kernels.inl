@@ -37,15 +37,15 @@ HEED_INLINE Vec<R> broadcast(R x) {
 #include "heed/simd/dropout.inl"
 #include "heed/simd/lanes.inl"
 // These use those above.
+#include "heed/simd/attention/ragged_tiles.inl"
 #include "heed/simd/attention/softmax.inl"
 #include "heed/simd/gemm/micro_kernel.inl"
 #include "heed/simd/gemm/pack.inl"
+#include "heed/simd/layer/products.inl"
 // And these use all of them.
-#include "heed/simd/attention/ragged_tiles.inl"
 #include "heed/simd/attention/decode.inl"
 #include "heed/simd/attention/gradient.inl"
 #include "heed/simd/layer/activation.inl"
-#include "heed/simd/layer/products.inl"
 #include "heed/simd/layer/layers.inl"
 // These use those.
 #include "heed/simd/attention/codes.inl"
