@@ -93,10 +93,11 @@ struct CodePanels {
     return checked_product(tokens / values_in_word, columns(Dv));
   }
 
-  Word& key_word(Index j, Index d) const {
-    return k[(j / nr * key_words(D) + d / keys_in_word) * nr + j % nr];
-  }
-  Word& value_word(Index j, Index d) const { return v[j / values_in_word * columns(Dv) + d]; }
+  // Where words of token j begin; nothing without features.
+  Word* key_words_of(Index j) const { return D == 0 ? k : k + j / nr * key_words(D) * nr + j % nr; }
+  Word* value_words_of(Index j) const { return Dv == 0 ? v : v + j / values_in_word * columns(Dv); }
+  Word& key_word(Index j, Index d) const { return key_words_of(j)[d / keys_in_word * nr]; }
+  Word& value_word(Index j, Index d) const { return value_words_of(j)[d]; }
 
   // Rows k [n, D] and v [n, Dv] become tokens [first, first + n).
   template <class K, class V>
@@ -152,14 +153,14 @@ struct CodePanels {
     HEED_ASSERT(first % nr == 0);
     const auto widen_keys = key_bits == 8 ? kernels.widen_keys_8 : kernels.widen_keys_4;
     const auto widen_values = value_bits == 8 ? kernels.widen_values_8 : kernels.widen_values_4;
-    widen_keys(&key_word(first, 0), k_scales + first, (count + nr - 1) / nr, D, keys);
-    widen_values(&value_word(first, 0), v_scales + first, count, Dv, columns(Dv), values);
+    widen_keys(key_words_of(first), k_scales + first, (count + nr - 1) / nr, D, keys);
+    widen_values(value_words_of(first), v_scales + first, count, Dv, columns(Dv), values);
   }
   // f(panel) for keys [first, first + count), NR at a time; `first` begins a panel.
   template <class F2>
   void for_each_panel(Index first, Index count, F2&& f) const {
     for (Index j = first; j < first + count; j += nr) {
-      f(simd::CodePanel{&key_word(j, 0), &value_word(j, 0), k_scales + j, v_scales + j});
+      f(simd::CodePanel{key_words_of(j), value_words_of(j), k_scales + j, v_scales + j});
     }
   }
 
