@@ -7,9 +7,9 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// True for a row that sees no key: 0 · d_out must not make its delta NaN.
+// Rows of out are exactly 0 then. NaN in their d_out must not reach the gradient by 0 · NaN.
 template <class T, class M, class S>
-bool is_blind(const BackwardTask<T, M, S>& task, Index h, Index i) {
+bool sees_no_key(const BackwardTask<T, M, S>& task, Index h, Index i) {
   const auto& out = task.call.out;
   for (Index d = 0; out.data != nullptr && d < task.shape().Dv; ++d) {
     if (!(out(task.b, h, i, d) == 0)) return false;
@@ -27,8 +27,9 @@ double d_sink(const BackwardTask<T, M, S>& task, Index g) {
   double sum = 0;
   if (is_masked(sink)) return sum;
   for (Index i = 0; i < task.shape().Lq; ++i) {
-    const bool blind = lse[i] == sink && is_nan(delta[i]) && is_blind(task, task.query_head(g), i);
-    if (!blind) sum -= static_cast<double>(sink_weight(sink, lse[i]) * delta[i]);
+    const bool skipped =
+        lse[i] == sink && is_nan(delta[i]) && sees_no_key(task, task.query_head(g), i);
+    if (!skipped) sum -= static_cast<double>(sink_weight(sink, lse[i]) * delta[i]);
   }
   return sum;
 }
