@@ -28,6 +28,11 @@ constexpr bool begins_line(int n) {
   return n * vl<Accum<T>> * static_cast<int>(sizeof(T)) % line == 0;
 }
 
+// Sums of q·k at a time, of some queries and keys. Zen 4, 32 queries over 8 heads of D 128: 16 take
+// 0.85 of the time of 8 over 1024 keys, in cache, and 0.99 over 8192, out of it.
+template <class R>
+inline constexpr int interleaved_sums = sizeof(Vec<R>) >= 64 ? 16 : 8;
+
 // s[r][c] = Σ_d q[r][d]·k(c, d) for Rows queries and Keys keys, as far as d fills whole registers;
 // sums of lanes, then of the register.
 template <int Rows, int Keys, class T>
@@ -127,7 +132,7 @@ struct QkUnpacked {
 
   template <int Rows>
   HEED_INLINE void run(int row) const {
-    constexpr int interleaved_keys = 8 / Rows;
+    constexpr int interleaved_keys = interleaved_sums<R> / Rows;
     const R* query = q + row * k.extent[1];
     R* s = scores + row * nr<R>;
     int c = tile.begin;
