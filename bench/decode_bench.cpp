@@ -3,25 +3,36 @@
 
 namespace {
 
+using heed::bench::ReadLoop;
 using heed::bench::Row;
 
-// One call a turn: the sweep over the large buffer has thrown the keys and values out of the
-// caches.
+template <class T>
+std::size_t bytes_of(const heed::Tensor4<T>& k, const heed::Tensor4<T>& v) {
+  return sizeof(T) * static_cast<std::size_t>(k.size() + v.size());
+}
+
+// Seconds of a call and of reading as many bytes.
+void set_rates(benchmark::State& state, const Row& row, double bytes, double call, double read) {
+  heed::bench::set_time(state, call);
+  state.counters["GB/s"] = bytes / call * 1e-9;
+  state.counters["read GB/s"] = bytes / read * 1e-9;
+  state.counters["of read"] = read / call;
+  heed::bench::set_goal(state, row);
+}
+
+// One call a turn. A sweep over a large buffer throws keys and values out of the caches before it,
+// and before the loop that reads as many bytes.
 template <class T, class M>
 void measure(benchmark::State& state, const Row& row, const M& mask) {
   heed::bench::Operands<T> operands(row);
-  const heed::bench::ReadLoop read(row.threads, heed::bench::quick());
+  const ReadLoop read(row.threads, bytes_of(operands.k, operands.v));
+  const ReadLoop sweep(row.threads, heed::bench::swept_bytes(heed::bench::quick()));
   auto turns = heed::bench::Turns::from_environment(row.threads);
   turns.slice = 0;
   const auto best = heed::bench::alternate(
-      {[&] { operands.attend(row.threads, mask, heed::score::None{}); }, read}, turns);
-  const auto bytes =
-      static_cast<double>(sizeof(T)) * static_cast<double>(operands.k.size() + operands.v.size());
-  heed::bench::set_time(state, best[0]);
-  state.counters["GB/s"] = bytes / best[0] * 1e-9;
-  state.counters["read GB/s"] = read.bytes() / best[1] * 1e-9;
-  state.counters["of read"] = bytes / best[0] / (read.bytes() / best[1]);
-  heed::bench::set_goal(state, row);
+      {[&] { operands.attend(row.threads, mask, heed::score::None{}); }, sweep, read, sweep},
+      turns);
+  set_rates(state, row, read.bytes(), best[0], best[2]);
   state.SetLabel(operands.report.isa);
 }
 
@@ -43,19 +54,14 @@ void measure_codes(benchmark::State& state, const Row& row) {
     heed::attention_into(operands.result, operands.q, cache, heed::mask::None{},
                          heed::score::None{}, options);
   };
-  const heed::bench::ReadLoop read(row.threads, heed::bench::quick());
+  const ReadLoop read(row.threads, codes.memory_bytes());
+  const ReadLoop sweep(row.threads, heed::bench::swept_bytes(heed::bench::quick()));
   auto turns = heed::bench::Turns::from_environment(row.threads);
   turns.slice = 0;
-  const auto best =
-      heed::bench::alternate({[&] { attend(codes); }, read, [&] { attend(numbers); }, read}, turns);
-  const auto bytes = static_cast<double>(codes.memory_bytes());
-  const double read_rate = read.bytes() / std::min(best[1], best[3]);
-  heed::bench::set_time(state, best[0]);
-  state.counters["GB/s"] = bytes / best[0] * 1e-9;
-  state.counters["read GB/s"] = read_rate * 1e-9;
-  state.counters["of read"] = bytes / best[0] / read_rate;
+  const auto best = heed::bench::alternate(
+      {[&] { attend(codes); }, sweep, [&] { attend(numbers); }, sweep, read, sweep}, turns);
+  set_rates(state, row, read.bytes(), best[0], best[4]);
   state.counters["of float"] = best[2] / best[0];
-  heed::bench::set_goal(state, row);
   state.SetLabel(operands.report.isa);
 }
 

@@ -143,7 +143,8 @@ Measured measure(const Row& row, double seconds, const M& seen, const S& modify)
   std::vector<std::function<void()>> contestants{call, fma};
   std::unique_ptr<heed::bench::ReadLoop> read;
   if (decode) {
-    read = std::make_unique<heed::bench::ReadLoop>(row.threads, heed::bench::quick());
+    read = std::make_unique<heed::bench::ReadLoop>(row.threads,
+                                                   heed::bench::swept_bytes(heed::bench::quick()));
     contestants.emplace_back([&] { (*read)(); });
     turns.slice = 0;  // the sweep empties the caches, so one call a turn
   }

@@ -134,8 +134,8 @@ void FmaLoop::operator()() const {
   on_threads(threads_, [burst = burst_](int) { keep(burst(burst_rounds)); });
 }
 
-ReadLoop::ReadLoop(int threads, bool quick)
-    : buffer_((quick ? std::size_t{1} : std::size_t{256}) << 17, 1), threads_(threads) {}
+ReadLoop::ReadLoop(int threads, std::size_t bytes)
+    : buffer_(bytes / sizeof(std::uint64_t), 1), threads_(threads) {}
 
 void ReadLoop::operator()() const {
   auto sweep = sweep_baseline;

@@ -35,10 +35,13 @@ class FmaLoop {
   double flops_;
 };
 
-// One pass over a buffer several times as large as the last cache, in one piece a thread.
+// Several times the last cache: a pass over so many bytes throws all else out.
+constexpr std::size_t swept_bytes(bool quick) { return (quick ? std::size_t{1} : 256) << 20; }
+
+// One pass over a buffer, in one piece a thread.
 class ReadLoop {
  public:
-  ReadLoop(int threads, bool quick);
+  ReadLoop(int threads, std::size_t bytes);
 
   void operator()() const;
   double bytes() const { return static_cast<double>(buffer_.size() * sizeof(std::uint64_t)); }
