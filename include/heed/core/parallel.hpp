@@ -119,12 +119,15 @@ inline void run_workers(int workers, Executor* executor, Job job) {
   }
 }
 
-// body(task, worker) for every task in [0, tasks), each exactly once, handed out in order.
+// body(task, own) for every task in [0, tasks), each exactly once, handed out in order; own is what
+// start(worker) returns once for each worker.
 // The first exception stops the handing out and is thrown here when all workers are done.
-template <class Body>
-void parallel_for(Index tasks, int workers, Executor* executor, Body&& body) {
+template <class Start, class Body>
+void parallel_for(Index tasks, int workers, Executor* executor, const Start& start,
+                  const Body& body) {
   struct State {
-    Body& body;
+    const Start& start;
+    const Body& body;
     Index tasks;
     std::atomic<Index> next{0};
     std::atomic<bool> failed{false};
@@ -132,18 +135,26 @@ void parallel_for(Index tasks, int workers, Executor* executor, Body&& body) {
 
     void work(int worker) noexcept {
       try {
-        for (Index task = next++; task < tasks; task = next++) body(task, worker);
+        const auto own = start(worker);
+        for (Index task = next++; task < tasks; task = next++) body(task, own);
       } catch (...) {
         next = tasks;
         if (!failed.exchange(true)) error = std::current_exception();
       }
     }
   };
-  State state{body, tasks};
+  State state{start, body, tasks};
   run_workers(
       workers, executor,
       {[](void* target, int worker) { static_cast<State*>(target)->work(worker); }, &state});
   if (state.error) std::rethrow_exception(state.error);
+}
+
+// body(task, worker) for every task.
+template <class Body>
+void parallel_for(Index tasks, int workers, Executor* executor, Body&& body) {
+  const auto start = [](int worker) { return worker; };
+  parallel_for(tasks, workers, executor, start, body);
 }
 
 }  // namespace HEED_ABI

@@ -201,9 +201,11 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
   const RowStates<R> states = task_states<R>(carver, shape, plan);
   const Index key_tasks = plan.key_tasks();
   std::byte* scratch = memory + carver.used();
-  const auto run_task = [&](Index index, int worker, bool attends, bool stores) {
+  const auto scratch_of = [&](int worker) {
     Carver own(scratch + worker * bytes);
-    FlashScratch<R> of_task = flash_scratch<R>(own, shape, plan);
+    return flash_scratch<R>(own, shape, plan);
+  };
+  const auto run_task = [&](Index index, FlashScratch<R> of_task, bool attends, bool stores) {
     if (key_tasks > 1) of_task.state = states[index];
     const QueryBlock rows = query_block_of(plan, shape, index);
     const Shape entry = kv::shape_of_entry(source, shape, rows.b);
@@ -217,13 +219,15 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
     if constexpr (kv::CodeSource<std::remove_cvref_t<decltype(kv)>>) turn_output(task, kv);
     if (!store_output(task)) attend_again<U>(task, kv, length);
   };
-  parallel_for(plan.tasks, plan.workers, executor,
-               [&](Index index, int worker) { run_task(index, worker, true, key_tasks == 1); });
+  parallel_for(
+      plan.tasks, plan.workers, executor, scratch_of,
+      [&](Index index, const FlashScratch<R>& own) { run_task(index, own, true, key_tasks == 1); });
   if (key_tasks == 1) return;
-  parallel_for(plan.tasks / key_tasks, plan.workers, executor, [&](Index set, int worker) {
-    combine_splits(states, kernels.packed.isa, set * key_tasks, key_tasks);
-    run_task(set * key_tasks, worker, false, true);
-  });
+  parallel_for(plan.tasks / key_tasks, plan.workers, executor, scratch_of,
+               [&](Index set, const FlashScratch<R>& own) {
+                 combine_splits(states, kernels.packed.isa, set * key_tasks, key_tasks);
+                 run_task(set * key_tasks, own, false, true);
+               });
 }
 
 // The same for the problem's own keys and values.
