@@ -60,6 +60,20 @@ struct Panels {
   }
 };
 
+// Columns of panels [D, NR], which may move up in one. A line of the cache at a time has a length
+// that the compiler knows.
+template <class T>
+void copy_columns(const T* from, Index D, Index nr, Index columns, T* to) {
+  constexpr Index line = 64 / sizeof(T);
+  for (Index d = 0; d < D; ++d, from += nr, to += nr) {
+    if (columns == line) {
+      std::copy_n(from, line, to);
+    } else {
+      std::copy_n(from, columns, to);
+    }
+  }
+}
+
 // Copies keys of D numbers to the columns from `first` on of the panels at `to`, which may be those
 // of `from` where keys move up.
 template <class T>
@@ -69,7 +83,7 @@ void copy_keys(const PanelKeys<T>& from, Index D, Index nr, Index first, T* to) 
     columns = std::min({nr - source % nr, nr - target % nr, from.count - j});
     const T* of_source = from.panels + source / nr * D * nr + source % nr;
     T* of_target = to + target / nr * D * nr + target % nr;
-    for (Index d = 0; d < D; ++d) std::copy_n(of_source + d * nr, columns, of_target + d * nr);
+    copy_columns(of_source, D, nr, columns, of_target);
   }
 }
 

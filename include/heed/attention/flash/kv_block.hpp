@@ -1,19 +1,11 @@
 // A KV block: its keys and values found in their source, in place, gathered or packed.
 #pragma once
 
+#include "heed/attention/flash/kv_run.hpp"
 #include "heed/attention/flash/tile_args.hpp"
 #include "heed/kv/dense.hpp"
-#include "heed/kv/panels.hpp"
 
 namespace heed {
-
-// Some keys of a KV block and their values at equal stride.
-template <class T>
-struct KvRun {
-  int first;  // counted from the block's first key
-  View<const T, 2> k, v;
-  const T* panels = nullptr;  // [panels, D, NR], in k's place; the first key is their first column
-};
 
 // Codes that are multiplied as they are: of keys by `keys`, of values by `values`; else null.
 struct CodeBlock {
@@ -72,24 +64,6 @@ template <class R>
 void multiply_values(const CodeBlock& codes, const TileArgs<R>& tiles) {
   if constexpr (std::is_same_v<R, float>) {
     codes.values->pv(tiles.scores, codes.panels, tiles.state.acc);
-  }
-}
-
-// to[r][c] = x(r, c), rows contiguous.
-template <class T>
-void copy_rows(const View<const T, 2>& x, T* to) {
-  for (Index r = 0; r < x.extent[0]; ++r) {
-    for (Index c = 0; c < x.extent[1]; ++c) *to++ = x(r, c);
-  }
-}
-
-// f(first, k, v) for the runs of a source, whose keys are rows or panels.
-template <class T, class Kv, class F>
-void for_each_source_run(const Kv& kv, Index begin, Index end, F&& f) {
-  if constexpr (kv::PanelSource<Kv, T>) {
-    kv.for_each_panel_run(begin, end, f);
-  } else {
-    kv.for_each_run(begin, end, f);
   }
 }
 
