@@ -237,13 +237,13 @@ TEST_CASE("rotation: Hadamard's matrix, and its inverse, on every instruction se
   for_each_isa([](Isa of, const simd::CodeKernels& kernels) {
     for (const Index D : {1, 2, 6, 8, 16, 32, 48, 128}) {
       CAPTURE(D, name_of(of));
-      const Index size = kv::turned_together(D);
+      const Index size = kv::rotated_together(D);
       std::vector<float> x, y;
       for (Index d = 0; d < D; ++d) {
         x.push_back(static_cast<float>(test::uniform(4, d)));
       }
       y = x;
-      kv::turn(kernels, y.data(), D);
+      kv::rotate(kernels, y.data(), D);
       for (Index d = 0; d < D; ++d) {
         double sum = 0;
         for (Index e = d / size * size; e < (d / size + 1) * size; ++e) {
@@ -252,7 +252,7 @@ TEST_CASE("rotation: Hadamard's matrix, and its inverse, on every instruction se
         }
         CHECK(std::abs(y[static_cast<std::size_t>(d)] - sum / std::sqrt(double(size))) < 1e-6);
       }
-      kv::turn_back(kernels, y.data(), D);
+      kv::rotate_back(kernels, y.data(), D);
       for (std::size_t d = 0; d < x.size(); ++d) CHECK(std::abs(x[d] - y[d]) < 1e-6F);
     }
   });

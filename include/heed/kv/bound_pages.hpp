@@ -49,7 +49,7 @@ template <CodeFormat T>
 struct BoundPages<T> : PagesOfHead<T> {
   using Format = T;
 
-  bool turned() const { return this->pool.panels(this->kv_head).turned; }
+  bool rotated() const { return this->pool.panels(this->kv_head).rotated; }
   template <class F>
   void for_each_code_panel(Index begin, Index end, F&& f) const {
     const auto panels = this->pool.panels(this->kv_head);

@@ -42,7 +42,7 @@ class Cache {
   static constexpr bool counts_from_length = true;
 
   explicit Cache(const Extents& extents, const CacheOptions& options = {})
-      : extents_(extents), grows_(options.grows), turned_(options.rotates) {
+      : extents_(extents), grows_(options.grows), rotated_(options.rotates) {
     constexpr const char* call = "heed::kv::Cache";
     check_extents(call, extents);
     if (options.capacity < 0 || options.capacity > max_length) {
@@ -58,7 +58,7 @@ class Cache {
   Cache(Cache&& other) noexcept
       : extents_(other.extents_),
         grows_(other.grows_),
-        turned_(other.turned_),
+        rotated_(other.rotated_),
         lengths_(std::exchange(other.lengths_, {})),
         memory_(std::exchange(other.memory_, {})) {
     other.extents_.B = 0;
@@ -66,7 +66,7 @@ class Cache {
   Cache& operator=(Cache other) noexcept {
     std::swap(extents_, other.extents_);
     std::swap(grows_, other.grows_);
-    std::swap(turned_, other.turned_);
+    std::swap(rotated_, other.rotated_);
     lengths_.swap(other.lengths_);
     std::swap(memory_, other.memory_);
     return *this;
@@ -131,7 +131,7 @@ class Cache {
     Extents extents = extents_;
     extents.B = static_cast<Index>(of.size());
     for (const Index b : of) check_entry("heed::kv::Cache::fork", b, extents_.B);
-    Cache copy(extents, {grows_ ? 0 : capacity(), grows_, turned_});
+    Cache copy(extents, {grows_ ? 0 : capacity(), grows_, rotated_});
     Index longest = 0;
     for (const Index b : of) longest = std::max(longest, lengths_[at(b)]);
     if (grows_) copy.reserve(std::min(max_length, longest + more_tokens));
@@ -181,7 +181,7 @@ class Cache {
 
   void reserve(Index tokens) {
     const Index heads = checked_product(extents_.B, extents_.Hkv);
-    Memory<T> memory(heads, tokens, extents_, turned_);
+    Memory<T> memory(heads, tokens, extents_, rotated_);
     for (Index n = 0; n < heads; ++n) {
       memory.head(n).copy(std::as_const(memory_).head(n), 0, capacity(), 0);
     }
@@ -200,7 +200,7 @@ class Cache {
   static constexpr Index more_tokens = 32;  // room of a fork
 
   Extents extents_;
-  bool grows_, turned_;
+  bool grows_, rotated_;
   std::vector<Index> lengths_;  // [B]
   Memory<T> memory_;            // [B, Hkv] heads
 };

@@ -52,21 +52,22 @@ int code_of(float x, float per_scale) {
   return std::min(static_cast<int>(code + (code < 0 ? -0.5F : 0.5F)), Bits == 8 ? 127 : 7);
 }
 
-// The numbers that sign_of gives rows before they are turned, so that constant rows are spread too.
+// The signs that rows take before they are rotated, so that constant rows are spread too.
 inline float sign_of(Index d) {
   constexpr std::uint64_t signs = 0xB7E151628AED2A6BU;  // of the digits of e
   return (signs >> (d % 64) & 1) == 0 ? 1.0F : -1.0F;
 }
-// Numbers that are turned together: the largest power of 2 that divides D.
-constexpr Index turned_together(Index D) { return D == 0 ? 1 : D & -D; }
+// Numbers that are rotated together: the largest power of 2 that divides D.
+constexpr Index rotated_together(Index D) { return D == 0 ? 1 : D & -D; }
 
-// x = H S x: signs, then Hadamard's matrix. Ashkboos et al., "QuaRot" (2024). turn_back undoes it.
-inline void turn(const simd::CodeKernels& kernels, float* x, Index D) {
+// x = H S x: signs, then Hadamard's matrix. Ashkboos et al., "QuaRot" (2024).
+inline void rotate(const simd::CodeKernels& kernels, float* x, Index D) {
   for (Index d = 0; d < D; ++d) x[d] *= sign_of(d);
-  kernels.hadamard(x, D / turned_together(D), turned_together(D));
+  kernels.hadamard(x, D / rotated_together(D), rotated_together(D));
 }
-inline void turn_back(const simd::CodeKernels& kernels, float* x, Index D) {
-  kernels.hadamard(x, D / turned_together(D), turned_together(D));
+// The inverse of rotate.
+inline void rotate_back(const simd::CodeKernels& kernels, float* x, Index D) {
+  kernels.hadamard(x, D / rotated_together(D), rotated_together(D));
   for (Index d = 0; d < D; ++d) x[d] *= sign_of(d);
 }
 
@@ -82,7 +83,7 @@ struct CodePanels {
   Scale* k_scales;  // [tokens]
   Scale* v_scales;
   Index D, Dv, nr;
-  bool turned;
+  bool rotated;
   Scale* row;  // [max(D, Dv)], room of a row that is stored
 
   // Words of so many tokens, a multiple of `group`.
@@ -110,7 +111,7 @@ struct CodePanels {
       store_value(first + j, row);
     }
   }
-  // Token j has the key x [D], or the value [Dv], turned already.
+  // Token j has the key x [D], or the value [Dv], rotated already.
   void store_key(Index j, const float* x) const {
     const float scale = scale_of_codes<key_bits>(x, D), per_scale = scale == 0 ? 0 : 1 / scale;
     k_scales[j] = scale;
@@ -168,7 +169,7 @@ struct CodePanels {
   template <class X>
   void read_row(const simd::CodeKernels& kernels, const View<const X, 2>& x, Index j) const {
     for (Index d = 0; d < x.extent[1]; ++d) row[d] = static_cast<float>(x(j, d));
-    if (turned) turn(kernels, row, x.extent[1]);
+    if (rotated) rotate(kernels, row, x.extent[1]);
   }
   template <int Bits>
   static void copy_code(std::uint32_t from, Index e, std::uint32_t& to, Index at) {

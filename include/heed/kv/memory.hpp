@@ -20,7 +20,7 @@ Index panel_width() {
 }
 
 // Tokens [0, tokens) of `heads` heads. A number that is appended becomes a T.
-//   turned  rows are rotated before they are stored, of codes
+//   rotated  rows are rotated before they are stored, of codes
 template <class T>
 class Memory {
  public:
@@ -56,12 +56,12 @@ class Memory<F> {
 
  public:
   Memory() = default;
-  Memory(Index heads, Index tokens, const Extents& of, bool turned)
+  Memory(Index heads, Index tokens, const Extents& of, bool rotated)
       : D_(of.D),
         Dv_(of.Dv),
         tokens_(tokens),
         room_((tokens + Panels::group - 1) / Panels::group * Panels::group),
-        turned_(turned),
+        rotated_(rotated),
         k_(zeros<std::uint32_t>(checked_product(heads, Panels::key_room(room_, of.D)))),
         v_(zeros<std::uint32_t>(checked_product(heads, Panels::value_room(room_, of.Dv)))),
         k_scales_(zeros<float>(checked_product(heads, room_))),
@@ -88,13 +88,13 @@ class Memory<F> {
             of.D_,
             of.Dv_,
             of.nr_,
-            of.turned_,
+            of.rotated_,
             of.row_.data()};
   }
 
   Index D_ = 0, Dv_ = 0, nr_ = panel_width<float>();
   Index tokens_ = 0, room_ = 0;  // room_: tokens in whole groups
-  bool turned_ = false;
+  bool rotated_ = false;
   std::vector<std::uint32_t> k_;  // [heads, panels, words of D, NR]
   std::vector<std::uint32_t> v_;  // [heads, words of tokens, columns of Dv]
   std::vector<float> k_scales_;   // [heads, room]
@@ -118,7 +118,7 @@ struct BoundMemory<F> {
 
   using Format = F;
 
-  bool turned() const { return panels.turned; }
+  bool rotated() const { return panels.rotated; }
   template <class To>
   void for_each_code_panel(Index begin, Index end, To&& to) const {
     panels.for_each_panel(begin, end - begin, to);

@@ -66,15 +66,15 @@ struct CodePanelVisitor {
 //   for_each_code_panel(begin, end, f)  f(panel) for NR tokens at a time
 //   widen(kernels, begin, end, k, v)    k [panels, D, NR] and v [end - begin, Dv] of keys
 //                                       [begin, end)
-//   turned()                            rows are rotated: so is q before the call, and out is
-//                                       turned back
+//   rotated()                           rows are rotated: so is q before the call, and out is
+//                                       rotated back
 template <class S>
 concept CodeSource = requires(const S& source, const simd::CodeKernels& kernels, Index begin,
                               Index end, float* to, const CodePanelVisitor& f) {
   S::Format::key_bits + S::Format::value_bits;
   source.for_each_code_panel(begin, end, f);
   source.widen(kernels, begin, end, to, to);
-  { source.turned() } -> std::same_as<bool>;
+  { source.rotated() } -> std::same_as<bool>;
 };
 
 //   length(b)                keys of batch entry b, Lk at most

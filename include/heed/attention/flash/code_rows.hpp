@@ -1,5 +1,5 @@
-// Queries and sums beside keys and values in codes: where those are rotated, q is turned as the
-// keys were, and out is turned back as the values were.
+// Queries and sums beside keys and values in codes: where those are rotated, q is rotated too, and
+// out is rotated back.
 #pragma once
 
 #include "heed/attention/flash/tile_args.hpp"
@@ -9,29 +9,29 @@ namespace heed {
 
 inline namespace HEED_ABI {
 
-// Turns the packed queries of a task, and makes codes of them where those of keys are multiplied.
+// Rotates the packed queries of a task, and makes codes of them where those of keys are multiplied.
 template <class T, class M, class S, class Kv>
 void prepare_queries(const FlashTask<T, M, S>& task, const Kv& kv) {
   const Index D = task.problem.shape.D;
   const auto q = packed_queries(task.scratch, task.plan, task.problem.shape);
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
-  for (Index i = 0; kv.turned() && i < task.rows.count(); ++i) kv::turn(kernels, q.row(i), D);
+  for (Index i = 0; kv.rotated() && i < task.rows.count(); ++i) kv::rotate(kernels, q.row(i), D);
   if (!kernels.multiply_codes(D)) return;
   const auto& products = Kv::Format::key_bits == 8 ? kernels.products_8 : kernels.products_4;
   products.pack_queries(q.row(0), task.plan.rows(), D);
 }
 
-// The weighted values of a task's rows.
+// Rotates the weighted values of a task's rows back.
 template <class T, class M, class S, class Kv>
-void turn_output(const FlashTask<T, M, S>& task, const Kv& kv) {
-  if (!kv.turned() || task.problem.shape.Lk == 0) return;  // without keys there is no scratch
+void rotate_output(const FlashTask<T, M, S>& task, const Kv& kv) {
+  if (!kv.rotated() || task.problem.shape.Lk == 0) return;  // without keys there is no scratch
   const Index Dv = task.problem.shape.Dv;
   const simd::Accumulator<T>& acc = task.scratch.state.acc;
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
   T* row = task.scratch.gathered;
   for (Index i = 0; i < task.rows.count(); ++i) {
     for (Index d = 0; d < Dv; ++d) row[d] = acc.at(i, d);
-    kv::turn_back(kernels, row, Dv);
+    kv::rotate_back(kernels, row, Dv);
     for (Index d = 0; d < Dv; ++d) acc.at(i, d) = row[d];
   }
 }

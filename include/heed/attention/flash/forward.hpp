@@ -177,7 +177,7 @@ template <class U, class T, class M, class S, class Kv>
                                  task.scratch,
                                  shrink_of<Accum<T>>(length)};
   attend_keys<U>(again, kv, 0, length);
-  if constexpr (kv::CodeSource<Kv>) turn_output(again, kv);
+  if constexpr (kv::CodeSource<Kv>) rotate_output(again, kv);
   rewrite_rows(again);
 }
 
@@ -216,7 +216,7 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
     const Index first = index % key_tasks * keys;
     if (attends) attend_keys<U>(task, kv, first, std::min(first + keys, length));
     if (!stores) return;
-    if constexpr (kv::CodeSource<std::remove_cvref_t<decltype(kv)>>) turn_output(task, kv);
+    if constexpr (kv::CodeSource<std::remove_cvref_t<decltype(kv)>>) rotate_output(task, kv);
     if (!store_output(task)) attend_again<U>(task, kv, length);
   };
   parallel_for(
