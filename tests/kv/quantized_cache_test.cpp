@@ -139,6 +139,37 @@ TEST_CASE("caches of codes: a query that is not finite has no finite row, and al
   }
 }
 
+TEST_CASE("caches of codes: many small weights count beside a large one") {
+  const Index L = 512, D = 16;  // the weight 1 and 511 of 1.4e-5
+  Tensor4<float> q(1, 1, 1, D), k(1, 1, L, D), v(1, 1, L, D);
+  q.setZero(), k.setZero(), v.setConstant(1);
+  q(0, 0, 0, 0) = 1, k(0, 0, 0, 0) = 11.18F;
+  for (Index d = 0; d < D; ++d) v(0, 0, 0, d) = -1;
+  const kv::CacheOptions options{.rotates = false};
+  const auto exact = reference::attention<double>(view_of(q), view_of(k), view_of(v), mask::any(),
+                                                  {}, {.scale = 1});
+  const auto error_of = [&](auto cache) {
+    cache.append(k, v);
+    const auto found = attention(q, cache, mask::any(), {}, {.scale = 1});
+    return test::max_difference(found.out, exact.out);
+  };
+  // The other 31 of its panel have 16 bits beside the large one.
+  CHECK(error_of(kv::Cache<kv::K8V8>({1, 1, D, D}, options)) < 31 * 0x1p-16 + 1e-5);
+  CHECK(error_of(kv::Cache<kv::K8V4>({1, 1, D, D}, options)) < 31 * 0x1p-16 + 1e-5);
+}
+
+TEST_CASE("caches of codes: scales whose product overflows leave scores of 0 alone") {
+  const Index D = 16;
+  Tensor4<float> q(1, 1, 1, D), k(1, 1, 40, D), v(1, 1, 40, D);
+  q.setZero(), k.setZero(), v.setConstant(1);
+  q(0, 0, 0, 0) = 1e20F;
+  for (Index j = 0; j < 40; ++j) k(0, 0, j, 1) = 9e34F;  // beside q's 0
+  kv::Cache<kv::K8V8> cache({1, 1, D, D}, {.rotates = false});
+  cache.append(k, v);
+  const auto found = attention(q, cache, mask::any());
+  CHECK(std::abs(found.out(0, 0, 0, 0) - 1) < 1e-4F);
+}
+
 TEST_CASE("cache of codes: a number is the nearest multiple of its row's scale") {
   const Index L = 70, D = 13, Dv = 21, nr = kv::panel_width<float>();
   const auto k = test::random4<float>(1, 2, L, D, 1), v = test::random4<float>(1, 2, L, Dv, 2);

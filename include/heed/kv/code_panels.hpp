@@ -21,7 +21,8 @@ template <int Bits>
 constexpr int code_shift(Index e) {
   return static_cast<int>(Bits == 8 ? 8 * e : e % 4 * 8 + e / 4 * 4);
 }
-// A code in a word: two's complement of 8 bits, or 4 bits above -8.
+// A code in a word: two's complement of 8 bits, or 4 bits above -8. Values of a negative scale have
+// -1 - code in its place.
 template <int Bits>
 void set_code(std::uint32_t& word, Index e, int code) {
   constexpr std::uint32_t mask = (1U << Bits) - 1;
@@ -123,8 +124,8 @@ struct CodePanels {
     const float scale = scale_of_codes<value_bits>(x, Dv), per_scale = scale == 0 ? 0 : 1 / scale;
     v_scales[j] = scale;
     for (Index d = 0; d < Dv; ++d) {
-      set_code<value_bits>(value_word(j, d), j % values_in_word,
-                           code_of<value_bits>(x[d], per_scale));
+      const int code = code_of<value_bits>(x[d], per_scale);
+      set_code<value_bits>(value_word(j, d), j % values_in_word, scale < 0 ? -1 - code : code);
     }
   }
 

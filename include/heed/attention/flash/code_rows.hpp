@@ -18,7 +18,7 @@ void prepare_queries(const FlashTask<T, M, S>& task, const Kv& kv) {
   for (Index i = 0; kv.rotated() && i < task.rows.count(); ++i) kv::rotate(kernels, q.row(i), D);
   if (!kernels.multiply_codes(D)) return;
   const auto& products = Kv::Format::key_bits == 8 ? kernels.products_8 : kernels.products_4;
-  products.pack_queries(q.row(0), task.plan.rows(), D);
+  products.pack_queries(q.row(0), task.rows.count(), D);
 }
 
 // Rotates the weighted values of a task's rows back.

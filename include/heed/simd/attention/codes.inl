@@ -21,6 +21,12 @@ HEED_INLINE Vec<float> code_of(CodeWords words, int e) {
   }
 }
 
+// Numbers that 4-bit codes of values are above theirs. Those of a negative scale are negated in
+// memory (kv::CodePanels), so that weights times scales are positive.
+HEED_INLINE Vec<float> code_offset(Vec<float> scales) {
+  return scales < 0.0F ? broadcast(7.0F) : broadcast(8.0F);
+}
+
 // to [panels, D, NR] = scale · code of keys.
 //   words   [panels, D · Bits / 32 rounded up, NR]
 //   scales  [panels, NR]
@@ -59,7 +65,8 @@ void widen_values(const std::uint32_t* words, const float* scales, Index tokens,
 #pragma GCC unroll 8
       for (int e = 0; e < in_word; ++e) {
         if (e >= real) break;
-        const Vec<float> number = broadcast(scales[e]) * code_of<Bits>(word, e);
+        const Vec<float> code = code_of<Bits>(word, e);
+        const Vec<float> number = broadcast(scales[e]) * (scales[e] < 0 ? -1.0F - code : code);
         float* at = to + (j + e) * Dv + d;
         if (d + vl<float> <= Dv) {
           store(at, number);

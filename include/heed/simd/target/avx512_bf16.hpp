@@ -43,6 +43,10 @@ inline constexpr LayerKernels<float> layer_table_in_pairs =
 HEED_INLINE CodeWords add_bytes(CodeWords sum, CodeWords a, CodeWords b) {
   return (CodeWords)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
 }
+// The smaller numbers; those of b where one is NaN.
+HEED_INLINE Vec<float> minimum(Vec<float> a, Vec<float> b) {
+  return _mm512_maskz_min_ps(0xffff, a, b);
+}
 // The lowest byte of each word.
 HEED_INLINE void store_bytes(CodeWords words, std::uint8_t* to) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
