@@ -82,7 +82,7 @@ TEST_CASE("caches of codes: a row has the same bits in prefill, cut anyhow, and 
   compare(kv::PagedCache<kv::K4V4>({1, 1, D, Dv}, {.page = 32, .pages = L / 32 + 1}), 5);
 }
 
-TEST_CASE("caches of codes: products of bytes are those of the numbers, to 16 bits of q and p") {
+TEST_CASE("caches of codes: products of bytes are those of the numbers, to the bits of q and p") {
   const Index L = 700;
   const auto numbers_of = [&](const auto& cache, Index D, Index Dv) {
     const Index nr = kv::panel_width<float>();
@@ -101,7 +101,7 @@ TEST_CASE("caches of codes: products of bytes are those of the numbers, to 16 bi
     }
     return std::pair(k, v);
   };
-  const auto compare = [&](auto cache, Index D, Index Dv) {
+  const auto compare = [&](auto cache, Index D, Index Dv, double bound) {
     cache.append(test::random4<float>(1, 2, L, D, 2), test::random4<float>(1, 2, L, Dv, 3));
     const auto [k, v] = numbers_of(cache, D, Dv);
     for (const Index Lq : {1, 3, 70}) {
@@ -114,15 +114,15 @@ TEST_CASE("caches of codes: products of bytes are those of the numbers, to 16 bi
         const auto found = attention(q, cache, mask, {}, {.scale = 2});
         const auto exact =
             reference::attention(view_of(q), view_of(k), view_of(v), mask, {}, {.scale = 2});
-        CHECK(test::max_difference(found.out, exact.out) < 3e-4);
+        CHECK(test::max_difference(found.out, exact.out) < bound);
         CHECK(test::max_difference(found.lse, exact.lse) < 3e-4);
       }
     }
   };
-  compare(kv::Cache<kv::K8V8>({1, 2, 64, 40}, {.rotates = false}), 64, 40);
-  compare(kv::Cache<kv::K8V8>({1, 2, 19, 16}, {.rotates = false}), 19, 16);
-  compare(kv::Cache<kv::K4V4>({1, 2, 64, 40}, {.rotates = false}), 64, 40);
-  compare(kv::Cache<kv::K4V4>({1, 2, 19, 16}, {.rotates = false}), 19, 16);
+  compare(kv::Cache<kv::K8V8>({1, 2, 64, 40}, {.rotates = false}), 64, 40, 3e-4);
+  compare(kv::Cache<kv::K8V8>({1, 2, 19, 16}, {.rotates = false}), 19, 16, 3e-4);
+  compare(kv::Cache<kv::K4V4>({1, 2, 64, 40}, {.rotates = false}), 64, 40, 0x1p-7);
+  compare(kv::Cache<kv::K4V4>({1, 2, 19, 16}, {.rotates = false}), 19, 16, 0x1p-7);
 }
 
 TEST_CASE("caches of codes: a query that is not finite has no finite row, and alone") {
@@ -153,9 +153,9 @@ TEST_CASE("caches of codes: many small weights count beside a large one") {
     const auto found = attention(q, cache, mask::any(), {}, {.scale = 1});
     return test::max_difference(found.out, exact.out);
   };
-  // The other 31 of its panel have 16 bits beside the large one.
+  // Of the other 31 of its panel 16 bits are kept beside 8-bit values, 8 beside 4-bit ones.
   CHECK(error_of(kv::Cache<kv::K8V8>({1, 1, D, D}, options)) < 31 * 0x1p-16 + 1e-5);
-  CHECK(error_of(kv::Cache<kv::K8V4>({1, 1, D, D}, options)) < 31 * 0x1p-16 + 1e-5);
+  CHECK(error_of(kv::Cache<kv::K8V4>({1, 1, D, D}, options)) < 31 * 1.4e-5 + 1e-5);
 }
 
 TEST_CASE("caches of codes: scales whose product overflows leave scores of 0 alone") {

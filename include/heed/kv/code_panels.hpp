@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "heed/core/assert.hpp"
@@ -54,10 +56,17 @@ int code_of(float x, float per_scale) {
 }
 
 // The signs that rows take before they are rotated, so that constant rows are spread too.
-inline float sign_of(Index d) {
-  constexpr std::uint64_t signs = 0xB7E151628AED2A6BU;  // of the digits of e
-  return (signs >> (d % 64) & 1) == 0 ? 1.0F : -1.0F;
-}
+inline constexpr std::array<float, 64> row_signs = [] {
+  std::array<float, 64> signs{};
+  std::uint64_t digits = 0xB7E151628AED2A6BU;  // of e
+  for (float& sign : signs) {
+    sign = (digits & 1) == 0 ? 1.0F : -1.0F;
+    digits >>= 1;
+  }
+  return signs;
+}();
+constexpr float sign_of(Index d) { return row_signs[static_cast<std::size_t>(d % 64)]; }
+
 // Numbers that are rotated together: the largest power of 2 that divides D.
 constexpr Index rotated_together(Index D) { return D == 0 ? 1 : D & -D; }
 

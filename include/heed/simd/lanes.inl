@@ -51,8 +51,8 @@ HEED_INLINE void swap_blocks(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
   a = low;
 }
 
-// Adds up the lanes of Count registers together: the sum of register c then is in the first ones,
-// at sum_of(c).
+// Reduces Count registers to their sums or largest lanes together: that of register c then is in
+// the first ones, at sum_of(c).
 template <class R, int Count, int Step = vl<R> / 2>
 HEED_INLINE void reduce_add_n(Vec<R>* x) {
   if constexpr (Count == 1 && Step > 0) x[0] = reduce_add<R, Step>(x[0]);
@@ -64,6 +64,19 @@ HEED_INLINE void reduce_add_n(Vec<R>* x) {
       x[n] += x[n + half];
     }
     reduce_add_n<R, half, Step / 2>(x);
+  }
+}
+template <class R, int Count, int Step = vl<R> / 2>
+HEED_INLINE void reduce_max_n(Vec<R>* x) {
+  if constexpr (Count == 1 && Step > 0) x[0] = reduce_max<R, Step>(x[0]);
+  if constexpr (Count > 1 && Step > 0) {
+    constexpr int half = Count / 2;
+#pragma GCC unroll 16
+    for (int n = 0; n < half; ++n) {
+      swap_blocks<R, Step>(x[n], x[n + half], std::make_index_sequence<vl<R>>{});
+      x[n] = maximum(x[n], x[n + half]);
+    }
+    reduce_max_n<R, half, Step / 2>(x);
   }
 }
 template <class R, int Count>

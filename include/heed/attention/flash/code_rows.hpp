@@ -2,6 +2,8 @@
 // out is rotated back.
 #pragma once
 
+#include <algorithm>
+
 #include "heed/attention/flash/tile_args.hpp"
 #include "heed/kv/code_panels.hpp"
 
@@ -29,10 +31,16 @@ void rotate_output(const FlashTask<T, M, S>& task, const Kv& kv) {
   const simd::Accumulator<T>& acc = task.scratch.state.acc;
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
   T* row = task.scratch.gathered;
+  // f(part, width, of) for the parts of row i, whose columns begin at `of` in `row`.
+  const auto for_each_part = [&](Index i, const auto& f) {
+    for (Index p = 0, d = 0; d < Dv; d += acc.width(p), ++p) {
+      f(acc.row(i, p), std::min(acc.width(p), Dv - d), row + d);
+    }
+  };
   for (Index i = 0; i < task.rows.count(); ++i) {
-    for (Index d = 0; d < Dv; ++d) row[d] = acc.at(i, d);
+    for_each_part(i, [](const T* part, Index width, T* of) { std::copy_n(part, width, of); });
     kv::rotate_back(kernels, row, Dv);
-    for (Index d = 0; d < Dv; ++d) acc.at(i, d) = row[d];
+    for_each_part(i, [](T* part, Index width, const T* of) { std::copy_n(of, width, part); });
   }
 }
 

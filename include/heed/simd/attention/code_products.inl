@@ -1,5 +1,5 @@
 // Part of avx512_bf16.hpp: q·kᵀ and p·v on codes, in dot products of bytes (VNNI). Queries and
-// weights are rounded to two digits of 8 bits; q beside 4-bit keys to one. Sums of a row and a key,
+// weights are rounded to two digits of 8 bits, beside 4-bit codes to one. Sums of a row and a key,
 // or of a panel of keys, are exact integers, so their order does not count, and nothing is widened.
 // Zhang et al., "SageAttention" (2025), has one digit of q.
 #if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor

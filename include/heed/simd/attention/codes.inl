@@ -100,7 +100,13 @@ template <class R>
 void hadamard(R* x, Index count, Index size) {
   const R factor = R(1) / square_root(broadcast<R>(static_cast<R>(size)))[0];
   for (; count > 0; --count, x += size) {
-    for (Index d = 0; d < size; ++d) x[d] *= factor;
+    for (Index d = 0; d < size; d += vl<R>) {
+      if (d + vl<R> <= size) {
+        store(x + d, load(x + d) * factor);
+      } else {
+        for (Index e = d; e < size; ++e) x[e] *= factor;
+      }
+    }
     Index step = size / 2;
     for (; step >= vl<R>; step /= 2) {
       for (Index first = 0; first < size; first += 2 * step) {

@@ -52,7 +52,7 @@ HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, cons
     of[0] = of[digits - 1] = CodeWords{};
     if constexpr (Bits == 4) of[digits - 1] = CodeWords{} - codes[n / N].offset;
   }
-#pragma GCC unroll 1
+#pragma GCC unroll 8
   for (int w = 0; w < nr<float> / in_word; ++w, v += columns) {
     ahead.fetch();
     Array<Array<CodeWords, parts>, N> value;
@@ -72,11 +72,13 @@ HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, cons
       }
     }
   }
+  const Index width = acc.width(d / nr<float>);
+  float* rows = acc.tile(g, d / nr<float>) + row * width + d % nr<float>;
 #pragma GCC unroll 16
   for (int n = 0; n < Rows * N; ++n) {
     const int r = n / N, c = n % N;
     const CodeWords all = digits == 2 ? (sum[r][c][0] << 8) + sum[r][c][digits - 1] : sum[r][c][0];
-    float* to = &acc.tile_at(g, row + r, d + c * vl<float>);
+    float* to = rows + r * width + c * vl<float>;
     store(to, fma(broadcast(codes[r].scale), __builtin_convertvector(all, Vec<float>), load(to)));
   }
 }
@@ -94,10 +96,7 @@ struct PvCodes {
   HEED_INLINE void run(int row) const {
     float* weights = p + row * nr<float>;
     Array<WeightCodes, Rows> codes;
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      codes[r] = pack_weight_codes<Bits>(weights + r * nr<float>, panel.v_scales);
-    }
+    pack_weight_codes<Bits, Rows>(weights, panel.v_scales, codes);
     KeysAhead keys = row == 0 ? ahead : KeysAhead{};
     constexpr int step = vl<float>;
     Index d = 0;

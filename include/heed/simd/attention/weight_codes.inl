@@ -8,9 +8,10 @@
 #include "heed/simd/target/alone.inl"
 #endif
 
-// Digits of a weight.
+// Digits of a weight: two beside values of 8 bits, one beside those of 4. SmolLM2's out (decision
+// 048) has an error of 0.0684 in K8V4 so, of 0.0682 with two digits; K4V4's does not change.
 template <int Bits>
-inline constexpr int weight_digits = 2;
+inline constexpr int weight_digits = Bits == 8 ? 2 : 1;
 
 // A weight of a row and panel is scale · (256 · high + low), or scale · high for one digit.
 struct WeightCodes {
@@ -36,35 +37,49 @@ HEED_INLINE PowerScale power_scale(Vec<float> most, int bits) {
           (Vec<float>)(some & (((254 << mantissa) - exponent) + ((bits - 1) << mantissa)))};
 }
 
-// Row p [NR] of a panel's weights becomes digits. NaN becomes 0: the softmax's sum makes its row
-// NaN.
-template <int Bits>
-HEED_INLINE WeightCodes pack_weight_codes(float* p, const float* v_scales) {
+// A panel's weights p [Rows, NR] become digits. NaN becomes 0: the softmax's sum makes its row NaN.
+template <int Bits, int Rows>
+HEED_INLINE void pack_weight_codes(float* p, const float* v_scales, WeightCodes* codes) {
   constexpr int digits = weight_digits<Bits>, registers = vectors<float>;
   constexpr float limit = digits == 2 ? 65535 : 255;
-  Array<Vec<float>, registers> weight, v_scale;
-  Vec<float> most{};
-#pragma GCC unroll 4
-  for (int n = 0; n < registers; ++n) {
-    v_scale[n] = load(v_scales + n * vl<float>);
-    weight[n] = load(p + n * vl<float>) * maximum(v_scale[n], -v_scale[n]);
-    most = maximum(weight[n], most);
+  Array<Vec<float>, registers> v_scale;
+  Array<Array<Vec<float>, registers>, Rows> weight;
+  Array<Vec<float>, Rows> most, offset;
+#pragma GCC unroll 16
+  for (int n = 0; n < Rows * registers; ++n) {
+    const int r = n / registers, c = n % registers;
+    if (r == 0) v_scale[c] = load(v_scales + c * vl<float>);
+    weight[r][c] = load(p + n * vl<float>) * maximum(v_scale[c], -v_scale[c]);
+    most[r] = c == 0 ? weight[r][c] : maximum(weight[r][c], most[r]);
   }
-  const PowerScale power = power_scale(reduce_max<float>(most), 8 * digits);
-  auto* bytes = reinterpret_cast<std::uint8_t*>(p);
-  Vec<float> offset{};
-#pragma GCC unroll 4
-  for (int n = 0; n < registers; ++n) {
-    const Vec<float> x = maximum(weight[n] * power.per_scale, Vec<float>{}) + broadcast(0.5F);
-    const CodeWords code = __builtin_convertvector(minimum(x, broadcast(limit)), CodeWords);
-    store_bytes(digits == 2 ? code >> 8 : code, bytes + n * vl<float>);
-    if (digits == 2) store_bytes(code, bytes + nr<float> + n * vl<float>);
+  reduce_max_n<float, Rows>(most);
+  const PowerScale power = power_scale(most[0], 8 * digits);
+  Array<float, vl<float>> scale, per_scale, offsets;
+  store(scale, power.scale);
+  store(per_scale, power.per_scale);
+#pragma GCC unroll 16
+  for (int n = 0; n < Rows * registers; ++n) {
+    const int r = n / registers, c = n % registers;
+    const Vec<float> x = weight[r][c] * broadcast(per_scale[sum_of<float, Rows>(r)]);
+    const Vec<float> rounded = minimum(maximum(x, Vec<float>{}) + 0.5F, broadcast(limit));
+    const CodeWords code = __builtin_convertvector(rounded, CodeWords);
+    auto* bytes = reinterpret_cast<std::uint8_t*>(p + r * nr<float>) + c * vl<float>;
+    store_bytes(digits == 2 ? code >> 8 : code, bytes);
+    if (digits == 2) store_bytes(code, bytes + nr<float>);
     if constexpr (Bits == 4) {
-      offset += __builtin_convertvector(code, Vec<float>) * code_offset(v_scale[n]);
+      const Vec<float> above = __builtin_convertvector(code, Vec<float>) * code_offset(v_scale[c]);
+      offset[r] = c == 0 ? above : offset[r] + above;
     }
   }
-  const float sum = Bits == 4 ? reduce_add<float>(offset)[0] : 0;
-  return {power.scale[0], static_cast<std::int32_t>(sum)};
+  if constexpr (Bits == 4) {
+    reduce_add_n<float, Rows>(offset);
+    store(offsets, offset[0]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+    const int at = sum_of<float, Rows>(r);
+    codes[r] = {scale[at], Bits == 4 ? static_cast<std::int32_t>(offsets[at]) : 0};
+  }
 }
 
 #if __INCLUDE_LEVEL__ == 0
