@@ -60,6 +60,14 @@ TEST_CASE("paged cache of codes: random operations give the bits of packed dense
   }
 }
 
+TEST_CASE("caches of codes: random operations keep the bits of rotated rows of 20 features") {
+  const kv::Extents extents{3, 2, 20, 24};  // products of bytes, where the machine has them
+  test::compare_with_model<kv::K8V8>(kv::Cache<kv::K8V8>(extents), 250, 200, 2);
+  test::compare_with_model<kv::K4V4>(kv::Cache<kv::K4V4>(extents), 250, 200, 3);
+  kv::PagedCache<kv::K8V4> pages(extents, {.page = 32, .pages = 42});
+  test::compare_with_model<kv::K8V4>(pages, 250, 200, 4);
+}
+
 TEST_CASE("caches of codes: a row has the same bits in prefill, cut anyhow, and in decoding") {
   const Index L = 2300, D = 48, Dv = 20;  // several KV blocks, and two KV splits
   const auto q = test::random4<float>(1, 2, L, D, 1), k = test::random4<float>(1, 1, L, D, 2),

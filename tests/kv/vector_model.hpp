@@ -1,10 +1,12 @@
 // The plainest cache: a list of tokens a sequence. It draws operations, and computes by dense calls
-// what every cache must give, bit for bit.
+// what every cache must give, bit for bit. Codes of 16 features and more, whose products may be of
+// bytes, are compared with a new cache of the same tokens.
 #pragma once
 
 #include <cmath>
 #include <vector>
 
+#include "heed/kv/cache.hpp"
 #include "support/contract.hpp"
 #include "support/draw.hpp"
 
@@ -46,10 +48,11 @@ float drawn_number(std::uint64_t seed, Index row, Index d, Index width) {
 template <class T>
 class VectorModel {
  public:
-  static constexpr Index Hq = 4, Hkv = 2, D = 5, Dv = 3;
+  static constexpr Index Hq = 4, Hkv = 2, D = 5, Dv = 3;  // unless told
   using Tokens = std::vector<Index>;
 
-  explicit VectorModel(Index B) : sequences_(static_cast<std::size_t>(B)) {}
+  explicit VectorModel(Index B, Index key_dim = D, Index value_dim = Dv)
+      : sequences_(static_cast<std::size_t>(B)), key_dim_(key_dim), value_dim_(value_dim) {}
 
   Index batch() const { return static_cast<Index>(sequences_.size()); }
   Tokens& operator[](Index b) { return sequences_[static_cast<std::size_t>(b)]; }
@@ -63,8 +66,8 @@ class VectorModel {
     }
     return tokens;
   }
-  static Tensor4<float> keys(const std::vector<Tokens>& of) { return rows(of, D, 1); }
-  static Tensor4<float> values(const std::vector<Tokens>& of) { return rows(of, Dv, 2); }
+  Tensor4<float> keys(const std::vector<Tokens>& of) const { return rows(of, key_dim_, 1); }
+  Tensor4<float> values(const std::vector<Tokens>& of) const { return rows(of, value_dim_, 2); }
 
   void append(Index b, const Tokens& tokens) {
     (*this)[b].insert((*this)[b].end(), tokens.begin(), tokens.end());
@@ -80,8 +83,8 @@ class VectorModel {
     sequences_ = forked;
   }
 
-  static Tensor4<float> queries(Index B, Index Lq, std::uint64_t seed) {
-    Tensor4<float> q(B, Hq, Lq, D);
+  Tensor4<float> queries(Index B, Index Lq, std::uint64_t seed) const {
+    Tensor4<float> q(B, Hq, Lq, key_dim_);
     for (Index n = 0; n < q.size(); ++n) q.data()[n] = static_cast<float>(3 * uniform(seed, n));
     return q;
   }
@@ -91,17 +94,17 @@ class VectorModel {
   template <class Found>
   bool has_rows(const Found& found, const Tensor4<float>& q, Index b, const mask::any& mask) {
     const Index Lq = q.dimension(2), padding = std::max<Index>(0, 17 - Lq);
-    Tensor4<float> padded(1, Hq, padding + Lq, D);
+    Tensor4<float> padded(1, Hq, padding + Lq, key_dim_);
     padded.setZero();
     for_each_row(view_of(q), [&](Index n, Index h, Index i) {
-      for (Index d = 0; n == b && d < D; ++d) padded(0, h, padding + i, d) = q(b, h, i, d);
+      for (Index d = 0; n == b && d < key_dim_; ++d) padded(0, h, padding + i, d) = q(b, h, i, d);
     });
-    const auto dense = attention(padded, keys({(*this)[b]}), values({(*this)[b]}), mask);
+    const auto dense = packed_call(padded, b, mask);
     bool same = true;
     for (Index h = 0; h < Hq; ++h) {
       for (Index i = 0; i < Lq; ++i) {
         same &= same_number(found.lse(b, h, i), dense.lse(0, h, padding + i));
-        for (Index d = 0; d < Dv; ++d) {
+        for (Index d = 0; d < value_dim_; ++d) {
           same &= same_number(found.out(b, h, i, d), dense.out(0, h, padding + i, d));
         }
       }
@@ -112,6 +115,17 @@ class VectorModel {
  private:
   static bool same_number(float a, float b) {
     return __builtin_bit_cast(std::uint32_t, a) == __builtin_bit_cast(std::uint32_t, b);
+  }
+  auto packed_call(const Tensor4<float>& q, Index b, const mask::any& mask) {
+    const Tensor4<float> k = keys({(*this)[b]}), v = values({(*this)[b]});
+    if constexpr (kv::CodeFormat<T>) {
+      if (key_dim_ >= 16) {
+        kv::Cache<T> cache({1, Hkv, key_dim_, value_dim_});
+        cache.append(k, v);
+        return attention(q, cache, mask);
+      }
+    }
+    return attention(q, k, v, mask);
   }
   static Tensor4<float> rows(const std::vector<Tokens>& of, Index width, std::uint64_t seed) {
     Tensor4<float> x(static_cast<Index>(of.size()), Hkv, static_cast<Index>(of[0].size()), width);
@@ -129,6 +143,7 @@ class VectorModel {
   }
 
   std::vector<Tokens> sequences_;
+  Index key_dim_, value_dim_;
   Index next_ = 0;
 };
 
@@ -226,7 +241,8 @@ void require_same_rows(VectorModel<T>& model, const Cache& cache, std::uint64_t 
 //   refused(cache, operation)  is told of them
 template <class T, class Cache, class F>
 void compare_with_model(Cache cache, Index steps, Index longest, std::uint64_t seed, F&& refused) {
-  VectorModel<T> model(cache.extents().B);
+  const kv::Extents extents = cache.extents();
+  VectorModel<T> model(extents.B, extents.D, extents.Dv);
   for (Index step = 0; step < steps; ++step) {
     const std::uint64_t own = seed + static_cast<std::uint64_t>(step);
     const Operation operation = Operation::draw_from(model, own);

@@ -51,36 +51,42 @@ HEED_INLINE void swap_blocks(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
   a = low;
 }
 
-// Reduces Count registers to their sums or largest lanes together: that of register c then is in
-// the first ones, at sum_of(c).
-template <class R, int Count, int Step = vl<R> / 2>
-HEED_INLINE void reduce_add_n(Vec<R>* x) {
-  if constexpr (Count == 1 && Step > 0) x[0] = reduce_add<R, Step>(x[0]);
-  if constexpr (Count > 1 && Step > 0) {
-    constexpr int half = Count / 2;
-#pragma GCC unroll 16
-    for (int n = 0; n < half; ++n) {
-      swap_blocks<R, Step>(x[n], x[n + half], std::make_index_sequence<vl<R>>{});
-      x[n] += x[n + half];
-    }
-    reduce_add_n<R, half, Step / 2>(x);
+// How two registers are joined lane by lane.
+struct JoinBySum {
+  template <class V>
+  HEED_INLINE static V join(V a, V b) {
+    return a + b;
   }
-}
-template <class R, int Count, int Step = vl<R> / 2>
-HEED_INLINE void reduce_max_n(Vec<R>* x) {
-  if constexpr (Count == 1 && Step > 0) x[0] = reduce_max<R, Step>(x[0]);
-  if constexpr (Count > 1 && Step > 0) {
-    constexpr int half = Count / 2;
+};
+struct JoinByMax {
+  template <class V>
+  HEED_INLINE static V join(V a, V b) {
+    return maximum(a, b);
+  }
+};
+
+// Joins the lanes of Count registers together: those of register c then are one in the first ones,
+// at joined_at(c).
+template <class Join, class R, int Count, int Step = vl<R> / 2>
+HEED_INLINE void reduce_n(Vec<R>* x) {
+  if constexpr (Step > 0) {
+    constexpr int half = Count == 1 ? 1 : Count / 2;
 #pragma GCC unroll 16
     for (int n = 0; n < half; ++n) {
-      swap_blocks<R, Step>(x[n], x[n + half], std::make_index_sequence<vl<R>>{});
-      x[n] = maximum(x[n], x[n + half]);
+      Vec<R> other = x[n];
+      if constexpr (Count == 1) {
+        other = shuffle_xor<R, Step>(other, std::make_index_sequence<vl<R>>{});
+      } else {
+        other = x[n + half];
+        swap_blocks<R, Step>(x[n], other, std::make_index_sequence<vl<R>>{});
+      }
+      x[n] = Join::join(x[n], other);
     }
-    reduce_max_n<R, half, Step / 2>(x);
+    reduce_n<Join, R, half, Step / 2>(x);
   }
 }
 template <class R, int Count>
-constexpr int sum_of(int c) {
+constexpr int joined_at(int c) {
   constexpr int registers = Count > vl<R> ? Count / vl<R> : 1;
   return c % registers * vl<R> + c / registers * (registers * vl<R> / Count);
 }

@@ -59,12 +59,12 @@ HEED_INLINE void qk_block(const View<const T, 2>& k, int first, const Accum<T>* 
   Array<Vec<R>, count> lanes;
 #pragma GCC unroll 16
   for (int n = 0; n < count; ++n) lanes[n] = acc[n / Keys][n % Keys];
-  reduce_add_n<R, count>(lanes);
+  reduce_n<JoinBySum, R, count>(lanes);
   Array<R, (count > vl<R> ? count : vl<R>)> sums;
 #pragma GCC unroll 16
   for (int n = 0; n * vl<R> < count; ++n) store(sums + n * vl<R>, lanes[n]);
 #pragma GCC unroll 16
-  for (int n = 0; n < count; ++n) s[n / Keys * nr<R> + n % Keys] = sums[sum_of<R, count>(n)];
+  for (int n = 0; n < count; ++n) s[n / Keys * nr<R> + n % Keys] = sums[joined_at<R, count>(n)];
 }
 
 // Adds the last D mod VL elements, which qk_block leaves out.

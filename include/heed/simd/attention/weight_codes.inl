@@ -52,7 +52,7 @@ HEED_INLINE void pack_weight_codes(float* p, const float* v_scales, WeightCodes*
     weight[r][c] = load(p + n * vl<float>) * maximum(v_scale[c], -v_scale[c]);
     most[r] = c == 0 ? weight[r][c] : maximum(weight[r][c], most[r]);
   }
-  reduce_max_n<float, Rows>(most);
+  reduce_n<JoinByMax, float, Rows>(most);
   const PowerScale power = power_scale(most[0], 8 * digits);
   Array<float, vl<float>> scale, per_scale, offsets;
   store(scale, power.scale);
@@ -60,7 +60,7 @@ HEED_INLINE void pack_weight_codes(float* p, const float* v_scales, WeightCodes*
 #pragma GCC unroll 16
   for (int n = 0; n < Rows * registers; ++n) {
     const int r = n / registers, c = n % registers;
-    const Vec<float> x = weight[r][c] * broadcast(per_scale[sum_of<float, Rows>(r)]);
+    const Vec<float> x = weight[r][c] * broadcast(per_scale[joined_at<float, Rows>(r)]);
     const Vec<float> rounded = minimum(maximum(x, Vec<float>{}) + 0.5F, broadcast(limit));
     const CodeWords code = __builtin_convertvector(rounded, CodeWords);
     auto* bytes = reinterpret_cast<std::uint8_t*>(p + r * nr<float>) + c * vl<float>;
@@ -72,12 +72,12 @@ HEED_INLINE void pack_weight_codes(float* p, const float* v_scales, WeightCodes*
     }
   }
   if constexpr (Bits == 4) {
-    reduce_add_n<float, Rows>(offset);
+    reduce_n<JoinBySum, float, Rows>(offset);
     store(offsets, offset[0]);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
-    const int at = sum_of<float, Rows>(r);
+    const int at = joined_at<float, Rows>(r);
     codes[r] = {scale[at], Bits == 4 ? static_cast<std::int32_t>(offsets[at]) : 0};
   }
 }
