@@ -75,7 +75,6 @@ HEED_INLINE void micro_kernel(A a, Index k, const R* __restrict b, Index b_strid
   for (; k > 0; k -= a.run(k), a.advance()) {
     const Index run = a.run(k);
     const R* __restrict at = a.a;
-#pragma GCC unroll 4
     for (Index i = 0; i < run; ++i, b += b_stride) {
       Array<Vec<R>, N> row;
 #pragma GCC unroll 16
