@@ -1,4 +1,5 @@
 // heed/simd/target/avx512.hpp itself, its intrinsics executed through SIMDe.
+#define HEED_X86_BUILTINS 0
 #include <immintrin.h>  // before SIMDe's aliases, which are macros
 
 #define SIMDE_ENABLE_NATIVE_ALIASES

@@ -9,8 +9,14 @@
 #endif
 
 HEED_INLINE bool any_at_least(Words words, std::uint32_t x) {
+#if HEED_X86_BUILTINS
+  constexpr int not_less = 5;
+  using Ints = Register<std::int32_t, vl<float>>::type;
+  return __builtin_ia32_ucmpd512_mask((Ints)words, (Ints)(Words{} + x), not_less, 0xffff) != 0;
+#else
   return _mm512_cmp_epu32_mask((__m512i)words, _mm512_set1_epi32(static_cast<int>(x)),
                                _MM_CMPINT_NLT) != 0;
+#endif
 }
 
 // Intel, "Architecture Instruction Set Extensions Programming Reference", LDTILECFG.
@@ -25,18 +31,18 @@ class Tiles {
  public:
   HEED_INLINE Tiles() {
     constexpr unsigned denormals_are_zero = 0x8040;
-    _mm_setcsr(control_ | denormals_are_zero);
+    __builtin_ia32_ldmxcsr(control_ | denormals_are_zero);
     asm volatile("ldtilecfg %0" ::"m"(tile_shapes));
   }
   HEED_INLINE ~Tiles() {
     asm volatile("tilerelease" ::: "memory");
-    _mm_setcsr(control_);
+    __builtin_ia32_ldmxcsr(control_);
   }
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
 
  private:
-  unsigned control_ = _mm_getcsr();
+  unsigned control_ = __builtin_ia32_stmxcsr();
 };
 
 template <int I>

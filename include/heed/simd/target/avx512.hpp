@@ -5,7 +5,7 @@
 #include "heed/simd/table.hpp"
 
 #if HEED_X86
-#include <immintrin.h>
+#include "heed/simd/target/intrinsics.hpp"
 
 #define HEED_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #include "heed/simd/target/begin.inl"

@@ -6,7 +6,7 @@
 #include "heed/simd/target/avx512.hpp"
 
 #if HEED_X86_PAIRS
-#include <immintrin.h>
+#include "heed/simd/target/intrinsics.hpp"
 
 #define HEED_TARGET "avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #include "heed/simd/target/begin.inl"
@@ -25,12 +25,24 @@ inline constexpr Isa target_isa = Isa::avx512_bf16;
 #include "heed/simd/gemm/micro_kernel.inl"
 #include "heed/simd/layer/products.inl"
 
+#if HEED_X86_BUILTINS
+HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
+  asm("vdpbf16ps {%2, %1, %0|%0, %1, %2}" : "+v"(c) : "v"(a), "vm"(b));
+  return c;
+}
+HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
+  Vec<float> pairs;
+  asm("vcvtne2ps2bf16 {%2, %1, %0|%0, %1, %2}" : "=v"(pairs) : "v"(high), "vm"(low));
+  return pairs;
+}
+#else
 HEED_INLINE Vec<float> add_pairs(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
 }
 HEED_INLINE Vec<float> round_pairs(Vec<float> low, Vec<float> high) {
   return (Vec<float>)_mm512_cvtne2ps_pbh(high, low);
 }
+#endif
 
 #include "heed/simd/gemm/bf16_pairs.inl"
 
@@ -41,7 +53,12 @@ inline constexpr LayerKernels<float> layer_table_in_pairs =
 
 // Sums of four products of bytes, those of `a` unsigned and those of `b` signed.
 HEED_INLINE CodeWords add_bytes(CodeWords sum, CodeWords a, CodeWords b) {
+#if HEED_X86_BUILTINS
+  asm("vpdpbusd {%2, %1, %0|%0, %1, %2}" : "+v"(sum) : "v"(a), "vm"(b));
+  return sum;
+#else
   return (CodeWords)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+#endif
 }
 // The smaller numbers; those of b where one is NaN.
 HEED_INLINE Vec<float> minimum(Vec<float> a, Vec<float> b) {
@@ -49,8 +66,9 @@ HEED_INLINE Vec<float> minimum(Vec<float> a, Vec<float> b) {
 }
 // The lowest byte of each word.
 HEED_INLINE void store_bytes(CodeWords words, std::uint8_t* to) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                   _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)words));
+  using Bytes = Register<std::uint8_t, vl<float>>;
+  *reinterpret_cast<typename Bytes::unaligned*>(to) =
+      __builtin_convertvector(words, typename Bytes::type);
 }
 
 #include "heed/simd/attention/code_products.inl"
