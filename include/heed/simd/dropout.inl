@@ -66,51 +66,45 @@ struct Drop {
   }
 };
 
-// drop of every step-th key. Each has a counter of its own: from a step of 4 on none is shared.
-template <class T>
-void drop_strided(T* x, Index rows, Index columns, Index stride, const Dropout& dropout,
-                  const Words4& at) {
-  const Drop<T> dropped(dropout);
-  Array<std::uint32_t, dropout_words> words;
-  for (Index r = 0; r < rows; ++r, x += stride) {
-    const std::uint32_t row = at[1] + static_cast<std::uint32_t>(r);
-    for (Index c = 0; c < columns; c += vl<double>) {
-      const auto key = [&](Index n) {
-        return (at[0] + static_cast<std::uint32_t>(c + n)) * dropout.step;
-      };
-      Counters counters{};
-      for (int n = 0; n < vl<double>; ++n) counters[n] = key(n) / 4;
-      philox_words(dropout.seed, counters, {0, row, at[2], at[3]}, words);
-      for (Index n = 0; n < vl<double> && c + n < columns; ++n) {
-        x[c + n] = dropped.keeps_none() ? T(0) : dropped(x[c + n], words[4 * n + key(n) % 4]);
-      }
-    }
+// The counters of one pass over a row, and where the word of a column lies among those they make.
+// Neighbours share a counter unless the step of keys is above 1: then each key has one of its own.
+struct DropoutPass {
+  std::uint32_t step;
+  std::uint32_t first;  // column 0's key, before it is multiplied by step
+
+  HEED_INLINE bool shares() const { return step == 1; }
+  HEED_INLINE Index columns() const { return shares() ? dropout_words : vl<double>; }
+  // Words of the first counter that belong to columns before column 0.
+  HEED_INLINE Index before() const { return shares() ? first % 4 : 0; }
+  HEED_INLINE std::uint32_t key(Index c) const {
+    return (first + static_cast<std::uint32_t>(c)) * step;
   }
-}
+  // Of the columns from c on.
+  HEED_INLINE Counters counters(Index c) const {
+    Counters all = {};
+    for (int n = 0; n < vl<double>; ++n) all[n] = key(c + (shares() ? 4 * n : n)) / 4;
+    return all;
+  }
+  HEED_INLINE Index word(Index c, Index n) const { return shares() ? n : 4 * n + key(c + n) % 4; }
+};
 
 // x[r][c] becomes x · keep_scale where `dropout` keeps (b, h, i + r, j + c), else 0.
 //   x   [rows, columns], rows `stride` apart
 //   at  {j, i, h, b}
 template <class T>
 void drop(T* x, Index rows, Index columns, Index stride, const Dropout& dropout, const Words4& at) {
-  if (dropout.step != 1) return drop_strided(x, rows, columns, stride, dropout, at);
   const Drop<T> dropped(dropout);
+  const DropoutPass pass{dropout.step, at[0]};
   Array<std::uint32_t, dropout_words> words;
-  const Index before = at[0] % 4;  // words of the first counter that belong to columns before j
   for (Index r = 0; r < rows; ++r, x += stride) {
     const std::uint32_t row = at[1] + static_cast<std::uint32_t>(r);
-    for (Index c = -before; c < columns; c += dropout_words) {
-      const auto counter = at[0] / 4 + static_cast<std::uint32_t>((c + before) / 4);
-      Counters counters = Counters{} + counter;
-      for (int n = 0; n < vl<double>; ++n) counters[n] += static_cast<std::uint64_t>(n);
-      philox_words(dropout.seed, counters, {0, row, at[2], at[3]}, words);
-      if (dropped.keeps_none()) {
-        for (Index n = c < 0 ? -c : 0; n < dropout_words && c + n < columns; ++n) x[c + n] = T(0);
-      } else if (c >= 0 && c + dropout_words <= columns) {
+    for (Index c = -pass.before(); c < columns; c += pass.columns()) {
+      philox_words(dropout.seed, pass.counters(c), {0, row, at[2], at[3]}, words);
+      if (pass.shares() && c >= 0 && c + dropout_words <= columns && !dropped.keeps_none()) {
         for (int n = 0; n < dropout_words; ++n) x[c + n] = dropped(x[c + n], words[n]);
       } else {
-        for (Index n = c < 0 ? -c : 0; n < dropout_words && c + n < columns; ++n) {
-          x[c + n] = dropped(x[c + n], words[n]);
+        for (Index n = c < 0 ? -c : 0; n < pass.columns() && c + n < columns; ++n) {
+          x[c + n] = dropped.keeps_none() ? T(0) : dropped(x[c + n], words[pass.word(c, n)]);
         }
       }
     }
