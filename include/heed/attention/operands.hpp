@@ -149,8 +149,8 @@ void check_call(const char* call, const Shape& shape, const M& mask, const S& sc
   check_head_numbers(call, "options.sinks", options.sinks, shape.Hq);
   using R = Accum<T>;
   if (std::abs(scale_of(options, shape)) > double{std::numeric_limits<R>::max()}) {
-    throw Error(std::string(call) + ": the scale is not finite as a " + Element<R>::name +
-                ", in which q of " + Element<T>::name + " is multiplied");
+    refuse({call, ": the scale is not finite as a ", Element<R>::name, ", in which q of ",
+            Element<T>::name, " is multiplied"});
   }
   mask::check(mask, shape);
   score::check(score, shape);
@@ -170,8 +170,7 @@ template <class R, class T>
 void check_rows(const char* call, const View<R, 3>& lse, const Shape& shape,
                 const View<const T, 4>& q) {
   if (lse.extent[0] == shape.B && lse.extent[1] == shape.Hq && lse.extent[2] == shape.Lq) return;
-  throw Error(std::string(call) + ": lse " + to_string(lse) + " is not [B,Hq,Lq] of q " +
-              to_string(q));
+  refuse({call, ": lse ", extents_of(lse), " is not [B,Hq,Lq] of q ", extents_of(q)});
 }
 
 // Throws heed::Error where options.workspace, which a call overwrites, is memory of x.
@@ -180,8 +179,8 @@ void check_workspace(const Options& options, const char* name, const View<T, Ran
   const View<std::byte, 1> scratch{
       options.workspace.data(), {static_cast<Index>(options.workspace.size())}, {1}};
   if (scratch.data == nullptr || x.data == nullptr || !may_overlap(scratch, x)) return;
-  throw Error("heed: options.workspace, " + std::to_string(options.workspace.size()) +
-              " bytes, overlaps " + name + " " + to_string(x));
+  refuse({"heed: options.workspace, ", options.workspace.size(), " bytes, overlaps ", name, " ",
+          extents_of(x)});
 }
 
 template <class T>
@@ -202,7 +201,7 @@ void check_sinks(const Problem<T>& problem) {
   if (sinks.empty()) return;
   const auto apart = [&](const char* name, const auto& x) {
     if (x.data != nullptr && may_overlap(sinks, x)) {
-      throw Error(std::string("heed: options.sinks overlaps ") + name + " " + to_string(x));
+      refuse({"heed: options.sinks overlaps ", name, " ", extents_of(x)});
     }
   };
   apart("out", problem.out);

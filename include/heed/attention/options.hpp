@@ -72,16 +72,14 @@ constexpr const char* name_of(Backend backend) {
 // or tf32.
 inline void check_options(const char* call, const Options& options) {
   if (options.scale && !is_finite(*options.scale)) {
-    throw Error(std::string(call) + ": the scale is not finite");
+    refuse({call, ": the scale is not finite"});
   }
   if (!is_finite(options.dropout) || options.dropout < 0 || options.dropout > 1) {
-    throw Error(std::string(call) + ": dropout " + std::to_string(options.dropout) +
-                " is outside [0, 1]");
+    refuse({call, ": dropout ", std::to_string(options.dropout), " is outside [0, 1]"});
   }
   check_threads(call, options.threads);
   if (options.tf32) {
-    throw Error(std::string(call) +
-                ": options.tf32 is for the device, but this call computes on the CPU");
+    refuse({call, ": options.tf32 is for the device, but this call computes on the CPU"});
   }
 }
 

@@ -33,13 +33,12 @@ bool contiguous(const View<T, 4>& k, const View<T, 4>& v) {
 // Throws heed::Error for a backend that the CPU cannot be.
 inline void check_on_cpu(const char* call, Backend backend) {
   if (backend == Backend::cuda) {
-    throw Error(std::string(call) +
-                ": options.backend is cuda, but this call computes on the CPU; in a .cu file, "
-                "compiled by nvcc, call heed::dispatch::attention of <heed/dispatch/backends.hpp>");
+    refuse({call,
+            ": options.backend is cuda, but this call computes on the CPU; in a .cu file, compiled "
+            "by nvcc, call heed::dispatch::attention of <heed/dispatch/backends.hpp>"});
   }
   if (backend < Backend::automatic || backend > Backend::cuda) {
-    throw Error(std::string(call) + ": options.backend is " +
-                std::to_string(static_cast<int>(backend)) + ", " + name_of(backend));
+    refuse({call, ": options.backend is ", static_cast<int>(backend), ", ", name_of(backend)});
   }
 }
 

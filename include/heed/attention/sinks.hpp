@@ -66,12 +66,10 @@ template <bool Writable>
 void check_head_numbers(const char* call, const char* name, const HeadNumbers<Writable>& numbers,
                         Index Hq) {
   if (numbers.empty()) return;
-  const std::string what = std::string(call) + ": " + name + " has ";
   if (numbers.size() != Hq) {
-    throw Error(what + std::to_string(numbers.size()) + " numbers but q has " + std::to_string(Hq) +
-                " heads");
+    refuse({call, ": ", name, " has ", numbers.size(), " numbers but q has ", Hq, " heads"});
   }
-  if (numbers.bytes().data == nullptr) throw Error(what + "no data");
+  if (numbers.bytes().data == nullptr) refuse({call, ": ", name, " has no data"});
 }
 
 // Throws heed::Error where options.d_sinks has another shape than options.sinks, or overlaps those,
@@ -83,12 +81,11 @@ void check_d_sinks(const char* call, Index Hq, const Options& options,
   check_head_numbers(call, "options.d_sinks", options.d_sinks, Hq);
   const auto apart = [&](const char* name, const auto& x) {
     if (x.data != nullptr && may_overlap(options.d_sinks.bytes(), x)) {
-      throw Error(std::string(call) + ": options.d_sinks overlaps " + name + " " + to_string(x));
+      refuse({call, ": options.d_sinks overlaps ", name, " ", extents_of(x)});
     }
   };
   if (options.sinks.empty()) {
-    throw Error(std::string(call) +
-                ": options.d_sinks is the gradient of options.sinks, which is empty");
+    refuse({call, ": options.d_sinks is the gradient of options.sinks, which is empty"});
   }
   apart("options.sinks", options.sinks.bytes());
   const auto& scratch = options.workspace;

@@ -18,7 +18,7 @@ inline namespace HEED_ABI {
 // Throws heed::Error "call: problem (shapes)". Nothing is allocated unless it throws.
 template <class Shapes>
 void require(bool good, const char* call, const char* problem, const Shapes& shapes) {
-  if (!good) throw Error(std::string(call) + ": " + problem + " (" + shapes() + ")");
+  if (!good) refuse({call, ": ", problem, " (", shapes(), ")"});
 }
 
 // Throws heed::Error "call: k has dim 80 but q has dim 64 (shapes)".
@@ -26,8 +26,7 @@ template <class Shapes>
 void require_equal(Index a, Index b, const char* what_a, const char* what_b, const char* call,
                    const Shapes& shapes) {
   if (a == b) return;
-  throw Error(std::string(call) + ": " + what_a + " " + std::to_string(a) + " but " + what_b + " " +
-              std::to_string(b) + " (" + shapes() + ")");
+  refuse({call, ": ", what_a, " ", a, " but ", what_b, " ", b, " (", shapes(), ")"});
 }
 
 // Throws heed::Error where strides lead to an address that does not fit 64 bits.
@@ -49,15 +48,14 @@ template <class T, int Rank>
 void require_sane(const View<T, Rank>& x, const char* call, const char* name) {
   for (int d = 0; d < Rank; ++d) {
     if (x.extent[d] < 0 || x.extent[d] > max_length) {
-      throw Error(std::string(call) + ": " + name + " has an extent outside 0 … 2^31 - 1 (" + name +
-                  " " + to_string(x) + ")");
+      refuse({call, ": ", name, " has an extent outside 0 … 2^31 - 1 (", name, " ", extents_of(x),
+              ")"});
     }
   }
   checked_size(x);
   check_reach(x);
   if (x.data == nullptr && !x.empty()) {
-    throw Error(std::string(call) + ": " + name + " has no data (" + name + " " + to_string(x) +
-                ")");
+    refuse({call, ": ", name, " has no data (", name, " ", extents_of(x), ")"});
   }
 }
 
@@ -65,9 +63,8 @@ void require_sane(const View<T, Rank>& x, const char* call, const char* name) {
 template <class T, int Rank>
 void require_distinct(const View<T, Rank>& x, const char* call, const char* name) {
   if (!repeats_elements(x)) return;
-  throw Error(std::string(call) + ": " + name +
-              " repeats elements, or seems to (a stride of 0, or rows that overlap; " + name + " " +
-              to_string(x) + ")");
+  refuse({call, ": ", name, " repeats elements, or seems to (a stride of 0, or rows that overlap; ",
+          name, " ", extents_of(x), ")"});
 }
 
 // The shape of a call from q [B, Hq, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv] of any rank.
@@ -78,7 +75,7 @@ Shape check_operands(const char* call, const View<const T, Rank>& q, const View<
   require_sane(k, call, "k");
   require_sane(v, call, "v");
   const auto shapes = [&] {
-    return "q " + to_string(q) + ", k " + to_string(k) + ", v " + to_string(v);
+    return joined({"q ", extents_of(q), ", k ", extents_of(k), ", v ", extents_of(v)});
   };
   const auto q4 = lift(q);
   const auto k4 = lift(k);
@@ -103,8 +100,8 @@ void check_output(const char* call, const View<Out, Rank>& out, const Shape& sha
                   const View<const T, Rank>& v) {
   require_sane(out, call, "out");
   const auto shapes = [&] {
-    return "out " + to_string(out) + ", q " + to_string(q) + ", k " + to_string(k) + ", v " +
-           to_string(v);
+    return joined({"out ", extents_of(out), ", q ", extents_of(q), ", k ", extents_of(k), ", v ",
+                   extents_of(v)});
   };
   const auto out4 = lift(out);
   require(out4.extent[0] == shape.B && out4.extent[1] == shape.Hq && out4.extent[2] == shape.Lq &&
@@ -117,7 +114,7 @@ void check_output(const char* call, const View<Out, Rank>& out, const Shape& sha
 }
 
 inline void check_scale(const char* call, double scale) {
-  if (!is_finite(scale)) throw Error(std::string(call) + ": scale is not finite");
+  if (!is_finite(scale)) refuse({call, ": scale is not finite"});
 }
 
 }  // namespace HEED_ABI

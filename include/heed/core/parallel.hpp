@@ -66,7 +66,7 @@ inline int most_openmp_workers() {
 
 // Throws heed::Error for a negative number of threads.
 inline void check_threads(const char* call, int threads) {
-  if (threads < 0) throw Error(std::string(call) + ": " + std::to_string(threads) + " threads");
+  if (threads < 0) refuse({call, ": ", threads, " threads"});
 }
 
 // Workers for `tasks` tasks: at most `threads` (0: as many as there are), and never more than an

@@ -55,9 +55,8 @@ class Scratch {
     void* begin = workspace.data();
     std::size_t room = workspace.size();
     if (std::align(scratch_alignment, bytes, begin, room) == nullptr) {
-      throw Error("heed: the workspace has " + std::to_string(workspace.size()) +
-                  " bytes, this call needs " + std::to_string(with_slack(bytes)) +
-                  " (its workspace_bytes)");
+      refuse({"heed: the workspace has ", workspace.size(), " bytes, this call needs ",
+              with_slack(bytes), " (its workspace_bytes)"});
     }
     begin_ = static_cast<std::byte*>(begin);
   }

@@ -81,8 +81,7 @@ inline namespace HEED_ABI {
 inline Index checked_product(Index a, Index b) {
   Index product = 0;
   if (__builtin_mul_overflow(a, b, &product)) {
-    throw Error("heed: a size of " + std::to_string(a) + " times " + std::to_string(b) +
-                " does not fit 64 bits");
+    refuse({"heed: a size of ", a, " times ", b, " does not fit 64 bits"});
   }
   return product;
 }
@@ -91,8 +90,7 @@ inline Index checked_product(Index a, Index b) {
 inline Index checked_sum(Index a, Index b) {
   Index sum = 0;
   if (__builtin_add_overflow(a, b, &sum)) {
-    throw Error("heed: a size of " + std::to_string(a) + " plus " + std::to_string(b) +
-                " does not fit 64 bits");
+    refuse({"heed: a size of ", a, " plus ", b, " does not fit 64 bits"});
   }
   return sum;
 }
@@ -126,18 +124,14 @@ Index checked_size(const View<T, Rank>& view) {
   return count;
 }
 
-// "[2,8,128,64]"
-inline std::string text_of_extents(const Index* extent, int rank) {
-  std::string text = "[";
-  for (int d = 0; d < rank; ++d) {
-    if (d > 0) text += ',';  // "," + … is a false -Wrestrict of GCC 12 at -O3
-    text += std::to_string(extent[d]);
-  }
-  return text + "]";
+// "[2,8,128,64]", in an error.
+template <class T, int Rank>
+ErrorPart extents_of(const View<T, Rank>& view) {
+  return {view.extent, Rank};
 }
 template <class T, int Rank>
 std::string to_string(const View<T, Rank>& view) {
-  return text_of_extents(view.extent, Rank);
+  return joined({extents_of(view)});
 }
 
 // A contiguous row-major view of memory: view(ptr, {B, H, L, D}), extents of any integer types.
