@@ -1,5 +1,4 @@
 // heed/simd/target/avx512.hpp itself, its intrinsics executed through SIMDe.
-#define HEED_X86_BUILTINS 0
 #include <immintrin.h>  // before SIMDe's aliases, which are macros
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
@@ -37,6 +36,10 @@ inline simde__m256i narrowed_to_halves(simde__m512 x) {
 // SIMDe has these without a mask alone.
 #define _mm512_maskz_sqrt_ps(mask, x) simde_mm512_sqrt_ps(x)
 #define _mm512_maskz_sqrt_pd(mask, x) simde_mm512_sqrt_pd(x)
+// Intrinsics, which g++ does without, and not its built-ins.
+#include "heed/simd/target/intrinsics.hpp"
+#undef HEED_X86_BUILTINS
+#define HEED_X86_BUILTINS 0
 #include "emulated_avx512.hpp"
 
 namespace heed::test {

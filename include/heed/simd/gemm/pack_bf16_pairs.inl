@@ -109,14 +109,15 @@ bool pack_b_transposed_pairs(const View<const T, 2>& x, const PackedB<float>& b)
   for (int first = 0; first < packed; first += lanes) {
     float* at = to.panel(first / nr<float>) + first % nr<float>;
     for (Index p = 0; p < pairs; p += lanes) {
-      Array<Vec<float>, lanes> square = {};
-      const T* from = x.data + 2 * p * x.stride[1];
-#pragma GCC unroll 16
-      for (int c = 0; c < lanes; ++c) {
-        if (first + c < keys) {
-          square[c] = pairs_of_row(from + (first + c) * x.stride[0], x.stride[1], D - 2 * p);
-        }
+      // Through memory: in registers a row's edges would be compiled for each of them.
+      Array<float, lanes * lanes> rows = {};
+      const T* from = x.data + first * x.stride[0] + 2 * p * x.stride[1];
+      for (int c = 0; c < lanes && first + c < keys; ++c) {
+        store(rows + c * lanes, pairs_of_row(from + c * x.stride[0], x.stride[1], D - 2 * p));
       }
+      Array<Vec<float>, lanes> square;
+#pragma GCC unroll 16
+      for (int c = 0; c < lanes; ++c) square[c] = load(rows + c * lanes);
       transpose<float>(square);
 #pragma GCC unroll 16
       for (int n = 0; n < lanes; ++n) {

@@ -29,6 +29,12 @@ HEED_INLINE V square_root(V v) {
 
 template <class V>
 HEED_INLINE V multiply_words(V a, V b) {
+#if defined(__SSE2__) && !defined(__clang__)  // g++ 12 multiplies 64 bits by 64, in pieces
+  if constexpr (sizeof(V) == 16) {
+    using Ints = Register<std::int32_t, 4>::type;
+    return (V)__builtin_ia32_pmuludq128((Ints)a, (Ints)b);
+  }
+#endif
   return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
 }
 

@@ -4,13 +4,11 @@
 // Those of bfloat16 have other types from version to version and are written out.
 #pragma once
 
-#if !defined(HEED_X86_BUILTINS)  // tests/simd/simde.cpp has intrinsics that run anywhere
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__) && !defined(__EDG__) && \
     __GNUC__ >= 12 && __GNUC__ <= 14
 #define HEED_X86_BUILTINS 1
 #else
 #define HEED_X86_BUILTINS 0
-#endif
 #endif
 
 #if !HEED_X86_BUILTINS
