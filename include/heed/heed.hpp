@@ -17,6 +17,7 @@
 #include "heed/approx/low_rank/low_rank.hpp"
 #include "heed/approx/low_rank/nystrom.hpp"
 #include "heed/approx/lsh/lsh.hpp"
+#include "heed/approx/lsh/over_source.hpp"
 #include "heed/approx/no_backward.hpp"
 #include "heed/approx/top_k/over_source.hpp"
 #include "heed/approx/top_k/top_k.hpp"

@@ -5,10 +5,13 @@
 
 #include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
+#include "heed/approx/lsh/over_source.hpp"
+#include "heed/kv/paged_cache.hpp"
 
 namespace heed {
 namespace {
 
+using test::Buffer;
 using test::Inputs;
 using test::Layout;
 using test::Prefix;
@@ -124,6 +127,69 @@ void check(const Shape& shape, const approx::Hashing& hashing, Layout layout, co
   if (!shared) REQUIRE(test::max_difference(result.lse, truth.lse) <= sums);
 }
 
+// Keys [0, length) of a batch entry, where the source is of others too.
+template <class T>
+View<const T, 4> entry(const Buffer<T>& x, Index b, Index length) {
+  View<const T, 4> part = x.cview();
+  part.data += b * part.stride[0];
+  part.extent[0] = 1;
+  part.extent[2] = length;
+  return part;
+}
+
+// Dense keys in runs of `run`, each sequence of a length of its own, from which nothing counts.
+template <class T>
+struct Runs {
+  struct Head {
+    kv::BoundDense<T> dense;
+    Index run;
+
+    template <class F>
+    void for_each_run(Index begin, Index end, F&& f) const {
+      for (Index first = begin, last = 0; first < end; first = last) {
+        last = std::min(end, (first / run + 1) * run);
+        dense.for_each_run(first, last, f);
+      }
+    }
+  };
+
+  kv::Dense<T> dense;
+  std::vector<Index> lengths;
+  Index run;
+
+  kv::Extents extents() const { return dense.extents(); }
+  Index length(Index b) const { return lengths[static_cast<std::size_t>(b)]; }
+  Head bind(const Shape& shape, Index b, Index kv_head) const {
+    return {dense.bind(shape, b, kv_head), run};
+  }
+};
+
+// Two sequences of 170 and 41 keys.
+constexpr Shape two_texts{2, 4, 2, 30, 170, 16, 12, 4};
+const std::vector<Index> two_lengths{170, 41};
+constexpr approx::Hashing four_buckets{.buckets = 4, .rounds = 3, .chunk = 16};
+
+// LSH attention over a cache of T has, in each sequence, the bits of a call over its keys alone.
+template <class T, class Cache, class M>
+void require_rows_of_dense_calls(Cache cache, const M& mask) {
+  const Inputs<T> in(two_texts, Layout::gaps, 5, 2);
+  for (Index b = 0; b < 2; ++b) {
+    const Index length = two_lengths[static_cast<std::size_t>(b)];
+    cache.append(b, entry(in.k, b, length), entry(in.v, b, length));
+  }
+  const auto all = approx::lsh(in.q.cview(), cache, four_buckets, mask);
+  for (Index b = 0; b < 2; ++b) {
+    CAPTURE(b);
+    const Index length = two_lengths[static_cast<std::size_t>(b)];
+    const auto alone = approx::lsh(entry(in.q, b, 30), entry(in.k, b, length),
+                                   entry(in.v, b, length), four_buckets, mask);
+    REQUIRE(std::equal(alone.out.data(), alone.out.data() + alone.out.size(),
+                       all.out.data() + b * alone.out.size()));
+    REQUIRE(std::equal(alone.lse.data(), alone.lse.data() + alone.lse.size(),
+                       all.lse.data() + b * alone.lse.size()));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("LSH attention meets its definition") {
@@ -153,6 +219,54 @@ TEST_CASE("shared queries and keys meet their definition") {
     const Shape shape{1, 2, 2, 80, 80, 12, 9, 4};
     check<float>(shape, {4, 2, 8, 9}, Layout::packed, Prefix::of(shape, causal, false), true);
   }
+}
+
+TEST_CASE("LSH attention over caches has the bits of dense keys, in each sequence") {
+  const kv::Extents extents{2, 2, 16, 12};
+  require_rows_of_dense_calls<float>(kv::Cache<float>(extents), mask::None{});
+  require_rows_of_dense_calls<float>(kv::Cache<float>(extents), mask::causal());
+  require_rows_of_dense_calls<float>(kv::PagedCache<float>(extents, {32, 16}), mask::causal());
+  require_rows_of_dense_calls<BFloat16>(kv::Cache<BFloat16>(extents), mask::causal());
+}
+
+TEST_CASE("LSH attention over keys in runs has the bits of dense keys that are padded") {
+  const Inputs<float> in(two_texts, Layout::blhd, 5, 2);
+  for (const bool causal : {false, true}) {
+    Prefix prefix = Prefix::of(two_texts, causal, false);
+    const auto run = [&](const auto& source) {
+      return prefix.with(
+          [&](const auto& mask) { return approx::lsh(in.q.cview(), source, four_buckets, mask); });
+    };
+    const auto runs = run(Runs<float>{{in.k.cview(), in.v.cview()}, two_lengths, causal ? 5 : 300});
+    prefix.padded = true;
+    prefix.lengths = {170, 41};
+    const auto dense = prefix.with([&](const auto& mask) {
+      return approx::lsh(in.q.cview(), in.k.cview(), in.v.cview(), four_buckets, mask);
+    });
+    CHECK(test::same_bits(runs.out, dense.out));
+    CHECK(test::same_bits(runs.lse, dense.lse));
+  }
+}
+
+TEST_CASE("LSH attention of float queries over a cache of bfloat16, and wrong calls") {
+  const Inputs<float> in({1, 2, 1, 20, 90, 8, 5, 4}, Layout::packed, 5);
+  kv::Cache<BFloat16> cache({1, 1, 8, 5});
+  cache.append(in.k.cview(), in.v.cview());
+  Buffer<BFloat16> k(1, 1, 90, 8), v(1, 1, 90, 5);
+  Buffer<float> rounded_k(1, 1, 90, 8), rounded_v(1, 1, 90, 5);
+  copy(in.k.cview(), k.view());
+  copy(in.v.cview(), v.view());
+  copy(k.cview(), rounded_k.view());
+  copy(v.cview(), rounded_v.view());
+  const auto cached = approx::lsh(in.q.cview(), cache, {}, mask::causal());
+  const auto dense =
+      approx::lsh(in.q.cview(), rounded_k.cview(), rounded_v.cview(), {}, mask::causal());
+  CHECK(test::same_bits(cached.out, dense.out));
+  CHECK(test::same_bits(cached.lse, dense.lse));
+  CHECK_THAT(test::error_of([&] { approx::lsh(in.q.cview(), cache, {.rounds = 0}); }),
+             test::ContainsSubstring("heed::approx::lsh: rounds 0"));
+  CHECK_THAT(test::error_of([&] { approx::lsh(in.v.cview(), cache); }),
+             test::ContainsSubstring("heed::approx::lsh: the source has dim 8"));
 }
 
 TEST_CASE("in one chunk of one text, enough rounds find every key") {

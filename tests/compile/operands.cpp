@@ -7,7 +7,8 @@
 // expect: elements must be float, double
 // expect: elements must be float, double|std::float16_t and std::bfloat16_t are not elements
 // expect: a source of keys has length.b. and bind.shape, b, kv_head., whose for_each_run
-// expect: the cache must keep float, double, half or bfloat16, not codes
+// expect: top_k: the cache must keep float, double, half or bfloat16, not codes
+// expect: lsh: the cache must keep float, double, half or bfloat16, not codes
 #include <vector>
 
 #include "heed/heed.hpp"
@@ -49,5 +50,8 @@ int main() {
 #elif HEED_WRONG == 10
   const heed::kv::Cache<heed::kv::K8V8> codes({1, 2, 4, 4});
   heed::approx::top_k(q, codes, 3);
+#elif HEED_WRONG == 11
+  const heed::kv::Cache<heed::kv::K8V8> codes({1, 2, 4, 4});
+  heed::approx::lsh(q, codes);
 #endif
 }

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <vector>
 
+#include "heed/approx/kernels.hpp"
 #include "heed/approx/options.hpp"
 #include "heed/core/normal.hpp"
 #include "heed/core/zeros.hpp"
@@ -44,18 +45,19 @@ std::vector<R> random_rotation(Index buckets, Index D, std::uint64_t seed, Index
 
 // The bucket of each row of x [L, D]: argmax of [xR, −xR]. Equation 2's h. The first direction of
 // equals.
-template <class R, class T>
-std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rotation) {
+//   copy(first, count, to)  rows [first, first + count) of x go to `to` [count, D]
+template <class R, class F>
+std::vector<int> buckets_of(Index L, Index D, const std::vector<R>& rotation, F&& copy) {
   constexpr Index block = 256;
-  const Index L = x.extent[0], D = x.extent[1];
   const auto half = static_cast<Index>(rotation.size()) / D;
   std::vector<int> buckets(static_cast<std::size_t>(L));
+  auto rows = zeros<R>(checked_product(std::min(block, L), D));
   auto turned = zeros<R>(block * half);
   for (Index first = 0; first < L; first += block) {
     const Index count = std::min(block, L - first);
-    const std::vector<R> rows = simd::rows_as<R>(slice(x, first, count));
-    simd::multiply<R>(matrix_of(rows.data(), count, D), matrix_of(rotation.data(), half, D),
-                      matrix_of(turned.data(), count, half));
+    copy(first, count, rows.data());
+    simd::multiply<R>(matrix_of<const R>(rows.data(), count, D),
+                      matrix_of(rotation.data(), half, D), matrix_of(turned.data(), count, half));
     for (Index r = 0; r < count; ++r) {
       const R* row = turned.data() + r * half;
       Index best = 0;
@@ -67,6 +69,14 @@ std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rot
     }
   }
   return buckets;
+}
+
+template <class R, class T>
+std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rotation) {
+  const CallKernels<T> kernels = call_kernels<T>(isa());
+  return buckets_of(x.extent[0], x.extent[1], rotation, [&](Index first, Index count, R* to) {
+    kernels.copy_rows(slice(x, first, count), R(1), to);
+  });
 }
 
 // Keys [0, length) by bucket, each bucket in ascending order.

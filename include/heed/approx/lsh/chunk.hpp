@@ -6,6 +6,7 @@
 
 #include "heed/approx/kernels.hpp"
 #include "heed/approx/lsh/epilogue.hpp"
+#include "heed/approx/lsh/head_rows.hpp"
 #include "heed/core/scratch.hpp"
 #include "heed/softmax/online.hpp"
 
@@ -13,11 +14,13 @@ namespace heed::approx {
 inline namespace HEED_ABI {
 
 // One head of one batch: everything that its rounds read, and the running softmax of its rows.
-template <class T>
+//   Kv  HeadRows of the head
+template <class T, class Kv>
 struct LshHead {
   using R = Accum<T>;
 
-  View<const T, 2> q, k, v;
+  View<const T, 2> q;
+  Kv kv;
   bool shared;  // k is q, and keys are to have length 1
   R scale;
   mask::KeyLimit visible;
@@ -71,12 +74,12 @@ struct LshScratch {
 };
 
 // Chunk `chunk` of a round's keys and the chunk before it, packed, and the queries that see them.
-template <class T>
+template <class T, class Kv>
 class LshChunk {
  public:
   using R = Accum<T>;
 
-  LshChunk(const LshHead<T>& head, const CallKernels<T>& kernels, const LshScratch<R>& scratch,
+  LshChunk(const LshHead<T, Kv>& head, const CallKernels<T>& kernels, const LshScratch<R>& scratch,
            Index chunk_size, int round)
       : head_(head),
         kernels_(kernels),
@@ -103,7 +106,7 @@ class LshChunk {
     const Index first = std::max<Index>(0, (chunk - 1) * chunk_size_);
     const auto all = static_cast<Index>(keys.order.size());
     count_ = static_cast<int>(std::min((chunk + 1) * chunk_size_, all) - first);
-    const Index D = head_.k.extent[1], Dv = head_.v.extent[1];
+    const Index D = head_.kv.D, Dv = head_.kv.Dv;
     std::fill_n(scratch_.tokens, scratch_.capacity, std::numeric_limits<int>::max());
     for (Index c = 0; c < count_; ++c) {
       const int token = keys.order[static_cast<std::size_t>(first + c)];
@@ -113,9 +116,8 @@ class LshChunk {
             head_.keys[round].place[static_cast<std::size_t>(token)];
       }
       R* key = scratch_.key_rows + c * D;
-      kernels_.copy_rows(slice(head_.k, token, 1), R(1), key);
+      head_.kv.copy(token, key, scratch_.value_rows + c * Dv);
       if (head_.shared) normalise(key, D);
-      kernels_.copy_rows(slice(head_.v, token, 1), R(1), scratch_.value_rows + c * Dv);
     }
     for (int round = 0; round <= round_; ++round) {
       std::fill(scratch_.places + round * scratch_.capacity + count_,
@@ -169,13 +171,13 @@ class LshChunk {
   }
 
   simd::PackedB<R> keys_t() const {
-    return {scratch_.kt, head_.k.extent[1], scratch_.capacity, tile_shape_};
+    return {scratch_.kt, head_.kv.D, scratch_.capacity, tile_shape_};
   }
   simd::PackedB<R> values() const {
-    return {scratch_.v, scratch_.capacity, tile_shape_.columns(head_.v.extent[1]), tile_shape_};
+    return {scratch_.v, scratch_.capacity, tile_shape_.columns(head_.kv.Dv), tile_shape_};
   }
   simd::Accumulator<R> acc() const {
-    return {scratch_.acc, tile_shape_.columns(head_.v.extent[1]), tile_shape_};
+    return {scratch_.acc, tile_shape_.columns(head_.kv.Dv), tile_shape_};
   }
 
   void mask_row(const simd::ScoreTiles<R>& scores, Index r, int token) const {
@@ -215,7 +217,7 @@ class LshChunk {
     }
   }
 
-  const LshHead<T>& head_;
+  const LshHead<T, Kv>& head_;
   const CallKernels<T>& kernels_;
   const simd::TileShape& tile_shape_;
   const LshScratch<R>& scratch_;

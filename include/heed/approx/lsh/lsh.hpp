@@ -65,8 +65,8 @@ inline int workers_of(Index tasks, const RunOptions& options) {
 }
 
 // Every head's keys sorted by bucket, and which of them each query is to meet; round after round.
-template <class T>
-LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
+template <class T, class K>
+LshOrder order_by_bucket(const Problem<T>& problem, const K& source, const Hashing& hashing,
                          const std::vector<mask::KeyLimit>& visible, const RunOptions& options) {
   const Shape& s = problem.shape;
   const Index rounds = hashing.rounds;
@@ -78,26 +78,44 @@ LshOrder order_by_bucket(const Problem<T>& problem, const Hashing& hashing,
   LshOrder order{zeros<SortedKeys>(key_tasks), zeros<BucketedQueries>(query_tasks)};
   parallel_for(key_tasks, workers_of(key_tasks, options), options.executor, [&](Index task, int) {
     const Index round = task % rounds, b = task / rounds / s.Hkv;
-    const auto k = problem.k.matrix(b, task / rounds % s.Hkv);
-    order.keys[size_of(task)] = sort_keys(buckets_of(k, rotations[size_of(round)]),
-                                          visible[size_of(b)].length, hashing.buckets);
+    const auto kv = head_rows<T>(source, s, b, task / rounds % s.Hkv);
+    const auto copy = [&](Index first, Index count, Accum<T>* to) {
+      kv.copy_keys(first, first + count, to);
+    };
+    order.keys[size_of(task)] =
+        sort_keys(buckets_of(source.length(b), s.D, rotations[size_of(round)], copy),
+                  visible[size_of(b)].length, hashing.buckets);
   });
-  parallel_for(query_tasks, workers_of(query_tasks, options), options.executor,
-               [&](Index task, int) {
-                 const Index round = task % rounds, b = task / rounds / s.Hq;
-                 const Index h = task / rounds % s.Hq;
-                 const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
-                 order.queries[size_of(task)] = assign_to_chunks(
-                     buckets_of(problem.q.matrix(b, h), rotations[size_of(round)]),
-                     order.keys[size_of(of_keys)], visible[size_of(b)], s.Lk, hashing.chunk);
-               });
+  parallel_for(
+      query_tasks, workers_of(query_tasks, options), options.executor, [&](Index task, int) {
+        const Index round = task % rounds, b = task / rounds / s.Hq;
+        const Index h = task / rounds % s.Hq;
+        const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
+        order.queries[size_of(task)] =
+            assign_to_chunks(buckets_of(problem.q.matrix(b, h), rotations[size_of(round)]),
+                             order.keys[size_of(of_keys)], visible[size_of(b)],
+                             s.Lk - kv::shape_of_entry(source, s, b).missing, hashing.chunk);
+      });
   return order;
 }
 
+// The keys that queries of each batch entry see of a source, [B].
+template <class K, class M>
+std::vector<mask::KeyLimit> key_limits_of(const M& mask, const K& source, const Shape& shape) {
+  std::vector<mask::KeyLimit> all(size_of(shape.B));
+  for (Index b = 0; b < shape.B; ++b) {
+    mask::KeyLimit& limit = all[size_of(b)];
+    limit = mask::key_limit(mask, kv::shape_of_entry(source, shape, b), b);
+    limit.length = std::min(limit.length, source.length(b));
+  }
+  return all;
+}
+
 // All rounds of all heads of a checked problem whose out and lse are set.
-template <class T>
-void run_lsh(const Problem<T>& problem, const Hashing& hashing,
-             const std::vector<mask::KeyLimit>& visible, bool shared, const RunOptions& options) {
+//   source  of keys and values; problem.k and problem.v are not looked at
+template <class T, class K, class M>
+void run_lsh(const Problem<T>& problem, const K& source, const Hashing& hashing, const M& mask,
+             bool shared, const RunOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
   const CallKernels<T> kernels = call_kernels<T>(isa());
@@ -106,23 +124,24 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing,
   const Index heads = checked_product(s.B, s.Hq), rows = checked_product(heads, s.Lq);
   const Index chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
   const Index tasks = checked_product(heads, chunks);
-  const LshOrder order = order_by_bucket(problem, hashing, visible, options);
+  const std::vector<mask::KeyLimit> visible = key_limits_of(mask, source, s);
+  const LshOrder order = order_by_bucket(problem, source, hashing, visible, options);
   auto acc = zeros<R>(checked_product(rows, columns));
   auto max = zeros<R>(rows), sum = zeros<R>(rows);
   std::fill(max.begin(), max.end(), softmax::Row<R>{}.max);
   const auto head_at = [&](Index head) {
-    const Index b = head / s.Hq, h = head % s.Hq, kv = b * s.Hkv + h / s.group();
-    return LshHead<T>{problem.q.matrix(b, h),
-                      problem.k.matrix(b, h / s.group()),
-                      problem.v.matrix(b, h / s.group()),
-                      shared,
-                      static_cast<R>(problem.scale),
-                      visible[size_of(b)],
-                      &order.keys[size_of(kv * rounds)],
-                      &order.queries[size_of(head * rounds)],
-                      acc.data() + head * s.Lq * columns,
-                      max.data() + head * s.Lq,
-                      sum.data() + head * s.Lq};
+    const Index b = head / s.Hq, h = head % s.Hq, kv_head = h / s.group();
+    auto kv = head_rows<T>(source, s, b, kv_head);
+    return LshHead<T, decltype(kv)>{problem.q.matrix(b, h),
+                                    kv,
+                                    shared,
+                                    static_cast<R>(problem.scale),
+                                    visible[size_of(b)],
+                                    &order.keys[size_of((b * s.Hkv + kv_head) * rounds)],
+                                    &order.queries[size_of(head * rounds)],
+                                    acc.data() + head * s.Lq * columns,
+                                    max.data() + head * s.Lq,
+                                    sum.data() + head * s.Lq};
   };
   const int count = workers_of(tasks, options);
   Carver counter(nullptr);
@@ -134,11 +153,18 @@ void run_lsh(const Problem<T>& problem, const Hashing& hashing,
       const auto scratch = LshScratch<R>::carve(carver, tile_shape, s, hashing);
       std::fill_n(scratch.coverage, LshScratch<R>::rows * scratch.capacity / tile_shape.nr,
                   std::uint8_t{1});
-      const LshHead<T> head = head_at(task / chunks);
-      LshChunk<T>(head, kernels, scratch, hashing.chunk, round).attend(task % chunks);
+      const auto head = head_at(task / chunks);
+      LshChunk(head, kernels, scratch, hashing.chunk, round).attend(task % chunks);
     });
   }
   write_lsh(problem, columns, acc.data(), max.data(), sum.data());
+}
+
+template <class M>
+consteval void check_lsh_mask() {
+  static_assert(mask::is_prefix_mask<M>,
+                "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
+                "with &");
 }
 
 // The common part of lsh and lsh_shared.
@@ -146,16 +172,15 @@ template <class Q, class K, class V, class M>
 requires RightTypes<Q, K, V, M>
 auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
               const M& mask, bool shared, const Options& options) {
-  static_assert(mask::is_prefix_mask<M>,
-                "heed::approx::lsh: the mask can be mask::causal(), mask::padding(lengths) or both "
-                "with &");
+  using T = ScalarOf<Q>;
+  check_lsh_mask<M>();
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
   const Hashing hashing = checked_hashing(call, wanted, shape.Lk);
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
-  run_lsh(problem, hashing, mask::key_limits_of(mask, shape), shared,
+  run_lsh(problem, kv::Dense<T>{problem.k, problem.v}, hashing, mask, shared,
           {options.threads, options.executor});
   return result;
 }
@@ -177,8 +202,9 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
 //
 // Time O(rounds·(Lq + Lk)·(buckets + chunk)·D); scratch O(rounds·(Lq + Lk) + Lq·Dv).
 template <class Q, class K, class V, class M = mask::None>
-auto lsh(const Q& q, const K& k, const V& v, const Hashing& hashing = {}, const M& mask = {},
-         const Options& options = {}) {
+requires(!kv::HasExtents<K>) auto lsh(const Q& q, const K& k, const V& v,
+                                      const Hashing& hashing = {}, const M& mask = {},
+                                      const Options& options = {}) {
   return call_lsh("heed::approx::lsh", q, k, v, hashing, mask, false, options);
 }
 

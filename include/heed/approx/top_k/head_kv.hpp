@@ -33,7 +33,5 @@ struct HeadKv {
   }
 };
 
-// A task of scores, and what becomes of them.
-
 }  // namespace HEED_ABI
 }  // namespace heed::approx

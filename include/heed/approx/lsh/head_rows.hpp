@@ -1,0 +1,71 @@
+// Keys and values of one head of any source, row by row, as hashing reads them.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "heed/approx/kernels.hpp"
+#include "heed/kv/dense.hpp"
+
+namespace heed::approx {
+inline namespace HEED_ABI {
+
+// f(first, k, v) for views k [n, D] and v [n, Dv] of the keys [begin, end) in ascending order. Rows
+// of keys in panels are NR apart.
+template <class U, class Bound, class F>
+void for_each_row_run(const Bound& source, Index D, Index nr, Index begin, Index end, F&& f) {
+  if constexpr (kv::PanelSource<Bound, U>) {
+    const auto split = [&](Index first, const kv::PanelKeys<U>& k, const View<const U, 2>& v) {
+      for (Index j = 0, n = 0; j < k.count; j += n) {
+        const Index at = k.offset + j;
+        n = std::min(nr - at % nr, k.count - j);
+        const View<const U, 2> rows{k.panels + at / nr * D * nr + at % nr, {n, D}, {1, nr}};
+        f(first + j, rows, slice(v, j, n));
+      }
+    };
+    source.for_each_panel_run(begin, end, split);
+  } else {
+    source.for_each_run(begin, end, f);
+  }
+}
+
+// The keys and values of a head, of elements U.
+template <class U, class Bound>
+struct HeadRows {
+  using R = Accum<U>;
+
+  Bound source;
+  Index D, Dv;
+  CallKernels<U> kernels;
+
+  // to [end - begin, D] = keys [begin, end).
+  void copy_keys(Index begin, Index end, R* to) const {
+    for_each_run(begin, end, [&](Index first, const auto& k, const auto&) {
+      kernels.copy_rows(k, R(1), to + (first - begin) * D);
+    });
+  }
+  // k [D] and v [Dv] = those of a token.
+  void copy(Index token, R* k, R* v) const {
+    for_each_run(token, token + 1, [&](Index, const auto& key, const auto& value) {
+      kernels.copy_rows(key, R(1), k);
+      kernels.copy_rows(value, R(1), v);
+    });
+  }
+
+ private:
+  template <class F>
+  void for_each_run(Index begin, Index end, F&& f) const {
+    for_each_row_run<U>(source, D, kernels.of_tensors.tile_shape.nr, begin, end, f);
+  }
+};
+
+// The head of a source whose elements queries of T may meet.
+template <class T, class K>
+auto head_rows(const K& source, const Shape& shape, Index b, Index kv_head) {
+  using U = kv::ElementOf<K, T>;
+  auto bound = source.bind(shape, b, kv_head);
+  return HeadRows<U, decltype(bound)>{bound, shape.D, shape.Dv, call_kernels<U>(isa())};
+}
+
+}  // namespace HEED_ABI
+}  // namespace heed::approx
