@@ -330,6 +330,25 @@ TEST_CASE("files: Python's safetensors reads the same names, shapes and numbers"
         "d int64 [2] [-7, 8]\n");
 }
 
+TEST_CASE("files: sinks are saved as such, and loaded from the names of gpt-oss") {
+  const TemporaryFile file("");
+  nn::MultiHeadAttention<float> model(8, {.heads = 2, .sinks = true});
+  scatter(model, 1, 3);
+  files::save(model, file.path());
+  CHECK(files::Safetensors(file.path()).tensors().at("sinks").shape ==
+        std::vector<std::uint64_t>{2});
+  auto loaded = model;
+  scatter(loaded, 1, 4);
+  files::load(loaded, file.path());
+  CHECK(same_parameters(model, loaded));
+  files::SafetensorsWriter writer;
+  files::add_parameters(writer, model, "model.layers.0.self_attn.");
+  writer.write(file.path());
+  scatter(loaded, 1, 4);
+  files::load_torch(loaded, file.path(), {.prefix = "model.layers.0.self_attn."});
+  CHECK(same_parameters(model, loaded));
+}
+
 TEST_CASE("files: attention and blocks are saved under PyTorch's names, in its shapes") {
   using Attention = nn::MultiHeadAttention<float>;
   const std::map<std::string, std::vector<std::uint64_t>> attention{{"in_proj_weight", {24, 8}},
@@ -370,6 +389,7 @@ TEST_CASE("files: attention and blocks are saved under PyTorch's names, in its s
   const std::map<std::string, Options> foreign{
       {"gate.weight", {.heads = 2, .gate = nn::OutputGate::per_head}},
       {"query_norm.weight", {.heads = 2, .qk_norm = nn::QkNorm::per_head}},
+      {"sinks", {.heads = 2, .sinks = true}},
       {"query without output.weight", {.heads = 2, .output_projection = false}}};
   for (auto [why, options] : foreign) {
     for (const nn::Projection projection : {nn::Projection::fused, nn::Projection::separate}) {

@@ -10,6 +10,7 @@
 #include "heed/score/alibi.hpp"
 #include "heed/score/bias.hpp"
 #include "heed/score/soft_cap.hpp"
+#include "heed/train/sgd.hpp"
 
 using namespace nn_test;
 namespace nn = heed::nn;
@@ -84,7 +85,9 @@ TEST_CASE("gradients: those of a module with other norms or another gate are ref
        {nn::MultiHeadAttentionOptions{.heads = 2},
         nn::MultiHeadAttentionOptions{.heads = 2, .gate = nn::OutputGate::per_feature},
         nn::MultiHeadAttentionOptions{
-            .heads = 2, .qk_norm = nn::QkNorm::per_head, .gate = nn::OutputGate::per_head}}) {
+            .heads = 2, .qk_norm = nn::QkNorm::per_head, .gate = nn::OutputGate::per_head},
+        nn::MultiHeadAttentionOptions{
+            .heads = 2, .gate = nn::OutputGate::per_head, .sinks = true}}) {
     auto other = nn::gradients_of(Module(8, options));
     const auto zeros = other;
     CHECK(error_of([&] { module.backward(x, saved, other, none); }) ==
@@ -92,6 +95,27 @@ TEST_CASE("gradients: those of a module with other norms or another gate are ref
           "[2,5,8])");
     CHECK(same_parameters(other, zeros));
   }
+}
+
+TEST_CASE("gradients: sinks, which a step of an optimizer changes") {
+  const std::vector<int> lengths{5, 0};  // batch 1 sees the sinks alone
+  const mask::any padding = mask::padding(lengths);
+  const score::None plain;
+  check_gradients(attention({.heads = 4, .kv_heads = 2, .dropout = 0.3, .sinks = true}), 2, 5, 8,
+                  training, padding, plain);
+  check_gradients(
+      attention({.heads = 2, .add_bias_kv = true, .gate = nn::OutputGate::per_head, .sinks = true}),
+      2, 5, 8, {}, padding, plain);
+  nn::MultiHeadAttention<double> module(8, {.heads = 2, .sinks = true});
+  scatter(module, 0.7, 3);
+  const auto before = weights_of(module).at("sinks");
+  const auto x = tokens<double>(2, 5, 8, 5);
+  heed::train::Sgd optimizer(module, {.learning_rate = 0.1});
+  const auto gradients = step(module, x, {}, mask::any(mask::causal()), plain).gradients;
+  optimizer.step(module, gradients);
+  const auto slope = weights_of(gradients).at("sinks");
+  CHECK(slope.cwiseAbs().minCoeff() > 1e-3);
+  CHECK((weights_of(module).at("sinks") - (before - 0.1 * slope)).norm() < 1e-15);
 }
 
 TEST_CASE("gradients: keys that the module adds") {
@@ -116,7 +140,8 @@ TEST_CASE("gradients: a checkpointed attention has the bits of one that keeps ev
                                         .add_bias_kv = true,
                                         .rope = nn::RotaryOptions{},
                                         .qk_norm = nn::QkNorm::per_head,
-                                        .gate = nn::OutputGate::per_feature};
+                                        .gate = nn::OutputGate::per_feature,
+                                        .sinks = true};
   const mask::any causal = mask::causal();
   const score::None plain;
   nn::MultiHeadAttention<float> storing(8, options);
@@ -164,7 +189,8 @@ TEST_CASE("gradients: attention to elsewhere, plain and with all that a head can
       .add_zero_attn = true,
       .rope = nn::RotaryOptions{.positions = 7, .base = 10},
       .qk_norm = nn::QkNorm::per_head,
-      .gate = nn::OutputGate::per_feature};
+      .gate = nn::OutputGate::per_feature,
+      .sinks = true};
   auto bare = everything;
   bare.bias = nn::Bias::no;
   bare.output_projection = false;
@@ -225,7 +251,7 @@ TEST_CASE("gradients: local and ALiBi attention, and attention without parameter
 TEST_CASE("gradients: encoder blocks, norms before and after, every dropout") {
   const auto block = [](nn::NormPlace place, nn::Bias bias) {
     return [=]<class T>() {
-      return nn::EncoderBlock<T>(6, {.attention = {.heads = 2, .dropout = 0.2},
+      return nn::EncoderBlock<T>(6, {.attention = {.heads = 2, .dropout = 0.2, .sinks = true},
                                      .hidden = 10,
                                      .norm = place,
                                      .bias = bias,

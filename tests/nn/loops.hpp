@@ -117,12 +117,13 @@ Rows attention(const Rows& query, const Rows& key, const Rows& value, const Weig
   const Rows k = linear(key, weights, name + "key.");
   const Rows v = linear(value, weights, name + "value.");
   const std::size_t dim = q[0].size() / heads;
+  const auto sinks = weights.find(name + "sinks");
   Rows context(q.size(), std::vector<double>(q[0].size(), 0.0));
   for (std::size_t h = 0; h < heads; ++h) {
     const std::size_t kv = h / (heads / kv_heads);
     for (std::size_t i = 0; i < q.size(); ++i) {
       std::vector<double> weight(k.size(), 0.0);
-      double sum = 0;
+      double sum = sinks == weights.end() ? 0 : std::exp(sinks->second(static_cast<Index>(h), 0));
       for (std::size_t j = 0; j < k.size(); ++j) {
         if (!sees(i, j)) continue;
         double dot = 0;

@@ -414,20 +414,65 @@ TEST_CASE("multi-head attention: QK norm, rotary position and output gate equal 
         }) == "heed::nn::MultiHeadAttention: 2048 positions turn 6 features of a head that has 4");
 }
 
+TEST_CASE("multi-head attention: a sink joins the softmax of its head's rows") {
+  const nn::MultiHeadAttentionOptions options{.heads = 4, .kv_heads = 2, .sinks = true};
+  nn::MultiHeadAttention<float> part(12, options);
+  CHECK(weights_of(part).at("sinks") == Eigen::MatrixXd::Zero(4, 1));
+  scatter(part, 0.8, 3);
+  const auto x = tokens<float>(2, 9, 12, 5);
+  const auto y = part.forward(x, mask::causal());
+  const auto [out, weights] = part.forward_with_weights(x, mask::causal());
+  const std::vector<int> rows = {8, 0};
+  const auto few = part.attention_weights(x, x, rows, mask::causal());
+  for (Index b = 0; b < 2; ++b) {
+    const Rows in = rows_of(x, b);
+    const Rows expected = attention(in, in, in, weights_of(part), "", 4, 2,
+                                    [](std::size_t i, std::size_t j) { return j <= i; });
+    CHECK(difference(y, b, expected) < 5e-6);
+    CHECK(difference(out, b, expected) < 5e-6);
+    for (Index h = 0; h < 4; ++h) {
+      CHECK(weights(b, h, 0, 0) < 0.9f);
+      for (Index r = 0; r < 2; ++r) {
+        for (Index j = 0; j < 9; ++j) {
+          const float whole = weights(b, h, rows[static_cast<std::size_t>(r)], j);
+          CHECK(std::abs(few(b, h, r, j) - whole) < 2e-6f);
+        }
+      }
+    }
+  }
+  // Sinks of −infinity are none; half types have theirs in float.
+  nn::MultiHeadAttention<float> plain(12, {.heads = 4, .kv_heads = 2});
+  nn::MultiHeadAttention<Eigen::half> half(12, options);
+  CHECK(nn::parameter_count(part) == nn::parameter_count(plain) + 4);
+  const auto w = weights_of(part);
+  nn::each_parameter(plain, [&](const std::string& name, auto& parameter) {
+    parameter.value = w.at(name).cast<float>();
+  });
+  nn::each_parameter(part, [](const std::string& name, auto& parameter) {
+    if (name == "sinks") parameter.value.setConstant(-INFINITY);
+  });
+  CHECK(same_bits(part.forward(x, mask::causal()), plain.forward(x, mask::causal())));
+  nn::each_parameter(half, [](const std::string& name, const auto& parameter) {
+    using S = typename std::remove_cvref_t<decltype(parameter.value)>::Scalar;
+    CHECK(std::is_same_v<S, float> == (name == "sinks"));
+  });
+}
+
 TEST_CASE("multi-head attention: extra keys are seen by all queries, also groups and in training") {
   const nn::MultiHeadAttentionOptions options{.heads = 4,
                                               .kv_heads = 2,
                                               .dropout = 0.3,
                                               .value_features = 5,
                                               .add_bias_kv = true,
-                                              .add_zero_attn = true};
+                                              .add_zero_attn = true,
+                                              .sinks = true};
   nn::MultiHeadAttention<double> part(8, options);
   scatter(part, 0.5, 3);
   const Weights w = weights_of(part);
   CHECK(w.at("bias_key").size() == 4);
   const auto x = tokens<double>(2, 6, 8, 5);
   const auto value = tokens<double>(2, 6, 5, 6);
-  const std::vector<int> lengths = {6, 0};  // batch 1 sees the extra keys alone
+  const std::vector<int> lengths = {6, 0};  // batch 1 sees the extra keys and sinks alone
   const nn::Options train{.mode = nn::Mode::train, .seed = 3};
   for (const auto& call : {nn::Options{}, train}) {
     const auto y = part.forward(x, x, value, mask::padding(lengths), {}, call);
@@ -445,7 +490,7 @@ TEST_CASE("multi-head attention: extra keys are seen by all queries, also groups
       Rows context(6, std::vector<double>(8, 0.0));
       for (std::size_t h = 0; h < 4; ++h) {
         for (std::size_t i = 0; i < 6; ++i) {
-          double sum = 0, p[8] = {};
+          double sum = std::exp(w.at("sinks")(static_cast<Index>(h), 0)), p[8] = {};
           for (std::size_t j = 0; j < 8; ++j) {
             const bool seen = j >= 6 || static_cast<int>(j) < lengths[static_cast<std::size_t>(b)];
             const double dot =

@@ -104,12 +104,12 @@ inline void join_projections(TorchTensors& all, const std::string& stem, const s
   all[stem + "qkv." + kind] = std::move(joined);
 }
 
-// torch.nn.MultiheadAttention has an output projection, no gate and no norms of its own.
+// torch.nn.MultiheadAttention has an output projection, and no gate, sinks or norms of its own.
 inline void check_attention(const TorchTensors& all, const std::string& stem) {
   const auto refuse = [&](const std::string& why) {
     throw Error("heed::files::save_torch: PyTorch's attention has no place for " + stem + why);
   };
-  for (const char* name : {"gate.weight", "query_norm.weight", "key_norm.weight"}) {
+  for (const char* name : {"gate.weight", "query_norm.weight", "key_norm.weight", "sinks"}) {
     if (all.contains(stem + name)) refuse(name);
   }
   if (!all.contains(stem + "output.weight")) refuse("query without output.weight");

@@ -12,8 +12,9 @@ namespace heed::nn {
 template <class Out, class T>
 struct AttentionWithWeights {
   Out out;             // [B, Lq, features]
-  Tensor4<T> weights;  // [B, heads, Lq, Lk]; rows sum to 1 in Mode::eval. In Mode::train they are
-                       // after dropout, as values were multiplied by them. Extra keys come last
+  Tensor4<T> weights;  // [B, heads, Lq, Lk]; rows sum to 1 in Mode::eval, less beside sinks. In
+                       // Mode::train they are after dropout, as values were multiplied by them.
+                       // Extra keys come last
 };
 
 inline namespace HEED_ABI {
@@ -58,7 +59,7 @@ class MultiHeadAttention {
                const S& score = {}, const Options& options = {}, const Attend& attend = {}) const {
     const auto call = parts_.call("heed::nn::MultiHeadAttention::forward", query, key, value);
     auto result = make_tokens(query, out_features());
-    parts_.run(made_view<X>(result), call, mask, score, options, attend);
+    multi_head_run(parts_, made_view<X>(result), call, mask, score, options, attend);
     return result;
   }
 
@@ -82,7 +83,7 @@ class MultiHeadAttention {
     check_out(name, to, call.query, "query", out_features(), options, true);
     check_apart(name, to, call.key, "key", options, true);
     check_apart(name, to, call.value, "value", options, true);
-    parts_.run(to, call, mask, score, options, attend);
+    multi_head_run(parts_, to, call, mask, score, options, attend);
   }
 
   // {out, saved} of self-attention or of attention to elsewhere, in memory O(L · features). A query
@@ -149,14 +150,16 @@ class MultiHeadAttention {
                               const S& score = {}, const Options& options = {}) const {
     const auto call =
         parts_.call("heed::nn::MultiHeadAttention::workspace_bytes", query, key, value);
-    return Scratch::with_slack(parts_.scratch_bytes(call.lengths(), mask, score, options));
+    const auto [B, Lq, Lk] = call.lengths();
+    return Scratch::with_slack(scratch_bytes(B, Lq, Lk, mask, score, options));
   }
 
   // Of forward for such lengths, at an aligned address.
   template <class M, class S>
   std::size_t scratch_bytes(Index B, Index Lq, Index Lk, const M& mask, const S& score,
                             const Options& options) const {
-    return parts_.scratch_bytes({B, Lq, Lk}, mask, score, options);
+    const auto bytes = multi_head_bytes(parts_, {B, Lq, Lk}, mask, score, options);
+    return bytes.own + bytes.parts;
   }
 
   // forward, and the weights of every head: O(heads · Lq · Lk) more memory, and slower.
@@ -172,7 +175,8 @@ class MultiHeadAttention {
     const auto call =
         parts_.call("heed::nn::MultiHeadAttention::forward_with_weights", query, key, value);
     auto result = make_tokens(query, out_features());
-    auto weights = parts_.run_with_weights(made_view<X>(result), call, mask, score, options);
+    auto weights =
+        multi_head_run_with_weights(parts_, made_view<X>(result), call, mask, score, options);
     return AttentionWithWeights<decltype(result), T>{std::move(result), std::move(weights)};
   }
 
@@ -189,11 +193,11 @@ class MultiHeadAttention {
     const auto keys = tokens_of(key, parts_.options.source_features, name, "key");
     const auto call =
         check_inputs<T>(name, {tokens_of(query, features(), name, "query"), keys, keys});
-    return parts_.row_weights(call, rows, mask, score, options);
+    return multi_head_row_weights(parts_, call, rows, mask, score, options);
   }
 
   // Names: query, key, value (or qkv), gate and output, each .weight and, with bias, .bias;
-  // query_norm.weight and key_norm.weight; with add_bias_kv also bias_key and bias_value.
+  // query_norm.weight and key_norm.weight; sinks; with add_bias_kv also bias_key and bias_value.
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
     self.parts_.each_parameter(self.parts_, visit, prefix);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "heed/attention/backward.hpp"
@@ -46,7 +47,8 @@ void check_parts(const MultiHeadParts<T>& parts, const MultiHeadSaved<T>& saved,
   const bool same = gradients.inputs.size() == parts.inputs.size() &&
                     gradients.query_key.matches(parts.query_key) &&
                     gradients.gate.out() == parts.gate.out() &&
-                    gradients.bias_key.size() == parts.bias_key.size();
+                    gradients.bias_key.size() == parts.bias_key.size() &&
+                    gradients.sinks.size() == parts.sinks.size();
   require(same, call, "the gradients are another module's", name);
 }
 
@@ -97,19 +99,22 @@ View<T, 4> heads_of(Tensor3<T>& x, Index count) {
 }
 
 // d_q, d_k and d_v of d_context, as attention was given q, k and v; adds to the gradients of the
-// learned extra key.
+// learned extra key and of the sinks.
 template <class T, class M, class S>
 void attend_backward(const MultiHeadParts<T>& parts, const MultiHeadActivations<T>& a,
                      const Tensor3<T>& d_context, Tensor3<T>& d_q, Tensor3<T>& d_k, Tensor3<T>& d_v,
                      MultiHeadParts<T>& gradients, const M& mask, const S& score,
                      const Options& options) {
   const Index Hq = parts.options.heads, Hkv = parts.options.kv_heads;
-  const heed::Options how = parts.attention_options(options);
+  heed::Options how = parts.attention_options(options);
+  Matrix<Accum<T>> d_sinks = gradients.sinks.value;  // written below, not added to
+  how.d_sinks = std::span(d_sinks.data(), static_cast<std::size_t>(d_sinks.size()));
   attention_backward_into(
       Gradients{heads_of(d_q, Hq), heads_of(d_k, Hkv), heads_of(d_v, Hkv)}, heads_of(d_context, Hq),
       heads_of(a.q, Hq), heads_of(a.k, Hkv), heads_of(a.v, Hkv),
       Result<View<const T, 4>, Tensor3<Accum<T>>>{heads_of(a.context, Hq), a.lse}, token_mask(mask),
       token_score(score), how);
+  gradients.sinks.value += d_sinks;
   if (!parts.options.add_bias_kv) return;
   ExtraKeys<T> extra;
   extra.add(parts.bias_key.value.data(), parts.bias_value.value.data());

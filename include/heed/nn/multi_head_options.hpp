@@ -58,6 +58,7 @@ struct MultiHeadAttentionOptions {
   QkNorm qk_norm = QkNorm::none;
   double qk_norm_eps = 1e-6;
   OutputGate gate = OutputGate::none;
+  bool sinks = false;       // a learned number of each head joins the softmax of its rows: gpt-oss
   bool checkpoint = false;  // training keeps the inputs alone; backward computes the rest again
 
   // With every 0 filled in, as MultiHeadAttention::options() are:

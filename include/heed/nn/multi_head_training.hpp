@@ -101,7 +101,7 @@ const Tensor3<T>& gated_context(const MultiHeadParts<T>& parts, const MultiHeadA
   return room;
 }
 
-// out [B, Lq, out_features] as parts.run writes it, and what backward needs; query, which is
+// out [B, Lq, out_features] as multi_head_run writes it, and what backward needs; query, which is
 // in.query packed, becomes a part of it.
 template <class T, class M, class S>
 MultiHeadSaved<T> multi_head_forward(const MultiHeadParts<T>& parts, const View<T, 3>& out,
