@@ -122,6 +122,51 @@ TEST_CASE("paged cache: random operations on a pool that is often full") {
   CHECK(cache.free_pages() == 20);
 }
 
+TEST_CASE("paged cache: the ring of a sliding window keeps the first page, in pages it has") {
+  using Model = test::VectorModel<float>;
+  constexpr Index page = 64, pages = 5, start = 30;
+  kv::PagedCache<float> cache({2, Model::Hkv, Model::D, Model::Dv}, {page, 2 * pages});
+  Model model(2);
+  const auto append = [&](Index b, Index n) {
+    const auto tokens = model.draw_tokens(1, n);
+    const auto k = model.keys(tokens), v = model.values(tokens);
+    const bool starts = model.length(b) == 0;
+    const bool is_full = model.length(b) == pages * page;
+    const int allocations = test::allocations_of([&] {
+      if (is_full) cache.erase(b, page, page);
+      cache.append(b, k, v);
+    });
+    REQUIRE((starts || allocations <= (is_full ? 0 : 1)));  // 1: the block table grows
+    if (is_full) model.erase(b, page, page);
+    model.append(b, tokens[0]);
+  };
+  append(1, start);
+  const mask::any causal = mask::causal();
+  std::vector<Index> all;  // tokens of sequence 0
+  for (Index step = 0; step < 3000; ++step) {
+    append(0, 1);
+    append(1, 1);
+    all.push_back(model[0].back());
+    if (step % 3 != 0) continue;
+    const auto q = model.queries(2, 1, static_cast<std::uint64_t>(step));
+    const auto found = attention(q, cache, causal);
+    CAPTURE(step);
+    REQUIRE(cache.length(0) == model.length(0));
+    REQUIRE(model.has_rows(found, q, step % 2, causal));
+    // The whole text under a mask of the first page and the last tokens has these keys too.
+    if (step % 99 != 0 || cache.length(0) <= page) continue;
+    const mask::any window =
+        mask::causal() & (mask::window(cache.length(0) - page - 1, 0) | mask::sinks(page));
+    const auto whole = attention(q, model.keys({all, all}), model.values({all, all}), window);
+    for (Index h = 0; h < Model::Hq; ++h) {
+      for (Index d = 0; d < Model::Dv; ++d) {
+        REQUIRE(std::abs(found.out(0, h, 0, d) - whole.out(0, h, 0, d)) < 2e-6F);
+      }
+    }
+  }
+  CHECK(cache.free_pages() == 0);
+}
+
 TEST_CASE("paged cache: pages that follow each other are one run, of any size") {
   for (const Index page : {1, 7, 16, 48, 64}) {
     kv::PagedCache<float> cache({1, 2, 5, 3}, {page, 200 / page + 1});

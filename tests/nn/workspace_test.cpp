@@ -94,7 +94,8 @@ TEST_CASE("workspace: attention and encoder blocks allocate nothing, extra keys 
   check(Attention(20, {.heads = 2,
                        .rope = nn::RotaryOptions{.positions = 31},
                        .qk_norm = nn::QkNorm::per_head,
-                       .gate = nn::OutputGate::per_feature}),
+                       .gate = nn::OutputGate::per_feature,
+                       .sinks = true}),
         true);
   check(Block(20, {.attention = {.heads = 2}, .norm = nn::NormPlace::pre}), false);
   check(Block(20, {.attention = {.heads = 2}, .dropout = 0.1}), true);

@@ -97,7 +97,9 @@ class PagedCache {
   }
 
   // Sequence b loses `count` tokens from `first` on, both multiples of a page; those behind move up
-  // (Cache::erase). Throws heed::Error for parts of pages, and where it has fewer. Moves no tokens.
+  // (Cache::erase). Moves no tokens: the ring of a sliding window with kept first tokens is
+  // erase(b, page(), page()) where length(b) has reached its most. Throws heed::Error for parts of
+  // pages, and where it has fewer.
   void erase(Index b, Index first, Index count) {
     constexpr const char* call = "heed::kv::PagedCache::erase";
     check_entry(call, b, extents_.B);
