@@ -1,5 +1,9 @@
 // The decoder block and the causal language model: gradients, causality, and what is refused.
+#include "heed/kv/cache.hpp"
+#include "heed/kv/paged_cache.hpp"
 #include "heed/mask/any.hpp"
+#include "heed/mask/causal.hpp"
+#include "heed/mask/dense.hpp"
 #include "heed/mask/padding.hpp"
 #include "heed/nn/causal_language_model.hpp"
 #include "heed/nn/initialise.hpp"
@@ -173,6 +177,92 @@ TEST_CASE("decoder block: in place, in a workspace, and as tokens of rank 2") {
         block.forward(tokens<float>(2, 9, 6, 5), memory, none, none, plain, {.threads = threads});
     CHECK(same_bits(again, y));
   }
+}
+
+namespace {
+
+const nn::MultiHeadAttentionOptions like_a_llama{.heads = 4,
+                                                 .kv_heads = 2,
+                                                 .head_dim = 8,
+                                                 .rope = nn::RotaryOptions{.positions = 80},
+                                                 .qk_norm = nn::QkNorm::per_head,
+                                                 .gate = nn::OutputGate::per_feature,
+                                                 .sinks = true};
+
+// y of x [B, L, features], `cut` tokens a call.
+template <class Module, class Cache, class... Args>
+Tensor3<float> in_parts(const Module& module, const Tensor3<float>& x, Cache cache, Index cut,
+                        const Args&... args) {
+  const Index B = x.dimension(0), L = x.dimension(1), features = x.dimension(2);
+  Tensor3<float> y(B, L, features);
+  for (Index first = 0; first < L; first += cut) {
+    const Index count = std::min(cut, L - first);
+    const auto part = module.forward(slice_tokens(x, first, count, features), cache, args...);
+    for (Index b = 0; b < B; ++b) {
+      std::copy_n(&part(b, 0, 0), count * features, &y(b, first, 0));
+    }
+  }
+  for (Index b = 0; b < B; ++b) REQUIRE(cache.length(b) == L);
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("decoder block: token by token over a cache, the bits of the prompt in one call") {
+  const auto x = tokens<float>(2, 75, 24, 5);
+  for (const nn::NormPlace place : {nn::NormPlace::pre, nn::NormPlace::post}) {
+    nn::DecoderBlock<float> block(24, {.attention = like_a_llama, .hidden = 50, .norm = place});
+    scatter(block, 0.5, 3);
+    const heed::kv::Cache<float> none({.B = 2, .Hkv = 2, .D = 8, .Dv = 8});
+    const auto y = in_parts(block, x, none, 75);
+    for (const Index cut : {1, 3, 20}) CHECK(same_bits(in_parts(block, x, none, cut), y));
+    CHECK(relative_difference(y, block.forward(x)) < 1e-6);
+    // Each sequence goes on behind its own end.
+    auto cache = none;
+    block.forward(slice_tokens(x, 0, 40, 24), cache);
+    cache.truncate(1, 30);
+    auto more = slice_tokens(x, 40, 5, 24);
+    for (Index i = 0; i < 5; ++i) std::copy_n(&x(1, 30 + i, 0), 24, &more(1, i, 0));
+    const auto ragged = block.forward(more, cache);
+    CHECK(std::equal(&ragged(0, 0, 0), &ragged(0, 0, 0) + 5 * 24, &y(0, 40, 0)));
+    CHECK(std::equal(&ragged(1, 0, 0), &ragged(1, 0, 0) + 5 * 24, &y(1, 30, 0)));
+  }
+}
+
+TEST_CASE("multi-head attention: over pages of a cache, which stays as it was where a call fails") {
+  nn::MultiHeadAttention<float> part(24, like_a_llama);
+  scatter(part, 0.5, 3);
+  const auto x = tokens<float>(2, 75, 24, 5);
+  heed::kv::PagedCache<float> cache({.B = 2, .Hkv = 2, .D = 8, .Dv = 8}, {.page = 16, .pages = 11});
+  const mask::any causal = mask::causal();
+  const auto y = in_parts(part, x, cache.fork({0, 1}), 75, causal);
+  CHECK(same_bits(in_parts(part, x, cache.fork({0, 1}), 1, causal), y));
+  CHECK(relative_difference(y, part.forward(x, causal)) < 1e-6);
+
+  part.forward(slice_tokens(x, 0, 70, 24), cache, causal);
+  const Tensor3<bool> few(2, 5, 70);
+  const mask::any wrong = mask::dense(few);
+  const auto next = slice_tokens(x, 70, 5, 24);
+  const auto refused = [&](Index n, const mask::any& see) {
+    const std::string why = error_of([&] { part.forward(slice_tokens(x, 0, n, 24), cache, see); });
+    CHECK(cache.length(0) == 70);
+    CHECK(cache.length(1) == 70);
+    return why;
+  };
+  CHECK(refused(5, wrong).find("does not broadcast to the scores [2,4,5,75]") != std::string::npos);
+  CHECK(refused(11, causal) ==
+        "heed::position::rope: position 80 of token 10 is not among the table's 80 from 0 on");
+  CHECK(same_bits(part.forward(next, cache, causal), slice_tokens(y, 70, 5, 24)));
+  heed::kv::PagedCache<float> small({.B = 2, .Hkv = 2, .D = 8, .Dv = 8}, {.page = 16, .pages = 2});
+  CHECK(error_of([&] { part.forward(x, small, causal); }).find("take 10 pages") !=
+        std::string::npos);
+  CHECK(small.length(0) == 0);
+  auto alone = cache.fork({0});
+  CHECK(error_of([&] { part.forward(x, alone, causal); }) ==
+        "heed::nn::AttendCache: the cache has batch 1 but x has batch 2 (the cache's B 1, Hkv 2, D "
+        "8, Dv 8)");
+  const nn::MultiHeadAttention<float> extra(24, {.heads = 2, .add_zero_attn = true});
+  CHECK_THROWS_AS(extra.forward(x, cache, causal), heed::Error);
 }
 
 TEST_CASE("decoder block: what does not fit is refused, with the shapes") {

@@ -49,6 +49,13 @@ class DecoderBlock {
     return out;
   }
 
+  // forward of tokens behind those of a cache, as MultiHeadAttention::forward with one.
+  template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
+  auto forward(const X& x, C& cache, const M& mask = {}, const S& score = {},
+               const Options& options = {}) const {
+    return forward(x, mask, score, options, AttendCache<C>{cache});
+  }
+
   // The same with memory [B, Lk, source_features], an encoder's output, under a mask of its own.
   template <Tokens X, Tokens K, class M = mask::None, class N = mask::None, class S = score::None,
             class Attend = AttendHere>

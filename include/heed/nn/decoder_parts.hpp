@@ -63,7 +63,9 @@ class DecoderParts {
     check_not_tensors<M, S>();
     check_cross_attention(false);
     const Index B = x.extent[0], L = x.extent[1];
-    const Workspace room(own_bytes(B, L, false), parts_bytes(B, L, mask, score, options), options);
+    const auto bytes = parts_bytes(B, L, counted<mask::None>(attend, mask),
+                                   counted<score::None>(attend, score), options);
+    const Workspace room(own_bytes(B, L, false), bytes, options);
     const Buffers own = buffers(room.begin(), B, L, false);
     attention_.run(own.first, x, nullptr, own.normed, narrowed(mask), score, room.parts(), attend);
     feed_forward_.run(out, own.first.as_const(), own.normed, room.parts());

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "heed/nn/attend_cache.hpp"
 #include "heed/nn/multi_head_backward.hpp"
 
 namespace heed::nn {
@@ -61,6 +62,21 @@ class MultiHeadAttention {
     auto result = make_tokens(query, out_features());
     multi_head_run(parts_, made_view<X>(result), call, mask, score, options, attend);
     return result;
+  }
+
+  // Self-attention of x [B, L, features] behind the tokens of a cache, to which it appends: a
+  // prompt, in parts too, then token by token.
+  //
+  //   cache  kv::Cache or kv::PagedCache, [B, kv_heads, length(b), head_dim]
+  //
+  // Mask and score see [B, heads, L, length(b)], as over any cache: a text needs mask::causal().
+  // Rotary positions count from length(b). A token has the same bits however the calls are cut.
+  // Throws heed::Error where shapes disagree, where the cache has no room, for extra keys, and for
+  // positions beyond the table; then the cache is as it was.
+  template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
+  auto forward(const X& x, C& cache, const M& mask = {}, const S& score = {},
+               const Options& options = {}) const {
+    return forward(x, mask, score, options, AttendCache<C>{cache});
   }
 
   // forward into out [B, Lq, features], of query's rank; out may be the query. Allocates nothing

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "heed/attention/attention.hpp"
 #include "heed/attention/row_weights.hpp"
@@ -13,7 +15,8 @@ namespace heed::nn {
 inline namespace HEED_ABI {
 
 // The attention that a module computes by default. Another, for example on a GPU, is a
-// callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options.
+// callable of the same arguments: out, q, k, v [B, H, L, D], mask, score, options; it may say where
+// the tokens of self-attention stand: positions(B, L).
 struct AttendHere {
   template <class Out, class Q, class K, class V, class M, class S>
   void operator()(Out&& out, const Q& q, const K& k, const V& v, const M& mask, const S& score,
@@ -21,6 +24,17 @@ struct AttendHere {
     attention_into(out, q, k, v, mask, score, options);
   }
 };
+
+// The mask or score that attention's scratch is counted for: none where a caller's way to attend
+// has memory of its own.
+template <class None, class Attend, class X>
+decltype(auto) counted(const Attend&, const X& x) {
+  if constexpr (std::is_same_v<Attend, AttendHere>) {
+    return (x);
+  } else {
+    return None{};
+  }
+}
 
 // The memory of one call of a module: its own tensors, and the most that a projection or attention
 // needs.
@@ -53,10 +67,10 @@ Workspace multi_head_workspace(const MultiHeadParts<T>& parts, const MultiHeadIn
 
 template <class T>
 Projected<T> multi_head_project(const MultiHeadParts<T>& parts, const MultiHeadInputs<T>& in,
-                                const Workspace& room) {
+                                const Workspace& room, std::span<const Index> positions = {}) {
   const auto p = Projected<T>::carve(room.begin(), in.lengths(), parts.options);
   parts.project_into(p, in, room.parts());
-  parts.query_key.apply(p.q, p.k, room.parts());
+  parts.query_key.apply(p.q, p.k, room.parts(), positions);
   return p;
 }
 
@@ -80,8 +94,16 @@ void multi_head_run(const MultiHeadParts<T>& parts, const View<T, 3>& out,
                     const Options& call, const Attend& attend) {
   check_not_tensors<M, S>();
   const MultiHeadAttentionOptions& options = parts.options;
-  const Workspace room = multi_head_workspace(parts, in, mask, score, call);
-  Projected<T> p = multi_head_project(parts, in, room);
+  const Workspace room = multi_head_workspace(parts, in, counted<mask::None>(attend, mask),
+                                              counted<score::None>(attend, score), call);
+  std::vector<Index> positions;
+  if constexpr (requires { attend.positions(Index(), Index()); }) {
+    const auto [B, Lq, Lk] = in.lengths();
+    require_equal(Lk, Lq, "keys have length", "queries have", "heed::nn::MultiHeadAttention",
+                  [&] { return "query " + to_string(in.query); });
+    if (options.rope) positions = attend.positions(B, Lq);
+  }
+  Projected<T> p = multi_head_project(parts, in, room, positions);
   if (!options.output_projection) p.context = out;
   const auto q = split_heads(p.q, options.heads), k = split_heads(p.k, options.kv_heads);
   const auto v = split_heads(p.v, options.kv_heads), to = split_heads(p.context, options.heads);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -45,12 +46,14 @@ class QueryKey {
 
   // Changes the projections of one call in place; in the end they are rounded as products are.
   //   q [B, Lq, heads · head_dim]   k [B, Lk, kv_heads · head_dim]   packed
-  void apply(const View<T, 3>& q, const View<T, 3>& k, const Options& options) const {
+  //   positions [B · L] of q and k alike; none: both sequences end together
+  void apply(const View<T, 3>& q, const View<T, 3>& k, const Options& options,
+             std::span<const Index> positions = {}) const {
     if (normalises()) {
       normalise(q, *query_norm_, options);
       normalise(k, *key_norm_, options);
     }
-    if (rope_ != nullptr) turn(q, k);
+    if (rope_ != nullptr) turn(q, k, positions);
     round_tokens(q, options);
     round_tokens(k, options);
   }
@@ -114,11 +117,14 @@ class QueryKey {
     pairs_ = rope.pairs;
   }
 
-  void turn(const View<T, 3>& q, const View<T, 3>& k) const {
+  void turn(const View<T, 3>& q, const View<T, 3>& k, std::span<const Index> positions) const {
     const auto q_heads = swap_heads(split_heads(q, heads_));
     const auto k_heads = swap_heads(split_heads(k, kv_heads_));
-    position::rope_into(q_heads, q_heads.as_const(), *rope_, places(q, k), pairs_);
-    position::rope_into(k_heads, k_heads.as_const(), *rope_, places(k, q), pairs_);
+    const auto stand = [&](const View<T, 3>& own, const View<T, 3>& other) {
+      return positions.empty() ? places(own, other) : position::RopeTokens{0, positions};
+    };
+    position::rope_into(q_heads, q_heads.as_const(), *rope_, stand(q, k), pairs_);
+    position::rope_into(k_heads, k_heads.as_const(), *rope_, stand(k, q), pairs_);
   }
 
   static void normalise(const View<T, 3>& x, const RmsNorm<T>& norm, const Options& options) {
