@@ -70,7 +70,8 @@ class MultiHeadAttention {
   //   cache  kv::Cache or kv::PagedCache, [B, kv_heads, length(b), head_dim]
   //
   // Mask and score see [B, heads, L, length(b)], as over any cache: a text needs mask::causal().
-  // Rotary positions count from length(b). A token has the same bits however the calls are cut.
+  // Rotary positions count from length(b), which erase lowers though keys stay as they were turned.
+  // A token has the same bits however the calls are cut.
   // Throws heed::Error where shapes disagree, where the cache has no room, for extra keys, and for
   // positions beyond the table; then the cache is as it was.
   template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
