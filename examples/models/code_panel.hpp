@@ -13,7 +13,14 @@ inline constexpr Index code_block = 32;  // features that share a scale and an o
 // 1.1 times as fast as without; 8 KiB helped less, 32 KiB not at all.
 inline constexpr Index prefetch_ahead = 512;
 
-// A panel of words that hold `bits` bits of each of several features, the first feature lowest.
+// The bit of a word at which the code of feature i stands. The low halves of the bytes of 4-bit
+// codes are features 0 … 3, the high ones 4 … 7.
+template <int Bits>
+constexpr int code_bit(int i) {
+  return Bits == 8 ? 8 * i : i % 4 * 8 + i / 4 * 4;
+}
+
+// A panel of words that hold the codes of several features each, `bits` bits of each (code_bit).
 struct CodePanel {
   const std::int32_t* words;  // [in · bits / 32, NR]
   const float* scales;        // [in / 32, NR]
@@ -72,9 +79,10 @@ template <int Nr, int Bits, class F>
       for (int n = 0; n < L::count; ++n) {
         typename L::Floats code;
         if constexpr (Bits == 8) {
-          code = __builtin_convertvector(word[n] << (24 - 8 * i) >> 24, typename L::Floats);
+          code =
+              __builtin_convertvector(word[n] << (24 - code_bit<8>(i)) >> 24, typename L::Floats);
         } else {
-          L::low_bits(word[n] >> (4 * i), code);
+          L::low_bits(word[n] >> code_bit<4>(i), code);
         }
         f(first, i, n, code);
       }

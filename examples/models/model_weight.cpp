@@ -10,6 +10,7 @@
 #include "heed/nn/product.hpp"
 #include "heed/simd/kernels.hpp"
 #include "models/code_panel.hpp"
+#include "models/digit_products.hpp"
 #include "models/gguf_blocks.hpp"
 #include "models/printable.hpp"
 
@@ -42,6 +43,19 @@ const float* sum_blocks(const View<const float, 2>& x, std::vector<float>& room)
     room[at(n)] = Eigen::Map<const Eigen::Array<float, code_block, 1>>(from).sum();
   }
   return room.data();
+}
+
+// The rows in digits, [rows, in / 32].
+const DigitBlock* split_rows(const DigitKernels& kernels, const View<const float, 2>& x,
+                             std::vector<float>& room) {
+  const Index blocks = x.extent[1] / code_block;
+  const std::size_t size = sizeof(DigitBlock) / sizeof(float) * at(x.extent[0] * blocks);
+  if (room.size() < size) room.resize(size);
+  auto* to = reinterpret_cast<DigitBlock*>(room.data());
+  for (Index r = 0; r < x.extent[0]; ++r) {
+    kernels.split(x.data + r * x.stride[0], x.extent[1], to + r * blocks);
+  }
+  return to;
 }
 
 std::vector<std::uint64_t> shape_of(const WeightPart& part, Index in) {
@@ -78,9 +92,9 @@ struct ModelWeight::Writer {
     const std::uint32_t mask = weight.bits_ == 4 ? 0xfU : 0xffU;
     for (Index i = 0; i < code_block; i += in_word) {
       std::uint32_t word = 0;
-      for (Index n = in_word; n-- > 0;) {
-        word = word << static_cast<unsigned>(weight.bits_) |
-               (static_cast<std::uint32_t>(block.codes[at(i + n)]) & mask);
+      for (int n = 0; n < in_word; ++n) {
+        const int bit = weight.bits_ == 4 ? code_bit<4>(n) : code_bit<8>(n);
+        word |= (static_cast<std::uint32_t>(block.codes[at(i + n)]) & mask) << bit;
       }
       const Index place = ((row / nr * weight.in_ + k + i) / in_word) * nr + row % nr;
       weight.words_[at(place)] = static_cast<std::int32_t>(word);
@@ -173,8 +187,10 @@ void ModelWeight::row_into(Index row, float* to) const {
 void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float, 2>& x,
                                  std::vector<float>& room, const nn::Options& options) const {
   const Index nr = panel_columns(), rows = x.extent[0];
-  const float* block_sums = sum_blocks(x, room);
-  const auto multiply = simd::for_isa<float, MultiplyPanel, Index>(isa());
+  const DigitKernels* digits = digit_kernels(isa());
+  const DigitBlock* blocks = digits != nullptr ? split_rows(*digits, x, room) : nullptr;
+  const float* block_sums = digits == nullptr ? sum_blocks(x, room) : nullptr;
+  const auto multiply_floats = simd::for_isa<float, MultiplyPanel, Index>(isa());
   // A few panels are shared out one by one, so that two threads end together.
   const Index panels_a_task = panels() <= 32 ? 1 : 4;
   const Index tasks = (panels() + panels_a_task - 1) / panels_a_task;
@@ -183,7 +199,11 @@ void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float
   parallel_for(tasks, workers, options.executor, [&](Index task, int) {
     simd::Array<float, few_rows * most_columns> sums;
     for (Index p = task * panels_a_task; p < std::min(panels(), (task + 1) * panels_a_task); ++p) {
-      multiply({panel(p), x.data, x.stride[0], block_sums, sums}, rows);
+      if (digits != nullptr) {
+        digits->multiply(panel(p), blocks, rows, sums);
+      } else {
+        multiply_floats({panel(p), x.data, x.stride[0], block_sums, sums}, rows);
+      }
       const Index columns = std::min(nr, out_ - p * nr);
       for (Index r = 0; r < rows; ++r) {
         std::copy_n(sums + r * nr, columns, y.data + r * y.stride[0] + p * nr);
