@@ -12,6 +12,9 @@ namespace heed::models {
 namespace {
 
 constexpr int vl = 16, registers = 2, nr = registers * vl, digits = DigitBlock::count;
+// Words from those that are read to those that are prefetched, 8 KiB. Measured (Zen 4, SmolLM2, ms
+// of processor time a token): 2 KiB 5.4, 4 KiB 5.1, 8 KiB 4.9, 16 KiB 5.6.
+constexpr Index ahead = 2048;
 using Floats = simd::Register<float, vl>::type;
 using Words = simd::Register<std::int32_t, vl>::type;
 
@@ -115,7 +118,7 @@ HEED_INLINE void multiply_block(const std::int32_t* words, const DigitBlock* x, 
     Words word[registers];
 #pragma GCC unroll 2
     for (int n = 0; n < registers; ++n) {
-      __builtin_prefetch(words + n * vl + prefetch_ahead);
+      __builtin_prefetch(words + n * vl + ahead);
       word[n] = load(words + n * vl);
     }
 #pragma GCC unroll 2

@@ -12,6 +12,7 @@
 #include "models/code_panel.hpp"
 #include "models/digit_products.hpp"
 #include "models/gguf_blocks.hpp"
+#include "models/parallel_ranges.hpp"
 #include "models/printable.hpp"
 
 namespace heed::models {
@@ -191,25 +192,21 @@ void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float
   const DigitBlock* blocks = digits != nullptr ? split_rows(*digits, x, room) : nullptr;
   const float* block_sums = digits == nullptr ? sum_blocks(x, room) : nullptr;
   const auto multiply_floats = simd::for_isa<float, MultiplyPanel, Index>(isa());
-  // A few panels are shared out one by one, so that two threads end together.
-  const Index panels_a_task = panels() <= 32 ? 1 : 4;
-  const Index tasks = (panels() + panels_a_task - 1) / panels_a_task;
-  const int workers = worker_count(tasks, options.threads, options.executor);
   HEED_ASSERT(nr <= most_columns && rows <= few_rows);
-  parallel_for(tasks, workers, options.executor, [&](Index task, int) {
+  const auto multiply_panel = [&](Index p) {
     simd::Array<float, few_rows * most_columns> sums;
-    for (Index p = task * panels_a_task; p < std::min(panels(), (task + 1) * panels_a_task); ++p) {
-      if (digits != nullptr) {
-        digits->multiply(panel(p), blocks, rows, sums);
-      } else {
-        multiply_floats({panel(p), x.data, x.stride[0], block_sums, sums}, rows);
-      }
-      const Index columns = std::min(nr, out_ - p * nr);
-      for (Index r = 0; r < rows; ++r) {
-        std::copy_n(sums + r * nr, columns, y.data + r * y.stride[0] + p * nr);
-      }
+    if (digits != nullptr) {
+      digits->multiply(panel(p), blocks, rows, sums);
+    } else {
+      multiply_floats({panel(p), x.data, x.stride[0], block_sums, sums}, rows);
     }
-  });
+    const Index columns = std::min(nr, out_ - p * nr);
+    for (Index r = 0; r < rows; ++r) {
+      std::copy_n(sums + r * nr, columns, y.data + r * y.stride[0] + p * nr);
+    }
+  };
+  parallel_ranges(panels(), worker_count(panels(), options.threads, options.executor),
+                  options.executor, multiply_panel);
 }
 
 const float* ModelWeight::as_floats(std::vector<float>& room, const nn::Options& options) const {

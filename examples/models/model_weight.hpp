@@ -12,6 +12,7 @@
 #include "heed/core/view.hpp"
 #include "heed/nn/options.hpp"
 #include "models/gguf.hpp"
+#include "models/weight_memory.hpp"
 
 namespace heed::models {
 
@@ -65,10 +66,10 @@ class ModelWeight {
   const float* as_floats(std::vector<float>& room, const nn::Options& options) const;
 
   Index out_ = 0, in_;
-  int bits_ = 8;                         // of a code
-  std::vector<std::int32_t> words_;      // of codes: [panels, in · bits / 32, NR]
-  std::vector<float> scales_, offsets_;  // [panels, in / 32, NR]; no offsets where all are 0
-  std::vector<float> floats_;            // [panels, in, NR] where there are no codes
+  int bits_ = 8;                          // of a code
+  WeightVector<std::int32_t> words_;      // of codes: [panels, in · bits / 32, NR]
+  WeightVector<float> scales_, offsets_;  // [panels, in / 32, NR]; no offsets where all are 0
+  WeightVector<float> floats_;            // [panels, in, NR] where there are no codes
 };
 
 }  // namespace heed::models
