@@ -9,8 +9,8 @@
 
 namespace heed::models {
 
-// body(task) for every task in [0, tasks), each once. A worker takes the tasks of its own range in
-// order, then those that others have left.
+// body(task), which does not throw, for every task in [0, tasks), each once. A worker takes the
+// tasks of its own range in order, then those that others have left.
 template <class Body>
 void parallel_ranges(Index tasks, int workers, Executor* executor, const Body& body) {
   constexpr int most = 64;
