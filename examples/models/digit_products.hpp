@@ -1,6 +1,6 @@
 // Products of codes with activations in three digits of 8 bits, as dot products of bytes, whose
-// sums of 32 features are exact integers. They take a third of the instructions of products of
-// floats.
+// sums of 32 features are exact integers. Decoding then waits for memory instead of instructions
+// (docs/decisions/051).
 //
 // Activations are rounded to 2^-23 of the largest of their block of 32, weights are not rounded.
 #pragma once
