@@ -1,8 +1,9 @@
 // Products with a panel of codes, on each instruction set that this machine has, against plain sums
-// in double.
+// in double; the memory of panels, and how they are shared out.
 #include "models/code_panel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -11,6 +12,9 @@
 
 #include "heed/simd/kernels.hpp"
 #include "models/digit_products.hpp"
+#include "models/parallel_ranges.hpp"
+#include "models/weight_memory.hpp"
+#include "models/worker_pool.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -221,4 +225,31 @@ TEST_CASE("a row with a number that is not finite has no finite product, and oth
       }
     });
   });
+}
+
+TEST_CASE("panels in ranges are each taken once") {
+  heed::models::WorkerPool pool(3);
+  for (const Index tasks : {0, 1, 2, 7, 100}) {
+    for (int workers = 1; workers <= 3; ++workers) {
+      std::vector<std::atomic<int>> runs(at(tasks));
+      heed::models::parallel_ranges(tasks, workers, &pool, [&](Index task) { ++runs[at(task)]; });
+      CHECK(std::ranges::all_of(runs, [](const std::atomic<int>& count) { return count == 1; }));
+    }
+  }
+}
+
+TEST_CASE("weights share blocks of memory, and large ones have their own") {
+  using Weights = heed::models::WeightVector<float>;
+  constexpr std::size_t large = (std::size_t{33} << 20) / sizeof(float);
+  std::vector<Weights> weights;
+  for (const std::size_t size : {std::size_t{1}, std::size_t{1000}, large, std::size_t{7}}) {
+    weights.emplace_back(size, static_cast<float>(size));
+    CHECK(reinterpret_cast<std::uintptr_t>(weights.back().data()) % 64 == 0);
+  }
+  weights[1] = Weights(20, 5);
+  for (const Weights& each : {weights[0], weights[2], weights[3]}) {
+    CHECK(std::ranges::count(each, static_cast<float>(each.size())) == std::ssize(each));
+  }
+  CHECK(weights[1] == Weights(20, 5));
+  CHECK_THROWS_AS(Weights().get_allocator().allocate(~std::size_t{0}), std::bad_alloc);
 }
