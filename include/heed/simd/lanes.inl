@@ -51,7 +51,7 @@ HEED_INLINE void swap_blocks(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
   a = low;
 }
 
-// How two registers are joined lane by lane.
+// Two registers joined lane by lane.
 struct JoinBySum {
   template <class V>
   HEED_INLINE static V join(V a, V b) {
