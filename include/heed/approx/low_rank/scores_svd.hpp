@@ -9,7 +9,7 @@
 #else  // all of <Eigen/Eigenvalues> takes 0.17 s and 37 MiB more
 #include <Eigen/Householder>
 #include <Eigen/Jacobi>
-// Which needs those.
+// The solver needs those two.
 #include <Eigen/src/Eigenvalues/SelfAdjointEigenSolver.h>
 #endif
 
