@@ -18,7 +18,10 @@ double seconds_since(Clock::time_point start) {
 }  // namespace
 
 Generator::Generator(const Llama& model, const GeneratorOptions& options)
-    : model_(model), options_(options), sampler_(options.sampler), sequence_(model.start()) {
+    : model_(model),
+      options_(options),
+      sampler_(options.sampler),
+      sequence_(model.start(options.cache)) {
   const auto context = static_cast<std::size_t>(model.config().context);
   const std::size_t window = options.window;
   if (window == 0 || (window >= 32 && window + options.kept <= context)) return;

@@ -24,7 +24,8 @@ struct GeneratorOptions {
   // Tokens that the model sees besides the first `kept`; a quarter of them is forgotten where more
   // come. 0: as many as the context has, where a text ends.
   std::size_t window = 0;
-  static constexpr std::size_t kept = 4;  // they take the weight that heads have no use for
+  CacheFormat cache = CacheFormat::float32;  // of keys and values
+  static constexpr std::size_t kept = 4;     // they take the weight that heads have no use for
 };
 
 struct GeneratorTimes {

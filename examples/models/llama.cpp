@@ -1,71 +1,16 @@
 #include "models/llama.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "heed/heed.hpp"
 #include "models/cached_tokens.hpp"
-#include "models/printable.hpp"
+#include "models/llama_state.hpp"
+#include "models/llama_weights.hpp"
 
 namespace heed::models {
 namespace {
-
-std::string in_layer(Index layer, const char* name) {
-  return "blk." + std::to_string(layer) + "." + name + ".weight";
-}
-
-// A vector of the file as the weight of a norm.
-nn::RmsNorm<float> read_norm(const Gguf& file, const std::string& name, const LlamaConfig& config) {
-  nn::RmsNorm<float> norm(config.features, {.eps = config.rms_epsilon});
-  const std::uint64_t shape[] = {static_cast<std::uint64_t>(config.features)};
-  const std::vector<float> values = file.finite_floats(name, shape);
-  nn::each_parameter(norm, [&](const std::string&, nn::Parameter<float>& parameter) {
-    std::ranges::copy(values, parameter.value.data());
-  });
-  return norm;
-}
-
-struct Layer {
-  nn::RmsNorm<float> attention_norm, feed_forward_norm;
-  ModelWeight qkv;      // [q_features + 2 · kv_features, features]
-  ModelWeight output;   // [features, q_features]
-  ModelWeight gate_up;  // [2 · hidden, features]
-  ModelWeight down;     // [features, hidden]
-
-  Layer(const Gguf& file, const LlamaConfig& config, Index n, WeightFormat format,
-        const nn::Options& options)
-      : attention_norm(read_norm(file, in_layer(n, "attn_norm"), config)),
-        feed_forward_norm(read_norm(file, in_layer(n, "ffn_norm"), config)),
-        qkv(file,
-            {{in_layer(n, "attn_q"), config.q_features()},
-             {in_layer(n, "attn_k"), config.kv_features()},
-             {in_layer(n, "attn_v"), config.kv_features()}},
-            config.features, format, options),
-        output(file, {{in_layer(n, "attn_output"), config.features}}, config.q_features(), format,
-               options),
-        gate_up(file,
-                {{in_layer(n, "ffn_gate"), config.hidden}, {in_layer(n, "ffn_up"), config.hidden}},
-                config.features, format, options),
-        down(file, {{in_layer(n, "ffn_down"), config.features}}, config.hidden, format, options) {}
-};
-
-// Throws heed::Error for a tensor that no part of the model reads, such as a bias.
-void refuse_unknown_tensors(const Gguf& file, const LlamaConfig& config) {
-  std::vector<std::string> known{"token_embd.weight", "output_norm.weight", "output.weight"};
-  for (Index layer = 0; layer < config.layers; ++layer) {
-    for (const char* name : {"attn_norm", "ffn_norm", "attn_q", "attn_k", "attn_v", "attn_output",
-                             "ffn_gate", "ffn_up", "ffn_down"}) {
-      known.push_back(in_layer(layer, name));
-    }
-  }
-  std::ranges::sort(known);
-  for (const auto& [name, tensor] : file.header().tensors) {
-    if (std::ranges::binary_search(known, name)) continue;
-    file.refuse("tensor " + printable(name) + " is not part of a Llama model as implemented");
-  }
-}
 
 // Rows [n, size] of a buffer that grows.
 View<float, 2> rows_of(std::vector<float>& buffer, Index n, Index size) {
@@ -104,79 +49,9 @@ void add(const View<float, 2>& to, const View<float, 2>& x) {
 
 }  // namespace
 
-struct Llama::Weights {
-  ModelWeight embedding;  // [vocabulary, features]
-  std::vector<Layer> layers;
-  nn::RmsNorm<float> norm;
-  std::unique_ptr<ModelWeight> own_output;  // [vocabulary, features]; null: the embedding
-
-  Weights(const Gguf& file, const LlamaConfig& config, WeightFormat format,
-          const nn::Options& options)
-      : embedding(file, {{"token_embd.weight", config.vocabulary}}, config.features, format,
-                  options),
-        norm(read_norm(file, "output_norm.weight", config)) {
-    if (file.header().tensors.contains("output.weight")) {
-      const WeightPart part{"output.weight", config.vocabulary};
-      own_output =
-          std::make_unique<ModelWeight>(file, std::vector{part}, config.features, format, options);
-    }
-    for (Index n = 0; n < config.layers; ++n) layers.emplace_back(file, config, n, format, options);
-  }
-
-  const ModelWeight& output() const { return own_output ? *own_output : embedding; }
-};
-
-// Keys and values of a sequence, and the memory of a call, which the next one uses again.
-struct LlamaSequence::State {
-  std::vector<kv::Cache<float>> caches;  // of each layer
-  std::vector<float> x, normed, qkv, attended, gate_up, product, sum, room;
-  std::optional<position::RopeTable<float>> rope;  // of the positions so far, and as many again
-
-  nn::Options options;
-  std::vector<Index> places;  // of the tokens of a call, behind the text before; none: in order
-
-  // A file's context may be far above what is read, so the table grows with the sequence.
-  void reserve_positions(Index count, const LlamaConfig& config) {
-    if (rope && rope->count() >= count) return;
-    const Index length = std::min(config.context, 2 * count);
-    rope.emplace(length, position::rope_frequencies(config.rope_dim, config.rope_base));
-  }
-};
-
-LlamaSequence::LlamaSequence(std::unique_ptr<State> state) : state_(std::move(state)) {}
-LlamaSequence::LlamaSequence(LlamaSequence&& other) noexcept = default;
-LlamaSequence& LlamaSequence::operator=(LlamaSequence&& other) noexcept = default;
-LlamaSequence::~LlamaSequence() = default;
-
-Index LlamaSequence::length() const { return state_->caches.front().length(0); }
-
-std::size_t LlamaSequence::bytes() const {
-  std::size_t bytes = 0;
-  for (const auto& cache : state_->caches) {
-    const kv::Extents of = cache.extents();
-    bytes += sizeof(float) * static_cast<std::size_t>(cache.length(0) * of.Hkv * (of.D + of.Dv));
-  }
-  return bytes;
-}
-
-void LlamaSequence::truncate(Index length) {
-  for (auto& cache : state_->caches) cache.truncate(0, length);
-}
-
-void LlamaSequence::keep(Index first, std::span<const Index> kept) {
-  const bool ascending = std::ranges::is_sorted(kept, std::ranges::less_equal());
-  if (first < 0 || first > length() || !ascending ||
-      (!kept.empty() && (kept.front() < 0 || kept.back() >= length() - first))) {
-    throw Error("heed::models::LlamaSequence: " + std::to_string(kept.size()) +
-                " tokens to keep are not among those behind " + std::to_string(first));
-  }
-  for (auto& cache : state_->caches) keep_tokens(cache, first, kept);
-}
-
 Llama::Llama(const Gguf& file, const LlamaOptions& options)
     : config_(llama_config(file)),
       pool_(std::make_unique<WorkerPool>(worker_count(max_length, options.threads, nullptr))) {
-  refuse_unknown_tensors(file, config_);
   nn::Options loading;
   loading.executor = pool_.get();
   weights_ = std::make_unique<const Weights>(file, config_, options.weights, loading);
@@ -187,7 +62,7 @@ Llama::~Llama() = default;
 
 std::size_t Llama::token_bytes() const {
   std::size_t bytes = weights_->output().bytes();
-  for (const Layer& layer : weights_->layers) {
+  for (const LlamaLayer& layer : weights_->layers) {
     bytes += layer.qkv.bytes() + layer.output.bytes() + layer.gate_up.bytes() + layer.down.bytes();
   }
   return bytes;
@@ -205,13 +80,8 @@ Index Llama::parameters() const {
   return norms + config_.layers * layer + tables * config_.vocabulary * config_.features;
 }
 
-LlamaSequence Llama::start() const {
-  auto state = std::make_unique<LlamaSequence::State>();
-  for (Index n = 0; n < config_.layers; ++n) {
-    state->caches.emplace_back(
-        kv::Extents{1, config_.kv_heads, config_.head_dim, config_.head_dim});
-  }
-  return LlamaSequence(std::move(state));
+LlamaSequence Llama::start(CacheFormat format) const {
+  return LlamaSequence(std::make_unique<LlamaSequence::State>(format, config_));
 }
 
 void Llama::forget(LlamaSequence& sequence, Index first, Index count) const {
@@ -220,10 +90,10 @@ void Llama::forget(LlamaSequence& sequence, Index first, Index count) const {
     throw Error("heed::models::Llama: tokens " + std::to_string(first) + " … " +
                 std::to_string(first + count) + " of a sequence of " + std::to_string(length));
   }
-  ForgetTokens forget(sequence.state_->caches.front(),
-                      position::rope_frequencies(config_.rope_dim, config_.rope_base), first,
-                      count);
-  for (auto& cache : sequence.state_->caches) forget(cache);
+  LayerCaches& caches = *sequence.state_->caches;
+  ForgetTokens forget(caches, position::rope_frequencies(config_.rope_dim, config_.rope_base),
+                      first, count);
+  for (Index layer = 0; layer < caches.layers(); ++layer) forget(caches, layer);
 }
 
 void Llama::check(std::span<const TokenId> ids, Index length, Index rows,
@@ -255,8 +125,8 @@ void Llama::check(std::span<const TokenId> ids, Index length, Index rows,
 void Llama::attend(Index layer, LlamaSequence& sequence, Index n,
                    std::span<const int> parents) const {
   LlamaSequence::State& state = *sequence.state_;
-  const Layer& weights = weights_->layers[static_cast<std::size_t>(layer)];
-  kv::Cache<float>& cache = state.caches[static_cast<std::size_t>(layer)];
+  const LlamaLayer& weights = weights_->layers[static_cast<std::size_t>(layer)];
+  LayerCaches& caches = *state.caches;
   const Index dim = config_.head_dim, of_q = config_.q_features(), of_kv = config_.kv_features();
   const auto x = rows_of(state.x, n, config_.features);
   const auto normed = rows_of(state.normed, n, config_.features);
@@ -266,22 +136,17 @@ void Llama::attend(Index layer, LlamaSequence& sequence, Index n,
   const auto q = heads_of(qkv, 0, config_.heads, dim);  // [1, heads, n, dim]
   const auto k = heads_of(qkv, of_q, config_.kv_heads, dim);
   const auto v = heads_of(qkv, of_q + of_kv, config_.kv_heads, dim);
-  const position::RopeTokens tokens{cache.length(0), state.places};
+  const position::RopeTokens tokens{caches.length(layer), state.places};
   constexpr auto pairs = position::RopePairs::interleaved;
   position::rope_into(q, q.as_const(), *state.rope, tokens, pairs);
   position::rope_into(k, k.as_const(), *state.rope, tokens, pairs);
-  cache.append(k.as_const(), v.as_const());
+  caches.append(layer, k.as_const(), v.as_const());
   const auto attended = rows_of(state.attended, n, of_q);
   const auto out = heads_of(attended, 0, config_.heads, dim);
-  const Options options{.executor = pool_.get()};
-  if (parents.empty()) {
-    attention_into(out, q.as_const(), cache, mask::causal(), score::None{}, options);
-  } else {
-    attention_into(out, q.as_const(), cache, mask::tree(parents), score::None{}, options);
-  }
+  caches.attend(layer, out, q.as_const(), parents, {.executor = pool_.get()});
   if (sequence.look) {
     const auto last = heads_of(slice(qkv, n - 1, 1), 0, config_.heads, dim);
-    sequence.look(layer, look_at(last, cache));
+    sequence.look(layer, look_at(last, caches, layer));
   }
   const auto sum = rows_of(state.sum, n, config_.features);
   weights.output.multiply_into(sum, attended.as_const(), state.room, state.options);
@@ -291,7 +156,7 @@ void Llama::attend(Index layer, LlamaSequence& sequence, Index n,
 // x += down(silu(gate) ∘ up), gate and up of the normed x.
 void Llama::feed_forward(Index layer, LlamaSequence& sequence, Index n) const {
   LlamaSequence::State& state = *sequence.state_;
-  const Layer& weights = weights_->layers[static_cast<std::size_t>(layer)];
+  const LlamaLayer& weights = weights_->layers[static_cast<std::size_t>(layer)];
   const Index hidden = config_.hidden;
   const auto x = rows_of(state.x, n, config_.features);
   const auto normed = rows_of(state.normed, n, config_.features);
@@ -319,7 +184,7 @@ void Llama::feed_forward(Index layer, LlamaSequence& sequence, Index n) const {
 
 Tensor2<float> Llama::forward(std::span<const TokenId> ids, LlamaSequence& sequence, Index rows,
                               std::span<const int> parents) const {
-  if (std::ssize(sequence.state_->caches) != config_.layers) {
+  if (sequence.state_->caches->layers() != config_.layers) {
     throw Error("heed::models::Llama: the sequence is of another model");
   }
   const Index length = sequence.length();
@@ -340,6 +205,7 @@ Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence
   state.options.executor = pool_.get();
   const auto n = static_cast<Index>(ids.size());
   state.reserve_positions(sequence.length() + n, config_);
+  state.caches->make_room(sequence.length() + n);
   const auto x = rows_of(state.x, n, config_.features);
   for (Index i = 0; i < n; ++i) {
     weights_->embedding.row_into(ids[static_cast<std::size_t>(i)], x.data + i * config_.features);

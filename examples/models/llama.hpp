@@ -4,14 +4,13 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "heed/core/eigen.hpp"
 #include "models/gguf.hpp"
 #include "models/llama_config.hpp"
+#include "models/llama_sequence.hpp"
 #include "models/model_weight.hpp"
 #include "models/vocabulary.hpp"
 #include "models/worker_pool.hpp"
@@ -21,33 +20,6 @@ namespace heed::models {
 struct LlamaOptions {
   WeightFormat weights = WeightFormat::codes;
   int threads = 0;  // 0: as many as there are
-};
-
-// A sequence of tokens that a model has read: their keys and values in each layer.
-class LlamaSequence {
- public:
-  LlamaSequence(LlamaSequence&& other) noexcept;
-  LlamaSequence& operator=(LlamaSequence&& other) noexcept;
-  LlamaSequence(const LlamaSequence&) = delete;
-  LlamaSequence& operator=(const LlamaSequence&) = delete;
-  ~LlamaSequence();
-
-  Index length() const;
-  std::size_t bytes() const;  // of keys and values
-  // Keeps the first `length` tokens. Throws heed::Error where there are fewer.
-  void truncate(Index length);
-  // Of the tokens from `first` on, keeps those at the places `kept`, counted from there, in
-  // ascending order: a path of a drafted tree. Positions stay. Throws heed::Error for other places.
-  void keep(Index first, std::span<const Index> kept);
-
-  // Called in each layer of `forward` with what its last token attends to, [heads, length()].
-  std::function<void(Index layer, const Tensor2<float>& weights)> look = {};
-
- private:
-  friend class Llama;
-  struct State;
-  explicit LlamaSequence(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
 };
 
 class Llama {
@@ -66,8 +38,8 @@ class Llama {
   std::size_t token_bytes() const;   // of weights that are read for one token
   Index parameters() const;
 
-  // A sequence without tokens.
-  LlamaSequence start() const;
+  // A sequence without tokens, whose keys and values will have a format.
+  LlamaSequence start(CacheFormat format = CacheFormat::float32) const;
 
   // Reads more tokens into a sequence.
   //
@@ -84,8 +56,9 @@ class Llama {
                          std::span<const int> parents = {}) const;
 
   // Forgets tokens [first, first + count) of a sequence. Those behind move up, their positions too,
-  // so that a text longer than the context goes on. Throws heed::Error where there are fewer; then,
-  // as where memory ends, the sequence is as before. Time O(the tokens behind).
+  // so that a text longer than the context goes on; each time they are rounded to the sequence's
+  // format again. Throws heed::Error where there are fewer; then, as where memory ends, the
+  // sequence is as before. Time O(the tokens behind).
   void forget(LlamaSequence& sequence, Index first, Index count) const;
 
  private:

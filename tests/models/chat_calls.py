@@ -54,7 +54,7 @@ def letters():
     return [chr(byte if byte in shown else next(others)) for byte in range(256)]
 
 
-def model(ends=True):
+def model(ends=True, context=CONTEXT):
     """One that does not end never picks its end token: the logit is 0, below that of many others."""
     draw = random.Random(3)
     tokens = SPECIAL + letters()
@@ -66,7 +66,7 @@ def model(ends=True):
               value("tokenizer.ggml.token_type", 9, array(5, [struct.pack("<i", k) for k in kinds])),
               value("tokenizer.ggml.merges", 9, array(8, [])),
               value("llama.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-5))]
-    for key, number in [("block_count", LAYERS), ("context_length", CONTEXT),
+    for key, number in [("block_count", LAYERS), ("context_length", context),
                         ("embedding_length", FEATURES), ("feed_forward_length", HIDDEN),
                         ("attention.head_count", HEADS), ("attention.head_count_kv", KV_HEADS)]:
         values.append(value("llama." + key, 4, struct.pack("<I", number)))
@@ -127,11 +127,14 @@ def said(*arguments, **more):
 class Terminal:
     """A conversation in a pseudo-terminal, whose Ctrl-C reaches the program as a user's does."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, lines=True):
+        """Without lines, a line may be longer than the 4095 characters that a terminal collects."""
         self.end, self.own = pty.openpty()
         # Linux sends the signal and then drops what was written, at times the prompt that follows.
         settings = termios.tcgetattr(self.own)
         settings[3] |= termios.NOFLSH
+        if not lines:
+            settings[3] &= ~(termios.ICANON | termios.ECHO)
         termios.tcsetattr(self.own, termios.TCSANOW, settings)
         self.before = termios.tcgetattr(self.own)
 
@@ -144,7 +147,9 @@ class Terminal:
         self.said = ""  # since the last prompt
 
     def type(self, characters):
-        os.write(self.end, characters.encode())
+        data = characters.encode()
+        while data:
+            data = data[os.write(self.end, data):]
 
     def wait_for(self, pattern):
         """Reads until the pattern has come. False where the program ends or a minute goes by."""
@@ -196,6 +201,7 @@ with tempfile.TemporaryDirectory() as name:
     refused(2, "wants a number", "--temperature", "nan")
     refused(2, "wants a whole number", "--top-k=-1")
     refused(2, "file or float", "--weights", "int3")
+    refused(2, 'k4v4 or paged, not "int4"', "--cache", "int4")
     refused(2, "exclude each other", "--look", "x.png", "--speculate", "3")
     refused(2, "exclude each other", "--look", "x.png", "--window", "300")
     refused(1, "a window of 397 tokens is not among 32", "--model", str(file), "--prompt", "a",
@@ -218,7 +224,8 @@ with tempfile.TemporaryDirectory() as name:
     few = ("--max-tokens", "30")
     answer = said("--prompt", "Hello", *few)
     check(len(answer) > 5, "the answer is empty")
-    for same in (["--speculate", "8"], ["--window", "300"], ["--threads", "1"], ["--top-k", "3"], ["--seed", "4"]):
+    for same in (["--speculate", "8"], ["--window", "300"], ["--threads", "1"], ["--top-k", "3"],
+                 ["--seed", "4"], ["--cache", "paged"]):
         check(said("--prompt", "Hello", *few, *same) == answer, f"{same} changes a greedy answer")
     check(said("--prompt", "Hello", *few, "--system", "x") != answer, "--system changes nothing")
     warm = ("--temperature", "1", *few)
@@ -244,8 +251,28 @@ with tempfile.TemporaryDirectory() as name:
           re.search(rb"window: [1-9]\d+ tokens forgotten", done.stderr),
           f"a window does not go on: {done.stderr[-300:]!r}")
 
-    # Ctrl-C in a terminal: within an answer, whenever it comes while a text is read, and at the prompt.
+    # Every cache: its name and size are printed, drafts, a window and --look go on with it. A token
+    # has 2 layers of 2 key heads of 16 numbers for its key and as many for its value.
     (folder / "endless.gguf").write_bytes(model(ends=False))
+    for cache, printed, token in (("float", "float", 512), ("bfloat16", "bfloat16", 256),
+                                  ("half", "half", 256), ("int8", "k8v8", 160),
+                                  ("k8v4", "k8v4", 128), ("k4v4", "k4v4", 96),
+                                  ("paged", "paged", 512)):
+        of = ("--model", str(folder / "endless.gguf"), "--cache", cache, "--max-tokens", "300")
+        done = call(*of, "--prompt", "Hello", "--speculate", "8")
+        bytes_said = re.search(rb"keys and values in (\w+): ([\d.]+) MB of (\d+) tokens, ([\d.]+) MB",
+                               done.stderr)
+        check(done.returncode == 0 and bytes_said and bytes_said[1].decode() == printed and
+              abs(float(bytes_said[2]) * 1e6 - token * int(bytes_said[3])) < 5001 and
+              float(bytes_said[4]) >= float(bytes_said[2]) and int(bytes_said[3]) > 300,
+              f"--cache {cache}: {done.stderr!r}")
+        done = call(*of, "--window", "100", "--prompt", "Hello")
+        check(done.returncode == 0 and re.search(rb"window: [1-9]\d+ tokens forgotten", done.stderr),
+              f"--cache {cache}: a window does not go on: {done.stderr[-300:]!r}")
+        said("--cache", cache, "--prompt", "Hello", *few, "--look", str(folder / f"{cache}.png"))
+        check((folder / f"{cache}.png").stat().st_size > 100, f"--cache {cache}: --look drew nothing")
+
+    # Ctrl-C in a terminal: within an answer, whenever it comes while a text is read, and at the prompt.
     endless = ("--model", str(folder / "endless.gguf"), "--window", "100", "--max-tokens", "1000000")
     terminal = Terminal(*endless)
     terminal.prompt()
@@ -259,18 +286,23 @@ with tempfile.TemporaryDirectory() as name:
     check(written > 0 and kept + forgotten == read + written - 1,
           f"of {read} tokens read and {written} written {kept} are kept, {forgotten} forgotten")
 
-    brief = ("--model", str(file), "--max-tokens", "30")
-    for pause in (0, 0.001, 0.01, 0.05):
-        terminal = Terminal(*brief)
-        terminal.prompt()
-        terminal.type("x" * 250 + "\n")
-        time.sleep(pause)
-        terminal.type("\x03")
-        terminal.wait_for(r"\n> $")
-        terminal.type("\x04")  # the end of input, unless Ctrl-C came at the prompt
-        said = terminal.ends(terminal.running.wait(60))
-        check(terminal.running.returncode in (0, 130), f"Ctrl-C after {pause}: {said[-200:]!r}")
+    # A text that takes a minute to read is stopped at once, and none of it stays.
+    words = 30000
+    (folder / "large.gguf").write_bytes(model(context=4 * words))
+    terminal = Terminal("--model", str(folder / "large.gguf"), lines=False)
+    terminal.prompt()
+    terminal.type("ab " * words + "\n")
+    check(terminal.wait_for(r"\] \d+ of \d+ tokens"), f"no progress of a long text: {terminal.said[-200:]!r}")
+    start = time.monotonic()
+    terminal.type("\x03")
+    terminal.prompt()
+    check(time.monotonic() - start < 20, "Ctrl-C while a text is read takes long")
+    terminal.type("\n")
+    read, written, kept, _ = tokens_of(terminal.ends(0))
+    check(0 < read < 3 * words and written == 0 and kept == 0,
+          f"stopped while it reads: {read} tokens read, {written} written, {kept} kept")
 
+    brief = ("--model", str(file), "--max-tokens", "30")
     terminal = Terminal(*brief)
     terminal.prompt()
     terminal.type("\x03")

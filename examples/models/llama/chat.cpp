@@ -79,7 +79,7 @@ class Conversation {
         tokenizer_(BytePairTokenizer::from_file(file_)),
         turns_(file_, tokenizer_),
         model_(file_, {line.weights, line.threads}),
-        generator_(model_, {line.sampler, line.draft, line.window}) {
+        generator_(model_, {line.sampler, line.draft, line.window, line.cache}) {
     std::fprintf(stderr, "%.0f million parameters in %.0f MB\n",
                  static_cast<double>(model_.parameters()) / 1e6,
                  static_cast<double>(model_.weight_bytes()) / 1e6);
@@ -132,10 +132,12 @@ class Conversation {
     std::fprintf(stderr, "prefill: %zu tokens, %.1f a second; decode: %zu tokens, %.1f a second\n",
                  times.prefill_tokens, rate(times.prefill_tokens, times.prefill_seconds),
                  times.tokens, rate(times.tokens, times.seconds));
-    std::fprintf(stderr, "weights: %.0f MB a token; keys and values: %.0f MB of %lld tokens\n",
-                 static_cast<double>(model_.token_bytes()) / 1e6,
-                 static_cast<double>(generator_.sequence().bytes()) / 1e6,
-                 static_cast<long long>(generator_.sequence().length()));
+    const LlamaSequence& sequence = generator_.sequence();
+    const auto megabytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 1e6; };
+    std::fprintf(stderr, "weights: %.0f MB a token\n", megabytes(model_.token_bytes()));
+    std::fprintf(stderr, "keys and values in %s: %.2f MB of %lld tokens, %.2f MB allocated\n",
+                 std::string(name_of(sequence.format())).c_str(), megabytes(sequence.bytes()),
+                 static_cast<long long>(sequence.length()), megabytes(sequence.allocated_bytes()));
     if (line_.window > 0) {
       std::fprintf(stderr, "window: %zu tokens forgotten\n", generator_.forgotten());
     }

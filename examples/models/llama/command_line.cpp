@@ -39,19 +39,30 @@ WeightFormat format_named(std::string_view value) {
   throw UsageError("--weights wants file or float, not \"" + std::string(value) + "\"");
 }
 
+CacheFormat cache_named(std::string_view value) {
+  if (const auto format = cache_format_named(value)) return *format;
+  std::string names;
+  for (const NamedCacheFormat& named : cache_formats) {
+    const bool last = &named == &cache_formats.back();
+    names += (names.empty() ? "" : last ? " or " : ", ") + std::string(named.name);
+  }
+  throw UsageError("--cache wants " + names + ", not \"" + std::string(value) + "\"");
+}
+
 struct OptionRule {
   std::string_view name;
   void (*apply)(CommandLine&, std::string_view value);
 };
 
 using Text = std::string_view;
-constexpr std::array<OptionRule, 15> rules{{
+constexpr std::array<OptionRule, 16> rules{{
     {"--model", [](CommandLine& line, Text value) { line.model = value; }},
     {"--prompt", [](CommandLine& line, Text value) { line.prompt = value; }},
     {"--file", [](CommandLine& line, Text value) { line.file = value; }},
     {"--system", [](CommandLine& line, Text value) { line.system = value; }},
     {"--look", [](CommandLine& line, Text value) { line.look = value; }},
     {"--weights", [](CommandLine& line, Text value) { line.weights = format_named(value); }},
+    {"--cache", [](CommandLine& line, Text value) { line.cache = cache_named(value); }},
     {"--temperature",
      [](CommandLine& line, Text value) {
        line.sampler.temperature = real("--temperature", value, 100);
@@ -124,6 +135,8 @@ std::string_view usage_text() {
                     0: all tokens, until it is full (0)
   --look FILE.png   draw which earlier tokens each token of the answer was written from
   --weights float   in memory as floats; file: in the 4 and 8 bits that the file has (file)
+  --cache FORMAT    keys and values in float, bfloat16 or half; in codes of 8 and 4 bits: k8v8 (int8), k8v4,
+                    k4v4; paged: floats in pages. --window rounds those that it keeps again (float)
   --model FILE      a GGUF file; without it, the one in the cache
   --threads N       0: as many as there are (0)
   --help            this text

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "models/cache_format.hpp"
 #include "models/model_weight.hpp"
 #include "models/sampler.hpp"
 
@@ -27,6 +28,7 @@ struct CommandLine {
   std::optional<std::string> system;  // --system
   std::optional<std::string> look;    // --look
   WeightFormat weights = WeightFormat::codes;
+  CacheFormat cache = CacheFormat::float32;  // --cache
   SamplerOptions sampler = {};
   std::size_t max_tokens = 512;  // --max-tokens, of an answer
   std::size_t draft = 0;         // --speculate

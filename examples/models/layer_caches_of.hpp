@@ -1,0 +1,146 @@
+// LayerCaches of one of heed's caches.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "heed/heed.hpp"
+#include "models/layer_caches.hpp"
+
+namespace heed::models {
+
+// Tokens of a key head from `first` on, in panels of elements.
+template <class T, class Head>
+void read_elements(const Head& head, Index h, Index first, Tensor4<float>& k, Tensor4<float>& v) {
+  const Index D = k.dimension(3), Dv = v.dimension(3), nr = kv::panel_width<T>();
+  const auto copy = [&](Index at, const kv::PanelKeys<T>& keys, const View<const T, 2>& values) {
+    for (Index j = 0; j < keys.count; ++j) {
+      const Index column = keys.offset + j;
+      const T* from = keys.panels + column / nr * D * nr + column % nr;
+      for (Index d = 0; d < D; ++d) k(0, h, at - first + j, d) = static_cast<float>(from[d * nr]);
+      for (Index d = 0; d < Dv; ++d) v(0, h, at - first + j, d) = static_cast<float>(values(j, d));
+    }
+  };
+  head.for_each_panel_run(first, first + k.dimension(2), copy);
+}
+
+// Tokens of a key head from `first` on, in codes: NR at a time are widened and turned back.
+//   room  [NR · (D + Dv)]
+template <class Head>
+void read_codes(const Head& head, Index h, Index first, Tensor4<float>& k, Tensor4<float>& v,
+                float* room) {
+  const simd::CodeKernels& kernels = simd::code_kernels<float>(isa());
+  const Index D = k.dimension(3), Dv = v.dimension(3), nr = kv::panel_width<float>();
+  const Index end = first + k.dimension(2);
+  float* values = room + nr * D;
+  for (Index panel = first / nr * nr; panel < end; panel += nr) {
+    const Index last = std::min(end, panel + nr);
+    head.widen(kernels, panel, last, room, values);
+    for (Index j = std::max(first, panel); j < last; ++j) {
+      float* key = &k(0, h, j - first, 0);
+      float* value = &v(0, h, j - first, 0);
+      for (Index d = 0; d < D; ++d) key[d] = room[d * nr + j - panel];
+      std::copy_n(values + (j - panel) * Dv, Dv, value);
+      if (!head.turned()) continue;
+      kv::turn_back(kernels, key, D);
+      kv::turn_back(kernels, value, Dv);
+    }
+  }
+}
+
+// Bytes of a token of one key head.
+template <class T>
+constexpr Index bytes_of_token(const kv::Extents& of) {
+  if constexpr (kv::CodeFormat<T>) {
+    return (of.D * T::key_bits + of.Dv * T::value_bits) / 8 + 2 * Index{sizeof(float)};
+  } else {
+    return (of.D + of.Dv) * Index{sizeof(T)};
+  }
+}
+
+// Keeps tokens `kept` of those from `first` on. Codes are moved, not computed again.
+template <class Cache>
+void keep_tokens(Cache& cache, Index first, std::span<const Index> kept) {
+  Index end = cache.length(0) - first;  // of the tokens that are looked at, from the last on
+  for (auto place = kept.rbegin(); place != kept.rend(); ++place) {
+    if (*place + 1 < end) cache.erase(0, first + *place + 1, end - *place - 1);
+    end = *place;
+  }
+  if (end > 0) cache.erase(0, first, end);
+}
+
+// T  elements or codes
+template <class T, class Cache = kv::Cache<T>>
+class LayerCachesOf : public LayerCaches {
+ public:
+  // A cache of batch 1 for each layer.
+  explicit LayerCachesOf(std::vector<Cache> caches) : caches_(std::move(caches)) {
+    const kv::Extents of = extents();
+    if (kv::CodeFormat<T>) {
+      room_.resize(static_cast<std::size_t>(kv::panel_width<float>() * (of.D + of.Dv)));
+    }
+  }
+
+  Index layers() const override { return std::ssize(caches_); }
+  kv::Extents extents() const override { return caches_.front().extents(); }
+  Index length(Index layer) const override { return cache(layer).length(0); }
+  std::size_t token_bytes() const override {
+    const kv::Extents of = extents();
+    return static_cast<std::size_t>(layers() * of.Hkv * bytes_of_token<T>(of));
+  }
+  std::size_t allocated_bytes() const override {
+    std::size_t bytes = 0;
+    for (const auto& cache : caches_) bytes += cache.memory_bytes();
+    return bytes;
+  }
+  void make_room(Index) override {}
+
+  void append(Index layer, const View<const float, 4>& k, const View<const float, 4>& v) override {
+    cache(layer).append(k, v);
+  }
+  void attend(Index layer, const View<float, 4>& out, const View<const float, 4>& q,
+              std::span<const int> parents, const Options& options) const override {
+    attention_into(out, q, cache(layer), mask::tree(parents), score::None{}, options);
+  }
+  void read(Index layer, Index first, Tensor4<float>& k, Tensor4<float>& v) override {
+    for (Index h = 0; h < k.dimension(1); ++h) {
+      const auto head = std::as_const(cache(layer)).bind({}, 0, h);
+      if constexpr (kv::CodeFormat<T>) {
+        read_codes(head, h, first, k, v, room_.data());
+      } else {
+        read_elements<T>(head, h, first, k, v);
+      }
+    }
+  }
+  void replace(Index layer, Index first, const Tensor4<float>& k,
+               const Tensor4<float>& v) override {
+    cache(layer).truncate(0, first);
+    cache(layer).append(k, v);
+  }
+  void truncate(Index length) override {
+    for (auto& cache : caches_) cache.truncate(0, length);
+  }
+  void keep(Index first, std::span<const Index> kept) override {
+    for (auto& cache : caches_) keep_tokens(cache, first, kept);
+  }
+
+ protected:
+  Cache& cache(Index n) { return caches_[static_cast<std::size_t>(n)]; }
+  const Cache& cache(Index n) const { return caches_[static_cast<std::size_t>(n)]; }
+
+  std::vector<Cache> caches_;  // [layers]
+
+ private:
+  std::vector<float> room_;  // of codes that are read
+};
+
+template <class T>
+std::unique_ptr<LayerCaches> make_caches_of(Index layers, const kv::Extents& of) {
+  std::vector<kv::Cache<T>> caches;
+  for (Index n = 0; n < layers; ++n) caches.emplace_back(of);
+  return std::make_unique<LayerCachesOf<T>>(std::move(caches));
+}
+
+}  // namespace heed::models
