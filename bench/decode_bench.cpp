@@ -1,4 +1,5 @@
-// Few queries over a long cache, against the speed at which memory can be read at all.
+// Few queries over a long cache, against the speed at which memory can be read at all, and that of
+// multiply-adds, which bounds groups of many heads.
 #include "support/program.hpp"
 
 namespace {
@@ -27,12 +28,14 @@ void measure(benchmark::State& state, const Row& row, const M& mask) {
   heed::bench::Operands<T> operands(row);
   const ReadLoop read(row.threads, bytes_of(operands.k, operands.v));
   const ReadLoop sweep(row.threads, heed::bench::swept_bytes(heed::bench::quick()));
+  const heed::bench::FmaLoop fma(row.type, row.threads);
   auto turns = heed::bench::Turns::from_environment(row.threads);
   turns.slice = 0;
   const auto best = heed::bench::alternate(
-      {[&] { operands.attend(row.threads, mask, heed::score::None{}); }, sweep, read, sweep},
+      {[&] { operands.attend(row.threads, mask, heed::score::None{}); }, sweep, read, sweep, fma},
       turns);
   set_rates(state, row, read.bytes(), best[0], best[2]);
+  heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[4]);
   state.SetLabel(operands.report.isa);
 }
 

@@ -87,6 +87,12 @@ inline constexpr auto rows = std::to_array<Row>({
 {"decode_latent_16",       "decode",   1, 16,  1,     1, 16384, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
 {"decode_latent_128",      "decode",   1, 128, 1,     1,  8192, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
 
+{"latent_cache_1",         "latent",   1,  1,  1,     1, 16384, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
+{"latent_cache_16",        "latent",   1, 16,  1,     1, 16384, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
+{"latent_cache_32",        "latent",   1, 32,  1,     1,  8192, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
+{"latent_cache_128",       "latent",   1, 128, 1,     1,  8192, 576, 512, Pattern::full,   {}, {}, 2, false, {}, Cached::none, true},
+{"latent_cache_prefill",   "latent",   1,  2,  1,  1024,  2048, 576, 512, Pattern::causal, {}, {}, 1, false, {}, Cached::none, true},
+
 {"window256_l16384",       "patterns", 1,  1,  1, 16384, 16384,  64,  64, Pattern::window, {}, {}, 1, false, {0.7, 0.7}},
 {"causal_window256_l16384", "patterns", 1, 1,  1, 16384, 16384,  64,  64, Pattern::causal_window, {}, {}, 1, true, {0.7, 0.7}},
 {"alibi",                  "patterns", 1,  4,  4,  2048,  2048,  64,  64, Pattern::full,   Modifier::alibi, {}, 1, false, {0.85, 0.85}},

@@ -2,10 +2,12 @@
 // off or forked before.
 #include "heed/kv/cache.hpp"
 
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
 #include "heed/approx/top_k/over_source.hpp"
+#include "heed/kv/paged_cache.hpp"
 #include "kv/vector_model.hpp"
 #include "support/sweep.hpp"
 
@@ -26,7 +28,7 @@ View<const typename X::Scalar, 4> entry(const X& x, Index b) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("cache: random operations give the bits of packed dense calls", "", float, Half,
-                   BFloat16) {
+                   BFloat16, kv::Latent<float>) {
   using Model = test::VectorModel<TestType>;
   const kv::Extents extents{3, Model::Hkv, Model::D, Model::Dv};
   const Index steps = std::is_same_v<TestType, float> ? 10'000 : 2000;
@@ -75,6 +77,60 @@ TEMPLATE_TEST_CASE("cache: a ragged batch has the rows of each sequence alone", 
       CHECK(test::max_difference(alone.lse, dense.lse) < 1e-5);
     }
   }
+}
+
+TEMPLATE_TEST_CASE("latent cache: a token is kept once, with the bits of a cache that has it twice",
+                   "", float, double, Half, BFloat16) {
+  using T = TestType;
+  constexpr Index D = 75, Dv = 67, L = 2100;
+  for (const Index Hq : {1, 17}) {
+    const Inputs<T> in({2, Hq, 1, 20, L, D, Dv}, Layout::gaps, 5, 2);
+    const auto k = in.k.cview();
+    kv::Cache<T> twice({2, 1, D, Dv});
+    kv::LatentCache<T> once({2, 1, D, Dv}, {.capacity = L});
+    for (Index b = 0; b < 2; ++b) {
+      const auto keys = part(k, b, 1, 0, b == 0 ? L : 77);
+      twice.append(b, keys, kv::first_features(keys, Dv));
+      once.append(b, part(keys, 0, 1, 0, 70));
+      once.append(b, part(keys, 0, 1, 70, keys.extent[2] - 70));
+    }
+    for (const Index Lq : {1, 20}) {
+      CAPTURE(Hq, Lq);
+      const auto q = part(in.q.cview(), 0, 2, 0, Lq);
+      const mask::any mask = mask::causal();
+      const auto expected = attention(q, twice, mask);
+      const auto found = attention(q, once, mask);
+      CHECK(same(view_of(found.out), view_of(expected.out)));
+      CHECK(test::same_bits(found.lse, expected.lse));
+      CHECK(same(view_of(approx::top_k(q, once, 40, mask).out),
+                 view_of(approx::top_k(q, twice, 40, mask).out)));
+    }
+    CHECK(once.memory_bytes() <= (L + 32) * 2 * D * sizeof(T));
+  }
+}
+
+TEST_CASE("latent cache: keys that are not finite, and wrong calls") {
+  using test::ContainsSubstring;
+  const Inputs<float> in({1, 2, 1, 9, 70, 20, 18}, Layout::packed, 7);
+  in.k.view()(0, 0, 65, 17) = test::nan;
+  in.k.view()(0, 0, 66, 3) = test::inf;
+  const auto k = in.k.cview();
+  kv::Cache<float> twice({1, 1, 20, 18});
+  kv::LatentCache<float> once({1, 1, 20, 18});
+  twice.append(k, kv::first_features(k, 18));
+  once.append(k);
+  for (const Index Lq : {1, 9}) {
+    const auto q = part(in.q.cview(), 0, 1, 0, Lq);
+    const mask::any mask = mask::causal() & mask::window(4);
+    const auto found = attention(q, once, mask), expected = attention(q, twice, mask);
+    CHECK(std::memcmp(found.out.data(), expected.out.data(),
+                      static_cast<std::size_t>(found.out.size()) * sizeof(float)) == 0);
+  }
+  CHECK_THROWS_WITH(once.append(in.v.cview()),
+                    ContainsSubstring("k has dim 18 but the cache has 20"));
+  CHECK_THROWS_WITH(kv::LatentCache<float>({1, 1, 5, 6}),
+                    ContainsSubstring("Dv of a latent cache must be D at most"));
+  CHECK_THROWS_AS(kv::PagedCache<kv::Latent<float>>({1, 1, 5, 6}, {}), Error);
 }
 
 TEMPLATE_TEST_CASE("cache: top-k has the bits of dense keys, in each sequence", "", float,

@@ -73,7 +73,7 @@ bool fills_pool(kv::PagedCache<float>& cache, const test::Operation& operation) 
 }  // namespace
 
 TEMPLATE_TEST_CASE("paged cache: random operations give the bits of packed dense calls", "", float,
-                   Half, BFloat16) {
+                   Half, BFloat16, kv::Latent<BFloat16>) {
   for (const Index page : {5, 32, 64}) {
     CAPTURE(page);
     const Index steps = std::is_same_v<TestType, float> && page == 5 ? 10'000 : 800;

@@ -40,7 +40,7 @@ float drawn_number(std::uint64_t seed, Index row, Index d, Index width) {
         d == row % width ? limit : static_cast<int>(number * static_cast<float>(limit));
     return std::ldexp(static_cast<float>(code), static_cast<int>(row % 5) - 7);
   } else {
-    return static_cast<float>(static_cast<T>(number));
+    return static_cast<float>(static_cast<typename kv::NumberOf<T>::Type>(number));
   }
 }
 
@@ -66,8 +66,13 @@ class VectorModel {
     }
     return tokens;
   }
-  Tensor4<float> keys(const std::vector<Tokens>& of) const { return rows(of, key_dim_, 1); }
-  Tensor4<float> values(const std::vector<Tokens>& of) const { return rows(of, value_dim_, 2); }
+  Tensor4<float> keys(const std::vector<Tokens>& of) const {
+    return rows(of, key_dim_, key_dim_, 1);
+  }
+  Tensor4<float> values(const std::vector<Tokens>& of) const {
+    return kv::is_latent<T> ? rows(of, value_dim_, key_dim_, 1)
+                            : rows(of, value_dim_, value_dim_, 2);
+  }
 
   void append(Index b, const Tokens& tokens) {
     (*this)[b].insert((*this)[b].end(), tokens.begin(), tokens.end());
@@ -127,13 +132,15 @@ class VectorModel {
     }
     return attention(q, k, v, mask);
   }
-  static Tensor4<float> rows(const std::vector<Tokens>& of, Index width, std::uint64_t seed) {
-    Tensor4<float> x(static_cast<Index>(of.size()), Hkv, static_cast<Index>(of[0].size()), width);
+  // The first `columns` of `width` numbers of each token.
+  static Tensor4<float> rows(const std::vector<Tokens>& of, Index columns, Index width,
+                             std::uint64_t seed) {
+    Tensor4<float> x(static_cast<Index>(of.size()), Hkv, static_cast<Index>(of[0].size()), columns);
     for (Index b = 0; b < x.dimension(0); ++b) {
       for (Index h = 0; h < Hkv; ++h) {
         for (Index j = 0; j < x.dimension(2); ++j) {
           const Index token = of[static_cast<std::size_t>(b)][static_cast<std::size_t>(j)];
-          for (Index d = 0; d < width; ++d) {
+          for (Index d = 0; d < columns; ++d) {
             x(b, h, j, d) = drawn_number<T>(seed, token * Hkv + h, d, width);
           }
         }
@@ -174,6 +181,16 @@ struct Operation {
   bool appends() const { return kind == Kind::append_to_one || for_all(); }
   Index appended() const { return appends() ? static_cast<Index>(tokens[0].size()) : 0; }
 
+  // The tokens, to all sequences or to one; those of a latent cache are keys alone.
+  template <class Cache>
+  void append_to(Cache& cache) const {
+    if constexpr (requires { cache.append(k); }) {
+      for_all() ? cache.append(k) : cache.append(b, k);
+    } else {
+      for_all() ? cache.append(k, v) : cache.append(b, k, v);
+    }
+  }
+
   // Tokens that only together are erased.
   template <class Cache>
   static Index page_of(const Cache& cache) {
@@ -192,11 +209,10 @@ struct Operation {
     if (kind == Kind::fork) cache = cache.fork(of);
     if (kind == Kind::assign) {
       Cache other = cache.fork(of);
-      other.append(k, v);
+      append_to(other);
       cache = other;
     }
-    if (kind == Kind::append_to_all) cache.append(k, v);
-    if (kind == Kind::append_to_one) cache.append(b, k, v);
+    if (appends() && kind != Kind::assign) append_to(cache);
   }
   template <class T, class Cache>
   void run(VectorModel<T>& model, const Cache& cache) const {

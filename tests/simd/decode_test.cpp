@@ -129,6 +129,25 @@ TEMPLATE_TEST_CASE("qk_panels: the bits of qk, and no other score", "", float, d
   });
 }
 
+// The values of a latent cache.
+TEMPLATE_TEST_CASE("panels_to_rows: the first features of each key, and nothing behind them", "",
+                   float, double, Half, BFloat16) {
+  for_each_problem<TestType>([](const auto& table, auto& problem, const auto& k) {
+    const Index D = problem.size.D, Dv = D - D / 3, keys = problem.size.keys;
+    table.kernels->pack_b_transposed(k.cview(), problem.packed_kt());
+    Guarded<TestType> panels(static_cast<Index>(problem.kt.size()), Side::behind, TestType(0));
+    std::transform(problem.kt.begin(), problem.kt.end(), panels.begin(),
+                   [](Accum<TestType> x) { return static_cast<TestType>(x); });
+    Guarded<TestType> rows(keys * Dv, Side::behind, TestType(0));
+    table.panels->to_rows(panels.data(), D, {rows.data(), {keys, Dv}, {Dv, 1}});
+    bool same = true;
+    for (Index c = 0; c < keys; ++c) {
+      for (Index d = 0; d < Dv; ++d) same &= same_bits(rows.data()[c * Dv + d], k.cview()(c, d));
+    }
+    REQUIRE(same);
+  });
+}
+
 // So the bits of a row do not depend on whether its values were packed.
 TEMPLATE_TEST_CASE("pv_unpacked: the bits of accumulate", "", float, double, Half, BFloat16) {
   using R = Accum<TestType>;

@@ -36,6 +36,8 @@ struct PagesOfHead {
 
 template <class T>
 struct BoundPages : PagesOfHead<T> {
+  static constexpr bool values_in_keys = is_latent<T>;
+
   template <class F>
   void for_each_panel_run(Index begin, Index end, F&& f) const {
     const auto panels = this->pool.panels(this->kv_head);

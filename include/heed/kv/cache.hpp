@@ -44,7 +44,7 @@ class Cache {
   explicit Cache(const Extents& extents, const CacheOptions& options = {})
       : extents_(extents), grows_(options.grows), rotated_(options.rotates) {
     constexpr const char* call = "heed::kv::Cache";
-    check_extents(call, extents);
+    check_extents(call, extents, is_latent<T>);
     if (options.capacity < 0 || options.capacity > max_length) {
       throw Error(std::string(call) + ": capacity " + std::to_string(options.capacity) +
                   " is outside 0 … 2^31 - 1");
@@ -89,15 +89,26 @@ class Cache {
   // k and v must not be the cache's own memory. Throws heed::Error where shapes disagree, and where
   // there is no room. Time O(B·Hkv·n·(D + Dv)), and that of copying the cache where it grows.
   template <TensorLike K, TensorLike V>
-  void append(const K& k, const V& v) {
+  void append(const K& k, const V& v) requires(!is_latent<T>) {
     append_to(0, extents_.B, lift(view_of(k)), lift(view_of(v)));
   }
 
   // The next n tokens of sequence b: k and v have batch 1.
   template <TensorLike K, TensorLike V>
-  void append(Index b, const K& k, const V& v) {
+  void append(Index b, const K& k, const V& v) requires(!is_latent<T>) {
     check_entry("heed::kv::Cache::append", b, extents_.B);
     append_to(b, 1, lift(view_of(k)), lift(view_of(v)));
+  }
+
+  // The same of latent keys, whose first Dv features are their values.
+  template <TensorLike K>
+  void append(const K& k) requires(is_latent<T>) {
+    append_to(0, extents_.B, lift(view_of(k)), first_features(k, extents_.Dv));
+  }
+  template <TensorLike K>
+  void append(Index b, const K& k) requires(is_latent<T>) {
+    check_entry("heed::kv::Cache::append", b, extents_.B);
+    append_to(b, 1, lift(view_of(k)), first_features(k, extents_.Dv));
   }
 
   // Sequence b keeps its first `length` tokens. Throws heed::Error where it has fewer.
@@ -205,7 +216,13 @@ class Cache {
   Memory<T> memory_;            // [B, Hkv] heads
 };
 
+// A cache of latent attention, which keeps a token once: one key head of D = 576 numbers, values
+// the first Dv = 512 of them in DeepSeek-V3. Results have the bits of a Cache of the same tokens.
+template <AttentionElement T>
+using LatentCache = Cache<Latent<T>>;
+
 static_assert(Source<Cache<float>, float> && HasExtents<Cache<float>>);
+static_assert(Source<LatentCache<float>, float>);
 static_assert(Source<Cache<K4V4>, float>);
 
 }  // namespace HEED_ABI

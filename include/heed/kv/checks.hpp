@@ -10,12 +10,14 @@
 namespace heed::kv {
 inline namespace HEED_ABI {
 
-inline void check_extents(const char* call, const Extents& of) {
+//   latent  values are the first Dv features of their keys
+inline void check_extents(const char* call, const Extents& of, bool latent) {
   const auto shapes = [&] { return "the cache's " + to_string(of); };
   require(std::min({of.B, of.Hkv, of.Dv}) >= 0 && of.D > 0, call,
           "D must be positive, and the other sizes not negative", shapes);
   require(std::max({of.B, of.Hkv, of.D, of.Dv}) <= max_length, call, "a size is above 2^31 - 1",
           shapes);
+  require(!latent || of.Dv <= of.D, call, "Dv of a latent cache must be D at most", shapes);
 }
 
 inline void check_entry(const char* call, Index b, Index B) {
@@ -42,6 +44,14 @@ void check_append(const char* call, const Extents& of, Index count, const View<c
   require_equal(v.extent[2], k.extent[2], "v has length", "k has length", call, shapes);
   require_equal(k.extent[3], of.D, "k has dim", "the cache has", call, shapes);
   require_equal(v.extent[3], of.Dv, "v has dim", "the cache has", call, shapes);
+}
+
+// The first Dv features of keys k [B, Hkv, n, D], their values in latent attention.
+template <class K>
+auto first_features(const K& k, Index Dv) {
+  auto v = lift(view_of(k));
+  v.extent[3] = Dv;
+  return v;
 }
 
 inline void check_length(const char* call, Index b, Index length) {

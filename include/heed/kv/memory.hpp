@@ -8,6 +8,7 @@
 #include "heed/core/check.hpp"
 #include "heed/core/zeros.hpp"
 #include "heed/kv/code_panels.hpp"
+#include "heed/kv/format.hpp"
 #include "heed/kv/panels.hpp"
 
 namespace heed::kv {
@@ -21,33 +22,39 @@ Index panel_width() {
 
 // Tokens [0, tokens) of `heads` heads. A number that is appended becomes a T.
 //   rotated  rows are rotated before they are stored, of codes
-template <class T>
+template <class F>
 class Memory {
+  using T = typename NumberOf<F>::Type;
+
  public:
   Memory() = default;
   Memory(Index heads, Index tokens, const Extents& of, bool)
       : D_(of.D),
         Dv_(of.Dv),
-        tokens_(tokens),
         keys_(Panels<T>::size(tokens, of.D, nr_)),
+        values_(is_latent<F> ? 0 : checked_product(tokens, of.Dv)),
+        tokens_(tokens),
         k_(zeros<T>(checked_product(heads, keys_))),
-        v_(zeros<T>(checked_product(heads, checked_product(tokens, of.Dv)))) {}
+        v_(zeros<T>(checked_product(heads, values_))) {}
 
   Index tokens() const { return tokens_; }
   std::size_t bytes() const { return sizeof(T) * (k_.size() + v_.size()); }
 
-  Panels<T> head(Index n) {
-    return {k_.data() + n * keys_, v_.data() + n * tokens_ * Dv_, D_, Dv_, nr_};
-  }
-  Panels<const T> head(Index n) const {
-    return {k_.data() + n * keys_, v_.data() + n * tokens_ * Dv_, D_, Dv_, nr_};
-  }
+  Panels<T> head(Index n) { return panels<T>(*this, n); }
+  Panels<const T> head(Index n) const { return panels<const T>(*this, n); }
 
  private:
+  template <class To, class Self>
+  static Panels<To> panels(Self& of, Index n) {
+    To* v = is_latent<F> ? nullptr : of.v_.data() + n * of.values_;
+    return {of.k_.data() + n * of.keys_, v, of.D_, of.Dv_, of.nr_};
+  }
+
   Index D_ = 0, Dv_ = 0, nr_ = panel_width<T>();
-  Index tokens_ = 0, keys_ = 0;  // keys_: numbers of the keys of a head
-  std::vector<T> k_;             // [heads, panels, D, NR]
-  std::vector<T> v_;             // [heads, tokens, Dv]
+  Index keys_ = 0, values_ = 0;  // numbers of the keys of a head, and of its values
+  Index tokens_ = 0;
+  std::vector<T> k_;  // [heads, panels, D, NR]
+  std::vector<T> v_;  // [heads, tokens, Dv], or nothing where the keys hold them
 };
 
 template <CodeFormat F>
@@ -103,12 +110,14 @@ class Memory<F> {
 };
 
 // Tokens of a head, bound: a PanelSource of elements, a CodeSource of codes.
-template <class T>
+template <class F>
 struct BoundMemory {
-  Panels<const T> panels;
+  static constexpr bool values_in_keys = is_latent<F>;
 
-  template <class F>
-  void for_each_panel_run(Index begin, Index end, F&& f) const {
+  Panels<const typename NumberOf<F>::Type> panels;
+
+  template <class To>
+  void for_each_panel_run(Index begin, Index end, To&& f) const {
     f(begin, panels.keys(begin, end - begin), panels.values(begin, end - begin));
   }
 };

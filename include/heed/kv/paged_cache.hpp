@@ -28,7 +28,7 @@ class PagedCache {
 
   PagedCache(const Extents& extents, const PageOptions& options) : extents_(extents) {
     constexpr const char* call = "heed::kv::PagedCache";
-    check_extents(call, extents);
+    check_extents(call, extents, is_latent<T>);
     if (options.page <= 0 || options.page > max_length || options.pages < 0 ||
         options.pages > max_length) {
       throw Error(std::string(call) + ": " + std::to_string(options.pages) + " pages of " +
@@ -75,13 +75,24 @@ class PagedCache {
   // heed::Error also where the pool has too few pages. A page that others hold too is copied before
   // it is written.
   template <TensorLike K, TensorLike V>
-  void append(const K& k, const V& v) {
+  void append(const K& k, const V& v) requires(!is_latent<T>) {
     append_to(0, extents_.B, lift(view_of(k)), lift(view_of(v)));
   }
   template <TensorLike K, TensorLike V>
-  void append(Index b, const K& k, const V& v) {
+  void append(Index b, const K& k, const V& v) requires(!is_latent<T>) {
     check_entry(append_call, b, extents_.B);
     append_to(b, 1, lift(view_of(k)), lift(view_of(v)));
+  }
+
+  // The same of latent keys (Cache::append).
+  template <TensorLike K>
+  void append(const K& k) requires(is_latent<T>) {
+    append_to(0, extents_.B, lift(view_of(k)), first_features(k, extents_.Dv));
+  }
+  template <TensorLike K>
+  void append(Index b, const K& k) requires(is_latent<T>) {
+    check_entry(append_call, b, extents_.B);
+    append_to(b, 1, lift(view_of(k)), first_features(k, extents_.Dv));
   }
 
   // Sequence b keeps its first `length` tokens. Throws heed::Error where it has fewer.

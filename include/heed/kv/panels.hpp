@@ -1,4 +1,5 @@
-// Keys in panels and values in rows, as caches keep those of one key head.
+// Keys in panels and values in rows, as caches keep those of one key head; or keys alone, whose
+// first features are their values.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,7 @@ inline namespace HEED_ABI {
 template <class T>
 struct Panels {
   T* k;  // [panels, D, NR]
-  T* v;  // [keys, Dv]
+  T* v;  // [keys, Dv], or null where values are the first Dv features of their keys
   Index D, Dv, nr;
 
   // Elements of the panels of so many keys.
@@ -42,20 +43,22 @@ struct Panels {
   template <class K, class V>
   void store(Index first, const View<const K, 2>& k_rows, const View<const V, 2>& v_rows) const {
     store_keys(first, k_rows);
-    store_values(first, v_rows);
+    if (v != nullptr) store_values(first, v_rows);
   }
   // Tokens [first, first + count) of `from`, which may be these, become tokens from `to` on, which
   // are none behind them.
   template <class From>
   void copy(const Panels<From>& from, Index first, Index count, Index to) const {
     copy_keys<T>(from.keys(first, count), D, nr, to, k);
-    std::copy_n(from.v + first * Dv, count * Dv, v + to * Dv);
+    if (v != nullptr) std::copy_n(from.v + first * Dv, count * Dv, v + to * Dv);
   }
 
   PanelKeys<std::remove_const_t<T>> keys(Index first, Index count) const {
     return {k + first / nr * D * nr, first % nr, count};
   }
+  // Of keys alone: as far as the panel of key `first` goes.
   View<const T, 2> values(Index first, Index count) const {
+    if (v == nullptr) return {k + first / nr * D * nr + first % nr, {count, Dv}, {1, nr}};
     return {v + first * Dv, {count, Dv}, {Dv, 1}};
   }
 };

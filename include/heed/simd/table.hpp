@@ -49,13 +49,15 @@ struct UnpackedKernels {
   bool (*all_finite)(const View<const T, 2>& x);
 };
 
-// The product of queries with keys that lie in panels of T, as in a cache; documented in
-// attention/decode.inl. Calls of dense keys do without, and files with such calls alone.
+// Keys that lie in panels of T, as in a cache: their product with queries, and their first features
+// as rows of values; documented in attention/panels.inl. Calls of dense keys do without, and files
+// with such calls alone.
 template <class T>
 struct PanelKernels {
   using R = Accum<T>;
 
   void (*qk)(const PackedA<const R>& q, const T* k, const ScoreTiles<R>& scores);
+  void (*to_rows)(const T* k, Index D, const View<T, 2>& v);
 };
 
 // Products of gradients, dS·k, pᵀ·dO and dSᵀ·q, documented in gemm/micro_kernel.inl and

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "heed/attention/flash/kv_run.hpp"
+#include "heed/attention/flash/latent_values.hpp"
 #include "heed/attention/flash/tile_args.hpp"
 #include "heed/kv/dense.hpp"
 
@@ -18,6 +19,7 @@ struct CodeBlock {
 // where they lie.
 template <class T>
 struct KvBlock {
+  using Element = T;
   static constexpr int max_runs = 32;  // of 16 keys each in a block of 512
 
   int begin = 0, keys = 0;
@@ -83,7 +85,7 @@ KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index
     } else {
       copy_rows<U>(k, keys + (first - begin) * D);
     }
-    copy_rows<U>(v, values + (first - begin) * Dv);
+    if constexpr (!kv::LatentSource<Kv>) copy_rows<U>(v, values + (first - begin) * Dv);
   });
   return run;
 }
@@ -178,6 +180,7 @@ void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, 
   block.packed_keys = task.scratch.kt;
   if (find_codes(task, kv, block)) return;
   find_runs(task, kv, block);
+  if constexpr (kv::LatentSource<Kv>) find_latent_values(task, block);
   HEED_ASSERT(inf_safe || block.runs[0].panels == nullptr);  // scores computed again read rows
   if (task.plan.unpacked) return;
   const Shape& shape = task.problem.shape;

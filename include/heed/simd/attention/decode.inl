@@ -15,12 +15,6 @@ HEED_INLINE void prefetch(const T* row, Index stride) {
   __builtin_prefetch(row + prefetched_rows * stride, 0, 2);
 }
 
-// The same in elements of panels, which are read from end to end. Zen 4, one query over 8192 keys
-// of 8 heads, D 128, float and bfloat16, best of 31: not ahead 4.2 and 3.2 ms, by 1024 bytes 4.4
-// and 3.4, by 4096 4.1 and 3.0, by 8192 4.3 and 3.0, by 16384 4.5 and 3.1.
-template <class T>
-inline constexpr Index prefetched_panel = 4096 / sizeof(T);
-
 // True where register n of a run that starts on a cache line starts another line.
 template <class T>
 constexpr bool begins_line(int n) {
@@ -143,49 +137,6 @@ struct QkUnpacked {
   }
 };
 
-// s[r][c] = Σ_d q[r][d]·k(d, c) for Rows queries and a panel of keys. Sums have the order of
-// micro_kernel's, and so its bits.
-//   k  [D, NR]
-template <int Rows, class T>
-HEED_INLINE void qk_panel(const T* k, Index D, const Accum<T>* q, Accum<T>* s) {
-  using R = Accum<T>;
-  Array<Array<Vec<R>, vectors<R>>, Rows> sum = {};
-#pragma GCC unroll 4
-  for (Index d = 0; d < D; ++d, k += nr<R>) {
-    Array<Vec<R>, vectors<R>> key;
-#pragma GCC unroll 16
-    for (int n = 0; n < vectors<R>; ++n) {
-      if (begins_line<T>(n)) __builtin_prefetch(k + n * vl<R> + prefetched_panel<T>, 0, 2);
-      key[n] = load_as<R>(k + n * vl<R>);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      const Vec<R> query = broadcast(q[r * D + d]);
-#pragma GCC unroll 16
-      for (int n = 0; n < vectors<R>; ++n) sum[r][n] = fma(query, key[n], sum[r][n]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 16
-    for (int n = 0; n < vectors<R>; ++n) store(s + r * nr<R> + n * vl<R>, sum[r][n]);
-  }
-}
-
-template <class T>
-struct QkPanel {
-  const T* k;
-  RaggedTile tile;
-  Index D;
-  const Accum<T>* q;
-  Accum<T>* scores;
-
-  template <int Rows>
-  HEED_INLINE void run(int row) const {
-    qk_panel<Rows>(k, D, q + row * D, scores + row * nr<Accum<T>>);
-  }
-};
-
 template <class T, class Acc>
 struct PvUnpacked {
   using R = Accum<T>;
@@ -222,22 +173,6 @@ void qk_unpacked(const PackedA<const Accum<T>>& q, const View<const T, 2>& k,
         const Accum<T>* from = rows.tile(g);
         run_rows(QkUnpacked<T>{k, here, from, s.tile(g, p)});
         add_tails(k, here, from, s.tile(g, p));
-      });
-}
-
-// q·kᵀ of keys in panels of T; scores.rows rows are real. Scores beyond the last key are
-// unspecified.
-//   k  [panels, D, NR]
-template <class T>
-void qk_panels(const PackedA<const Accum<T>>& q, const T* k, const ScoreTiles<Accum<T>>& scores) {
-  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
-  const auto s = scores.in(shape);
-  const auto rows = q.in(shape);
-  HEED_ASSERT(q.scale == 1);
-  for_each_ragged_tile(
-      s, [&](int g, int p, const RaggedTile& here) __attribute__((always_inline)) {
-        const T* panel = k + p * q.k * nr<Accum<T>>;
-        run_rows(QkPanel<T>{panel, here, q.k, rows.tile(g), s.tile(g, p)});
       });
 }
 

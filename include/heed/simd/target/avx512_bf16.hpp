@@ -62,7 +62,11 @@ HEED_INLINE CodeWords add_bytes(CodeWords sum, CodeWords a, CodeWords b) {
 }
 // The smaller numbers; those of b where one is NaN.
 HEED_INLINE Vec<float> minimum(Vec<float> a, Vec<float> b) {
+#if HEED_X86_BUILTINS
+  return __builtin_ia32_minps512_mask(a, b, Vec<float>{}, all_floats, current_rounding);
+#else
   return _mm512_maskz_min_ps(0xffff, a, b);
+#endif
 }
 // The lowest byte of each word.
 HEED_INLINE void store_bytes(CodeWords words, std::uint8_t* to) {

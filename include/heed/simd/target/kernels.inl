@@ -46,6 +46,7 @@ HEED_INLINE Vec<R> broadcast(R x) {
 // And these use all of them.
 #include "heed/simd/attention/decode.inl"
 #include "heed/simd/attention/gradient.inl"
+#include "heed/simd/attention/panels.inl"
 #include "heed/simd/layer/activation.inl"
 #include "heed/simd/layer/layers.inl"
 // These use those.
@@ -81,7 +82,7 @@ inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
                                                    .all_finite = &all_finite<T>};
 
 template <class T>
-inline constexpr PanelKernels<T> panel_table{.qk = &qk_panels<T>};
+inline constexpr PanelKernels<T> panel_table{.qk = &qk_panels<T>, .to_rows = &panels_to_rows<T>};
 
 template <class T>
 inline constexpr GradientKernels<T> gradient_table{

@@ -1,0 +1,51 @@
+// A latent cache, which keeps a token once: beside a cache that keeps keys and values, beside the
+// reading of its bytes and beside multiply-adds.
+#include "support/program.hpp"
+
+namespace {
+
+using heed::bench::Row;
+
+// A decoding call a turn, so that the sweep over the large buffer has thrown keys out of the
+// caches.
+template <class M>
+void measure(benchmark::State& state, const Row& row, const M& mask) {
+  heed::bench::Operands<float> operands(row);
+  const heed::kv::Extents extents{row.B, row.Hkv, row.D, row.Dv};
+  heed::kv::LatentCache<float> once(extents, {.capacity = row.Lk});
+  heed::kv::Cache<float> twice(extents, {.capacity = row.Lk});
+  once.append(operands.k);
+  twice.append(operands.k, operands.values);
+  heed::Options options{.threads = row.threads, .report = &operands.report};
+  std::vector<std::byte> workspace(
+      heed::workspace_bytes(operands.q, once, mask, heed::score::None{}, options));
+  options.workspace = workspace;
+  const auto attend = [&](const auto& cache) {
+    heed::attention_into(operands.result, operands.q, cache, mask, heed::score::None{}, options);
+  };
+  const heed::bench::ReadLoop read(row.threads, heed::bench::quick());
+  const heed::bench::FmaLoop fma(row.type, row.threads);
+  auto turns = heed::bench::Turns::from_environment(row.threads);
+  turns.slice = 0;
+  const auto best = heed::bench::alternate(
+      {[&] { attend(once); }, read, [&] { attend(twice); }, read, fma}, turns);
+  const auto bytes = static_cast<double>(once.memory_bytes());
+  heed::bench::set_time(state, best[0]);
+  state.counters["MiB"] = bytes / (1 << 20);
+  state.counters["of read"] = bytes / best[0] / (read.bytes() / std::min(best[1], best[3]));
+  state.counters["of twice"] = best[2] / best[0];
+  heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[4]);
+  state.SetLabel(operands.report.isa);
+}
+
+void measure_row(benchmark::State& state, const Row& row) {
+  if (row.pattern == heed::bench::Pattern::causal) {
+    measure(state, row, heed::mask::causal());
+  } else {
+    measure(state, row, heed::mask::None{});
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return heed::bench::run_rows(argc, argv, "latent", measure_row); }

@@ -1,0 +1,103 @@
+// Part of kernels.inl: keys in panels, as caches keep them: q·kᵀ of a few queries, and values that
+// are the first features of their keys.
+#if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
+#define HEED_ALONE portable
+#include "heed/simd/target/alone.inl"
+#endif
+
+// Prefetch distance in elements of panels, which are read from end to end, into L2. Zen 4, one
+// query over 8192 keys of 8 heads, D 128, float and bfloat16, best of 31: not ahead 4.2 and 3.2 ms,
+// by 1024 bytes 4.4 and 3.4, by 4096 4.1 and 3.0, by 8192 4.3 and 3.0, by 16384 4.5 and 3.1.
+template <class T>
+inline constexpr Index prefetched_panel = 4096 / sizeof(T);
+
+// s[r][c] = Σ_d q[r][d]·k(d, c) for Rows queries and a panel of keys. Sums have the order of
+// micro_kernel's, and so its bits.
+//   k  [D, NR]
+template <int Rows, class T>
+HEED_INLINE void qk_panel(const T* k, Index D, const Accum<T>* q, Accum<T>* s) {
+  using R = Accum<T>;
+  Array<Array<Vec<R>, vectors<R>>, Rows> sum = {};
+#pragma GCC unroll 4
+  for (Index d = 0; d < D; ++d, k += nr<R>) {
+    Array<Vec<R>, vectors<R>> key;
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) {
+      if (begins_line<T>(n)) __builtin_prefetch(k + n * vl<R> + prefetched_panel<T>, 0, 2);
+      key[n] = load_as<R>(k + n * vl<R>);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const Vec<R> query = broadcast(q[r * D + d]);
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n) sum[r][n] = fma(query, key[n], sum[r][n]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) store(s + r * nr<R> + n * vl<R>, sum[r][n]);
+  }
+}
+
+template <class T>
+struct QkPanel {
+  const T* k;
+  RaggedTile tile;
+  Index D;
+  const Accum<T>* q;
+  Accum<T>* scores;
+
+  template <int Rows>
+  HEED_INLINE void run(int row) const {
+    qk_panel<Rows>(k, D, q + row * D, scores + row * nr<Accum<T>>);
+  }
+};
+
+// q·kᵀ of keys in panels of T; scores.rows rows are real. Scores beyond the last key are
+// unspecified.
+//   k  [panels, D, NR]
+template <class T>
+void qk_panels(const PackedA<const Accum<T>>& q, const T* k, const ScoreTiles<Accum<T>>& scores) {
+  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
+  const auto s = scores.in(shape);
+  const auto rows = q.in(shape);
+  HEED_ASSERT(q.scale == 1);
+  for_each_ragged_tile(
+      s, [&](int g, int p, const RaggedTile& here) __attribute__((always_inline)) {
+        const T* panel = k + p * q.k * nr<Accum<T>>;
+        run_rows(QkPanel<T>{panel, here, q.k, rows.tile(g), s.tile(g, p)});
+      });
+}
+
+// v(c, d) = k(d, c): the first Dv features of keys in panels, as rows.
+//   k  [panels, D, NR]
+//   v  [keys, Dv], rows contiguous
+template <class T>
+void panels_to_rows(const T* k, Index D, const View<T, 2>& v) {
+  using R = Accum<T>;
+  constexpr int lanes = vl<R>;
+  const Index Dv = v.extent[1], stride = v.stride[0];
+  HEED_ASSERT(Dv <= D);
+  for (Index c = 0; c < v.extent[0]; c += lanes) {
+    const T* from = k + c / nr<R> * D * nr<R> + c % nr<R>;
+    T* to = v.data + c * stride;
+    const Index left = v.extent[0] - c;
+    Index d = 0;
+    for (; left >= lanes && d + lanes <= Dv; d += lanes) {
+      Array<Vec<R>, lanes> square;
+#pragma GCC unroll 16
+      for (int n = 0; n < lanes; ++n) square[n] = load_as<R>(from + (d + n) * nr<R>);
+      transpose<R>(square);
+#pragma GCC unroll 16
+      for (int n = 0; n < lanes; ++n) store_as<R>(square[n], to + n * stride + d);
+    }
+    for (; d < Dv; ++d) {
+      for (Index n = 0; n < lanes && n < left; ++n) to[n * stride + d] = from[d * nr<R> + n];
+    }
+  }
+}
+
+#if __INCLUDE_LEVEL__ == 0
+#include "heed/simd/target/alone_end.inl"
+#endif
