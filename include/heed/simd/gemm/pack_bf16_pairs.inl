@@ -110,7 +110,7 @@ bool pack_b_transposed_pairs(const View<const T, 2>& x, const PackedB<float>& b)
     float* at = to.panel(first / nr<float>) + first % nr<float>;
     for (Index p = 0; p < pairs; p += lanes) {
       // Through memory: in registers a row's edges would be compiled for each of them.
-      Array<float, lanes * lanes> rows = {};
+      Array<float, lanes* lanes> rows = {};
       const T* from = x.data + first * x.stride[0] + 2 * p * x.stride[1];
       for (int c = 0; c < lanes && first + c < keys; ++c) {
         store(rows + c * lanes, pairs_of_row(from + c * x.stride[0], x.stride[1], D - 2 * p));
