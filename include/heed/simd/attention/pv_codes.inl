@@ -49,7 +49,7 @@ HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, cons
 #pragma GCC unroll 16
   for (int n = 0; n < Rows * N; ++n) {
     Array<CodeWords, digits>& of = sum[n / N][n % N];
-    of[0] = of[digits - 1] = CodeWords{};
+    of = {};
     if constexpr (Bits == 4) of[digits - 1] = CodeWords{} - codes[n / N].offset;
   }
 #pragma GCC unroll 8
