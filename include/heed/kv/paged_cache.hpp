@@ -31,12 +31,10 @@ class PagedCache {
     check_extents(call, extents, is_latent<T>);
     if (options.page <= 0 || options.page > max_length || options.pages < 0 ||
         options.pages > max_length) {
-      throw Error(std::string(call) + ": " + std::to_string(options.pages) + " pages of " +
-                  std::to_string(options.page) + " tokens");
+      refuse({call, ": ", options.pages, " pages of ", options.page, " tokens"});
     }
     if (CodeFormat<T> && options.page % 32 != 0) {
-      throw Error(std::string(call) + ": pages of codes have multiples of 32 tokens, not " +
-                  std::to_string(options.page));
+      refuse({call, ": pages of codes have multiples of 32 tokens, not ", options.page});
     }
     pool_ = std::make_shared<PagePool<T>>(extents, options.page, options.pages, options.rotates);
     sequences_.resize(at(extents.B));
@@ -117,8 +115,7 @@ class PagedCache {
     Sequence& sequence = sequences_[at(b)];
     check_erase(call, b, first, count, sequence.length);
     if (first % page() != 0 || count % page() != 0) {
-      throw Error(std::string(call) + ": " + std::to_string(count) + " tokens from " +
-                  std::to_string(first) + " on are not whole pages of " + std::to_string(page()));
+      refuse({call, ": ", count, " tokens from ", first, " on are not whole pages of ", page()});
     }
     const auto begin = sequence.pages.begin() + first / page(), end = begin + count / page();
     std::for_each(begin, end, [&](Index n) { pool_->release(n); });
