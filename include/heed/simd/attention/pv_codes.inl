@@ -49,8 +49,8 @@ HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, cons
 #pragma GCC unroll 16
   for (int n = 0; n < Rows * N; ++n) {
     Array<CodeWords, digits>& of = sum[n / N][n % N];
-    of = {};
-    if constexpr (Bits == 4) of[digits - 1] = CodeWords{} - codes[n / N].offset;
+    of[0] = CodeWords{};
+    of[digits - 1] = Bits == 4 ? CodeWords{} - codes[n / N].offset : CodeWords{};
   }
 #pragma GCC unroll 8
   for (int w = 0; w < nr<float> / in_word; ++w, v += columns) {
