@@ -43,9 +43,9 @@ void read_codes(const Head& head, Index h, Index first, Tensor4<float>& k, Tenso
       float* value = &v(0, h, j - first, 0);
       for (Index d = 0; d < D; ++d) key[d] = room[d * nr + j - panel];
       std::copy_n(values + (j - panel) * Dv, Dv, value);
-      if (!head.turned()) continue;
-      kv::turn_back(kernels, key, D);
-      kv::turn_back(kernels, value, Dv);
+      if (!head.rotated()) continue;
+      kv::rotate_back(kernels, key, D);
+      kv::rotate_back(kernels, value, Dv);
     }
   }
 }
