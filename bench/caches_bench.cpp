@@ -67,22 +67,16 @@ std::size_t bytes_of(std::size_t element, Index tokens) {
 using Calls = std::vector<std::function<void()>>;
 
 // The first call beside a loop that reads `bytes`, and beside the others, as `ratio`: their time
-// divided by its own. A sweep over a large buffer throws keys and values out of the caches before
-// each. The best of each is returned.
+// divided by its own. The best of each is returned.
 std::vector<double> compare(benchmark::State& state, Calls calls, std::size_t bytes,
                             const char* ratio, double goal) {
   const ReadLoop read(threads, heed::bench::quick() ? 4096 : bytes);
-  const ReadLoop sweep(threads, heed::bench::swept_bytes(heed::bench::quick()));
-  calls.insert(calls.begin() + 1, read);
-  Calls turn;
-  for (const auto& call : calls) turn.insert(turn.end(), {call, sweep});
-  auto turns = heed::bench::Turns::from_environment(threads);
-  turns.slice = 0;
-  auto best = heed::bench::alternate(turn, turns);
+  calls.insert(calls.begin() + 1, std::cref(read));
+  auto best = heed::bench::alternate_cold(calls, threads);
   heed::bench::set_time(state, best[0]);
   state.counters["GB/s"] = static_cast<double>(bytes) / best[0] * 1e-9;
-  state.counters["of read"] = best[2] / best[0];
-  if (calls.size() > 2) state.counters[ratio] = best[4] / best[0];
+  state.counters["of read"] = best[1] / best[0];
+  if (calls.size() > 2) state.counters[ratio] = best[2] / best[0];
   state.counters["goal"] = goal;
   return best;
 }
@@ -149,10 +143,10 @@ void cascade(benchmark::State& state, Index Hq) {
   };
   Decode<heed::kv::Cache<float>> each(whole, Hq);
   const heed::bench::FmaLoop fma(heed::bench::Type::f32, threads);
-  const auto best = compare(state, {call, std::ref(each), fma},
+  const auto best = compare(state, {call, std::ref(each), std::cref(fma)},
                             bytes_of(sizeof(float), shared + B * own), "of each alone", 5);
   const auto flops = static_cast<double>(4 * B * Hq * shared * D);
-  state.counters["of FMA"] = flops / best[0] / (fma.flops() / best[6]);
+  state.counters["of FMA"] = flops / best[0] / (fma.flops() / best[3]);
 }
 
 }  // namespace

@@ -21,21 +21,18 @@ void set_rates(benchmark::State& state, const Row& row, double bytes, double cal
   heed::bench::set_goal(state, row);
 }
 
-// One call a turn. A sweep over a large buffer throws keys and values out of the caches before it,
-// and before the loop that reads as many bytes.
+// A call beside the loop that reads as many bytes.
 template <class T, class M>
 void measure(benchmark::State& state, const Row& row, const M& mask) {
   heed::bench::Operands<T> operands(row);
   const ReadLoop read(row.threads, bytes_of(operands.k, operands.v));
-  const ReadLoop sweep(row.threads, heed::bench::swept_bytes(heed::bench::quick()));
   const heed::bench::FmaLoop fma(row.type, row.threads);
-  auto turns = heed::bench::Turns::from_environment(row.threads);
-  turns.slice = 0;
-  const auto best = heed::bench::alternate(
-      {[&] { operands.attend(row.threads, mask, heed::score::None{}); }, sweep, read, sweep, fma},
-      turns);
-  set_rates(state, row, read.bytes(), best[0], best[2]);
-  heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[4]);
+  const auto best =
+      heed::bench::alternate_cold({[&] { operands.attend(row.threads, mask, heed::score::None{}); },
+                                   std::cref(read), std::cref(fma)},
+                                  row.threads);
+  set_rates(state, row, read.bytes(), best[0], best[1]);
+  heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[2]);
   state.SetLabel(operands.report.isa);
 }
 
@@ -58,13 +55,10 @@ void measure_codes(benchmark::State& state, const Row& row) {
                          heed::score::None{}, options);
   };
   const ReadLoop read(row.threads, codes.memory_bytes());
-  const ReadLoop sweep(row.threads, heed::bench::swept_bytes(heed::bench::quick()));
-  auto turns = heed::bench::Turns::from_environment(row.threads);
-  turns.slice = 0;
-  const auto best = heed::bench::alternate(
-      {[&] { attend(codes); }, sweep, [&] { attend(numbers); }, sweep, read, sweep}, turns);
-  set_rates(state, row, read.bytes(), best[0], best[4]);
-  state.counters["of float"] = best[2] / best[0];
+  const auto best = heed::bench::alternate_cold(
+      {[&] { attend(codes); }, [&] { attend(numbers); }, std::cref(read)}, row.threads);
+  set_rates(state, row, read.bytes(), best[0], best[2]);
+  state.counters["of float"] = best[1] / best[0];
   state.SetLabel(operands.report.isa);
 }
 

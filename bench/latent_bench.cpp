@@ -6,8 +6,6 @@ namespace {
 
 using heed::bench::Row;
 
-// A decoding call a turn, so that the sweep over the large buffer has thrown keys out of the
-// caches.
 template <class M>
 void measure(benchmark::State& state, const Row& row, const M& mask) {
   heed::bench::Operands<float> operands(row);
@@ -23,18 +21,16 @@ void measure(benchmark::State& state, const Row& row, const M& mask) {
   const auto attend = [&](const auto& cache) {
     heed::attention_into(operands.result, operands.q, cache, mask, heed::score::None{}, options);
   };
-  const heed::bench::ReadLoop read(row.threads, heed::bench::quick());
+  const heed::bench::ReadLoop read(row.threads, once.memory_bytes());
   const heed::bench::FmaLoop fma(row.type, row.threads);
-  auto turns = heed::bench::Turns::from_environment(row.threads);
-  turns.slice = 0;
-  const auto best = heed::bench::alternate(
-      {[&] { attend(once); }, read, [&] { attend(twice); }, read, fma}, turns);
-  const auto bytes = static_cast<double>(once.memory_bytes());
+  const auto best = heed::bench::alternate_cold(
+      {[&] { attend(once); }, [&] { attend(twice); }, std::cref(read), std::cref(fma)},
+      row.threads);
   heed::bench::set_time(state, best[0]);
-  state.counters["MiB"] = bytes / (1 << 20);
-  state.counters["of read"] = bytes / best[0] / (read.bytes() / std::min(best[1], best[3]));
-  state.counters["of twice"] = best[2] / best[0];
-  heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[4]);
+  state.counters["MiB"] = read.bytes() / (1 << 20);
+  state.counters["of read"] = best[2] / best[0];
+  state.counters["of twice"] = best[1] / best[0];
+  heed::bench::set_rate(state, heed::bench::useful_flops(row), best[0], fma.flops() / best[3]);
   state.SetLabel(operands.report.isa);
 }
 

@@ -60,18 +60,22 @@ Turns Turns::from_environment(int threads) {
 }
 
 std::vector<double> alternate(const std::vector<std::function<void()>>& contestants,
-                              const Turns& turns) {
+                              const Turns& turns, const std::function<void()>& before) {
   const auto start = Clock::now();
+  const auto timed = [&](const std::function<void()>& call, double expected) {
+    if (before) before();
+    return turn(call, turns, expected);
+  };
   std::vector<double> best;
   best.reserve(contestants.size());
-  for (const auto& call : contestants) best.push_back(turn(call, turns, turns.slice));
+  for (const auto& call : contestants) best.push_back(timed(call, turns.slice));
   // Turns behind the time limit are for the short calls beside a long one.
   for (int round = 0; turns.seconds > 0; ++round) {
     const bool late = seconds_since(start) >= turns.seconds;
     if (late && round >= least_rounds) break;
     for (std::size_t n = 0; n < contestants.size(); ++n) {
       if (late && best[n] > short_call) continue;
-      best[n] = std::min(best[n], turn(contestants[n], turns, best[n]));
+      best[n] = std::min(best[n], timed(contestants[n], best[n]));
     }
   }
   return best;

@@ -22,8 +22,9 @@ struct Turns {
 
 // The best seconds of one call of each contestant; each runs at least once, short calls eight times
 // even where a long one has used up the time.
+//   before  is called ahead of each turn and not timed
 std::vector<double> alternate(const std::vector<std::function<void()>>& contestants,
-                              const Turns& turns);
+                              const Turns& turns, const std::function<void()>& before = {});
 
 // By how many bytes the process grew during the call, at its largest; 0 where it cannot be known.
 double extra_memory(const std::function<void()>& call);

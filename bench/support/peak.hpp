@@ -42,6 +42,7 @@ constexpr std::size_t swept_bytes(bool quick) { return (quick ? std::size_t{1} :
 class ReadLoop {
  public:
   ReadLoop(int threads, std::size_t bytes);
+  ReadLoop(int threads, bool) = delete;
 
   void operator()() const;
   double bytes() const { return static_cast<double>(buffer_.size() * sizeof(std::uint64_t)); }

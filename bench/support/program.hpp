@@ -41,6 +41,15 @@ void set_goal(benchmark::State& state, const Row& row);
 // Column plain: the unfused call's rate in GFLOP/s, where it was measured.
 void set_plain(benchmark::State& state, double flops, double seconds);
 
+// One call a turn; a sweep over a large buffer has thrown all else out of the caches before it.
+inline std::vector<double> alternate_cold(const std::vector<std::function<void()>>& contestants,
+                                          int threads) {
+  const ReadLoop sweep(threads, swept_bytes(quick()));
+  auto turns = Turns::from_environment(threads);
+  turns.slice = 0;
+  return alternate(contestants, turns, std::cref(sweep));
+}
+
 // heed on a row beside the FMA loop, and beside another contestant where there is one.
 template <class T, class M, class S>
 void measure_forward(benchmark::State& state, const Row& row, const M& mask, const S& score,
