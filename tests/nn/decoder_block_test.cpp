@@ -229,6 +229,30 @@ TEST_CASE("decoder block: token by token over a cache, the bits of the prompt in
   }
 }
 
+// An activation that throws when it is told to.
+struct Thrower {
+  const bool& throws;
+  float operator()(float x) const {
+    if (throws) throw std::runtime_error("the activation");
+    return x > 0 ? x : 0;
+  }
+};
+
+TEST_CASE("decoder block: behind attention a call fails too, and the cache has what it had") {
+  bool throws = false;
+  nn::DecoderBlockOptions options;
+  options.attention.heads = 2;
+  options.hidden = 8;
+  const nn::DecoderBlock<float, Thrower> block(16, options, {throws});
+  const auto x = tokens<float>(1, 3, 16, 5);
+  heed::kv::Cache<float> cache({.B = 1, .Hkv = 2, .D = 8, .Dv = 8});
+  block.forward(x, cache);
+  throws = true;
+  CHECK_THROWS_AS(block.forward(x, cache, mask::None{}, score::None{}, {.threads = 1}),
+                  std::runtime_error);
+  CHECK(cache.length(0) == 3);
+}
+
 TEST_CASE("multi-head attention: over pages of a cache, which stays as it was where a call fails") {
   nn::MultiHeadAttention<float> part(24, like_a_llama);
   scatter(part, 0.5, 3);
@@ -261,6 +285,10 @@ TEST_CASE("multi-head attention: over pages of a cache, which stays as it was wh
   CHECK(error_of([&] { part.forward(x, alone, causal); }) ==
         "heed::nn::AttendCache: the cache has batch 1 but x has batch 2 (the cache's B 1, Hkv 2, D "
         "8, Dv 8)");
+  const auto other = tokens<float>(2, 75, 24, 6);
+  CHECK(error_of([&] {
+          part.forward(x, other, x, causal, score::None{}, {}, nn::AttendCache{cache});
+        }).find("tokens behind a cache attend to themselves") != std::string::npos);
   const nn::MultiHeadAttention<float> extra(24, {.heads = 2, .add_zero_attn = true});
   CHECK_THROWS_AS(extra.forward(x, cache, causal), heed::Error);
 }

@@ -1,6 +1,8 @@
 // Self-attention of a module to a cache: the tokens of a call stand behind those that it holds.
 #pragma once
 
+#include <concepts>
+#include <utility>
 #include <vector>
 
 #include "heed/attention/over_source.hpp"
@@ -18,7 +20,6 @@ concept GrowingCache = kv::HasExtents<C> && requires(C& cache, Index n) {
 inline namespace HEED_ABI {
 
 // A way to attend (AttendHere): appends k and v to the cache, then attends to all that it holds.
-// Where attention throws, the cache is as it was.
 //
 //   cache  [B, kv_heads, length(b), head_dim]   refers to it
 template <GrowingCache C>
@@ -41,18 +42,32 @@ struct AttendCache {
   template <class Out, class Q, class K, class V, class M, class S>
   void operator()(Out&& out, const Q& q, const K& k, const V& v, const M& mask, const S& score,
                   const heed::Options& options) const {
-    const Index tokens = lift(view_of(k)).extent[2];
     cache.append(k, v);
-    try {
-      attention_into(out, q, cache, mask, score, options);
-    } catch (...) {
-      for (Index b = 0; b < cache.extents().B; ++b) cache.truncate(b, cache.length(b) - tokens);
-      throw;
-    }
+    attention_into(out, q, cache, mask, score, options);
   }
 };
 template <class C>
 AttendCache(C&) -> AttendCache<C>;  // clang 14 does not deduce it by itself
+
+// forward(AttendCache), a module's whole call. Where it throws, the cache has the tokens that it
+// had; a page that a fork shares may have been copied.
+template <GrowingCache C, class F>
+auto forward_behind(C& cache, F&& forward) {
+  static_assert(
+      requires(const Tensor4<float>& x) { cache.append(x, x); },
+      "heed::nn: a latent cache takes keys alone; pass a kv::Cache or kv::PagedCache of keys and "
+      "values");
+  std::vector<Index> lengths;
+  for (Index b = 0; b < cache.extents().B; ++b) lengths.push_back(cache.length(b));
+  try {
+    return std::forward<F>(forward)(AttendCache<C>{cache});
+  } catch (...) {
+    for (Index b = 0; b < cache.extents().B; ++b) {
+      cache.truncate(b, lengths[static_cast<std::size_t>(b)]);
+    }
+    throw;
+  }
+}
 
 }  // namespace HEED_ABI
 }  // namespace heed::nn

@@ -53,7 +53,8 @@ class DecoderBlock {
   template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
   auto forward(const X& x, C& cache, const M& mask = {}, const S& score = {},
                const Options& options = {}) const {
-    return forward(x, mask, score, options, AttendCache<C>{cache});
+    return forward_behind(
+        cache, [&](const auto& attend) { return forward(x, mask, score, options, attend); });
   }
 
   // The same with memory [B, Lk, source_features], an encoder's output, under a mask of its own.

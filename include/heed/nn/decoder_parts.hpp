@@ -74,8 +74,8 @@ class DecoderParts {
   void run(const View<T, 3>& out, const View<const T, 3>& x, const View<const T, 3>& source,
            const M& mask, const N& memory_mask, const S& score, const Options& options,
            const Attend& attend) const {
-    check_not_tensors<M, S>();
-    check_not_tensors<N, S>();
+    static_assert(!AttendsBehind<Attend>, "heed::nn::DecoderBlock: pass a cache or memory");
+    check_not_tensors<M, S>(), check_not_tensors<N, S>();
     const Index B = x.extent[0], L = x.extent[1];
     const Workspace room(own_bytes(B, L, true),
                          parts_bytes(B, L, source, mask, memory_mask, score, options), options);

@@ -69,15 +69,17 @@ class MultiHeadAttention {
   //
   //   cache  kv::Cache or kv::PagedCache, [B, kv_heads, length(b), head_dim]
   //
-  // Mask and score see [B, heads, L, length(b)], as over any cache: a text needs mask::causal().
-  // Rotary positions count from length(b), which erase lowers though keys stay as they were turned.
-  // A token has the same bits however the calls are cut.
+  // Mask and score see [B, heads, L, length(b) + L], as over any cache: a text needs
+  // mask::causal(). Rotary positions count from length(b) before the call, which erase lowers
+  // though keys stay as they were turned. Without dropout a token has the same bits however the
+  // calls are cut.
   // Throws heed::Error where shapes disagree, where the cache has no room, for extra keys, and for
-  // positions beyond the table; then the cache is as it was.
+  // positions beyond the table; then the cache has the tokens that it had.
   template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
   auto forward(const X& x, C& cache, const M& mask = {}, const S& score = {},
                const Options& options = {}) const {
-    return forward(x, mask, score, options, AttendCache<C>{cache});
+    return forward_behind(
+        cache, [&](const auto& attend) { return forward(x, mask, score, options, attend); });
   }
 
   // forward into out [B, Lq, features], of query's rank; out may be the query. Allocates nothing

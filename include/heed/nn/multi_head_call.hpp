@@ -25,6 +25,12 @@ struct AttendHere {
   }
 };
 
+// A way to attend behind earlier tokens (AttendCache), of which it knows the positions.
+template <class A>
+concept AttendsBehind = requires(const A& attend, Index n) {
+  attend.positions(n, n);
+};
+
 // The mask or score that attention's scratch is counted for: none where a caller's way to attend
 // has memory of its own.
 template <class None, class Attend, class X>
@@ -97,11 +103,15 @@ void multi_head_run(const MultiHeadParts<T>& parts, const View<T, 3>& out,
   const Workspace room = multi_head_workspace(parts, in, counted<mask::None>(attend, mask),
                                               counted<score::None>(attend, score), call);
   std::vector<Index> positions;
-  if constexpr (requires { attend.positions(Index(), Index()); }) {
-    const auto [B, Lq, Lk] = in.lengths();
-    require_equal(Lk, Lq, "keys have length", "queries have", "heed::nn::MultiHeadAttention",
-                  [&] { return "query " + to_string(in.query); });
-    if (options.rope) positions = attend.positions(B, Lq);
+  if constexpr (AttendsBehind<Attend>) {
+    if (!same_view(in.query, in.key) || !same_view(in.query, in.value)) {
+      refuse(
+          {"heed::nn::MultiHeadAttention: tokens behind a cache attend to themselves, and query ",
+           to_string(in.query), ", key ", to_string(in.key), " and value ", to_string(in.value),
+           " are not one tensor"});
+    }
+    const auto lengths = in.lengths();
+    if (options.rope) positions = attend.positions(lengths.B, lengths.Lq);
   }
   Projected<T> p = multi_head_project(parts, in, room, positions);
   if (!options.output_projection) p.context = out;
