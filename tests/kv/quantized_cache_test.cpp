@@ -297,6 +297,23 @@ TEST_CASE("rotation: Hadamard's matrix, and its inverse, on every instruction se
   });
 }
 
+TEST_CASE("caches of codes: values of 0, no values, and queries of NaN alone over 100 keys") {
+  const auto q = test::random4<float>(1, 8, 3, 64, 1);
+  const auto k = test::random4<float>(1, 2, 100, 64, 2);
+  kv::Cache<kv::K8V8> keys({1, 2, 64, 0});
+  keys.append(k, Tensor4<float>(1, 2, 100, 0));
+  CHECK(std::isfinite(attention(q, keys, mask::any(mask::causal())).lse(0, 7, 2)));
+  kv::Cache<kv::K8V8> zeros({1, 2, 64, 16});
+  zeros.append(k, Tensor4<float>(Tensor4<float>(1, 2, 100, 16).setZero()));
+  const auto zero = attention(q, zeros, mask::any(mask::causal()));
+  for (Index n = 0; n < zero.out.size(); ++n) CHECK(zero.out.data()[n] == 0);
+  kv::Cache<kv::K4V4> codes({1, 2, 64, 16});
+  codes.append(k, test::random4<float>(1, 2, 100, 16, 3));
+  const auto none = attention(Tensor4<float>(Tensor4<float>(1, 8, 1, 64).setConstant(test::nan)),
+                              codes, mask::any(mask::causal()));
+  for (Index n = 0; n < none.out.size(); ++n) CHECK(std::isnan(none.out.data()[n]));
+}
+
 TEST_CASE("caches of codes: without a token, or without features of values, out is 0 or empty") {
   const auto q = test::random4<float>(1, 8, 3, 64, 1);
   const kv::Cache<kv::K8V8> cache({1, 2, 64, 40});

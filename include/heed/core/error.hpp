@@ -27,7 +27,8 @@ struct ErrorPart {
   ErrorPart(const char* of) : text(of) {}
   ErrorPart(const std::string& of) : text(of) {}
   template <std::integral N>
-  ErrorPart(N number) : count(static_cast<Index>(number)) {}
+  requires(!std::same_as<N, char> && !std::same_as<N, bool>) ErrorPart(N number)
+      : count(static_cast<Index>(number)) {}
   // NOLINTEND(google-explicit-constructor)
   ErrorPart(const Index* extents, int rank) : extent(extents), count(rank) {}
 };

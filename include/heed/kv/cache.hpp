@@ -30,8 +30,10 @@ inline namespace HEED_ABI {
 //   T  of the elements that are kept; those that are appended are rounded to it. Or a format of
 //      codes, K8V8, K8V4 or K4V4: then q is float, and results are those of float keys and values
 //      scale · code, bit for bit where nothing is rotated and codes are widened. With products of
-//      bytes (AVX-512 BF16 and VNNI, D of 16 to 1024) q and weights are rounded to 16 bits, q
-//      beside 4-bit keys to 8
+//      bytes (AVX-512 BF16 and VNNI, D of 16 to 1024) q is rounded to 16 bits, beside 4-bit keys
+//      to 8; weights times their values' scales to 16 bits of the largest of 32 keys, beside
+//      4-bit values to 8. Or Latent<T>: values are the first Dv features of keys, and a token is
+//      kept once
 //
 // Calls that change a cache throw heed::Error or std::bad_alloc and leave it as it was. Any number
 // of threads may read it while none changes it. A copy is a cache of its own.

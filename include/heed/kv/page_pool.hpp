@@ -10,10 +10,10 @@
 
 namespace heed::kv {
 
-// Pages in the pool's order are read in place as one run, of any size. Scattered ones are where
-// they have multiples of 32 tokens; others are copied at each call. Time of decoding beside
+// Pages in the pool's order are read in place as one run, of any size. Scattered pages of multiples
+// of 32 tokens are read in place too; others are copied at each call. Time of decoding beside
 // kv::Cache, 8192 keys of D 128, one thread of Zen 4: pages in the pool's order 0.95 to 1.3;
-// scattered ones of 256, 64, 32 and 16 tokens 0.9, 1.5, 2.4 and 4.6.
+// scattered ones of 256, 64, 32 and 16 tokens 0.9 to 1.2, 1.5 to 1.7, 2 to 3 and 3 to 4.
 struct PageOptions {
   Index page = 256;     // tokens of a page
   Index pages = 0;      // of the pool, all allocated at once

@@ -4,7 +4,8 @@
 
 #include <Eigen/Core>
 #include <limits>
-#if EIGEN_VERSION_AT_LEAST(3, 4, 90)  // of which a part refuses to be included alone
+// Eigen 3.4.90 refuses a part of it alone; with LAPACKE the part has other code than the whole.
+#if EIGEN_VERSION_AT_LEAST(3, 4, 90) || defined(EIGEN_USE_LAPACKE)
 #include <Eigen/Eigenvalues>
 #else  // all of <Eigen/Eigenvalues> takes 0.17 s and 37 MiB more
 #include <Eigen/Householder>

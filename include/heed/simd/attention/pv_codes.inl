@@ -114,6 +114,7 @@ struct PvCodes {
 // o += p·v. The weights of live tiles are written over.
 template <int Bits>
 void pv_codes(const ScoreTiles<float>& p, const CodePanel* panels, const Accumulator<float>& acc) {
+  if (acc.columns == 0) return;
   constexpr ConstantShape<tile_shape<float>> shape;
   const auto weights = p.in(shape);
   const auto o = acc.in(shape);

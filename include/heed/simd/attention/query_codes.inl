@@ -23,8 +23,8 @@ struct QueryCodes {
   }
 };
 
-// The scale of a row x [D] whose largest number becomes `limit`: 0 for denormal numbers, NaN where
-// one is not finite.
+// The scale of a row x [D] whose largest number becomes `limit`: 0 where that is below 2^-100, NaN
+// where a number is not finite.
 HEED_INLINE float query_scale(const float* x, Index D, float limit) {
   Exponents<float> exponents{};
   Vec<float> most{};
@@ -46,12 +46,14 @@ void pack_query_codes(float* x, Index rows, Index D) {
   const auto bytes = static_cast<std::size_t>(QueryCodes::bytes(D));
   for (; rows > 0; --rows, x += D) {
     const float scale = query_scale(x, D, limit);
-    const Vec<float> per_scale = broadcast(scale > 0 ? 1 / scale : 0);
+    const bool some = scale > 0;  // else all codes are 0
+    const Vec<float> per_scale = broadcast(some ? 1 / scale : 0);
     std::uint8_t high[CodeKernels::max_code_dim + vl<float>];
     std::uint8_t low[CodeKernels::max_code_dim + vl<float>];
     CodeWords sums[2] = {};
     for (Index d = 0; d < D; d += vl<float>) {
-      const Vec<float> number = load_some_as<float>(x + d, 1, D - d) * per_scale;
+      const Vec<float> number =
+          some ? load_some_as<float>(x + d, 1, D - d) * per_scale : Vec<float>{};
       const Vec<float> half = number < 0.0F ? broadcast(-0.5F) : broadcast(0.5F);
       const CodeWords code = __builtin_convertvector(number + half, CodeWords);
       const CodeWords lower = Digits == 2 ? ((code + 128) & 255) - 128 : CodeWords{};

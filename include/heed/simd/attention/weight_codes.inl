@@ -31,8 +31,10 @@ struct PowerScale {
 };
 HEED_INLINE PowerScale power_scale(Vec<float> most, int bits) {
   constexpr int mantissa = Exp2<float>::mantissa;
-  const CodeWords exponent = (CodeWords)most & (255 << mantissa);
-  const CodeWords some = exponent > (16 << mantissa);  // 2^-111
+  const CodeWords lowest = CodeWords{} + (16 << mantissa);  // 2^-111
+  const CodeWords found = (CodeWords)most & (255 << mantissa);
+  const CodeWords some = found > lowest;
+  const CodeWords exponent = some ? found : lowest;
   return {(Vec<float>)(some & (exponent - ((bits - 1) << mantissa))),
           (Vec<float>)(some & (((254 << mantissa) - exponent) + ((bits - 1) << mantissa)))};
 }
