@@ -1,6 +1,58 @@
 #include "models/cached_tokens.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
 namespace heed::models {
+namespace {
+
+// The tokens behind a part that is forgotten, of one layer at a time. Allocates all that the calls
+// need; they allocate nothing.
+class TokensBehind {
+ public:
+  TokensBehind(LayerCaches& caches, const position::RopeFrequencies& frequencies, Index first,
+               Index count)
+      : caches_(caches), first_(first), count_(count), back_(1, frequencies, -count) {
+    const kv::Extents of = caches.extents();
+    const Index behind = caches.length(0) - first - count;
+    k_ = Tensor4<float>(1, of.Hkv, behind, of.D);
+    v_ = Tensor4<float>(1, of.Hkv, behind, of.Dv);
+    places_.resize(static_cast<std::size_t>(behind));
+  }
+
+  void check(Index layer) {
+    turn(layer);
+    if (fit(k_) && fit(v_)) return;
+    throw Error("heed::models: layer " + std::to_string(layer) +
+                " has keys or values beyond what its cache can hold when they move");
+  }
+  void move(Index layer) {
+    turn(layer);
+    caches_.replace(layer, first_, k_, v_);
+  }
+
+ private:
+  void turn(Index layer) {
+    if (k_.size() == 0) return;
+    caches_.read(layer, first_ + count_, k_, v_);
+    position::rope_into(k_, k_, back_, {-count_, places_}, position::RopePairs::interleaved);
+  }
+  bool fit(const Tensor4<float>& x) const {
+    const float largest = caches_.largest();
+    return std::all_of(x.data(), x.data() + x.size(),
+                       [&](float number) { return std::abs(number) <= largest; });
+  }
+
+  LayerCaches& caches_;
+  Index first_, count_;
+  Tensor4<float> k_, v_;
+  position::RopeTable<float> back_;
+  std::vector<Index> places_;
+};
+
+}  // namespace
 
 Tensor2<float> look_at(const View<float, 4>& q, LayerCaches& caches, Index layer) {
   const kv::Extents of = caches.extents();
@@ -16,22 +68,12 @@ Tensor2<float> look_at(const View<float, 4>& q, LayerCaches& caches, Index layer
   return rows;
 }
 
-ForgetTokens::ForgetTokens(const LayerCaches& caches, const position::RopeFrequencies& frequencies,
-                           Index first, Index count)
-    : first_(first), count_(count), back_(1, frequencies, -count) {
-  const kv::Extents of = caches.extents();
-  const Index behind = caches.length(0) - first - count;
-  k_ = Tensor4<float>(1, of.Hkv, behind, of.D);
-  v_ = Tensor4<float>(1, of.Hkv, behind, of.Dv);
-  places_.resize(static_cast<std::size_t>(behind));
-}
-
-void ForgetTokens::operator()(LayerCaches& caches, Index layer) {
-  if (k_.size() > 0) {
-    caches.read(layer, first_ + count_, k_, v_);
-    position::rope_into(k_, k_, back_, {-count_, places_}, position::RopePairs::interleaved);
-  }
-  caches.replace(layer, first_, k_, v_);
+// Layers are read twice, so that memory for the tokens of one is enough.
+void forget_tokens(LayerCaches& caches, const position::RopeFrequencies& frequencies, Index first,
+                   Index count) {
+  TokensBehind behind(caches, frequencies, first, count);
+  for (Index layer = 0; layer < caches.layers(); ++layer) behind.check(layer);
+  for (Index layer = 0; layer < caches.layers(); ++layer) behind.move(layer);
 }
 
 }  // namespace heed::models

@@ -26,6 +26,7 @@ class LayerCaches {
   virtual Index length(Index layer) const = 0;      // tokens
   virtual std::size_t token_bytes() const = 0;      // of a token in all layers
   virtual std::size_t allocated_bytes() const = 0;  // of all layers, with room for more tokens
+  virtual float largest() const = 0;                // magnitude that a number of k and v may have
 
   // Allocates what `tokens` tokens take where `append` can't. Throws std::bad_alloc; then nothing
   // has changed.
@@ -50,7 +51,8 @@ class LayerCaches {
   virtual void read(Index layer, Index first, Tensor4<float>& k, Tensor4<float>& v) = 0;
 
   // Tokens k and v take the place of those of a layer from `first` on, which are as many at least.
-  // Elements that were read are written with the bits they had; codes are computed again.
+  // Elements that were read are written with the bits they had; codes are computed again. Numbers
+  // must be finite and within largest(); then nothing is thrown.
   virtual void replace(Index layer, Index first, const Tensor4<float>& k,
                        const Tensor4<float>& v) = 0;
 

@@ -95,6 +95,13 @@ class LayerCachesOf : public LayerCaches {
     for (const auto& cache : caches_) bytes += cache.memory_bytes();
     return bytes;
   }
+  float largest() const override {
+    if constexpr (kv::CodeFormat<T>) {
+      return 1e35F;  // kv::check_numbers
+    } else {
+      return static_cast<float>(Eigen::NumTraits<T>::highest());
+    }
+  }
   void make_room(Index) override {}
 
   void append(Index layer, const View<const float, 4>& k, const View<const float, 4>& v) override {

@@ -90,10 +90,8 @@ void Llama::forget(LlamaSequence& sequence, Index first, Index count) const {
     throw Error("heed::models::Llama: tokens " + std::to_string(first) + " … " +
                 std::to_string(first + count) + " of a sequence of " + std::to_string(length));
   }
-  LayerCaches& caches = *sequence.state_->caches;
-  ForgetTokens forget(caches, position::rope_frequencies(config_.rope_dim, config_.rope_base),
-                      first, count);
-  for (Index layer = 0; layer < caches.layers(); ++layer) forget(caches, layer);
+  forget_tokens(*sequence.state_->caches,
+                position::rope_frequencies(config_.rope_dim, config_.rope_base), first, count);
 }
 
 void Llama::check(std::span<const TokenId> ids, Index length, Index rows,

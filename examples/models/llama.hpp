@@ -57,8 +57,9 @@ class Llama {
 
   // Forgets tokens [first, first + count) of a sequence. Those behind move up, their positions too,
   // so that a text longer than the context goes on; each time they are rounded to the sequence's
-  // format again. Throws heed::Error where there are fewer; then, as where memory ends, the
-  // sequence is as before. Time O(the tokens behind).
+  // format again. Throws heed::Error where there are fewer, or where a key that moves is beyond
+  // what the format can hold; then, as where memory ends, the sequence is as before. Time O(the
+  // tokens behind).
   void forget(LlamaSequence& sequence, Index first, Index count) const;
 
  private:

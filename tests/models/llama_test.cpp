@@ -19,6 +19,7 @@
 #include "heed/core/error.hpp"
 #include "llama_reference.hpp"
 #include "models/byte_pair_tokenizer.hpp"
+#include "models/cached_tokens.hpp"
 #include "models/layer_caches.hpp"
 #include "models/model_folder.hpp"
 #include "support/catch.hpp"
@@ -315,6 +316,36 @@ TEST_CASE("tokens behind a forgotten part stand where it was, with the keys they
   CHECK(sequence.length() == 24);
   tiny().forget(sequence, 20, 4);  // as truncate does
   CHECK(sequence.length() == 20);
+}
+
+TEST_CASE("tokens that their format cannot hold when they move leave every layer as it was") {
+  const CacheFormat format = formats[GENERATE(range(0, 7))].format;
+  INFO(std::string(name_of(format)));
+  const Index n = 40;
+  const auto caches = heed::models::make_layer_caches(format, 2, {1, 2, 16, 16});
+  Tensor4<float> k = wavy(n, 1), read_k(1, 2, n, 16), read_v(1, 2, n, 16);
+  const Tensor4<float> v = wavy(n, 2);
+  caches->append(0, heed::view_of(k), heed::view_of(v));
+  // A pair of equal numbers that turns by 1 has one that is 1.38 times as large.
+  k.chip(n - 1, 2).setConstant(0.9F * caches->largest());
+  caches->append(1, heed::view_of(k), heed::view_of(v));
+  const auto read = [&](Index layer) {
+    caches->read(layer, 0, read_k, read_v);
+    return std::pair(read_k, read_v);
+  };
+  const auto before = std::pair(read(0), read(1));
+  const auto frequencies = heed::position::rope_frequencies(16);
+  CHECK_THAT(error_of([&] { heed::models::forget_tokens(*caches, frequencies, 4, 1); }),
+             ContainsSubstring("layer 1 has keys or values beyond"));
+  REQUIRE(caches->length(0) == n);
+  REQUIRE(caches->length(1) == n);
+  const auto after = std::pair(read(0), read(1));
+  CHECK(largest_difference(before.first.first, after.first.first) == 0);
+  CHECK(largest_difference(before.first.second, after.first.second) == 0);
+  CHECK(largest_difference(before.second.first, after.second.first) == 0);
+  CHECK(largest_difference(before.second.second, after.second.second) == 0);
+  heed::models::forget_tokens(*caches, frequencies, 4, n - 4);  // nothing turns
+  CHECK(caches->length(1) == 4);
 }
 
 TEST_CASE("products of few rows have the bits of each row alone") {
