@@ -246,6 +246,13 @@ TEST_CASE("weights share blocks of memory, and large ones have their own") {
     weights.emplace_back(size, static_cast<float>(size));
     CHECK(reinterpret_cast<std::uintptr_t>(weights.back().data()) % 64 == 0);
   }
+  if (heed::models::weights_share_blocks) {
+    const auto address = [&](std::size_t n) {
+      return reinterpret_cast<std::uintptr_t>(weights[n].data());
+    };
+    CHECK(address(1) - address(0) <= 128);
+    CHECK(address(3) - address(1) <= 4032 + 128);  // the large one has nothing of their block
+  }
   weights[1] = Weights(20, 5);
   for (const Weights& each : {weights[0], weights[2], weights[3]}) {
     CHECK(std::ranges::count(each, static_cast<float>(each.size())) == std::ssize(each));
