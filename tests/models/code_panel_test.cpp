@@ -238,6 +238,32 @@ TEST_CASE("panels in ranges are each taken once") {
   }
 }
 
+TEST_CASE("a worker takes its own range in order, then what others have left") {
+  // Runs the last worker first.
+  struct LastFirst final : heed::Executor {
+    explicit LastFirst(int threads) : threads_(threads) {}
+    int concurrency() const override { return threads_; }
+    void run(int workers, heed::Job job) override {
+      for (int worker = workers - 1; worker >= 0; --worker) job(worker);
+    }
+
+   private:
+    int threads_;
+  };
+  const auto order_of = [](Index tasks, int workers) {
+    LastFirst executor(workers);
+    std::vector<Index> order;
+    heed::models::parallel_ranges(tasks, workers, &executor,
+                                  [&](Index task) { order.push_back(task); });
+    return order;
+  };
+  CHECK(order_of(8, 3) == std::vector<Index>{5, 6, 7, 0, 1, 2, 3, 4});
+  const std::vector<Index> of_many = order_of(128, 66);  // worker 65 begins as worker 1 does
+  REQUIRE(of_many.size() == 128);
+  CHECK(of_many.front() == 2);
+  CHECK(of_many.back() == 1);
+}
+
 TEST_CASE("weights share blocks of memory, and large ones have their own") {
   using Weights = heed::models::WeightVector<float>;
   constexpr std::size_t large = (std::size_t{33} << 20) / sizeof(float);
