@@ -91,7 +91,7 @@ void split(const float* x, Index in, DigitBlock* blocks) {
   }
 }
 
-// Codes are multiplied as unsigned bytes, those of 8 bits above -128.
+// Codes are multiplied as unsigned bytes, 8-bit codes as their distance from -128.
 template <int Bits>
 HEED_INLINE Words unsigned_bytes(Words word, int part) {
   if constexpr (Bits == 8) return word ^ static_cast<std::int32_t>(0x80808080U);
@@ -153,8 +153,9 @@ void multiply_rows(const CodePanel& panel, const DigitBlock* x, float* sums) {
     for (int i = 0; i < Rows * registers; ++i) {
       const int r = i / registers, n = i % registers;
       const DigitBlock& block = x[r * blocks + b];
-      const Floats scale = load(panel.scales + b * nr + n * vl) * broadcast(block.scale);
-      total[r][n] = fma(scale, join_digits(sum[r][n]), total[r][n]);
+      // The two scales' product may be denormal.
+      const Floats products = join_digits(sum[r][n]) * broadcast(block.scale);
+      total[r][n] = fma(load(panel.scales + b * nr + n * vl), products, total[r][n]);
       if constexpr (HasOffset) {
         const Floats offset = load(panel.offsets + b * nr + n * vl);
         total[r][n] = fma(offset, broadcast(block.sum), total[r][n]);

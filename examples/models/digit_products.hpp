@@ -2,7 +2,8 @@
 // sums of 32 features are exact integers. Decoding then waits for memory instead of instructions
 // (docs/decisions/051).
 //
-// Activations are rounded to 2^-23 of the largest of their block of 32, weights are not rounded.
+// Activations are rounded by at most 2^-22 of the largest of their block of 32; a block whose
+// largest is below 2^-100 counts as zeros. Weights are not rounded.
 #pragma once
 
 #include <cstdint>

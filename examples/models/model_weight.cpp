@@ -193,6 +193,7 @@ void ModelWeight::multiply_codes(const View<float, 2>& y, const View<const float
   const float* block_sums = digits == nullptr ? sum_blocks(x, room) : nullptr;
   const auto multiply_floats = simd::for_isa<float, MultiplyPanel, Index>(isa());
   HEED_ASSERT(nr <= most_columns && rows <= few_rows);
+  HEED_ASSERT(digits == nullptr || nr == 32);
   const auto multiply_panel = [&](Index p) {
     simd::Array<float, few_rows * most_columns> sums;
     if (digits != nullptr) {

@@ -48,15 +48,15 @@ struct RandomPanel {
     std::uniform_real_distribution<float> number(-0.1F, 0.1F);
     for (float& scale : scales) scale = number(random);
     for (float& offset : offsets) offset = number(random);
+    set_codes([&] { return static_cast<int>(random() & (bits == 4 ? 15U : 255U)); });
+  }
+
+  // code()  the bits of each code
+  template <class F>
+  void set_codes(const F& code) {
+    std::ranges::fill(words, 0);
     for (Index k = 0; k < in; ++k) {
-      for (Index column = 0; column < nr; ++column) {
-        const auto code = static_cast<int>(random() & (bits == 4 ? 15U : 255U));
-        put(k, column, code);
-        const std::size_t scale = at(k / code_block * nr + column);
-        elements[at(k * nr + column)] =
-            static_cast<double>(scales[scale]) * (bits == 8 && code > 127 ? code - 256 : code) +
-            (has_offset ? static_cast<double>(offsets[scale]) : 0);
-      }
+      for (Index column = 0; column < nr; ++column) put(k, column, code());
     }
   }
 
@@ -71,6 +71,10 @@ struct RandomPanel {
     const int bit = bits == 4 ? heed::models::code_bit<4>(i) : heed::models::code_bit<8>(i);
     words[at(k / in_word * nr + column)] |=
         static_cast<std::int32_t>(static_cast<std::uint32_t>(code) << bit);
+    const std::size_t scale = at(k / code_block * nr + column);
+    elements[at(k * nr + column)] =
+        static_cast<double>(scales[scale]) * (bits == 8 && code > 127 ? code - 256 : code) +
+        (offsets.empty() ? 0 : static_cast<double>(offsets[scale]));
   }
 };
 
@@ -200,6 +204,44 @@ TEST_CASE("products of zeros, of one number far above the others and of tiny one
       CHECK(near_plain_sums(multiply, panel, x, 1));
       for (Index k = 0; k < in; ++k) x[at(k)] = k < 64 ? 1e-35F : 1e-20F * x[at(k)];
       CHECK(near_plain_sums(multiply, panel, x, 1));
+    });
+  });
+}
+
+TEST_CASE("tiny scales lose no bits of products with tiny numbers") {
+  constexpr Index in = 96;
+  std::vector<float> x = normals(in);
+  for (float& each : x) each *= 0x1p-96F;
+  for_each_way([&](const Multiply& multiply, Index nr) {
+    for_each_kind([&](int bits, bool has_offset) {
+      INFO(bits << " bits");
+      RandomPanel panel(in, nr, bits, has_offset);
+      std::vector<float> expected = multiply(panel, x, 1);
+      for (float& each : expected) each *= 0x1p-20F;
+      for (float& scale : panel.scales) scale *= 0x1p-20F;
+      for (float& offset : panel.offsets) offset *= 0x1p-20F;
+      CHECK(multiply(panel, x, 1) == expected);
+    });
+  });
+}
+
+TEST_CASE("products of the largest codes with the largest digits") {
+  constexpr Index in = 320;
+  constexpr float largest = 0x1.fffffep0F;
+  std::vector<float> x(4 * at(in), largest);
+  for (Index k = 0; k < in; ++k) {
+    x[at(in + k)] = -largest;
+    x[at(2 * in + k)] = k % 2 == 0 ? largest : -largest;
+    x[at(3 * in + k)] = k % 64 < 32 ? largest : -largest;
+  }
+  for_each_way([&](const Multiply& multiply, Index nr) {
+    for_each_kind([&](int bits, bool has_offset) {
+      RandomPanel panel(in, nr, bits, has_offset);
+      for (const int code : bits == 4 ? std::vector{0, 15} : std::vector{-128 & 255, 127}) {
+        INFO(bits << " bits, code " << code);
+        panel.set_codes([&] { return code; });
+        CHECK(near_plain_sums(multiply, panel, x, 4));
+      }
     });
   });
 }
