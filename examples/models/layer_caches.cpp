@@ -1,6 +1,7 @@
 #include "models/layer_caches.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "models/layer_caches_of.hpp"
 
@@ -80,9 +81,14 @@ std::unique_ptr<LayerCaches> make_layer_caches(CacheFormat format, Index layers,
       return make_caches_of<Half>(layers, of);
     case CacheFormat::paged:
       return std::make_unique<PagedLayerCaches>(layers, of);
-    default:
-      return make_code_caches(format, layers, of);
+    case CacheFormat::k8v8:
+      return make_caches_of<kv::K8V8>(layers, of);
+    case CacheFormat::k8v4:
+      return make_caches_of<kv::K8V4>(layers, of);
+    case CacheFormat::k4v4:
+      return make_caches_of<kv::K4V4>(layers, of);
   }
+  throw Error("heed::models: there is no cache format " + std::to_string(static_cast<int>(format)));
 }
 
 }  // namespace heed::models

@@ -64,10 +64,8 @@ class LayerCaches {
   virtual void keep(Index first, std::span<const Index> kept) = 0;
 };
 
-// The caches of a sequence without tokens.
+// The caches of a sequence without tokens. Throws heed::Error for a format that there is not.
 std::unique_ptr<LayerCaches> make_layer_caches(CacheFormat format, Index layers,
                                                const kv::Extents& of);
-std::unique_ptr<LayerCaches> make_code_caches(CacheFormat format, Index layers,
-                                              const kv::Extents& of);
 
 }  // namespace heed::models

@@ -150,4 +150,9 @@ std::unique_ptr<LayerCaches> make_caches_of(Index layers, const kv::Extents& of)
   return std::make_unique<LayerCachesOf<T>>(std::move(caches));
 }
 
+// Of codes in a file of their own, since attention over three formats takes long to compile.
+extern template std::unique_ptr<LayerCaches> make_caches_of<kv::K8V8>(Index, const kv::Extents&);
+extern template std::unique_ptr<LayerCaches> make_caches_of<kv::K8V4>(Index, const kv::Extents&);
+extern template std::unique_ptr<LayerCaches> make_caches_of<kv::K4V4>(Index, const kv::Extents&);
+
 }  // namespace heed::models

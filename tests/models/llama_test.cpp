@@ -210,6 +210,11 @@ TEST_CASE("each cache has the reference's logits, and the same bits however a te
   }
 }
 
+TEST_CASE("a format that is none is refused") {
+  const auto make = [] { heed::models::make_layer_caches(CacheFormat{77}, 1, {1, 1, 16, 16}); };
+  CHECK_THAT(error_of(make), ContainsSubstring("there is no cache format 77"));
+}
+
 TEST_CASE("tokens of a cache are read, kept, replaced and given more room") {
   const Index n = 70;
   const Tensor4<float> k = wavy(n, 1), v = wavy(n, 2);
