@@ -16,7 +16,7 @@ std::vector<Pages> pages_of_layers(Index layers, const kv::Extents& of, Index pa
   return std::vector<Pages>(static_cast<std::size_t>(layers), none);
 }
 
-// A pool that is full is copied to one of twice the pages.
+// A pool that is full is copied to one of twice the pages, or as many as a sequence can use.
 class PagedLayerCaches final : public LayerCachesOf<float, Pages> {
  public:
   PagedLayerCaches(Index layers, const kv::Extents& of)
@@ -24,11 +24,10 @@ class PagedLayerCaches final : public LayerCachesOf<float, Pages> {
 
   std::size_t allocated_bytes() const override { return caches_.front().memory_bytes(); }
 
-  void make_room(Index tokens) override {
-    const Index page = caches_.front().page();
-    const Index needed = checked_product(layers(), (tokens + page - 1) / page);
+  void make_room(Index tokens, Index most) override {
+    const Index needed = pages_of(tokens);
     if (needed <= pages_) return;
-    const Index pages = std::max(needed, 2 * pages_);
+    const Index pages = std::max(needed, std::min(2 * pages_, pages_of(most)));
     std::vector<Pages> larger = pages_of_layers(layers(), extents(), pages);
     Tensor4<float> k, v;
     for (Index layer = 0; layer < layers(); ++layer) {
@@ -55,6 +54,10 @@ class PagedLayerCaches final : public LayerCachesOf<float, Pages> {
   }
 
  private:
+  Index pages_of(Index tokens) const {
+    const Index page = caches_.front().page();
+    return checked_product(layers(), (tokens + page - 1) / page);
+  }
   // All tokens of a layer from `first` on; false where there are none.
   bool read_from(Index layer, Index first, Tensor4<float>& k, Tensor4<float>& v) {
     const kv::Extents of = extents();

@@ -28,9 +28,9 @@ class LayerCaches {
   virtual std::size_t allocated_bytes() const = 0;  // of all layers, with room for more tokens
   virtual float largest() const = 0;                // magnitude that a number of k and v may have
 
-  // Allocates what `tokens` tokens take where `append` can't. Throws std::bad_alloc; then nothing
-  // has changed.
-  virtual void make_room(Index tokens) = 0;
+  // Allocates what `tokens` tokens take where `append` can't, and for more to come, `most` tokens
+  // at most. Throws std::bad_alloc; then nothing has changed.
+  virtual void make_room(Index tokens, Index most) = 0;
 
   // The next n tokens of a layer, rounded to the format.
   //   k  [1, Hkv, n, D]

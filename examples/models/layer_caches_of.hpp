@@ -102,7 +102,7 @@ class LayerCachesOf : public LayerCaches {
       return static_cast<float>(Eigen::NumTraits<T>::highest());
     }
   }
-  void make_room(Index) override {}
+  void make_room(Index, Index) override {}
 
   void append(Index layer, const View<const float, 4>& k, const View<const float, 4>& v) override {
     cache(layer).append(k, v);

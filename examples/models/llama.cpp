@@ -203,7 +203,7 @@ Tensor2<float> Llama::read(std::span<const TokenId> ids, LlamaSequence& sequence
   state.options.executor = pool_.get();
   const auto n = static_cast<Index>(ids.size());
   state.reserve_positions(sequence.length() + n, config_);
-  state.caches->make_room(sequence.length() + n);
+  state.caches->make_room(sequence.length() + n, config_.context);
   const auto x = rows_of(state.x, n, config_.features);
   for (Index i = 0; i < n; ++i) {
     weights_->embedding.row_into(ids[static_cast<std::size_t>(i)], x.data + i * config_.features);

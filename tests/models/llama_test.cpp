@@ -241,7 +241,10 @@ TEST_CASE("tokens of a cache are read, kept, replaced and given more room") {
                                std::iota(places.begin(), places.end(), 37);
                                return places;
                              }())) == 0);
-    caches->make_room(600);  // pages move to a larger pool
+    for (const Index tokens : {300, 600}) caches->make_room(tokens, 600);  // pages move to a pool
+    if (formats[c].format == CacheFormat::paged) {  // of 3 pages a layer, not of 4
+      CHECK(caches->allocated_bytes() == 3 * 256 * caches->token_bytes());
+    }
     caches->keep(3, kept);
     CHECK(caches->length(0) == 6);
     const auto after = read(0, 6);
