@@ -272,7 +272,7 @@ with tempfile.TemporaryDirectory() as name:
         said("--cache", cache, "--prompt", "Hello", *few, "--look", str(folder / f"{cache}.png"))
         check((folder / f"{cache}.png").stat().st_size > 100, f"--cache {cache}: --look drew nothing")
 
-    # Ctrl-C in a terminal: within an answer, whenever it comes while a text is read, and at the prompt.
+    # Ctrl-C in a terminal: within an answer, while a text is read, and at the prompt.
     endless = ("--model", str(folder / "endless.gguf"), "--window", "100", "--max-tokens", "1000000")
     terminal = Terminal(*endless)
     terminal.prompt()
