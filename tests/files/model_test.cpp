@@ -330,7 +330,7 @@ TEST_CASE("files: Python's safetensors reads the same names, shapes and numbers"
         "d int64 [2] [-7, 8]\n");
 }
 
-TEST_CASE("files: sinks are saved as such, and loaded from the names of gpt-oss") {
+TEST_CASE("files: sinks are saved as such, and loaded behind a prefix") {
   const TemporaryFile file("");
   nn::MultiHeadAttention<float> model(8, {.heads = 2, .sinks = true});
   scatter(model, 1, 3);

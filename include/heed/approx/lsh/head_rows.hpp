@@ -1,4 +1,4 @@
-// Keys and values of one head of any source, row by row, as hashing reads them.
+// Keys and values of one head of a source of numbers, row by row, as hashing reads them.
 #pragma once
 
 #include <algorithm>

@@ -15,8 +15,9 @@ inline namespace HEED_ABI {
 //   q       [B, Hq, Lq, D], or rank 3 or 2
 //   source  keys [B, Hkv, length(b), D] and values [B, Hkv, length(b), Dv]
 //
-// Returns {out, lse} with the bits of calls over each sequence's dense keys with as many buckets;
-// without a number there are those of the longest. Masks count keys as in heed::attention over a
+// Returns {out, lse} with the bits of calls over each sequence's dense keys with as many buckets,
+// or, where the source does not count from its lengths (kv/source.hpp), over padded keys; without
+// a number there are those of the longest. Masks count keys as in heed::attention over a
 // source. A cache of codes does not compile: single keys of it are not read. Throws heed::Error as
 // heed::attention over a source does, and for a hashing that lsh refuses.
 //
