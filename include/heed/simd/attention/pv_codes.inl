@@ -33,7 +33,7 @@ HEED_INLINE KeysAhead keys_ahead(const CodePanel* panels, int count, int panel, 
   const auto place = [&](int n) { return reinterpret_cast<std::intptr_t>(panels[n].k); };
   const std::intptr_t bytes = count < 2 ? 0 : place(1) - place(0);
   if (bytes <= 0 || place(count - 1) - place(0) != bytes * (count - 1)) return {};
-  return {reinterpret_cast<const char*>(place(panel) + bytes * count),
+  return {reinterpret_cast<const char*>(panels[panel].k) + bytes * count,
           (bytes / KeysAhead::line + times - 1) / times};
 }
 
