@@ -68,10 +68,8 @@ void measure_row(benchmark::State& state, const Row& row) {
   if (row.cached == heed::bench::Cached::k4v4) return measure_codes<heed::kv::K4V4>(state, row);
   if (row.type == heed::bench::Type::bf16) {
     measure<heed::BFloat16>(state, row, heed::mask::None{});
-  } else if (row.pattern == heed::bench::Pattern::causal) {
-    measure<float>(state, row, heed::mask::causal());
   } else {
-    measure<float>(state, row, heed::mask::None{});
+    heed::bench::with_mask(row, [&](const auto& mask) { measure<float>(state, row, mask); });
   }
 }
 

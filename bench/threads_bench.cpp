@@ -25,11 +25,7 @@ void measure(benchmark::State& state, const Row& row, const M& mask) {
 }
 
 void measure_row(benchmark::State& state, const Row& row) {
-  if (row.pattern == heed::bench::Pattern::causal) {
-    measure(state, row, heed::mask::causal());
-  } else {
-    measure(state, row, heed::mask::None{});
-  }
+  heed::bench::with_mask(row, [&](const auto& mask) { measure(state, row, mask); });
 }
 
 }  // namespace

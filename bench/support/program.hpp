@@ -72,17 +72,25 @@ void measure_forward(benchmark::State& state, const Row& row, const M& mask, con
   measure_forward<T>(state, row, mask, score, operands);
 }
 
+// f(mask) of a row that is full or causal.
+template <class F>
+void with_mask(const Row& row, F&& f) {
+  if (row.pattern == Pattern::causal) {
+    f(mask::causal());
+  } else {
+    f(mask::None{});
+  }
+}
+
 // Full or causal, beside the unfused call where one thread computes a row that fits it.
 template <class T>
 void measure_forward(benchmark::State& state, const Row& row) {
   Operands<T> operands(row);
   std::function<void()> plain;
   if (row.threads == 1 && Plain<T>::fits(row)) plain = Plain<T>(row, operands);
-  if (row.pattern == Pattern::causal) {
-    measure_forward<T>(state, row, mask::causal(), score::None{}, operands, plain);
-  } else {
-    measure_forward<T>(state, row, mask::None{}, score::None{}, operands, plain);
-  }
+  with_mask(row, [&](const auto& mask) {
+    measure_forward<T>(state, row, mask, score::None{}, operands, plain);
+  });
 }
 
 }  // namespace heed::bench

@@ -26,7 +26,7 @@ void read_elements(const Head& head, Index h, Index first, Tensor4<float>& k, Te
   head.for_each_panel_run(first, first + k.dimension(2), copy);
 }
 
-// Tokens of a key head from `first` on, in codes: NR at a time are widened and turned back.
+// Tokens of a key head from `first` on, in codes: NR at a time are widened and rotated back.
 //   room  [NR · (D + Dv)]
 template <class Head>
 void read_codes(const Head& head, Index h, Index first, Tensor4<float>& k, Tensor4<float>& v,

@@ -63,8 +63,8 @@ struct Panels {
   }
 };
 
-// Columns of panels [D, NR], which may move up in one. A line of the cache at a time has a length
-// that the compiler knows.
+// Copies columns of a panel [D, NR]; they may move up within it. Columns that fill a cache line are
+// copied with a length that the compiler knows.
 template <class T>
 void copy_columns(const T* from, Index D, Index nr, Index columns, T* to) {
   constexpr Index line = 64 / sizeof(T);

@@ -65,8 +65,8 @@ struct JoinByMax {
   }
 };
 
-// Joins the lanes of Count registers together: those of register c then are one in the first ones,
-// at joined_at(c).
+// Joins the lanes of Count registers together. The result of register c is then number
+// joined_at(c) of the first registers.
 template <class Join, class R, int Count, int Step = vl<R> / 2>
 HEED_INLINE void reduce_n(Vec<R>* x) {
   if constexpr (Step > 0) {

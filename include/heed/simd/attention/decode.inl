@@ -148,7 +148,7 @@ struct PvUnpacked {
   const Acc& acc;
   Index m_tile;
 
-  // Eight sums wait for each other least, and 16 share their loads.
+  // Eight sums hide the latency of a multiply-add; 16 also share their loads.
   template <int Rows>
   HEED_INLINE void run(int row) const {
     constexpr int interleaved_registers = interleaved_sums<R, Rows>, fewer = 8 / Rows;
