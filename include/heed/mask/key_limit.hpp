@@ -14,7 +14,7 @@ inline namespace HEED_ABI {
 
 // Query i of a batch sees the keys [0, keys(i)).
 struct KeyLimit {
-  Index length;  // keys that are no padding
+  Index length;  // keys that there are and that are no padding
   Index offset;  // position of query 0 among the keys
   bool causal;
 
@@ -24,14 +24,14 @@ struct KeyLimit {
 };
 
 constexpr KeyLimit key_limit(const None&, const Shape& shape, Index) {
-  return {shape.Lk, 0, false};
+  return {shape.keys(), 0, false};
 }
 constexpr KeyLimit key_limit(const Causal& causal, const Shape& shape, Index) {
-  return {shape.Lk, query_0_position(causal.alignment, shape), true};
+  return {shape.keys(), query_0_position(causal.alignment, shape), true};
 }
 template <class Lengths>
-constexpr KeyLimit key_limit(const BasicPadding<Lengths>& padding, const Shape&, Index b) {
-  return {padding.lengths[b], 0, false};
+constexpr KeyLimit key_limit(const BasicPadding<Lengths>& padding, const Shape& shape, Index b) {
+  return {std::min<Index>(padding.lengths[b], shape.keys()), 0, false};
 }
 
 template <class A, class B>
@@ -42,14 +42,16 @@ constexpr KeyLimit key_limit(const And<A, B>& both, const Shape& shape, Index b)
           first.causal || second.causal};
 }
 
-// The key limit of each batch entry, [B].
+// The key limit of each batch entry, [B], of the shape that `shape_of_entry(b)` gives.
+template <class M, class F>
+std::vector<KeyLimit> key_limits_of(const M& mask, Index B, const F& shape_of_entry) {
+  std::vector<KeyLimit> all;
+  for (Index b = 0; b < B; ++b) all.push_back(key_limit(mask, shape_of_entry(b), b));
+  return all;
+}
 template <class M>
 std::vector<KeyLimit> key_limits_of(const M& mask, const Shape& shape) {
-  std::vector<KeyLimit> all(static_cast<std::size_t>(shape.B));
-  for (Index b = 0; b < shape.B; ++b) {
-    all[static_cast<std::size_t>(b)] = key_limit(mask, shape, b);
-  }
-  return all;
+  return key_limits_of(mask, shape.B, [&](Index) { return shape; });
 }
 
 // Masks of padding alone.

@@ -2,7 +2,6 @@
 // Kitaev et al., "Reformer: The Efficient Transformer" (2020).
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "heed/approx/lsh/chunk.hpp"
@@ -23,17 +22,17 @@ struct LshOrder {
 
 // Throws heed::Error for what the method refuses; fills in the number of buckets.
 inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
-  const auto refuse = [&](const char* what, Index value, const char* why) {
-    throw Error(std::string(call) + ": " + what + " " + std::to_string(value) + " " + why);
-  };
   constexpr Index most = Index{1} << 20;
-  if (hashing.rounds < 1 || hashing.rounds > most)
-    refuse("rounds", hashing.rounds, "is outside 1 … 2^20");
-  if (hashing.chunk < 1 || hashing.chunk > most)
-    refuse("chunk", hashing.chunk, "is outside 1 … 2^20");
+  if (hashing.rounds < 1 || hashing.rounds > most) {
+    refuse({call, ": rounds ", hashing.rounds, " is outside 1 … 2^20"});
+  }
+  if (hashing.chunk < 1 || hashing.chunk > most) {
+    refuse({call, ": chunk ", hashing.chunk, " is outside 1 … 2^20"});
+  }
   if (hashing.buckets == 0) hashing.buckets = std::max<Index>(2, Lk / hashing.chunk / 2 * 2);
   if (hashing.buckets < 0 || hashing.buckets % 2 != 0 || hashing.buckets > max_length) {
-    refuse("buckets", hashing.buckets, "is not positive and even: a direction is two, to and fro");
+    refuse({call, ": buckets ", hashing.buckets,
+            " is not positive and even: a direction is two, to and fro"});
   }
   return hashing;
 }
@@ -99,18 +98,6 @@ LshOrder order_by_bucket(const Problem<T>& problem, const K& source, const Hashi
   return order;
 }
 
-// The keys that queries of each batch entry see of a source, [B].
-template <class K, class M>
-std::vector<mask::KeyLimit> key_limits_of(const M& mask, const K& source, const Shape& shape) {
-  std::vector<mask::KeyLimit> all(size_of(shape.B));
-  for (Index b = 0; b < shape.B; ++b) {
-    mask::KeyLimit& limit = all[size_of(b)];
-    limit = mask::key_limit(mask, kv::shape_of_entry(source, shape, b), b);
-    limit.length = std::min(limit.length, source.length(b));
-  }
-  return all;
-}
-
 // All rounds of all heads of a checked problem whose out and lse are set.
 //   source  of keys and values; problem.k and problem.v are not looked at
 template <class T, class K, class M>
@@ -124,7 +111,11 @@ void run_lsh(const Problem<T>& problem, const K& source, const Hashing& hashing,
   const Index heads = checked_product(s.B, s.Hq), rows = checked_product(heads, s.Lq);
   const Index chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
   const Index tasks = checked_product(heads, chunks);
-  const std::vector<mask::KeyLimit> visible = key_limits_of(mask, source, s);
+  const std::vector<mask::KeyLimit> visible = mask::key_limits_of(mask, s.B, [&](Index b) {
+    Shape own = kv::shape_of_entry(source, s, b);
+    own.missing = s.Lk - source.length(b);
+    return own;
+  });
   const LshOrder order = order_by_bucket(problem, source, hashing, visible, options);
   auto acc = zeros<R>(checked_product(rows, columns));
   auto max = zeros<R>(rows), sum = zeros<R>(rows);
