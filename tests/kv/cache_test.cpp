@@ -126,8 +126,9 @@ TEST_CASE("latent cache: keys that are not finite, and wrong calls") {
     CHECK(std::memcmp(found.out.data(), expected.out.data(),
                       static_cast<std::size_t>(found.out.size()) * sizeof(float)) == 0);
   }
-  CHECK_THROWS_WITH(once.append(in.v.cview()),
-                    ContainsSubstring("k has dim 18 but the cache has 20"));
+  CHECK_THROWS_WITH(
+      once.append(in.v.cview()),
+      ContainsSubstring("k has dim 18 but the cache has 20 (k [1,1,70,18], the cache's"));
   CHECK_THROWS_WITH(kv::LatentCache<float>({1, 1, 5, 6}),
                     ContainsSubstring("Dv of a latent cache must be D at most"));
   CHECK_THROWS_AS(kv::PagedCache<kv::Latent<float>>({1, 1, 5, 6}, {}), Error);

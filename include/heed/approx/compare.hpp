@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <ostream>
-#include <string>
 
 #include "heed/core/check.hpp"
 #include "heed/core/tensor.hpp"
@@ -38,9 +37,8 @@ void for_each_pair(const char* what, const A& exact, const B& approximate, F&& f
   const auto x = lift(view_of(exact));
   const auto y = lift(view_of(approximate));
   if (!std::equal(x.extent, x.extent + 4, y.extent)) {
-    throw Error("heed::approx::compare: exact " + std::string(what) + " is " +
-                to_string(view_of(exact)) + " but the approximate one is " +
-                to_string(view_of(approximate)));
+    refuse({"heed::approx::compare: exact ", what, " is ", extents_of(view_of(exact)),
+            " but the approximate one is ", extents_of(view_of(approximate))});
   }
   if (x.empty()) return;
   for (Index b = 0; b < x.extent[0]; ++b) {

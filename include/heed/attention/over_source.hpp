@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
 #include <type_traits>
 
 #include "heed/attention/attention.hpp"
@@ -41,8 +40,8 @@ Index longest(const char* call, const K& source, Index B) {
   for (Index b = 0; b < B; ++b) {
     const Index length = source.length(b);
     if (length < 0 || length > max_length) {
-      throw Error(std::string(call) + ": the source has length " + std::to_string(length) +
-                  " in batch entry " + std::to_string(b) + ", outside 0 … 2^31 - 1");
+      refuse({call, ": the source has length ", length, " in batch entry ", b,
+              ", outside 0 … 2^31 - 1"});
     }
     most = std::max(most, length);
   }
@@ -55,7 +54,9 @@ Shape check_source(const char* call, const View<const T, Rank>& q, const K& sour
   require_sane(q, call, "q");
   const kv::Extents of = source.extents();
   const auto q4 = lift(q);
-  const auto shapes = [&] { return "q " + to_string(q) + ", the source's " + to_string(of); };
+  const auto shapes = [&] {
+    return joined({"q ", extents_of(q), ", the source's ", to_string(of)});
+  };
   require(std::min({of.B, of.Hkv, of.D, of.Dv}) >= 0, call, "an extent is negative", shapes);
   require_equal(of.D, q4.extent[3], "the source has dim", "q has dim", call, shapes);
   require_equal(of.B, q4.extent[0], "the source has batch", "q has batch", call, shapes);
@@ -88,8 +89,8 @@ Problem<ScalarOf<Q>> make_source_problem(const char* call, const Q& q, const K& 
   using T = ScalarOf<Q>;
   check_on_cpu(call, options.backend);
   if (options.backend != Backend::automatic && options.backend != Backend::flash) {
-    throw Error(std::string(call) + ": options.backend is " + name_of(options.backend) +
-                ", which reads dense keys only; a source runs on automatic and flash");
+    refuse({call, ": options.backend is ", name_of(options.backend),
+            ", which reads dense keys only; a source runs on automatic and flash"});
   }
   Problem<T> problem{};
   problem.q = lift(view_of(q));

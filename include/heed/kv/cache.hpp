@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -48,8 +47,7 @@ class Cache {
     constexpr const char* call = "heed::kv::Cache";
     check_extents(call, extents, is_latent<T>);
     if (options.capacity < 0 || options.capacity > max_length) {
-      throw Error(std::string(call) + ": capacity " + std::to_string(options.capacity) +
-                  " is outside 0 … 2^31 - 1");
+      refuse({call, ": capacity ", options.capacity, " is outside 0 … 2^31 - 1"});
     }
     lengths_ = zeros<Index>(extents.B);
     reserve(options.capacity);
@@ -162,7 +160,7 @@ class Cache {
   template <class K, class V>
   void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
     constexpr const char* call = "heed::kv::Cache::append";
-    check_append(call, extents_, count, k, v);
+    check_append(call, extents_, count, k, v, is_latent<T>);
     check_numbers<T>(call, k, v);
     Index longest = 0;
     for (Index b = first; b < first + count; ++b) longest = std::max(longest, lengths_[at(b)]);
@@ -179,9 +177,8 @@ class Cache {
   void make_room(Index tokens) {
     if (tokens <= capacity()) return;
     if (!grows_ || tokens > max_length) {
-      throw Error("heed::kv::Cache::append: no room for " + std::to_string(tokens) +
-                  " tokens of a sequence (capacity " +
-                  std::to_string(grows_ ? max_length : capacity()) + ")");
+      refuse({"heed::kv::Cache::append: no room for ", tokens, " tokens of a sequence (capacity ",
+              grows_ ? max_length : capacity(), ")"});
     }
     reserve(std::min(max_length, std::max(tokens, 2 * capacity())));
   }

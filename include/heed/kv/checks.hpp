@@ -12,7 +12,7 @@ inline namespace HEED_ABI {
 
 //   latent  values are the first Dv features of their keys
 inline void check_extents(const char* call, const Extents& of, bool latent) {
-  const auto shapes = [&] { return "the cache's " + to_string(of); };
+  const auto shapes = [&] { return joined({"the cache's ", to_string(of)}); };
   require(std::min({of.B, of.Hkv, of.Dv}) >= 0 && of.D > 0, call,
           "D must be positive, and the other sizes not negative", shapes);
   require(std::max({of.B, of.Hkv, of.D, of.Dv}) <= max_length, call, "a size is above 2^31 - 1",
@@ -22,19 +22,19 @@ inline void check_extents(const char* call, const Extents& of, bool latent) {
 
 inline void check_entry(const char* call, Index b, Index B) {
   if (b >= 0 && b < B) return;
-  throw Error(std::string(call) + ": sequence " + std::to_string(b) + " of a cache of " +
-              std::to_string(B));
+  refuse({call, ": sequence ", b, " of a cache of ", B});
 }
 
 // Tokens for `count` sequences: k [count, Hkv, n, D], v [count, Hkv, n, Dv].
+//   latent  v is a part of k, which no error names
 template <class K, class V>
 void check_append(const char* call, const Extents& of, Index count, const View<const K, 4>& k,
-                  const View<const V, 4>& v) {
+                  const View<const V, 4>& v, bool latent) {
   require_sane(k, call, "k");
-  require_sane(v, call, "v");
+  if (!latent) require_sane(v, call, "v");
   const auto shapes = [&] {
-    return "k " + heed::to_string(k) + ", v " + heed::to_string(v) + ", the cache's " +
-           to_string(of);
+    const std::string of_v = latent ? "" : joined({", v ", extents_of(v)});
+    return joined({"k ", extents_of(k), of_v, ", the cache's ", to_string(of)});
   };
   const char* batch = count == of.B ? "the cache has" : "one sequence has";
   require_equal(k.extent[0], count, "k has batch", batch, call, shapes);
@@ -56,21 +56,18 @@ auto first_features(const K& k, Index Dv) {
 
 inline void check_length(const char* call, Index b, Index length) {
   if (length <= max_length) return;
-  throw Error(std::string(call) + ": sequence " + std::to_string(b) + " would have " +
-              std::to_string(length) + " tokens, more than 2^31 - 1");
+  refuse({call, ": sequence ", b, " would have ", length, " tokens, more than 2^31 - 1"});
 }
 
 inline void check_truncate(const char* call, Index b, Index length, Index tokens) {
   if (length >= 0 && length <= tokens) return;
-  throw Error(std::string(call) + ": " + std::to_string(length) + " tokens of sequence " +
-              std::to_string(b) + ", which has " + std::to_string(tokens));
+  refuse({call, ": ", length, " tokens of sequence ", b, ", which has ", tokens});
 }
 
 inline void check_erase(const char* call, Index b, Index first, Index count, Index tokens) {
   if (first >= 0 && count >= 0 && first <= tokens && count <= tokens - first) return;
-  throw Error(std::string(call) + ": " + std::to_string(count) + " tokens from " +
-              std::to_string(first) + " on of sequence " + std::to_string(b) + ", which has " +
-              std::to_string(tokens));
+  refuse(
+      {call, ": ", count, " tokens from ", first, " on of sequence ", b, ", which has ", tokens});
 }
 
 }  // namespace HEED_ABI

@@ -1,7 +1,6 @@
 // Memory of a cache: tokens of several heads, in elements or in codes.
 #pragma once
 
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -153,8 +152,7 @@ void check_numbers(const char* call, const View<const K, 4>& k, const View<const
       return all;
     };
     if (fits(k) && fits(v)) return;
-    throw Error(std::string(call) +
-                ": codes stand for finite numbers of at most 1e35, and k or v has others");
+    refuse({call, ": codes stand for finite numbers of at most 1e35, and k or v has others"});
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -199,16 +198,14 @@ class PagedCache {
 
   template <class K, class V>
   void append_to(Index first, Index count, const View<const K, 4>& k, const View<const V, 4>& v) {
-    check_append(append_call, extents_, count, k, v);
+    check_append(append_call, extents_, count, k, v, is_latent<T>);
     check_numbers<T>(append_call, k, v);
     const Index n = k.extent[2];
     for (Index b = first; b < first + count; ++b) check_length(append_call, b, length(b) + n);
     const Index needed = pages_to_take(first, count, n);
     if (needed > pool_->free_pages()) {
-      throw Error(std::string(append_call) + ": " + std::to_string(n) + " tokens take " +
-                  std::to_string(needed) + " pages, of which " +
-                  std::to_string(pool_->free_pages()) + " of " + std::to_string(pool_->pages()) +
-                  " are free");
+      refuse({append_call, ": ", n, " tokens take ", needed, " pages, of which ",
+              pool_->free_pages(), " of ", pool_->pages(), " are free"});
     }
     for (Index b = first; b < first + count; ++b) {
       std::vector<Index>& table = sequences_[at(b)].pages;

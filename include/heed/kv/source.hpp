@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "heed/core/abi.hpp"
+#include "heed/core/error.hpp"
 #include "heed/core/shape.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
@@ -142,8 +143,7 @@ struct Extents {
   Index B, Hkv, D, Dv;
 };
 inline std::string to_string(const Extents& of) {
-  return "B " + std::to_string(of.B) + ", Hkv " + std::to_string(of.Hkv) + ", D " +
-         std::to_string(of.D) + ", Dv " + std::to_string(of.Dv);
+  return joined({"B ", of.B, ", Hkv ", of.Hkv, ", D ", of.D, ", Dv ", of.Dv});
 }
 
 // A source that stands in a call for k and v: heed::attention(q, source, mask, score, options).

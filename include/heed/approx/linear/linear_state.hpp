@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "heed/approx/linear/linear.hpp"
@@ -24,9 +23,8 @@ struct LinearState {
   // Throws heed::Error for a negative size.
   [[gnu::always_inline]] LinearState(Index B, Index Hkv, Index D, Index Dv) {
     if (B < 0 || Hkv < 0 || D < 0 || Dv < 0) {
-      throw Error("heed::approx::LinearState: a size is negative (B " + std::to_string(B) +
-                  ", Hkv " + std::to_string(Hkv) + ", D " + std::to_string(D) + ", Dv " +
-                  std::to_string(Dv) + ")");
+      refuse({"heed::approx::LinearState: a size is negative (B ", B, ", Hkv ", Hkv, ", D ", D,
+              ", Dv ", Dv, ")"});
     }
     S = make_tensor<R, 4, Eigen::RowMajor>({B, Hkv, D, Dv}).setZero();
     z = make_tensor<R, 3, Eigen::RowMajor>({B, Hkv, D}).setZero();
@@ -75,11 +73,13 @@ void check_state(const char* call, const LinearState<R>& state, const Q& q, cons
   const Index sizes[4] = {shape.B, shape.Hkv, shape.D, shape.Dv};
   for (int d = 0; d < 4; ++d) {
     require_equal(state.S.dimension(static_cast<std::size_t>(d)), sizes[d],
-                  "the state's dimension is", "k and v want", call,
-                  [&] { return "k " + to_string(view_of(k)) + ", v " + to_string(view_of(v)); });
+                  "the state's dimension is", "k and v want", call, [&] {
+                    return joined({"k ", extents_of(view_of(k)), ", v ", extents_of(view_of(v))});
+                  });
   }
-  require_equal(shape.Lq, shape.Lk, "q has length", "k has length", call,
-                [&] { return "q " + to_string(view_of(q)) + ", k " + to_string(view_of(k)); });
+  require_equal(shape.Lq, shape.Lk, "q has length", "k has length", call, [&] {
+    return joined({"q ", extents_of(view_of(q)), ", k ", extents_of(view_of(k))});
+  });
 }
 
 // One step of decoding, or several: token after token, its key and value go into the state, then

@@ -2,8 +2,6 @@
 // Choromanski et al., "Rethinking Attention with Performers" (2021).
 #pragma once
 
-#include <string>
-
 #include "heed/approx/linear/random_features.hpp"
 #include "heed/approx/linear/scan_attention.hpp"
 #include "heed/approx/results.hpp"
@@ -27,8 +25,7 @@ inline namespace HEED_ABI {
 // Throws heed::Error for a number of features that no Performer has.
 inline void check_features(const char* call, Index features) {
   if (features >= 1 && features <= max_length) return;
-  throw Error(std::string(call) + ": features " + std::to_string(features) +
-              " is outside 1 … 2^31 - 1");
+  refuse({call, ": features ", features, " is outside 1 … 2^31 - 1"});
 }
 
 // out = softmax(scale · q kᵀ) v, where e^(scale·q·k) is estimated from `features` random features.

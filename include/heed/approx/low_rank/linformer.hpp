@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
@@ -22,8 +21,7 @@ inline namespace HEED_ABI {
 template <class T>
 Tensor2<T> linformer_projection(Index Lk, Index rank, std::uint64_t seed) {
   if (Lk < 0 || rank < 1) {
-    throw Error("heed::approx::linformer_projection: Lk " + std::to_string(Lk) + ", rank " +
-                std::to_string(rank));
+    refuse({"heed::approx::linformer_projection: Lk ", Lk, ", rank ", rank});
   }
   auto projection = make_tensor<T, 2, Eigen::RowMajor>({Lk, rank});
   const double deviation = 1 / std::sqrt(static_cast<double>(rank));
@@ -49,9 +47,8 @@ void check_projection(const char* call, const char* name, const View<const T, 3>
                       const Shape& shape) {
   require_sane(e, call, name);
   if (e.extent[0] == shape.Hkv && e.extent[1] == shape.Lk && e.extent[2] >= 1) return;
-  throw Error(std::string(call) + ": " + name + ", as [Hkv,Lk,rank] " + to_string(e) +
-              ", does not fit " + std::to_string(shape.Hkv) + " key heads of " +
-              std::to_string(shape.Lk) + " keys and a rank of at least 1");
+  refuse({call, ": ", name, ", as [Hkv,Lk,rank] ", extents_of(e), ", does not fit ", shape.Hkv,
+          " key heads of ", shape.Lk, " keys and a rank of at least 1"});
 }
 
 // The projections of a call, [Hkv, Lk, rank] each, checked against its keys and each other.
@@ -69,8 +66,7 @@ auto check_projections(const char* call, const E& e, const F& f, const Shape& sh
   check_projection(call, "e", both.of_keys, shape);
   check_projection(call, "f", both.of_values, shape);
   if (both.of_values.extent[2] != both.rank()) {
-    throw Error(std::string(call) + ": e has rank " + std::to_string(both.rank()) +
-                " but f has rank " + std::to_string(both.of_values.extent[2]));
+    refuse({call, ": e has rank ", both.rank(), " but f has rank ", both.of_values.extent[2]});
   }
   return both;
 }

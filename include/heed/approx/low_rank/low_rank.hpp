@@ -1,8 +1,6 @@
 // Attention over scores of low rank: scale·q kᵀ is cut to its largest singular values.
 #pragma once
 
-#include <string>
-
 #include "heed/approx/low_rank/scores_svd.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/upcast.hpp"
@@ -60,7 +58,7 @@ auto low_rank(const Q& q, const K& k, const V& v, Index rank, const M& mask = {}
   using R = Accum<T>;
   const heed::Options common = options.common();
   Shape shape = check_call(call, q, k, v, as_mask(mask), as_score(score), common);
-  if (rank < 1) throw Error(std::string(call) + ": rank " + std::to_string(rank) + " is below 1");
+  if (rank < 1) refuse({call, ": rank ", rank, " is below 1"});
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;

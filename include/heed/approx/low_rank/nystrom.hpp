@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "heed/approx/options.hpp"
@@ -131,24 +130,19 @@ void invert_landmarks(const View<R, 2>& q, const View<R, 2>& k, double scale, in
 }
 
 inline void check_counts(const char* call, Index landmarks, int iterations) {
-  if (landmarks < 1) {
-    throw Error(std::string(call) + ": landmarks " + std::to_string(landmarks) + " is below 1");
-  }
-  if (iterations < 0) {
-    throw Error(std::string(call) + ": iterations " + std::to_string(iterations) + " is negative");
-  }
+  if (landmarks < 1) refuse({call, ": landmarks ", landmarks, " is below 1"});
+  if (iterations < 0) refuse({call, ": iterations ", iterations, " is negative"});
 }
 
 // Throws heed::Error where there are fewer tokens than landmarks; none at all are fine.
 inline void check_landmarks(const char* call, const Shape& shape,
                             const std::vector<mask::KeyLimit>& visible, Index landmarks) {
-  const auto refuse = [&](Index tokens, const char* what) {
+  const auto check = [&](Index tokens, const char* what) {
     if (tokens == 0 || tokens >= landmarks) return;
-    throw Error(std::string(call) + ": landmarks " + std::to_string(landmarks) +
-                " are more than the " + std::to_string(tokens) + " " + what);
+    refuse({call, ": landmarks ", landmarks, " are more than the ", tokens, " ", what});
   };
-  refuse(shape.Lq, "queries");
-  for (const mask::KeyLimit& of_batch : visible) refuse(of_batch.length, "keys of a text");
+  check(shape.Lq, "queries");
+  for (const mask::KeyLimit& of_batch : visible) check(of_batch.length, "keys of a text");
 }
 
 // Everything after the checks: problem.out is written.

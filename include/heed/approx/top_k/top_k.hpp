@@ -2,8 +2,6 @@
 // attention does, and never stored as a matrix.
 #pragma once
 
-#include <string>
-
 #include "heed/approx/options.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/approx/top_k/task.hpp"
@@ -87,7 +85,7 @@ void clear(Result& result) {
 
 // Throws heed::Error for a negative number of keys.
 inline void check_keep(const char* call, Index keep) {
-  if (keep < 0) throw Error(std::string(call) + ": keep " + std::to_string(keep) + " is negative");
+  if (keep < 0) refuse({call, ": keep ", keep, " is negative"});
 }
 
 // Attention in which each row sees only the `keep` keys of its largest scores.
