@@ -11,43 +11,17 @@
 
 namespace heed::models {
 
-// Tokens of a key head from `first` on, in panels of elements.
+// Tokens of a key head from `first` on as floats, so many as k and v hold.
 template <class T, class Head>
-void read_elements(const Head& head, Index h, Index first, Tensor4<float>& k, Tensor4<float>& v) {
-  const Index D = k.dimension(3), Dv = v.dimension(3), nr = kv::panel_width<T>();
-  const auto copy = [&](Index at, const kv::PanelKeys<T>& keys, const View<const T, 2>& values) {
-    for (Index j = 0; j < keys.count; ++j) {
-      const Index column = keys.offset + j;
-      const T* from = keys.panels + column / nr * D * nr + column % nr;
-      for (Index d = 0; d < D; ++d) k(0, h, at - first + j, d) = static_cast<float>(from[d * nr]);
-      for (Index d = 0; d < Dv; ++d) v(0, h, at - first + j, d) = static_cast<float>(values(j, d));
-    }
+void read_head(const Head& head, const kv::RowSizes& sizes, Index h, Index first, Tensor4<float>& k,
+               Tensor4<float>& v) {
+  const View<float, 2> to_k = mutable_view_of(k).matrix(0, h);
+  const View<float, 2> to_v = mutable_view_of(v).matrix(0, h);
+  const auto copy_rows = [&](Index at, const auto& keys, const auto& values) {
+    copy(lift(keys), lift(slice(to_k, at - first, keys.extent[0])));
+    copy(lift(values), lift(slice(to_v, at - first, keys.extent[0])));
   };
-  head.for_each_panel_run(first, first + k.dimension(2), copy);
-}
-
-// Tokens of a key head from `first` on, in codes: NR at a time are widened and rotated back.
-//   room  [NR · (D + Dv)]
-template <class Head>
-void read_codes(const Head& head, Index h, Index first, Tensor4<float>& k, Tensor4<float>& v,
-                float* room) {
-  const simd::CodeKernels& kernels = simd::code_kernels<float>(isa());
-  const Index D = k.dimension(3), Dv = v.dimension(3), nr = kv::panel_width<float>();
-  const Index end = first + k.dimension(2);
-  float* values = room + nr * D;
-  for (Index panel = first / nr * nr; panel < end; panel += nr) {
-    const Index last = std::min(end, panel + nr);
-    head.widen(kernels, panel, last, room, values);
-    for (Index j = std::max(first, panel); j < last; ++j) {
-      float* key = &k(0, h, j - first, 0);
-      float* value = &v(0, h, j - first, 0);
-      for (Index d = 0; d < D; ++d) key[d] = room[d * nr + j - panel];
-      std::copy_n(values + (j - panel) * Dv, Dv, value);
-      if (!head.rotated()) continue;
-      kv::rotate_back(kernels, key, D);
-      kv::rotate_back(kernels, value, Dv);
-    }
-  }
+  kv::for_each_row_run<T>(head, sizes, first, first + k.dimension(2), copy_rows);
 }
 
 // Bytes of a token of one key head.
@@ -74,13 +48,16 @@ void keep_tokens(Cache& cache, Index first, std::span<const Index> kept) {
 // T  elements or codes
 template <class T, class Cache = kv::Cache<T>>
 class LayerCachesOf : public LayerCaches {
+  using Number = typename Cache::Scalar;
+
  public:
   // A cache of batch 1 for each layer.
   explicit LayerCachesOf(std::vector<Cache> caches) : caches_(std::move(caches)) {
     const kv::Extents of = extents();
-    if (kv::CodeFormat<T>) {
-      room_.resize(static_cast<std::size_t>(kv::panel_width<float>() * (of.D + of.Dv)));
-    }
+    sizes_ = {of.D, of.Dv, kv::panel_width<Number>()};
+    if (!kv::CodeFormat<T>) return;
+    room_.resize(static_cast<std::size_t>(kv::row_room(sizes_)));
+    sizes_.room = room_.data();
   }
 
   Index layers() const override { return std::ssize(caches_); }
@@ -113,12 +90,7 @@ class LayerCachesOf : public LayerCaches {
   }
   void read(Index layer, Index first, Tensor4<float>& k, Tensor4<float>& v) override {
     for (Index h = 0; h < k.dimension(1); ++h) {
-      const auto head = std::as_const(cache(layer)).bind({}, 0, h);
-      if constexpr (kv::CodeFormat<T>) {
-        read_codes(head, h, first, k, v, room_.data());
-      } else {
-        read_elements<T>(head, h, first, k, v);
-      }
+      read_head<Number>(std::as_const(cache(layer)).bind({}, 0, h), sizes_, h, first, k, v);
     }
   }
   void replace(Index layer, Index first, const Tensor4<float>& k,
@@ -140,6 +112,7 @@ class LayerCachesOf : public LayerCaches {
   std::vector<Cache> caches_;  // [layers]
 
  private:
+  kv::RowSizes sizes_;
   std::vector<float> room_;  // of codes that are read
 };
 

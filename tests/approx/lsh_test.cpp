@@ -130,11 +130,7 @@ void check(const Shape& shape, const approx::Hashing& hashing, Layout layout, co
 // Keys [0, length) of a batch entry, where the source is of others too.
 template <class T>
 View<const T, 4> entry(const Buffer<T>& x, Index b, Index length) {
-  View<const T, 4> part = x.cview();
-  part.data += b * part.stride[0];
-  part.extent[0] = 1;
-  part.extent[2] = length;
-  return part;
+  return test::part(x.cview(), b, 1, 0, length);
 }
 
 // Dense keys in runs of `run`, each sequence of a length of its own, from which nothing counts.
@@ -164,25 +160,42 @@ struct Runs {
   }
 };
 
-// Two sequences of 170 and 41 keys.
-constexpr Shape two_texts{2, 4, 2, 30, 170, 16, 12, 4};
-const std::vector<Index> two_lengths{170, 41};
+// Two sequences of 611 and 300 keys.
+constexpr Shape two_texts{2, 4, 2, 30, 611, 16, 12, 4};
+const std::vector<Index> two_lengths{611, 300};
 constexpr approx::Hashing four_buckets{.buckets = 4, .rounds = 3, .chunk = 16};
+
+// The tokens of both come in turns, so that the pages of one are scattered among the other's.
+template <class Cache>
+void append_in_turns(Cache& cache, const View<const typename Cache::Scalar, 4>& k,
+                     const View<const typename Cache::Scalar, 4>& v) {
+  for (Index first = 0; first < two_texts.Lk; first += 37) {
+    for (Index b = 0; b < 2; ++b) {
+      const Index count = std::min<Index>(37, two_lengths[static_cast<std::size_t>(b)] - first);
+      if (count <= 0) continue;
+      const auto keys = test::part(k, b, 1, first, count);
+      if constexpr (requires { cache.append(b, keys); }) {
+        cache.append(b, keys);
+      } else {
+        cache.append(b, keys, test::part(v, b, 1, first, count));
+      }
+    }
+  }
+}
 
 // LSH attention over a cache of T has, in each sequence, the bits of a call over its keys alone.
 template <class T, class Cache, class M>
 void require_rows_of_dense_calls(Cache cache, const M& mask) {
   const Inputs<T> in(two_texts, Layout::gaps, 5, 2);
-  for (Index b = 0; b < 2; ++b) {
-    const Index length = two_lengths[static_cast<std::size_t>(b)];
-    cache.append(b, entry(in.k, b, length), entry(in.v, b, length));
-  }
+  const bool latent = cache.bind({}, 0, 0).values_in_keys;
+  const auto values = latent ? kv::first_features(in.k.cview(), two_texts.Dv) : in.v.cview();
+  append_in_turns(cache, in.k.cview(), values);
   const auto all = approx::lsh(in.q.cview(), cache, four_buckets, mask);
   for (Index b = 0; b < 2; ++b) {
     CAPTURE(b);
     const Index length = two_lengths[static_cast<std::size_t>(b)];
     const auto alone = approx::lsh(entry(in.q, b, 30), entry(in.k, b, length),
-                                   entry(in.v, b, length), four_buckets, mask);
+                                   test::part(values, b, 1, 0, length), four_buckets, mask);
     REQUIRE(std::equal(alone.out.data(), alone.out.data() + alone.out.size(),
                        all.out.data() + b * alone.out.size()));
     REQUIRE(std::equal(alone.lse.data(), alone.lse.data() + alone.lse.size(),
@@ -225,7 +238,9 @@ TEST_CASE("LSH attention over caches has the bits of dense keys, in each sequenc
   const kv::Extents extents{2, 2, 16, 12};
   require_rows_of_dense_calls<float>(kv::Cache<float>(extents), mask::None{});
   require_rows_of_dense_calls<float>(kv::Cache<float>(extents), mask::causal());
-  require_rows_of_dense_calls<float>(kv::PagedCache<float>(extents, {32, 16}), mask::causal());
+  require_rows_of_dense_calls<float>(kv::PagedCache<float>(extents, {16, 60}), mask::causal());
+  require_rows_of_dense_calls<float>(kv::PagedCache<kv::Latent<float>>(extents, {16, 60}),
+                                     mask::causal());
   require_rows_of_dense_calls<BFloat16>(kv::Cache<BFloat16>(extents), mask::causal());
 }
 
@@ -239,7 +254,7 @@ TEST_CASE("LSH attention over keys in runs has the bits of dense keys that are p
     };
     const auto runs = run(Runs<float>{{in.k.cview(), in.v.cview()}, two_lengths, causal ? 5 : 300});
     prefix.padded = true;
-    prefix.lengths = {170, 41};
+    prefix.lengths = {611, 300};
     const auto dense = prefix.with([&](const auto& mask) {
       return approx::lsh(in.q.cview(), in.k.cview(), in.v.cview(), four_buckets, mask);
     });

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "heed/approx/top_k/over_source.hpp"
+#include "heed/kv/dense.hpp"
 #include "heed/kv/paged_cache.hpp"
+#include "heed/kv/row_runs.hpp"
 #include "kv/vector_model.hpp"
 #include "support/sweep.hpp"
 
@@ -132,6 +134,45 @@ TEST_CASE("latent cache: keys that are not finite, and wrong calls") {
   CHECK_THROWS_WITH(kv::LatentCache<float>({1, 1, 5, 6}),
                     ContainsSubstring("Dv of a latent cache must be D at most"));
   CHECK_THROWS_AS(kv::PagedCache<kv::Latent<float>>({1, 1, 5, 6}, {}), Error);
+}
+
+TEST_CASE("rows of a source are those that were appended, whatever keeps them") {
+  const Inputs<float> in({1, 2, 2, 1, 130, 20, 18}, Layout::gaps, 7);
+  const auto k = in.k.cview(), v = in.v.cview();
+  const auto require_rows = [&](const auto& source, const auto& values, double bound) {
+    std::vector<float> room(10'000);
+    const kv::RowSizes sizes{20, 18, kv::panel_width<float>(), room.data()};
+    REQUIRE(kv::row_room(sizes) <= std::ssize(room));
+    Index next = 3;
+    const auto check = [&](Index first, const auto& keys, const auto& rows) {
+      REQUIRE(first == next);
+      next += keys.extent[0];
+      for (Index j = first; j < next; ++j) {
+        for (Index d = 0; d < 20; ++d) {
+          REQUIRE(std::abs(keys(j - first, d) - k(0, 1, j, d)) <= bound);
+        }
+        for (Index d = 0; d < 18; ++d) {
+          REQUIRE(std::abs(rows(j - first, d) - values(0, 1, j, d)) <= bound);
+        }
+      }
+    };
+    kv::for_each_row_run<float>(source.bind({}, 0, 1), sizes, 3, 125, check);
+    REQUIRE(next == 125);
+  };
+  const kv::Extents extents{1, 2, 20, 18};
+  const auto filled = [&](auto cache) {
+    cache.append(part(k, 0, 1, 0, 60), part(v, 0, 1, 0, 60));
+    cache.append(part(k, 0, 1, 60, 70), part(v, 0, 1, 60, 70));
+    return cache;
+  };
+  require_rows(kv::Dense<float>{k, v}, v, 0);
+  require_rows(filled(kv::Cache<float>(extents)), v, 0);
+  require_rows(filled(kv::PagedCache<float>(extents, {.page = 7, .pages = 40})), v, 0);
+  require_rows(filled(kv::Cache<kv::K8V8>(extents)), v, 0.05);
+  require_rows(filled(kv::Cache<kv::K4V4>(extents, {.rotates = false})), v, 0.1);
+  kv::LatentCache<float> latent(extents);
+  latent.append(k);
+  require_rows(latent, kv::first_features(k, 18), 0);
 }
 
 TEMPLATE_TEST_CASE("cache: top-k has the bits of dense keys, in each sequence", "", float,

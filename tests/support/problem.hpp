@@ -76,6 +76,14 @@ class Buffer {
   View<T, 4> view_;
 };
 
+// Rows [first, first + count) of x [B, H, L, D], of batch entries [b, b + entries).
+template <class T>
+View<const T, 4> part(const View<const T, 4>& x, Index b, Index entries, Index first, Index count) {
+  return {&x(b, 0, first, 0),
+          {entries, x.extent[1], count, x.extent[3]},
+          {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}};
+}
+
 template <class T>
 struct Inputs {
   Buffer<T> q, k, v;

@@ -56,9 +56,9 @@ struct Panels {
   PanelKeys<std::remove_const_t<T>> keys(Index first, Index count) const {
     return {k + first / nr * D * nr, first % nr, count};
   }
-  // Of keys alone: as far as the panel of key `first` goes.
+  // Without columns where values are in their keys.
   View<const T, 2> values(Index first, Index count) const {
-    if (v == nullptr) return {k + first / nr * D * nr + first % nr, {count, Dv}, {1, nr}};
+    if (v == nullptr) return {nullptr, {count, 0}, {0, 1}};
     return {v + first * Dv, {count, Dv}, {Dv, 1}};
   }
 };

@@ -51,14 +51,14 @@ struct PanelVisitor {
 // A bound source may keep its keys in panels. Its calls then sum in one order, that of the kernels
 // whose packed words are elements: a row has the same bits in prefill and in decoding.
 //   for_each_panel_run(begin, end, f)  f(first, k, v) for the runs of keys [begin, end) in
-//   ascending order; the rows of v are contiguous, but for a LatentSource
+//   ascending order; the rows of v are contiguous
 template <class S, class T>
 concept PanelSource = requires(const S& source, Index begin, Index end, const PanelVisitor<T>& f) {
   source.for_each_panel_run(begin, end, f);
 };
 
-// A panel source whose values are the first Dv features of their keys: its runs have values as far
-// as their first panel goes.
+// A panel source whose values are the first Dv features of their keys. The v of its runs has no
+// columns, [n, 0]; for_each_row_run (kv/row_runs.hpp) reads them.
 template <class S>
 concept LatentSource = requires {
   requires bool(S::values_in_keys);

@@ -1,33 +1,11 @@
 // Keys and values of one head of a source of numbers, row by row, as hashing reads them.
 #pragma once
 
-#include <algorithm>
-#include <type_traits>
-
 #include "heed/approx/kernels.hpp"
-#include "heed/kv/dense.hpp"
+#include "heed/kv/row_runs.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
-
-// f(first, k, v) for views k [n, D] and v [n, Dv] of the keys [begin, end) in ascending order. Rows
-// of keys in panels are NR apart.
-template <class U, class Bound, class F>
-void for_each_row_run(const Bound& source, Index D, Index nr, Index begin, Index end, F&& f) {
-  if constexpr (kv::PanelSource<Bound, U>) {
-    const auto split = [&](Index first, const kv::PanelKeys<U>& k, const View<const U, 2>& v) {
-      for (Index j = 0, n = 0; j < k.count; j += n) {
-        const Index at = k.offset + j;
-        n = std::min(nr - at % nr, k.count - j);
-        const View<const U, 2> rows{k.panels + at / nr * D * nr + at % nr, {n, D}, {1, nr}};
-        f(first + j, rows, slice(v, j, n));
-      }
-    };
-    source.for_each_panel_run(begin, end, split);
-  } else {
-    source.for_each_run(begin, end, f);
-  }
-}
 
 // The keys and values of a head, of elements U.
 template <class U, class Bound>
@@ -55,7 +33,7 @@ struct HeadRows {
  private:
   template <class F>
   void for_each_run(Index begin, Index end, F&& f) const {
-    for_each_row_run<U>(source, D, kernels.of_tensors.tile_shape.nr, begin, end, f);
+    kv::for_each_row_run<U>(source, {D, Dv, kernels.of_tensors.tile_shape.nr}, begin, end, f);
   }
 };
 

@@ -9,6 +9,7 @@
 #include "heed/approx/results.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/core/zeros.hpp"
+#include "heed/kv/dense.hpp"
 
 namespace heed::approx {
 

@@ -9,6 +9,7 @@
 #include "heed/approx/top_k/selector.hpp"
 #include "heed/attention/flash/forward.hpp"
 #include "heed/attention/flash/score_epilogue.hpp"
+#include "heed/kv/row_runs.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -142,11 +143,12 @@ void weigh_best(const TopKTask<T, M, S, Kv>& task, const simd::ScoreTiles<Accum<
 template <class T, class M, class S, class Kv>
 void copy_value(const TopKTask<T, M, S, Kv>& task, Index key, Accum<T>* to) {
   using U = typename Kv::Scalar;
+  const Shape& shape = task.problem.shape;
+  const simd::TileShape& tile_shape = task.flash.plan.tile_shape;
   const auto copy = [&](Index, const auto&, const View<const U, 2>& v) {
-    packed_kernels_of<U>(task.kernels.of_tensors)
-        .pack_a(v, 1, {to, v.extent[1], task.flash.plan.tile_shape});
+    packed_kernels_of<U>(task.kernels.of_tensors).pack_a(v, 1, {to, shape.Dv, tile_shape});
   };
-  for_each_source_run<U>(task.kv.source, key, key + 1, copy);
+  kv::for_each_row_run<U>(task.kv.source, {shape.D, shape.Dv, tile_shape.nr}, key, key + 1, copy);
 }
 
 // Leaves out the keys whose scores the scale makes −inf: they count as masked.
