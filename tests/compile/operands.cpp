@@ -9,6 +9,7 @@
 // expect: a source of keys has length.b. and bind.shape, b, kv_head., whose for_each_run
 // expect: top_k: the cache must keep float, double, half or bfloat16, not codes
 // expect: lsh: the cache must keep float, double, half or bfloat16, not codes
+// expect: tensors are .B, H, L, D., .B, L, D. or .L, D.
 #include <vector>
 
 #include "heed/heed.hpp"
@@ -53,5 +54,8 @@ int main() {
 #elif HEED_WRONG == 11
   const heed::kv::Cache<heed::kv::K8V8> codes({1, 2, 4, 4});
   heed::approx::lsh(q, codes);
+#elif HEED_WRONG == 12
+  Eigen::Tensor<float, 1> row(4);
+  heed::position::rope(row);
 #endif
 }

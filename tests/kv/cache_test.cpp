@@ -168,8 +168,8 @@ TEST_CASE("rows of a source are those that were appended, whatever keeps them") 
   require_rows(kv::Dense<float>{k, v}, v, 0);
   require_rows(filled(kv::Cache<float>(extents)), v, 0);
   require_rows(filled(kv::PagedCache<float>(extents, {.page = 7, .pages = 40})), v, 0);
-  require_rows(filled(kv::Cache<kv::K8V8>(extents)), v, 0.05);
-  require_rows(filled(kv::Cache<kv::K4V4>(extents, {.rotates = false})), v, 0.1);
+  require_rows(filled(kv::Cache<kv::K8V8>(extents)), v, 0.01);
+  require_rows(filled(kv::Cache<kv::K4V4>(extents, {.rotates = false})), v, 0.125);
   kv::LatentCache<float> latent(extents);
   latent.append(k);
   require_rows(latent, kv::first_features(k, 18), 0);

@@ -105,4 +105,11 @@ TEST_CASE("mean squared error: value and gradient") {
   INFO(check);
   CHECK(check.ok());
   CHECK_THROWS_AS(train::mean_squared_error(y, heed::Tensor3<double>(2, 3, 1)), heed::Error);
+  Eigen::Tensor<double, 1> row(12), row_target(12);
+  std::copy_n(y.data(), 12, row.data());
+  std::copy_n(target.data(), 12, row_target.data());
+  const auto of_row = train::mean_squared_error(row, row_target);
+  CHECK(of_row.loss == result.loss);
+  for (Index n = 0; n < 12; ++n) CHECK(of_row.gradient(n) == result.gradient.data()[n]);
+  CHECK_THROWS_AS(train::mean_squared_error(row, Eigen::Tensor<double, 1>(11)), heed::Error);
 }

@@ -190,6 +190,12 @@ constexpr View<T, 4> lift(const View<T, 2>& x) {
   return {x.data, {1, 1, x.extent[0], x.extent[1]}, {0, 0, x.stride[0], x.stride[1]}};
 }
 
+template <class T, int Rank>
+constexpr View<T, 4> lift(const View<T, Rank>& x) {
+  static_assert(Rank == 0, "heed: tensors are [B, H, L, D], [B, L, D] or [L, D]");
+  return {x.data, {}, {}};
+}
+
 // Rank 3, [B, H, L], of a per-row result.
 template <class T>
 constexpr View<T, 3> lift_rows(const View<T, 3>& x) {
