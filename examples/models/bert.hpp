@@ -27,6 +27,8 @@ struct HeadInputs {
   std::vector<float> q, k, v;  // [heads, length, dim] each
 };
 
+struct BertWeights;
+
 class Bert {
  public:
   // Reads the weights, F32, BF16 or F16. Throws heed::Error for a tensor that is missing, has
@@ -63,14 +65,12 @@ class Bert {
   HeadInputs head_inputs(std::span<const TokenId> ids, std::size_t layer) const;
 
  private:
-  struct Weights;
-
   void check(std::span<const TokenId> ids, std::span<const int> lengths) const;
   // The input of layer `layer` for one sentence, [1, L, D]. Throws heed::Error as forward does.
   Tensor3<float> below(std::span<const TokenId> ids, std::size_t layer) const;
 
   BertConfig config_;
-  std::unique_ptr<const Weights> weights_;
+  std::unique_ptr<const BertWeights> weights_;
 };
 
 }  // namespace heed::models

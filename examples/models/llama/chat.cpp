@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -15,6 +14,7 @@
 #include "models/generator.hpp"
 #include "models/input_file.hpp"
 #include "models/llama/interrupt.hpp"
+#include "models/llama/lines.hpp"
 #include "models/llama/look.hpp"
 #include "models/model_folder.hpp"
 #include "models/progress.hpp"
@@ -182,44 +182,6 @@ class Conversation {
   Generator generator_;
   std::unique_ptr<Look> look_;
   std::vector<TokenId> waiting_;  // that the model reads with the next turn
-};
-
-// Lines of standard input.
-class Lines {
- public:
-  // The next line that is not empty; false at the end, and for SIGINT. At a terminal an empty line
-  // is the end as well.
-  bool next(std::string& line, bool at_terminal) {
-    while (true) {
-      if (at_terminal) std::fputs("\n> ", stderr);
-      if (!read_line(line)) return false;
-      if (line.ends_with('\r')) line.pop_back();
-      if (!line.empty()) return true;
-      if (at_terminal) return false;
-    }
-  }
-
- private:
-  bool read_line(std::string& line) {
-    std::size_t end = 0;
-    while ((end = read_.find('\n')) == std::string::npos) {
-      if (!wait_for_input()) return false;
-      std::array<char, 4096> some{};
-      const ssize_t count = ::read(STDIN_FILENO, some.data(), some.size());
-      if (count > 0) {
-        read_.append(some.data(), static_cast<std::size_t>(count));
-      } else if (read_.empty()) {
-        return false;
-      } else {
-        read_ += '\n';  // the last line has no end
-      }
-    }
-    line = read_.substr(0, end);
-    read_.erase(0, end + 1);
-    return true;
-  }
-
-  std::string read_;
 };
 
 int talk(Conversation& conversation) {
