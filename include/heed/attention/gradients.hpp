@@ -85,11 +85,5 @@ void check_shape_of_out(const char* call, const char* name, const View<const T, 
           });
 }
 
-// A tensor of the shape and layout of x with elements of S.
-template <class S, TensorLike X>
-auto make_as(const X& x) {
-  return TraitsOf<X>::template make<S>(view_of(x).extent);
-}
-
 }  // namespace HEED_ABI
 }  // namespace heed

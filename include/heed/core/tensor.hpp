@@ -103,6 +103,21 @@ struct TensorTraits<View<T, Rank>> {
 
 inline namespace HEED_ABI {
 
+// A tensor of the shape and layout of x with elements of S.
+template <class S, TensorLike X>
+auto make_as(const X& x) {
+  return TraitsOf<X>::template make<S>(view_of(x).extent);
+}
+
+// A tensor of the shape, layout and elements of x, which write(view) fills.
+template <TensorLike X, class F>
+auto written_as(const X& x, F&& write) {
+  using T = ScalarOf<X>;
+  auto out = make_as<T>(x);
+  write(TraitsOf<X>::template owned_view<T>(out));
+  return out;
+}
+
 // One number a row of a tensor like X: [B, H, L], [B, L] or [L].
 template <TensorLike X, class S>
 typename TraitsOf<X>::template Rows<S> make_rows(Index B, Index H, Index L) {

@@ -118,20 +118,12 @@ void rope_gradient_into(DX&& d_x, const D& d_out, const RopeTable<Accum<ScalarOf
 // The same as a new tensor of x's kind and layout.
 template <TensorLike X>
 auto rope(const X& x, const RopeOptions& options = {}) {
-  using T = ScalarOf<X>;
-  using Traits = TraitsOf<X>;
-  auto out = Traits::template make<T>(view_of(x).extent);
-  rope_into(Traits::template owned_view<T>(out), x, options);
-  return out;
+  return written_as(x, [&](const auto& to) { rope_into(to, x, options); });
 }
 template <TensorLike X>
 auto rope(const X& x, const RopeTable<Accum<ScalarOf<X>>>& table, const RopeTokens& tokens = {},
           RopePairs pairs = RopePairs::half_split) {
-  using T = ScalarOf<X>;
-  using Traits = TraitsOf<X>;
-  auto out = Traits::template make<T>(view_of(x).extent);
-  rope_into(Traits::template owned_view<T>(out), x, table, tokens, pairs);
-  return out;
+  return written_as(x, [&](const auto& to) { rope_into(to, x, table, tokens, pairs); });
 }
 
 }  // namespace HEED_ABI

@@ -85,11 +85,7 @@ void rope_2d_into(Out&& out, const X& x, const GridPlaces& places, RopeOptions o
 // The same as a new tensor of x's kind and layout.
 template <TensorLike X>
 auto rope_2d(const X& x, const GridPlaces& places, const RopeOptions& options = {}) {
-  using T = ScalarOf<X>;
-  using Traits = TraitsOf<X>;
-  auto out = Traits::template make<T>(view_of(x).extent);
-  rope_2d_into(Traits::template owned_view<T>(out), x, places, options);
-  return out;
+  return written_as(x, [&](const auto& to) { rope_2d_into(to, x, places, options); });
 }
 
 }  // namespace HEED_ABI

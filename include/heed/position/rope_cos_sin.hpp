@@ -12,45 +12,35 @@ namespace heed::position {
 
 // Rows of the caller's tables, as numbers of R, for some tokens at a time.
 template <class R, class C>
-class GivenRows {
+class GivenRows : public BufferedRows<R> {
+  using Rows = BufferedRows<R>;
+  using Rows::cos_, Rows::first_, Rows::pairs_, Rows::sin_;
+
  public:
   // cos, sin  [B or 1, positions, pairs]; `rows` says which token takes which row of a batch.
   [[gnu::always_inline]] GivenRows(const View<const C, 3>& cos, const View<const C, 3>& sin,
                                    const RopeTokens& rows, Index L)
-      : from_cos_(cos),
-        from_sin_(sin),
-        rows_(rows),
-        L_(L),
-        cos_(static_cast<std::size_t>(checked_product(most(), cos.extent[2]))),
-        sin_(cos_.size()) {}
-
-  Index most() const { return 32; }
+      : Rows(cos.extent[2]), from_cos_(cos), from_sin_(sin), rows_(rows), L_(L) {}
 
   // Tokens [first, first + count) of batch b come next; the same ones come for b = 0, 1, ….
   [[gnu::always_inline]] void prepare(Index b, Index first, Index count) {
     first_ = first;
     const bool one = from_cos_.extent[0] == 1;
     if (b > 0 && one && !ids_by_batch(rows_, L_)) return;
-    const Index pairs = from_cos_.extent[2];
     for (Index t = 0; t < count; ++t) {
       const Index row = rows_.offset + place_of(rows_, L_, b, first + t);
-      for (Index n = 0; n < pairs; ++n) {
-        const auto to = static_cast<std::size_t>(t * pairs + n);
+      for (Index n = 0; n < pairs_; ++n) {
+        const auto to = static_cast<std::size_t>(t * pairs_ + n);
         cos_[to] = static_cast<R>(from_cos_(one ? 0 : b, row, n));
         sin_[to] = static_cast<R>(from_sin_(one ? 0 : b, row, n));
       }
     }
   }
-  RopeRow<R> of(Index, Index i) const {
-    const Index row = (i - first_) * from_cos_.extent[2];
-    return {cos_.data() + row, sin_.data() + row};
-  }
 
  private:
   View<const C, 3> from_cos_, from_sin_;
   const RopeTokens& rows_;
-  Index L_, first_ = 0;
-  std::vector<R> cos_, sin_;  // [most(), pairs]
+  Index L_;
 };
 
 inline namespace HEED_ABI {
@@ -129,11 +119,7 @@ void rope_into(Out&& out, const X& x, const C& cos, const S& sin, const RopeToke
 template <TensorLike X, TensorLike C, TensorLike S>
 auto rope(const X& x, const C& cos, const S& sin, const RopeTokens& tokens = {},
           RopePairs pairs = RopePairs::half_split) {
-  using T = ScalarOf<X>;
-  using Traits = TraitsOf<X>;
-  auto out = Traits::template make<T>(view_of(x).extent);
-  rope_into(Traits::template owned_view<T>(out), x, cos, sin, tokens, pairs);
-  return out;
+  return written_as(x, [&](const auto& to) { rope_into(to, x, cos, sin, tokens, pairs); });
 }
 
 }  // namespace HEED_ABI

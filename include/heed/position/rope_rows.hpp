@@ -154,20 +154,39 @@ class InverseRows {
   std::vector<R> sin_;  // [most(), pairs]
 };
 
-// Rows computed for some tokens at a time, for all heads.
+// Rows of some tokens at a time, which all heads read. Classes that derive from it fill them.
 template <class R>
-class ComputedRows {
+class BufferedRows {
+ public:
+  Index most() const { return 32; }
+  RopeRow<R> of(Index, Index i) const {
+    const Index row = (i - first_) * pairs_;
+    return {cos_.data() + row, sin_.data() + row};
+  }
+
+ protected:
+  [[gnu::always_inline]] explicit BufferedRows(Index pairs)
+      : pairs_(pairs),
+        cos_(static_cast<std::size_t>(checked_product(most(), pairs))),
+        sin_(cos_.size()) {}
+
+  Index pairs_, first_ = 0;
+  std::vector<R> cos_, sin_;  // [most(), pairs]
+};
+
+// Rows computed from frequencies.
+template <class R>
+class ComputedRows : public BufferedRows<R> {
+  using Rows = BufferedRows<R>;
+  using Rows::cos_, Rows::first_, Rows::pairs_, Rows::sin_;
+
  public:
   [[gnu::always_inline]] ComputedRows(const RopeFrequencies& frequencies, const RopeTokens& tokens,
                                       Index L)
-      : frequencies_(frequencies),
+      : Rows(static_cast<Index>(frequencies.step.size())),
+        frequencies_(frequencies),
         tokens_(tokens),
-        L_(L),
-        pairs_(static_cast<Index>(frequencies.step.size())),
-        cos_(static_cast<std::size_t>(most() * pairs_)),
-        sin_(cos_.size()) {}
-
-  Index most() const { return 32; }
+        L_(L) {}
 
   // Tokens [first, first + count) of batch b come next; the same ones come for b = 0, 1, ….
   [[gnu::always_inline]] void prepare(Index b, Index first, Index count) {
@@ -179,16 +198,11 @@ class ComputedRows {
               sin_.data() + n * pairs_);
     }
   }
-  RopeRow<R> of(Index, Index i) const {
-    const Index row = (i - first_) * pairs_;
-    return {cos_.data() + row, sin_.data() + row};
-  }
 
  private:
   const RopeFrequencies& frequencies_;
   const RopeTokens& tokens_;
-  Index L_, pairs_, first_ = 0;
-  std::vector<R> cos_, sin_;  // [most(), pairs]
+  Index L_;
 };
 
 }  // namespace heed::position

@@ -20,19 +20,18 @@ struct SectionPlaces {
 
 // Rows computed for some tokens at a time, each pair at the position of its axis.
 template <class R>
-class SectionRows {
+class SectionRows : public BufferedRows<R> {
+  using Rows = BufferedRows<R>;
+  using Rows::cos_, Rows::first_, Rows::pairs_, Rows::sin_;
+
  public:
   [[gnu::always_inline]] SectionRows(const RopeFrequencies& frequencies,
                                      const SectionPlaces& places, Index offset, Index L)
-      : frequencies_(frequencies),
+      : Rows(static_cast<Index>(frequencies.step.size())),
+        frequencies_(frequencies),
         places_(places),
         offset_(offset),
-        L_(L),
-        pairs_(static_cast<Index>(frequencies.step.size())),
-        cos_(static_cast<std::size_t>(most() * pairs_)),
-        sin_(cos_.size()) {}
-
-  Index most() const { return 32; }
+        L_(L) {}
 
   // Tokens [first, first + count) of batch b come next; the same ones come for b = 0, 1, ….
   [[gnu::always_inline]] void prepare(Index b, Index first, Index count) {
@@ -52,16 +51,11 @@ class SectionRows {
       }
     }
   }
-  RopeRow<R> of(Index, Index i) const {
-    const Index row = (i - first_) * pairs_;
-    return {cos_.data() + row, sin_.data() + row};
-  }
 
  private:
   const RopeFrequencies& frequencies_;
   const SectionPlaces& places_;
-  Index offset_, L_, pairs_, first_ = 0;
-  std::vector<R> cos_, sin_;  // [most(), pairs]
+  Index offset_, L_;
 };
 
 inline namespace HEED_ABI {
@@ -163,11 +157,7 @@ void rope_sections_into(Out&& out, const X& x, const SectionPlaces& places,
 // The same as a new tensor of x's kind and layout.
 template <TensorLike X>
 auto rope_sections(const X& x, const SectionPlaces& places, const RopeOptions& options = {}) {
-  using T = ScalarOf<X>;
-  using Traits = TraitsOf<X>;
-  auto out = Traits::template make<T>(view_of(x).extent);
-  rope_sections_into(Traits::template owned_view<T>(out), x, places, options);
-  return out;
+  return written_as(x, [&](const auto& to) { rope_sections_into(to, x, places, options); });
 }
 
 }  // namespace HEED_ABI

@@ -3,9 +3,9 @@
 
 #include <utility>
 
-#include "heed/attention/gradients.hpp"
 #include "heed/core/check.hpp"
 #include "heed/core/copy.hpp"
+#include "heed/core/tensor.hpp"
 #include "heed/train/loss.hpp"
 
 namespace heed::train {
