@@ -51,6 +51,8 @@ struct LshScratch {
   std::uint8_t* unmasked;  // as scores
   Index capacity;          // of keys, in whole panels
 
+  Index tiles(const simd::TileShape& shape) const { return rows * capacity / shape.nr; }
+
   static LshScratch carve(Carver& carver, const simd::TileShape& tile_shape, const Shape& shape,
                           const Hashing& hashing) {
     LshScratch s{};
@@ -67,7 +69,7 @@ struct LshScratch {
     s.sum = carver.array<R>(rows);
     s.tokens = carver.array<int>(s.capacity);
     s.places = carver.array<int>(checked_product(hashing.rounds, s.capacity));
-    s.coverage = carver.array<std::uint8_t>(rows * s.capacity / tile_shape.nr);
+    s.coverage = carver.array<std::uint8_t>(s.tiles(tile_shape));
     s.unmasked = carver.array<std::uint8_t>(rows * s.capacity);
     return s;
   }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "heed/approx/lsh/chunk.hpp"
-#include "heed/approx/options.hpp"
+#include "heed/approx/lsh/order.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/core/zeros.hpp"
@@ -14,12 +14,6 @@
 namespace heed::approx {
 
 inline namespace HEED_ABI {
-
-// Sorted keys [B·Hkv, rounds] and bucketed queries [B·Hq, rounds].
-struct LshOrder {
-  std::vector<SortedKeys> keys;
-  std::vector<BucketedQueries> queries;
-};
 
 // Throws heed::Error for what the method refuses; fills in the number of buckets.
 inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
@@ -38,65 +32,75 @@ inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
   return hashing;
 }
 
-// out and lse from the running softmax of every row, [B, Hq, Lq].
+// The running softmax of every row of a call, [B, Hq, Lq].
+template <class R>
+struct LshStates {
+  Index columns;  // of a row of acc
+  std::vector<R> acc, max, sum;
+
+  LshStates(Index rows, Index row_columns)
+      : columns(row_columns),
+        acc(zeros<R>(checked_product(rows, row_columns))),
+        max(size_of(rows), softmax::Row<R>{}.max),
+        sum(zeros<R>(rows)) {}
+};
+
+// out and lse of all rows.
 template <class T, class R>
-void write_lsh(const Problem<T>& problem, Index columns, const R* acc, const R* max, const R* sum) {
+void write_lsh(const Problem<T>& problem, const LshStates<R>& states) {
   const Shape& s = problem.shape;
-  for (Index row = 0; row < s.B * s.Hq * s.Lq; ++row) {
+  const R* acc = states.acc.data();
+  for (Index row = 0; row < s.B * s.Hq * s.Lq; ++row, acc += states.columns) {
     const Index b = row / s.Lq / s.Hq, h = row / s.Lq % s.Hq, i = row % s.Lq;
-    const softmax::Row<R> state{max[row], sum[row]};
+    const softmax::Row<R> state{states.max[size_of(row)], states.sum[size_of(row)]};
     const R factor = state.fully_masked() ? R(0) : R(1) / state.sum;
-    for (Index d = 0; d < s.Dv; ++d) {
-      problem.out(b, h, i, d) = static_cast<T>(acc[row * columns + d] * factor);
-    }
+    for (Index d = 0; d < s.Dv; ++d) problem.out(b, h, i, d) = static_cast<T>(acc[d] * factor);
     problem.lse(b, h, i) = state.lse();
   }
 }
 
-constexpr std::size_t size_of(Index count) { return static_cast<std::size_t>(count); }
-
-// Heads of a batch times rounds, or chunks. Throws heed::Error where it does not fit 64 bits.
-inline Index tasks_of(Index B, Index heads, Index each) {
-  return checked_product(checked_product(B, heads), each);
-}
-
-inline int workers_of(Index tasks, const RunOptions& options) {
-  return worker_count(tasks, options.threads, options.executor);
-}
-
-// Every head's keys sorted by bucket, and which of them each query is to meet; round after round.
+// Head `head` of all B·Hq.
 template <class T, class K>
-LshOrder order_by_bucket(const Problem<T>& problem, const K& source, const Hashing& hashing,
-                         const std::vector<mask::KeyLimit>& visible, const RunOptions& options) {
-  const Shape& s = problem.shape;
-  const Index rounds = hashing.rounds;
-  const Index key_tasks = tasks_of(s.B, s.Hkv, rounds), query_tasks = tasks_of(s.B, s.Hq, rounds);
-  std::vector<std::vector<Accum<T>>> rotations;
-  for (Index round = 0; round < rounds; ++round) {
-    rotations.push_back(random_rotation<Accum<T>>(hashing.buckets, s.D, hashing.seed, round));
+auto lsh_head(const LshCall<T, K>& call, const LshOrder& order, LshStates<Accum<T>>& states,
+              bool shared, Index head) {
+  const Shape& s = call.problem.shape;
+  const Index b = head / s.Hq, h = head % s.Hq, kv_head = h / s.group();
+  const Index rounds = call.hashing.rounds, first = head * s.Lq;  // row
+  auto kv = head_rows<T>(call.source, s, b, kv_head);
+  return LshHead<T, decltype(kv)>{call.problem.q.matrix(b, h),
+                                  kv,
+                                  shared,
+                                  static_cast<Accum<T>>(call.problem.scale),
+                                  call.visible[size_of(b)],
+                                  &order.keys[size_of((b * s.Hkv + kv_head) * rounds)],
+                                  &order.queries[size_of(head * rounds)],
+                                  states.acc.data() + first * states.columns,
+                                  states.max.data() + first,
+                                  states.sum.data() + first};
+}
+
+// All rounds of all heads, chunk by chunk; chunks of a round share no query.
+template <class T, class K>
+void attend_chunks(const LshCall<T, K>& call, const LshOrder& order, LshStates<Accum<T>>& states,
+                   bool shared) {
+  using Scratches = LshScratch<Accum<T>>;
+  const Shape& s = call.problem.shape;
+  const CallKernels<T> kernels = call_kernels<T>(isa());
+  const simd::TileShape& tile_shape = kernels.of_sums.tile_shape;
+  const Index chunks = (s.Lk + call.hashing.chunk - 1) / call.hashing.chunk;
+  const Index tasks = call.tasks(s.Hq, chunks);
+  Carver counter(nullptr);
+  Scratches::carve(counter, tile_shape, s, call.hashing);
+  const Scratch memory(counter.used() * size_of(call.workers(tasks)), {});
+  for (int round = 0; round < call.hashing.rounds; ++round) {
+    call.for_each(tasks, [&](Index task, int worker) {
+      Carver carver(memory.begin() + counter.used() * size_of(worker));
+      const auto scratch = Scratches::carve(carver, tile_shape, s, call.hashing);
+      std::fill_n(scratch.coverage, scratch.tiles(tile_shape), std::uint8_t{1});
+      const auto head = lsh_head(call, order, states, shared, task / chunks);
+      LshChunk(head, kernels, scratch, call.hashing.chunk, round).attend(task % chunks);
+    });
   }
-  LshOrder order{zeros<SortedKeys>(key_tasks), zeros<BucketedQueries>(query_tasks)};
-  parallel_for(key_tasks, workers_of(key_tasks, options), options.executor, [&](Index task, int) {
-    const Index round = task % rounds, b = task / rounds / s.Hkv;
-    const auto kv = head_rows<T>(source, s, b, task / rounds % s.Hkv);
-    const auto copy = [&](Index first, Index count, Accum<T>* to) {
-      kv.copy_keys(first, first + count, to);
-    };
-    order.keys[size_of(task)] =
-        sort_keys(buckets_of(source.length(b), s.D, rotations[size_of(round)], copy),
-                  visible[size_of(b)].length, hashing.buckets);
-  });
-  parallel_for(
-      query_tasks, workers_of(query_tasks, options), options.executor, [&](Index task, int) {
-        const Index round = task % rounds, b = task / rounds / s.Hq;
-        const Index h = task / rounds % s.Hq;
-        const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
-        order.queries[size_of(task)] =
-            assign_to_chunks(buckets_of(problem.q.matrix(b, h), rotations[size_of(round)]),
-                             order.keys[size_of(of_keys)], visible[size_of(b)],
-                             s.Lk - kv::shape_of_entry(source, s, b).missing, hashing.chunk);
-      });
-  return order;
 }
 
 // All rounds of all heads of a checked problem whose out and lse are set.
@@ -106,50 +110,18 @@ void run_lsh(const Problem<T>& problem, const K& source, const Hashing& hashing,
              bool shared, const RunOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
-  const CallKernels<T> kernels = call_kernels<T>(isa());
-  const simd::TileShape& tile_shape = kernels.of_sums.tile_shape;
-  const Index columns = tile_shape.columns(s.Dv), rounds = hashing.rounds;
-  const Index heads = checked_product(s.B, s.Hq), rows = checked_product(heads, s.Lq);
-  const Index chunks = (s.Lk + hashing.chunk - 1) / hashing.chunk;
-  const Index tasks = checked_product(heads, chunks);
-  const std::vector<mask::KeyLimit> visible = mask::key_limits_of(mask, s.B, [&](Index b) {
+  const auto shape_of_entry = [&](Index b) {
     Shape own = kv::shape_of_entry(source, s, b);
     own.missing = s.Lk - source.length(b);
     return own;
-  });
-  const LshOrder order = order_by_bucket(problem, source, hashing, visible, options);
-  auto acc = zeros<R>(checked_product(rows, columns));
-  auto max = zeros<R>(rows), sum = zeros<R>(rows);
-  std::fill(max.begin(), max.end(), softmax::Row<R>{}.max);
-  const auto head_at = [&](Index head) {
-    const Index b = head / s.Hq, h = head % s.Hq, kv_head = h / s.group();
-    auto kv = head_rows<T>(source, s, b, kv_head);
-    return LshHead<T, decltype(kv)>{problem.q.matrix(b, h),
-                                    kv,
-                                    shared,
-                                    static_cast<R>(problem.scale),
-                                    visible[size_of(b)],
-                                    &order.keys[size_of((b * s.Hkv + kv_head) * rounds)],
-                                    &order.queries[size_of(head * rounds)],
-                                    acc.data() + head * s.Lq * columns,
-                                    max.data() + head * s.Lq,
-                                    sum.data() + head * s.Lq};
   };
-  const int count = workers_of(tasks, options);
-  Carver counter(nullptr);
-  LshScratch<R>::carve(counter, tile_shape, s, hashing);
-  const Scratch memory(counter.used() * size_of(count), {});
-  for (int round = 0; round < rounds; ++round) {  // chunks of a round share no query
-    parallel_for(tasks, count, options.executor, [&](Index task, int worker) {
-      Carver carver(memory.begin() + counter.used() * size_of(worker));
-      const auto scratch = LshScratch<R>::carve(carver, tile_shape, s, hashing);
-      std::fill_n(scratch.coverage, LshScratch<R>::rows * scratch.capacity / tile_shape.nr,
-                  std::uint8_t{1});
-      const auto head = head_at(task / chunks);
-      LshChunk(head, kernels, scratch, hashing.chunk, round).attend(task % chunks);
-    });
-  }
-  write_lsh(problem, columns, acc.data(), max.data(), sum.data());
+  const LshCall<T, K> call{problem, source, hashing, mask::key_limits_of(mask, s.B, shape_of_entry),
+                           options};
+  const LshOrder order = order_by_bucket(call);
+  const Index rows = checked_product(checked_product(s.B, s.Hq), s.Lq);
+  LshStates<R> states(rows, simd::element_kernels<R>(isa()).tile_shape.columns(s.Dv));
+  attend_chunks(call, order, states, shared);
+  write_lsh(problem, states);
 }
 
 template <class M>
