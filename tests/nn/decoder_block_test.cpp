@@ -14,6 +14,7 @@
 using namespace nn_test;
 using heed::Tensor2;
 using heed::Tensor3;
+using heed::Tensor4;
 namespace nn = heed::nn;
 namespace mask = heed::mask;
 namespace score = heed::score;
@@ -291,6 +292,206 @@ TEST_CASE("multi-head attention: over pages of a cache, which stays as it was wh
         }).find("tokens behind a cache attend to themselves") != std::string::npos);
   const nn::MultiHeadAttention<float> extra(24, {.heads = 2, .add_zero_attn = true});
   CHECK_THROWS_AS(extra.forward(x, cache, causal), heed::Error);
+}
+
+namespace {
+
+Tensor2<int> slice_ids(const Tensor2<int>& ids, Index first, Index count) {
+  return ids.slice(Eigen::array<Index, 2>{0, first},
+                   Eigen::array<Index, 2>{ids.dimension(0), count});
+}
+
+// Two layers with grouped heads; positions learned, or turned.
+nn::CausalLanguageModel<float> reader(bool learned, Index positions = 80) {
+  nn::CausalLanguageModelOptions options{.vocabulary = 11,
+                                         .features = 24,
+                                         .layers = 2,
+                                         .positions = learned ? positions : 0,
+                                         .block = {.attention = like_a_llama, .hidden = 30}};
+  options.block.attention.rope = {};
+  if (!learned) options.block.attention.rope = nn::RotaryOptions{.positions = positions};
+  nn::CausalLanguageModel<float> model(options);
+  scatter(model, 0.5, 3);
+  return model;
+}
+
+// Logits of ids [B, L], `cut` tokens a call.
+template <class C>
+Tensor3<float> read_in_parts(const nn::CausalLanguageModel<float>& model, const Tensor2<int>& ids,
+                             nn::LayerCaches<C> caches, Index cut) {
+  const Index B = ids.dimension(0), L = ids.dimension(1), size = model.vocabulary();
+  Tensor3<float> logits(B, L, size);
+  for (Index first = 0; first < L; first += cut) {
+    const Index count = std::min(cut, L - first);
+    const auto part = model.forward(slice_ids(ids, first, count), caches);
+    for (Index b = 0; b < B; ++b) std::copy_n(&part(b, 0, 0), count * size, &logits(b, first, 0));
+  }
+  return logits;
+}
+
+}  // namespace
+
+TEST_CASE("causal language model: token by token over caches, the bits of the text in one call") {
+  const auto ids = token_ids(2, 75, 11, 1);
+  for (const bool learned : {true, false}) {
+    const auto model = reader(learned);
+    const auto logits = read_in_parts(model, ids, model.make_caches(2), 75);
+    CHECK(relative_difference(logits, model.forward(ids)) < 2e-6);
+    for (const Index cut : {1, 3, 20}) {
+      CHECK(same_bits(read_in_parts(model, ids, model.make_caches(2), cut), logits));
+    }
+    auto caches = model.make_caches(2);
+    CHECK(same_bits(model.next_logits(slice_ids(ids, 0, 40), caches),
+                    slice_tokens(logits, 39, 1, 11)));
+    // Each sequence goes on behind its own end; a fork too.
+    caches.truncate(1, 30);
+    auto beams = caches.fork({1, 0, 1});
+    Tensor2<int> more(2, 5), of_beams(3, 5);
+    for (Index i = 0; i < 5; ++i) {
+      more(0, i) = of_beams(1, i) = ids(0, 40 + i);
+      more(1, i) = of_beams(0, i) = of_beams(2, i) = ids(1, 30 + i);
+    }
+    const auto ragged = model.forward(more, caches);
+    CHECK(std::equal(&ragged(0, 0, 0), &ragged(1, 0, 0), &logits(0, 40, 0)));
+    CHECK(std::equal(&ragged(1, 0, 0), &ragged(1, 0, 0) + 5 * 11, &logits(1, 30, 0)));
+    const auto forked = model.forward(of_beams, beams);
+    CHECK(std::equal(&forked(1, 0, 0), &forked(2, 0, 0), &ragged(0, 0, 0)));
+    CHECK(std::equal(&forked(2, 0, 0), &forked(2, 0, 0) + 5 * 11, &ragged(1, 0, 0)));
+  }
+}
+
+TEST_CASE(
+    "causal language model: a ring of pages is the whole text under the mask of what it has") {
+  constexpr Index page = 16, pages = 4, L = 1000;
+  const auto model = reader(false, L);
+  const auto ids = token_ids(1, L, 11, 1);
+  Tensor2<bool> seen(L, L);  // the first page, and the pages behind those that were given up
+  for (Index q = 0; q < L; ++q) {
+    const Index given_up = q < pages * page ? 0 : 1 + (q - pages * page) / page;
+    for (Index k = 0; k < L; ++k) seen(q, k) = k < page || k >= page * (1 + given_up);
+  }
+  const auto whole = model.forward(ids, mask::any(mask::dense(seen)));
+  auto ring = model.make_caches<heed::kv::PagedCache<float>>(
+      1, heed::kv::PageOptions{.page = page, .pages = 2 * pages});
+  Tensor3<float> logits(1, L, 11);
+  for (Index n = 0; n < L; ++n) {
+    if (ring.length(0) == pages * page) ring.erase(0, page, page);
+    REQUIRE(ring.position(0) == n);
+    logits.chip(n, 1) = model.forward(slice_ids(ids, n, 1), ring).chip(0, 1);
+  }
+  CHECK(relative_difference(logits, whole) < 5e-6);
+  CHECK(ring.erased(0) == L - ring.length(0));
+}
+
+TEST_CASE("decoder block: behind a gap a token stands where the text has it") {
+  nn::DecoderBlock<float> block(24, {.attention = like_a_llama, .hidden = 50});
+  scatter(block, 0.5, 3);
+  const auto x = tokens<float>(2, 30, 24, 5);
+  Tensor4<bool> seen(2, 1, 30, 30);
+  seen.setConstant(true);
+  for (Index k = 4; k < 12; ++k) seen.chip(0, 0).chip(k, 2).setConstant(false);
+  const auto whole = block.forward(x, mask::any(mask::dense(seen)));
+  heed::kv::Cache<float> cache({.B = 2, .Hkv = 2, .D = 8, .Dv = 8});
+  block.forward(slice_tokens(x, 0, 20, 24), cache);
+  cache.erase(0, 4, 8);
+  const std::vector<Index> erased{8, 0};
+  const auto y = block.forward(slice_tokens(x, 20, 10, 24), nn::AttendCache{cache, erased});
+  for (Index b = 0; b < 2; ++b) {
+    for (Index n = 0; n < 10 * 24; ++n) {
+      CHECK(std::abs((&y(b, 0, 0))[n] - (&whole(b, 20, 0))[n]) < 5e-6F);
+    }
+  }
+  const std::vector<Index> one{8};
+  CHECK(error_of([&] {
+          block.forward(x, nn::AttendCache{cache, one});
+        }) ==
+        "heed::nn::AttendCache: erased has batch 1 but x has batch 2 (the cache's B 2, Hkv 2, D 8, "
+        "Dv 8)");
+  CHECK(cache.length(0) == 22);
+}
+
+TEST_CASE("layer caches: gaps add up, and truncate takes them back") {
+  const auto model = reader(false);
+  auto caches = model.make_caches(1);
+  model.forward(token_ids(1, 40, 11, 1), caches);
+  caches.erase(0, 10, 5);
+  caches.erase(0, 20, 3);
+  caches.erase(0, 8, 4);  // around the first gap
+  CHECK(caches.length(0) == 28);
+  CHECK(caches.position(0) == 40);
+  CHECK(caches.fork({0, 0}).position(1) == 40);
+  caches.truncate(0, 17);
+  CHECK(caches.position(0) == 29);
+  caches.truncate(0, 8);  // the gap is before the next token
+  CHECK(caches.position(0) == 17);
+  caches.truncate(0, 7);
+  CHECK(caches.position(0) == 7);
+  CHECK_THROWS_AS(caches.erase(0, 5, std::numeric_limits<Index>::max()), heed::Error);
+  CHECK_THROWS_AS(caches.erase(1, 0, 0), heed::Error);
+  CHECK_THROWS_AS(caches.truncate(0, 8), heed::Error);
+  CHECK(caches.position(0) == 7);
+  using Caches = std::vector<heed::kv::Cache<float>>;
+  CHECK(error_of([] { nn::LayerCaches layers(Caches{}); }) == "heed::nn::LayerCaches: no layer");
+  CHECK(error_of([] {
+          nn::LayerCaches layers(
+              Caches{heed::kv::Cache<float>({.B = 1, .Hkv = 2, .D = 8, .Dv = 8}),
+                     heed::kv::Cache<float>({.B = 1, .Hkv = 2, .D = 8, .Dv = 4})});
+        }).find("layers differ in extents (B 1, Hkv 2, D 8, Dv 8; B 1, Hkv 2, D 8, Dv 4)") !=
+        std::string::npos);
+}
+
+TEST_CASE("causal language model: a call over caches that fails leaves each as it was") {
+  const auto model = reader(true, 40);
+  const auto ids = token_ids(2, 20, 11, 1);
+  auto caches = model.make_caches(2);
+  model.forward(ids, caches);
+  const auto refused = [&](const auto& wrong, auto& of) {
+    const std::string why = error_of([&] { model.forward(wrong, of); });
+    for (Index layer = 0; layer < of.layers(); ++layer) {
+      CHECK(of[layer].length(0) == of.length(0));
+      CHECK(of[layer].length(1) == of.length(0));
+    }
+    return why;
+  };
+  CHECK(refused(Tensor2<int>(ids).setConstant(11), caches).find("id 11 at (0, 0) is outside") !=
+        std::string::npos);
+  CHECK(refused(token_ids(2, 21, 11, 1), caches) ==
+        "heed::position::learned: 21 positions from 20 are not in a table of 40 (table [40,24])");
+  CHECK(
+      refused(token_ids(3, 5, 11, 1), caches) ==
+      "heed::nn::CausalLanguageModel::forward: the caches are not the model's (2 of B 2, Hkv 2, D "
+      "8, Dv 8; 2 of B 3, Hkv 2, D 8, Dv 8)");
+  CHECK(caches.length(0) == 20);
+  nn::LayerCaches three(std::vector<heed::kv::Cache<float>>(3, caches[0]));
+  CHECK(refused(ids, three).find("not the model's (3 of B 2") != std::string::npos);
+  nn::LayerCaches wide(std::vector<heed::kv::Cache<float>>(
+      2, heed::kv::Cache<float>({.B = 2, .Hkv = 4, .D = 8, .Dv = 8})));
+  CHECK(refused(ids, wide).find("not the model's (2 of B 2, Hkv 4") != std::string::npos);
+  // Pages for the first layer alone.
+  auto paged = model.make_caches<heed::kv::PagedCache<float>>(
+      2, heed::kv::PageOptions{.page = 16, .pages = 5});
+  CHECK(refused(ids, paged).find("take 4 pages, of which 1 of 5 are free") != std::string::npos);
+  CHECK(paged.length(0) == 0);
+  CHECK(paged[0].free_pages() == 5);
+  CHECK(error_of([&] {
+          model.next_logits(Tensor2<int>(2, 0), caches);
+        }).find("logits are not [B,L,vocabulary]") != std::string::npos);
+  const nn::CausalLanguageModel<float> empty({.vocabulary = 3, .features = 12, .layers = 0});
+  CHECK(error_of([&] { empty.make_caches(1); }) ==
+        "heed::nn::CausalLanguageModel: it has no layer to cache");
+  CHECK(same_bits(model.forward(slice_ids(ids, 0, 1), caches),
+                  slice_tokens(read_in_parts(
+                                   model,
+                                   [&] {
+                                     Tensor2<int> all(2, 21);
+                                     for (Index b = 0; b < 2; ++b) {
+                                       std::copy_n(&ids(b, 0), 20, &all(b, 0));
+                                       all(b, 20) = ids(b, 0);
+                                     }
+                                     return all;
+                                   }(),
+                                   model.make_caches(2), 21),
+                               20, 1, 11)));
 }
 
 TEST_CASE("decoder block: what does not fit is refused, with the shapes") {

@@ -3,15 +3,12 @@
 // Learners" (GPT-2, 2019), section 2.3.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "heed/nn/causal_language_model_options.hpp"
-#include "heed/nn/decoder_block.hpp"
-#include "heed/nn/embedding.hpp"
-#include "heed/nn/learned_positions.hpp"
+#include "heed/kv/cache.hpp"
+#include "heed/nn/causal_language_model_parts.hpp"
 
 namespace heed::nn {
 
@@ -32,22 +29,11 @@ class CausalLanguageModel {
   // range, and for blocks with cross-attention.
   explicit CausalLanguageModel(const CausalLanguageModelOptions& options = {},
                                const F& activation = {})
-      : embedding_(checked_options(options).vocabulary, options.features,
-                   {.deviation = options.deviation, .tied = options.tied}),
-        norm_(options.features, {.eps = options.block.eps, .bias = options.block.bias}),
-        embedding_dropout_(options.embedding_dropout) {
-    if (options.positions > 0) {
-      positions_.emplace(options.features, options.positions, options.deviation);
-    }
-    // Copies of one block share its table of rotary positions.
-    blocks_.assign(static_cast<std::size_t>(options.layers),
-                   DecoderBlock<T, F>(options.features, options.block, activation));
-    if (!options.tied) output_.emplace(options.features, options.vocabulary, options.output_bias);
-  }
+      : parts_(options, activation) {}
 
-  const std::vector<DecoderBlock<T, F>>& blocks() const { return blocks_; }
-  Index features() const { return embedding_.features(); }
-  Index vocabulary() const { return embedding_.vocabulary(); }
+  const std::vector<DecoderBlock<T, F>>& blocks() const { return parts_.blocks; }
+  Index features() const { return parts_.features(); }
+  Index vocabulary() const { return parts_.vocabulary(); }
 
   // Logits of the next token: ids [B, L] -> [B, L, vocabulary]. Token i depends on ids 0 … i alone,
   // so padding behind the ids needs no mask. Block n drops with layer_seed(options.seed, n). Throws
@@ -63,7 +49,7 @@ class CausalLanguageModel {
   Tensor3<T> forward(const Ids& ids, const M& mask, const S& score = {},
                      const Options& options = {}) const {
     auto logits = make_tensor3<T>(view_of(ids).extent[0], view_of(ids).extent[1], vocabulary());
-    run(mutable_view_of(logits), ids, mask, score, options);
+    forward_into(logits, ids, mask, score, options);
     return logits;
   }
 
@@ -72,7 +58,46 @@ class CausalLanguageModel {
   template <class Out, TokenIds Ids, class M = mask::None, class S = score::None>
   void forward_into(Out&& logits, const Ids& ids, const M& mask = {}, const S& score = {},
                     const Options& options = {}) const {
-    run(mutable_view_of(logits), ids, mask, score, options);
+    const View<T, 3> to = mutable_view_of(logits);
+    const auto from = view_of(ids);
+    require(to.extent[1] == from.extent[1], "heed::nn::CausalLanguageModel::forward",
+            "logits are not [B,L,vocabulary]",
+            [&] { return "logits " + to_string(to) + ", ids " + to_string(from); });
+    parts_.run(to, ids, {}, mask, score, options, [](std::size_t) { return AttendHere{}; });
+  }
+
+  // Empty caches of B sequences for forward: kv::Cache<T>, or make_caches<C>(B, options of C), such
+  // as kv::PagedCache<T> or kv::Cache<kv::K8V8>.
+  template <GrowingCache C = kv::Cache<T>, class... CacheOptions>
+  LayerCaches<C> make_caches(Index B, const CacheOptions&... options) const {
+    return empty_caches<C>(blocks().size(), parts_.cache_extents(B), options...);
+  }
+
+  // Logits of more tokens of the sequences that caches hold, and appends them: a prompt, in parts
+  // too, then token by token.
+  //
+  //   ids      [B, L]
+  //   returns  [B, L, vocabulary], of these tokens alone
+  //
+  // Positions go on at caches.position(b). Mask and score see [B, heads, L, length(b) + L], as over
+  // any cache. Without dropout a token has the same bits however the calls are cut. Throws
+  // heed::Error as forward without caches does, and where they are of another model or have no
+  // room; then they have the tokens that they had.
+  template <TokenIds Ids, GrowingCache C, class M = mask::None, class S = score::None>
+  Tensor3<T> forward(const Ids& ids, LayerCaches<C>& caches, const M& mask = {},
+                     const S& score = {}, const Options& options = {}) const {
+    auto logits = make_tensor3<T>(view_of(ids).extent[0], view_of(ids).extent[1], vocabulary());
+    parts_.run(mutable_view_of(logits), ids, caches, mask, score, options);
+    return logits;
+  }
+
+  // The same, [B, 1, vocabulary] of the last of these tokens: what a sampler picks the next from.
+  template <TokenIds Ids, GrowingCache C, class M = mask::None, class S = score::None>
+  Tensor3<T> next_logits(const Ids& ids, LayerCaches<C>& caches, const M& mask = {},
+                         const S& score = {}, const Options& options = {}) const {
+    auto logits = make_tensor3<T>(view_of(ids).extent[0], 1, vocabulary());
+    parts_.run(mutable_view_of(logits), ids, caches, mask, score, options);
+    return logits;
   }
 
   // {logits, saved}
@@ -83,19 +108,20 @@ class CausalLanguageModel {
   template <TokenIds Ids, class M, class S = score::None>
   auto forward_train(const Ids& ids, const M& mask, const S& score = {},
                      const Options& options = {}) const {
-    auto [x, embedding] = embedding_.forward_train(ids);
+    auto [x, embedding] = parts_.embedding.forward_train(ids);
     Saved saved{std::move(embedding), SavedDropout(options), {}, {}, {}};
-    add_positions(mutable_view_of(x), options);
-    for (std::size_t n = 0; n < blocks_.size(); ++n) {
-      auto block = blocks_[n].forward_train(std::move(x), mask, score, block_options(options, n));
+    parts_.add_positions(mutable_view_of(x), {}, options);
+    for (std::size_t n = 0; n < blocks().size(); ++n) {
+      auto block =
+          blocks()[n].forward_train(std::move(x), mask, score, Parts::block_options(options, n));
       x = std::move(block.out);
       saved.blocks.push_back(std::move(block.saved));
     }
-    auto normed = norm_.forward_train(std::move(x), options);
+    auto normed = parts_.norm.forward_train(std::move(x), options);
     saved.norm = std::move(normed.saved);
     saved.normed = std::move(normed.out);
     auto logits = make_tensor3<T>(view_of(ids).extent[0], view_of(ids).extent[1], vocabulary());
-    affine_into(mutable_view_of(logits), view_of(saved.normed), output(), options);
+    affine_into(mutable_view_of(logits), view_of(saved.normed), parts_.output(), options);
     return OutWithSaved{std::move(logits), std::move(saved)};
   }
 
@@ -111,16 +137,19 @@ class CausalLanguageModel {
                 const M& mask, const S& score = {}, const Options& options = {}) const {
     constexpr const char* call = "heed::nn::CausalLanguageModel::backward";
     const auto d = gradient_of(d_logits, vocabulary(), view_of(saved.normed), call);
-    check_gradients(call, d, saved, gradients);
-    auto dx = norm_.backward(output_backward(d, saved, gradients, options), saved.norm,
-                             gradients.norm_, options);
-    for (std::size_t n = blocks_.size(); n-- > 0;) {
-      dx = blocks_[n].backward(dx, saved.blocks[n], gradients.blocks_[n], mask, score, options);
+    require(parts_.matches(gradients.parts_) && saved.blocks.size() == blocks().size(), call,
+            "the gradients or saved are another module's",
+            [&] { return "d_logits " + to_string(d); });
+    auto dx = parts_.norm.backward(output_backward(d, saved, gradients, options), saved.norm,
+                                   gradients.parts_.norm, options);
+    for (std::size_t n = blocks().size(); n-- > 0;) {
+      dx = blocks()[n].backward(dx, saved.blocks[n], gradients.parts_.blocks[n], mask, score,
+                                options);
     }
-    drop_into(mutable_view_of(dx), embedding_dropout_, DropoutSite::embedding,
+    drop_into(mutable_view_of(dx), parts_.embedding_dropout, DropoutSite::embedding,
               saved.dropout.with(options));
-    if (positions_) positions_->backward(dx, {0}, *gradients.positions_);
-    embedding_.backward(dx, saved.embedding, gradients.embedding_, options);
+    if (parts_.positions) parts_.positions->backward(dx, {0}, *gradients.parts_.positions);
+    parts_.embedding.backward(dx, saved.embedding, gradients.parts_.embedding, options);
   }
 
   template <TokenIds Ids, class M = mask::None, class S = score::None>
@@ -128,100 +157,33 @@ class CausalLanguageModel {
                               const Options& options = {}) const {
     const auto from = view_of(ids);
     const Index B = from.extent[0], L = from.extent[1];
-    return Scratch::with_slack(own_bytes(B, L) + parts_bytes(B, L, mask, score, options));
+    return Scratch::with_slack(parts_.own_bytes(B, L) +
+                               parts_.layer_bytes(B, L, mask, score, options));
   }
 
   // Names: embedding.weight, positions.table, blocks.0.…, blocks.1.…, norm.…, and output.… unless
   // tied.
   template <class Self, class Visit>
   static void each_parameter(Self& self, const Visit& visit, const std::string& prefix) {
-    nn::each_parameter(self.embedding_, visit, prefix + "embedding.");
-    if (self.positions_) nn::each_parameter(*self.positions_, visit, prefix + "positions.");
-    for (std::size_t n = 0; n < self.blocks_.size(); ++n) {
-      nn::each_parameter(self.blocks_[n], visit, prefix + "blocks." + std::to_string(n) + ".");
-    }
-    nn::each_parameter(self.norm_, visit, prefix + "norm.");
-    if (self.output_) nn::each_parameter(*self.output_, visit, prefix + "output.");
+    Parts::each_parameter(self.parts_, visit, prefix);
   }
 
  private:
-  Affine<T> output() const { return output_ ? output_->affine() : embedding_.output(); }
-
-  static Options block_options(const Options& options, std::size_t n) {
-    return layer_options(options, static_cast<Index>(n));
-  }
-
-  std::size_t own_bytes(Index B, Index L) const {
-    Carver counter(nullptr);
-    carve_tokens<T>(counter, B, L, features());
-    return counter.used();
-  }
-  template <class M, class S>
-  std::size_t parts_bytes(Index B, Index L, const M& mask, const S& score,
-                          const Options& options) const {
-    const Index tokens = checked_product(B, L);
-    std::size_t bytes = std::max(AffineScratch<T>(tokens, output(), options).bytes,
-                                 norm_.scratch_bytes(tokens, options));
-    if (!blocks_.empty()) {
-      bytes = std::max(bytes, blocks_[0].scratch_bytes(B, L, mask, score, options));
-    }
-    return bytes;
-  }
-
-  // Positions and dropout of embedded tokens.
-  void add_positions(const View<T, 3>& x, const Options& options) const {
-    if (positions_) positions_->forward_into(x, x.as_const());
-    drop_into(x, embedding_dropout_, DropoutSite::embedding, options);
-  }
-
-  template <TokenIds Ids, class M, class S>
-  void run(const View<T, 3>& logits, const Ids& ids, const M& mask, const S& score,
-           const Options& options) const {
-    const auto from = view_of(ids);
-    const Index B = from.extent[0], L = from.extent[1];
-    require(logits.extent[0] == B && logits.extent[1] == L && logits.extent[2] == vocabulary(),
-            "heed::nn::CausalLanguageModel::forward", "logits are not [B,L,vocabulary]",
-            [&] { return "logits " + to_string(logits) + ", ids " + to_string(from); });
-    const Workspace room(own_bytes(B, L), parts_bytes(B, L, mask, score, options), options);
-    Carver carver(room.begin());
-    const auto x = carve_tokens<T>(carver, B, L, features());
-    embedding_.forward_into(x, ids);
-    add_positions(x, options);
-    for (std::size_t n = 0; n < blocks_.size(); ++n) {
-      blocks_[n].forward_into(x, x.as_const(), mask, score, block_options(room.parts(), n));
-    }
-    norm_.forward_into(x, x.as_const(), room.parts());
-    affine_into(logits, x.as_const(), output(), room.parts());
-  }
-
-  void check_gradients(const char* call, const View<const T, 3>& d, const Saved& saved,
-                       const CausalLanguageModel& gradients) const {
-    const bool same =
-        gradients.blocks_.size() == blocks_.size() && saved.blocks.size() == blocks_.size() &&
-        gradients.vocabulary() == vocabulary() && gradients.features() == features() &&
-        gradients.positions_.has_value() == positions_.has_value() &&
-        gradients.output_.has_value() == output_.has_value();
-    require(same, call, "the gradients or saved are another module's",
-            [&] { return "d_logits " + to_string(d); });
-  }
+  using Parts = CausalLanguageModelParts<T, F>;
 
   Tensor3<T> output_backward(const View<const T, 3>& d, const Saved& saved,
                              CausalLanguageModel& gradients, const Options& options) const {
-    if (!output_) {
-      return embedding_.output_backward(d, saved.normed, gradients.embedding_, options);
+    if (!parts_.own_output) {
+      return parts_.embedding.output_backward(d, saved.normed, gradients.parts_.embedding, options);
     }
     const View<const T, 3> x = view_of(saved.normed);
     auto dx = make_tensor3<T>(x.extent[0], x.extent[1], features());
-    output_->backward_into(mutable_view_of(dx), d, x, *gradients.output_, options);
+    parts_.own_output->backward_into(mutable_view_of(dx), d, x, *gradients.parts_.own_output,
+                                     options);
     return dx;
   }
 
-  Embedding<T> embedding_;
-  std::optional<LearnedPositions<T>> positions_;
-  std::vector<DecoderBlock<T, F>> blocks_;
-  LayerNorm<T> norm_;
-  std::optional<Linear<T>> output_;  // none where tied
-  double embedding_dropout_;
+  Parts parts_;
 };
 
 }  // namespace HEED_ABI

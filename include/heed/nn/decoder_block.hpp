@@ -53,6 +53,11 @@ class DecoderBlock {
   template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
   auto forward(const X& x, C& cache, const M& mask = {}, const S& score = {},
                const Options& options = {}) const {
+    return forward(x, AttendCache<C>{cache}, mask, score, options);
+  }
+  template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
+  auto forward(const X& x, const AttendCache<C>& cache, const M& mask = {}, const S& score = {},
+               const Options& options = {}) const {
     return forward_behind(
         cache, [&](const auto& attend) { return forward(x, mask, score, options, attend); });
   }

@@ -1,6 +1,7 @@
 // A learned row for each position, added to the tokens. Vaswani et al. (2017), section 3.5.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "heed/nn/gradients.hpp"
@@ -36,13 +37,18 @@ class LearnedPositions {
   template <Tokens X>
   auto forward(const X& x, Index first = 0) const {
     auto y = make_tokens(x, features());
-    run("heed::nn::LearnedPositions::forward", made_view<X>(y), x, first);
+    run("heed::nn::LearnedPositions::forward", made_view<X>(y), x, {&first, 1});
     return y;
   }
 
   // forward into y, of x's shape; y may be x. Allocates nothing.
   template <class Out, Tokens X>
   void forward_into(Out&& y, const X& x, Index first = 0) const {
+    run("heed::nn::LearnedPositions::forward_into", out_view<X>(y), x, {&first, 1});
+  }
+  // The same with a position of token 0 for each sequence: first [B].
+  template <class Out, Tokens X>
+  void forward_into(Out&& y, const X& x, std::span<const Index> first) const {
     run("heed::nn::LearnedPositions::forward_into", out_view<X>(y), x, first);
   }
 
@@ -78,12 +84,21 @@ class LearnedPositions {
   }
 
  private:
+  //   first  [B] or [1]
   template <Tokens X>
-  void run(const char* call, const View<T, 3>& y, const X& x, Index first) const {
+  void run(const char* call, const View<T, 3>& y, const X& x, std::span<const Index> first) const {
     const auto from = tokens_of(x, features(), call);
     check_out(call, y, from, "x", features(), {}, true);
-    const auto rows = position::learned(table_.value, from.extent[1], first);
+    if (first.size() != 1) {
+      require_equal(std::ssize(first), from.extent[0], "first has batch", "x has batch", call,
+                    [&] { return "x " + to_string(from); });
+    }
+    const auto rows_of = [&](std::size_t b) {
+      return position::learned(table_.value, from.extent[1], first[first.size() == 1 ? 0 : b]);
+    };
+    for (std::size_t b = 0; b < first.size(); ++b) rows_of(b);  // checked before y is written
     for (Index b = 0; b < from.extent[0]; ++b) {
+      const auto rows = rows_of(static_cast<std::size_t>(b));
       for (Index i = 0; i < from.extent[1]; ++i) {
         for (Index d = 0; d < features(); ++d) {
           const auto sum = static_cast<Accum<T>>(from(b, i, d)) + static_cast<Accum<T>>(rows(i, d));

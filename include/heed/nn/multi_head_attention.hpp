@@ -70,13 +70,18 @@ class MultiHeadAttention {
   //   cache  kv::Cache or kv::PagedCache, [B, kv_heads, length(b), head_dim]
   //
   // Mask and score see [B, heads, L, length(b) + L], as over any cache: a text needs
-  // mask::causal(). Rotary positions count from length(b) before the call, which erase lowers
-  // though keys stay as they were turned. Without dropout a token has the same bits however the
-  // calls are cut.
+  // mask::causal(). Rotary positions count from length(b) before the call; behind erase, from
+  // length(b) + erased[b] of AttendCache{cache, erased}. Without dropout a token has the same bits
+  // however the calls are cut.
   // Throws heed::Error where shapes disagree, where the cache has no room, for extra keys, and for
   // positions beyond the table; then the cache has the tokens that it had.
   template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
   auto forward(const X& x, C& cache, const M& mask = {}, const S& score = {},
+               const Options& options = {}) const {
+    return forward(x, AttendCache<C>{cache}, mask, score, options);
+  }
+  template <Tokens X, GrowingCache C, class M = mask::None, class S = score::None>
+  auto forward(const X& x, const AttendCache<C>& cache, const M& mask = {}, const S& score = {},
                const Options& options = {}) const {
     return forward_behind(
         cache, [&](const auto& attend) { return forward(x, mask, score, options, attend); });
