@@ -58,17 +58,25 @@ inline Bits bits_of(const Model& model, const OrderTwo& order_two, std::span<con
   return {bits.model / count, bits.order_two / count};
 }
 
-// Goes on with a text, the next character drawn from softmax(logits / temperature).
-inline std::string sample(const Model& model, const Alphabet& alphabet, std::vector<int> ids,
+// Goes on with a text, the next character drawn from softmax(logits / temperature). A full window
+// begins again with its second half, so that the model sees half a window at least.
+inline std::string sample(const Model& trained, const Alphabet& alphabet, std::vector<int> ids,
                           Index count, Index length, double temperature) {
+  Model model = trained;
+  heed::nn::prepare(model);
+  auto caches = model.make_caches(1);
+  Index unread = std::min(length, static_cast<Index>(ids.size()));
   std::string text;
-  for (Index n = 0; n < count; ++n) {
-    const Index seen = std::min(length, static_cast<Index>(ids.size()));
-    Ids window(1, seen);
-    std::copy(ids.end() - seen, ids.end(), window.data());
-    const auto logits = model.forward(window);
+  for (Index n = 0; n < count; ++n, unread = 1) {
+    if (caches.length(0) == length) {
+      caches.truncate(0, 0);
+      unread = length / 2;
+    }
+    Ids behind(1, unread);
+    std::copy(ids.end() - unread, ids.end(), behind.data());
+    const auto logits = model.next_logits(behind, caches);
     Eigen::ArrayXd p(alphabet.size());
-    for (Index c = 0; c < p.size(); ++c) p(c) = logits(0, seen - 1, c) / temperature;
+    for (Index c = 0; c < p.size(); ++c) p(c) = logits(0, 0, c) / temperature;
     p = (p - p.maxCoeff()).exp();
     double left =
         heed::philox(7, {static_cast<std::uint32_t>(n), 0, 0, 0})[0] / 4294967296.0 * p.sum();
