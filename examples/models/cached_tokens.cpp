@@ -15,6 +15,7 @@ class TokensBehind {
   TokensBehind(LayerCaches& caches, const position::RopeFrequencies& frequencies, Index first,
                Index count)
       : caches_(caches), first_(first), count_(count), back_(1, frequencies, -count) {
+    caches.own_tokens();
     const kv::Extents of = caches.extents();
     const Index behind = caches.length(0) - first - count;
     k_ = Tensor4<float>(1, of.Hkv, behind, of.D);

@@ -1,7 +1,10 @@
 #include "models/layer_caches.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "models/layer_caches_of.hpp"
 
@@ -16,29 +19,38 @@ std::vector<Pages> pages_of_layers(Index layers, const kv::Extents& of, Index pa
   return std::vector<Pages>(static_cast<std::size_t>(layers), none);
 }
 
-// A pool that is full is copied to one of twice the pages, or as many as a sequence can use.
+// Where a pool is full, a sequence moves to one of twice the pages, or as many as it can use.
 class PagedLayerCaches final : public LayerCachesOf<float, Pages> {
  public:
   PagedLayerCaches(Index layers, const kv::Extents& of)
-      : LayerCachesOf(pages_of_layers(layers, of, layers)), pages_(layers) {}
+      : PagedLayerCaches(pages_of_layers(layers, of, layers), std::make_shared<Index>(layers)) {}
+  PagedLayerCaches(std::vector<Pages> caches, std::shared_ptr<const Index> pool)
+      : LayerCachesOf(std::move(caches)), pool_(std::move(pool)) {}
 
   std::size_t allocated_bytes() const override { return caches_.front().memory_bytes(); }
 
   void make_room(Index tokens, Index most) override {
-    const Index needed = pages_of(tokens);
-    if (needed <= pages_) return;
-    const Index pages = std::max(needed, std::min(2 * pages_, pages_of(most)));
-    std::vector<Pages> larger = pages_of_layers(layers(), extents(), pages);
-    Tensor4<float> k, v;
-    for (Index layer = 0; layer < layers(); ++layer) {
-      if (read_from(layer, 0, k, v)) larger[static_cast<std::size_t>(layer)].append(k, v);
+    const Index last = shares() ? layers() : 0;  // pages that are copied before they are written
+    if (pages_of(tokens) - pages_of(length(0)) + last <= caches_.front().free_pages()) return;
+    move_to(std::max(pages_of(tokens), std::min(2 * *pool_, pages_of(most))));
+  }
+
+  // The pool has a page for each sequence and layer, so that none soon moves to one of its own.
+  std::unique_ptr<LayerCaches> fork() override {
+    const Index sequences = pool_.use_count() + 1;
+    if (caches_.front().free_pages() < sequences * layers()) {
+      move_to(std::max(2 * *pool_, pages_of(length(0)) + 2 * layers()));
     }
-    caches_.swap(larger);
-    pages_ = pages;
+    return std::make_unique<PagedLayerCaches>(forks(), pool_);
+  }
+
+  void own_tokens() override {
+    if (shares()) move_to(*pool_);
   }
 
   // Pages hold what is kept as floats do, so that it may be read and written again.
   void keep(Index first, std::span<const Index> kept) override {
+    own_tokens();
     const kv::Extents of = extents();
     const auto count = std::ssize(kept);
     Tensor4<float> k, v, kept_k(1, of.Hkv, count, of.D), kept_v(1, of.Hkv, count, of.Dv);
@@ -58,6 +70,18 @@ class PagedLayerCaches final : public LayerCachesOf<float, Pages> {
     const Index page = caches_.front().page();
     return checked_product(layers(), (tokens + page - 1) / page);
   }
+  bool shares() const { return pool_.use_count() > 1; }
+  // A pool of its own for this sequence.
+  void move_to(Index pages) {
+    auto pool = std::make_shared<const Index>(pages);
+    std::vector<Pages> moved = pages_of_layers(layers(), extents(), pages);
+    Tensor4<float> k, v;
+    for (Index layer = 0; layer < layers(); ++layer) {
+      if (read_from(layer, 0, k, v)) moved[static_cast<std::size_t>(layer)].append(k, v);
+    }
+    caches_.swap(moved);
+    pool_.swap(pool);
+  }
   // All tokens of a layer from `first` on; false where there are none.
   bool read_from(Index layer, Index first, Tensor4<float>& k, Tensor4<float>& v) {
     const kv::Extents of = extents();
@@ -68,7 +92,7 @@ class PagedLayerCaches final : public LayerCachesOf<float, Pages> {
     return count > 0;
   }
 
-  Index pages_;  // of the pool
+  std::shared_ptr<const Index> pool_;  // its pages; each sequence of the pool holds it
 };
 
 }  // namespace

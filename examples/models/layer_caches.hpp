@@ -59,6 +59,14 @@ class LayerCaches {
   // All layers keep their first `length` tokens.
   virtual void truncate(Index length) = 0;
 
+  // Caches of the same tokens, with the bits they have: copies, or the same pages, of which a
+  // writer copies the last.
+  virtual std::unique_ptr<LayerCaches> fork() = 0;
+
+  // Copies pages that forks share, so that `replace` needs no others. Throws std::bad_alloc; then
+  // nothing has changed.
+  virtual void own_tokens() {}
+
   // Of the tokens from `first` on, all layers keep those at `kept`, counted from there, in
   // ascending order; with the bits they have, codes too.
   virtual void keep(Index first, std::span<const Index> kept) = 0;

@@ -80,6 +80,7 @@ class LayerCachesOf : public LayerCaches {
     }
   }
   void make_room(Index, Index) override {}
+  std::unique_ptr<LayerCaches> fork() override { return std::make_unique<LayerCachesOf>(forks()); }
 
   void append(Index layer, const View<const float, 4>& k, const View<const float, 4>& v) override {
     cache(layer).append(k, v);
@@ -108,6 +109,11 @@ class LayerCachesOf : public LayerCaches {
  protected:
   Cache& cache(Index n) { return caches_[static_cast<std::size_t>(n)]; }
   const Cache& cache(Index n) const { return caches_[static_cast<std::size_t>(n)]; }
+  std::vector<Cache> forks() const {
+    std::vector<Cache> forks;
+    for (const Cache& cache : caches_) forks.push_back(cache.fork({0}));
+    return forks;
+  }
 
   std::vector<Cache> caches_;  // [layers]
 

@@ -24,6 +24,10 @@ std::size_t LlamaSequence::bytes() const {
 
 std::size_t LlamaSequence::allocated_bytes() const { return state_->caches->allocated_bytes(); }
 
+LlamaSequence LlamaSequence::fork() const {
+  return LlamaSequence(std::make_unique<State>(state_->format, state_->caches->fork()));
+}
+
 void LlamaSequence::truncate(Index length) { state_->caches->truncate(length); }
 
 void LlamaSequence::keep(Index first, std::span<const Index> kept) {

@@ -24,6 +24,10 @@ class LlamaSequence {
   Index length() const;
   std::size_t bytes() const;            // of keys and values
   std::size_t allocated_bytes() const;  // with room for more tokens
+  // A sequence that goes on as this one would, for beams or another answer: each goes its own way.
+  // Keys and values are copied, or paged ones shared. It is not looked at. Sequences that share a
+  // pool are changed by one thread at a time.
+  LlamaSequence fork() const;
   // Keeps the first `length` tokens. Throws heed::Error where there are fewer.
   void truncate(Index length);
   // Of the tokens from `first` on, keeps those at the places `kept`, counted from there, in

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "heed/nn/options.hpp"
@@ -27,6 +28,8 @@ struct LlamaSequence::State {
       : format(of),
         caches(make_layer_caches(of, config.layers,
                                  {1, config.kv_heads, config.head_dim, config.head_dim})) {}
+
+  State(CacheFormat of, std::unique_ptr<LayerCaches> read) : format(of), caches(std::move(read)) {}
 
   // A file's context may be far above what is read, so the table grows with the sequence.
   void reserve_positions(Index count, const LlamaConfig& config) {

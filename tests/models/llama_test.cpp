@@ -301,6 +301,78 @@ TEST_CASE("a drafted tree has the logits of each of its paths, and one of them i
   CHECK_THROWS_AS(tiny().forward(Ids{1}, sequence, 1, std::vector<int>{-1, 0}), heed::Error);
 }
 
+TEST_CASE("forks of a sequence go on as ones that were never forked, whatever the others do") {
+  const CacheFormat format = formats[GENERATE(range(0, 7))].format;
+  INFO(std::string(name_of(format)));
+  const Ids prefix = some_ids(40), texts[] = {{5, 6, 7, 8, 9, 10}, {50, 40, 30, 20, 10, 5}};
+  const auto read = [&] {
+    LlamaSequence sequence = tiny().start(format);
+    tiny().forward(prefix, sequence);
+    return sequence;
+  };
+  LlamaSequence plain[] = {read(), read()}, whole = read();
+  std::vector<LlamaSequence> forks;
+  for (int n = 0; n < 5; ++n) forks.push_back(whole.fork());
+  forks.push_back(forks[1].fork());
+  CHECK(forks[0].format() == format);
+  CHECK(forks[0].length() == 40);
+  if (format == CacheFormat::paged) {
+    CHECK(forks[4].allocated_bytes() == whole.allocated_bytes());  // one pool
+  }
+  for (std::size_t i = 0; i < 6; ++i) {
+    Tensor2<float> expected[2];
+    for (const std::size_t t : {0U, 1U}) {
+      expected[t] = tiny().forward(std::span(texts[t]).subspan(i, 1), plain[t]);
+    }
+    CHECK_FALSE(same(expected[0], 0, expected[1], 0));
+    for (std::size_t n = 0; n < forks.size(); ++n) {
+      const auto logits = tiny().forward(std::span(texts[n % 2]).subspan(i, 1), forks[n]);
+      CHECK(same(logits, 0, expected[n % 2], 0));
+    }
+  }
+  CHECK(whole.length() == 40);
+  // A fork that forgets or keeps a path leaves the others their tokens.
+  LlamaSequence forgetful = whole.fork(), drafting = whole.fork(), fresh = read();
+  tiny().forget(forgetful, 4, 16);
+  tiny().forget(fresh, 4, 16);
+  CHECK(same(tiny().forward(texts[0], forgetful), 0, tiny().forward(texts[0], fresh), 0));
+  tiny().forward(Ids{3, 4, 5, 6}, drafting, 4, std::vector<int>{-1, -1, 0});
+  drafting.keep(41, std::vector<Index>{1});
+  plain[0].truncate(40);
+  const auto expected = tiny().forward(texts[0], plain[0]);
+  CHECK(same(tiny().forward(texts[0], whole), 0, expected, 0));
+  drafting.truncate(40);
+  CHECK(same(tiny().forward(texts[0], drafting), 0, expected, 0));
+}
+
+TEST_CASE("a sequence that shares the pages of a full pool can be written") {
+  const auto whole = heed::models::make_layer_caches(CacheFormat::paged, 1, {1, 2, 16, 16});
+  const Tensor4<float> k = wavy(40, 1), v = wavy(40, 2), more = wavy(1240, 3);
+  whole->append(0, heed::view_of(k), heed::view_of(v));
+  const auto early = whole->fork(), greedy = whole->fork(), late = whole->fork();
+  const auto holds_on = whole->fork();
+  greedy->make_room(1280, 4096);
+  greedy->append(0, heed::view_of(more), heed::view_of(more));
+  REQUIRE(greedy->allocated_bytes() == late->allocated_bytes());  // all of one pool
+  whole->make_room(41, 4096);
+  whole->append(0, heed::view_of(tokens_at(k, {7})), heed::view_of(tokens_at(v, {7})));
+  const std::vector<Index> kept{1, 2, 35};
+  for (const auto& caches : {&late, &early}) (*caches)->keep(3, kept);
+  Tensor4<float> read_k(1, 2, 6, 16), read_v(1, 2, 6, 16), whole_k(1, 2, 41, 16),
+      whole_v(1, 2, 41, 16);
+  for (const auto& caches : {&late, &early}) {
+    (*caches)->read(0, 0, read_k, read_v);
+    CHECK(largest_difference(read_k, tokens_at(k, {0, 1, 2, 4, 5, 38})) == 0);
+    CHECK(largest_difference(read_v, tokens_at(v, {0, 1, 2, 4, 5, 38})) == 0);
+  }
+  whole->read(0, 0, whole_k, whole_v);
+  std::vector<Index> places(40);
+  std::iota(places.begin(), places.end(), 0);
+  places.push_back(7);
+  CHECK(largest_difference(whole_k, tokens_at(k, places)) == 0);
+  CHECK(largest_difference(whole_v, tokens_at(v, places)) == 0);
+}
+
 TEST_CASE("tokens behind a forgotten part stand where it was, with the keys they had") {
   const Ids ids = some_ids(50);
   const auto forgetful = LlamaReference(tiny_file()).forward(ids, {{4, 16, 30}, {4, 10, 41}});
