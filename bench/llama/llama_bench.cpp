@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "models/llama.hpp"
@@ -11,6 +12,7 @@
 namespace {
 
 using heed::Index;
+using heed::models::CacheFormat;
 using heed::models::Llama;
 using heed::models::LlamaSequence;
 using heed::models::TokenId;
@@ -80,6 +82,39 @@ void measure_decode(benchmark::State& state, const Llama& model, const LlamaRow&
   state.counters["of read"] = best[1] / best[0];
 }
 
+// Formats of caches, each beside float in the same turns.
+constexpr CacheFormat formats[] = {CacheFormat::bfloat16, CacheFormat::k8v8, CacheFormat::k4v4,
+                                   CacheFormat::paged};
+constexpr Index format_tokens[] = {100, 1000, 4000};
+
+// Column "of float": tokens a second beside those of a cache of float, one thread.
+void measure_format(benchmark::State& state, const heed::models::Gguf& file, CacheFormat format,
+                    Index tokens) {
+  if (heed::bench::quick()) tokens = 16;
+  const Llama model(file, {.threads = 1}), reader(file);  // prefill is not measured
+  const auto read = [&](CacheFormat of) {
+    LlamaSequence sequence = reader.start(of);
+    reader.forward(some_ids(tokens, model.config()), sequence);
+    return sequence;
+  };
+  LlamaSequence floats = read(CacheFormat::float32), others = read(format);
+  const auto decode = [&](LlamaSequence& sequence) {
+    return [&] {
+      model.forward(std::vector<TokenId>{7}, sequence);
+      sequence.truncate(tokens);
+    };
+  };
+  const heed::bench::ReadLoop loop(1, model.token_bytes() + others.bytes());
+  const auto best =
+      heed::bench::alternate_cold({decode(others), decode(floats), std::cref(loop)}, 1);
+  heed::bench::set_time(state, best[0]);
+  state.counters["tokens/s"] = 1 / best[0];
+  state.counters["of float"] = best[1] / best[0];
+  state.counters["cache MB"] = static_cast<double>(others.bytes()) * 1e-6;
+  state.counters["GB/s"] = loop.bytes() / best[0] * 1e-9;
+  state.counters["of read"] = best[2] / best[0];
+}
+
 void measure(benchmark::State& state, const heed::models::Gguf& file, LlamaRow row) {
   if (heed::bench::quick()) row.tokens = 16;
   const Llama model(file, {.threads = row.threads});
@@ -102,6 +137,14 @@ int main(int argc, char** argv) {
   const heed::models::Gguf file(path);
   for (const LlamaRow& row : rows) {
     heed::bench::add(row.name, [&](benchmark::State& state) { measure(state, file, row); });
+  }
+  for (const Index tokens : format_tokens) {
+    for (const CacheFormat format : formats) {
+      const std::string name = std::string(name_of(format)) + "_" + std::to_string(tokens);
+      heed::bench::add(name, [&file, format, tokens](benchmark::State& state) {
+        measure_format(state, file, format, tokens);
+      });
+    }
   }
   return heed::bench::run_rows(argc, argv, "llama", nullptr);
 }
