@@ -140,7 +140,8 @@ int main(int argc, char** argv) {
   }
   for (const Index tokens : format_tokens) {
     for (const CacheFormat format : formats) {
-      const std::string name = std::string(name_of(format)) + "_" + std::to_string(tokens);
+      const std::string name =
+          "decode_" + std::to_string(tokens) + "_" + std::string(name_of(format));
       heed::bench::add(name, [&file, format, tokens](benchmark::State& state) {
         measure_format(state, file, format, tokens);
       });
