@@ -1,5 +1,5 @@
 // Choosing an approximation: each of them on the same text of 4096 tokens, its time beside exact
-// attention's and how far off it is. What fits depends on the tokens, so measure on your own.
+// attention's and how far off it is. The best one depends on the tokens: measure on your own.
 #include <algorithm>
 #include <chrono>
 #include <heed/heed.hpp>

@@ -6,8 +6,8 @@
 
 namespace heed::models {
 
-// A null value for text that is not JSON. What is nested deeper than eight levels is left out, so
-// that a hostile file costs no more memory than its size.
+// A null value for text that is not JSON. Values nested deeper than eight levels are left out,
+// so that a hostile file costs no more memory than its size.
 nlohmann::json parse_json(std::string_view text);
 
 }  // namespace heed::models

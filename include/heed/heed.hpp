@@ -1,5 +1,5 @@
-// heed: attention. The whole CPU library; needs Eigen, links nothing. What prints (the report, who
-// attends to whom, the cost of a length) is here too; pictures are <heed/inspect.hpp>, with stb.
+// heed: attention. The whole CPU library; needs Eigen, links nothing. Texts (the report, who
+// attends to whom, the cost of a length) are here too; pictures are <heed/inspect.hpp>, with stb.
 #pragma once
 
 #include "heed/core/abi.hpp"

@@ -1,5 +1,5 @@
 // heed/dispatch/backends.hpp as a file without CUDA has it: what is offered, what runs where it is
-// asked for, what is refused. What nvcc makes of it is tests/consume/cuda.
+// asked for, what is refused. tests/consume/cuda compiles it by nvcc.
 #include "heed/dispatch/backends.hpp"
 
 #include "support/contract.hpp"

@@ -136,8 +136,8 @@ TEST_CASE("a window whose first tiles are wholly masked") {
   test::require_accurate<float>(attention(q, k, v, mask::window(3, 0)), naive, truth);
 }
 
-TEMPLATE_TEST_CASE("causal with more queries than keys leaves the first rows blind", "", float,
-                   double, Half, BFloat16) {
+TEMPLATE_TEST_CASE("causal with more queries than keys leaves the first rows fully masked", "",
+                   float, double, Half, BFloat16) {
   const Inputs<TestType> in({1, 1, 1, 150, 100, 8, 8, 4}, Layout::packed, 1);
   const mask::any causal = mask::causal();
   for (const Backend backend : every_backend) {

@@ -134,11 +134,11 @@ TEST_CASE("score epilogue: stored weights are shares of the row and its sink, dr
   of.problem.weights = {memory.data(), {1, heads, Lq, Lk}, {heads * Lq * Lk, Lq * Lk, Lk, 1}};
   const auto scores = of.scores(
       [](int g, int p) { return g == 0 && p == 1 ? mask::Coverage::Empty : mask::Coverage::Full; });
-  const int nr = of.plan.tile_shape.nr, mr = of.plan.tile_shape.mr, blind = 4;
+  const int nr = of.plan.tile_shape.nr, mr = of.plan.tile_shape.mr, masked_row = 4;
   std::fill_n(scores.data, scores.tiles() * scores.tile_size(), 2.0F);
   for (int row = 0; row < of.plan.rows(); ++row) {
-    of.scratch.state.max[row] = row == blind ? std::numeric_limits<float>::lowest() : 0.5F;
-    of.scratch.state.sum[row] = row == blind ? 0.0F : 100.0F;
+    of.scratch.state.max[row] = row == masked_row ? std::numeric_limits<float>::lowest() : 0.5F;
+    of.scratch.state.sum[row] = row == masked_row ? 0.0F : 100.0F;
   }
   const auto task = of.task();
   auto tiles = make_tile_args(of.scratch, of.scratch.state, of.plan, shape, 0, heads * Lq, Lk);
@@ -148,7 +148,7 @@ TEST_CASE("score epilogue: stored weights are shares of the row and its sink, dr
     const auto h = static_cast<std::size_t>(of.head_of(row));
     for (int j = 0; j < Lk; ++j) {
       CAPTURE(row, j);
-      const bool seen = row != blind && (row >= mr || j / nr != 1);
+      const bool seen = row != masked_row && (row >= mr || j / nr != 1);
       const double share = 2 / (100 + std::exp(static_cast<double>(sinks[h]) - 0.5));
       const float found = of.problem.weights(0, of.head_of(row), of.query_of(row), j);
       REQUIRE(std::abs(static_cast<double>(found) - (seen ? share : 0)) < 1e-7);

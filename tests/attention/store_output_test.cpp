@@ -13,7 +13,7 @@ namespace {
 using test::number_of;
 
 constexpr Index Lq = 7, Dv = 20;
-constexpr int heads = 2, blind = 9;  // a row that sees nothing
+constexpr int heads = 2, masked_row = 9;  // a row that sees nothing
 
 // Row r has the maximum r, the sum 1 + r and weighted values that are known.
 template <class T>
@@ -21,7 +21,7 @@ void fill(const test::OneTask<T>& of) {
   using R = Accum<T>;
   const simd::RowState<R>& state = of.scratch.state;
   for (int row = 0; row < of.plan.rows(); ++row) {
-    const bool sees = row != blind;
+    const bool sees = row != masked_row;
     state.max[row] = sees ? R(row) : std::numeric_limits<R>::lowest();
     state.sum[row] = sees ? R(1 + row) : R(0);
     for (Index d = 0; d < Dv; ++d) {
@@ -42,14 +42,14 @@ void require_rows(const test::OneTask<T>& of, const std::vector<float>& sinks) {
         sinks.empty() ? -INFINITY : static_cast<double>(sinks[static_cast<std::size_t>(h)]);
     const auto lse = static_cast<double>(of.problem.lse(0, h, i));
     CAPTURE(row, sink);
-    if (row == blind) {
+    if (row == masked_row) {
       REQUIRE(lse == sink);
     } else {
       REQUIRE(std::abs(lse - (row + std::log(sum_of(row, sink)))) < 1e-5);
     }
     for (Index d = 0; d < Dv; ++d) {
       const double x =
-          row == blind ? 0 : static_cast<double>(number_of(row, d)) / sum_of(row, sink);
+          row == masked_row ? 0 : static_cast<double>(number_of(row, d)) / sum_of(row, sink);
       REQUIRE(std::abs(static_cast<double>(of.problem.out(0, h, i, d)) - x) <= u * std::abs(x));
     }
   }

@@ -86,7 +86,7 @@ TEST_CASE("thresholds can be moved") {
   CHECK(describe(w, {.diagonal = 0.4}).is_diagonal);
 }
 
-TEST_CASE("blind and broken rows are counted, not averaged") {
+TEST_CASE("fully masked and broken rows are counted, not averaged") {
   MatrixXd w = MatrixXd::Constant(4, 4, 0.25);
   w.row(1).setZero();
   w(2, 0) = std::nan("");

@@ -190,7 +190,7 @@ TEST_CASE("inputs too large saturate the softmax") {
   CHECK_THAT(all_findings(report(q, k, k)), ContainsSubstring("saturated"));
 }
 
-TEST_CASE("masks: everything hidden, queries instead of keys, single blind rows") {
+TEST_CASE("masks: everything hidden, queries instead of keys, single fully masked rows") {
   const auto x = waves(1, 5, 4, 0);
   const auto with = [&](auto mask) { return all_findings(report(x, x, x, mask)); };
   CHECK_THAT(with([](int, int) { return false; }),

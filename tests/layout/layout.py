@@ -64,12 +64,18 @@ RETIRED = [
     ("own_row", "fragment_row"), ("start_forward", "launch_forward"),
     ("BackendOffer", "BackendInfo"), ("anywhere::", "dispatch::"),
     ("first cache", "L1"), ("second cache", "L2"), ("blind row", "fully masked row"),
+    ("find_live_cells", "for_each_live_block"), ("row_maxima", "row_max"),
+    ("add_lanes", "reduce_add"), ("part_packing", "pack_bf16x3"),
+    ("early_scale", "scale_steps"), ("every_key", "take_every"), ("attend_widened", "attention_in"),
+    ("aim_queries", "assign_to_chunks"), ("PrefixWork", "ScanPlan"), ("ShowState", "publish"),
+    ("Visible", "KeyLimit"), ("Corner", "LdmatrixAddress"), ("careful_", "nonfinite_pass_"),
+    ("flash_cells", "score_epilogue"), ("cell_map", "block_mask"), ("twins", "naive"),
     ("no multiple of", "not a multiple of"), ("has not the shape", "must have the shape"),
 ]
 SUCCESSOR = dict(RETIRED)
 RETIRED_WORDS = re.compile(r"(?<!\w)(" + "|".join(re.escape(old) for old, _ in RETIRED) + r")(?!\w)")
-# A comment begins with its noun or verb.
-RIDDLE = re.compile(r"(//|#) +(" + "|".join(["Wh" + "at", "Ho" + "w", "Whe" + "ther", "Whi" + "ch"]) + r")\b")
+# A sentence of a comment begins with its noun or verb.
+RIDDLE = re.compile(r"(//|#)(?: +| .*[.:;] )(" + "|".join(["Wh" + "at", "Ho" + "w", "Whe" + "ther", "Whi" + "ch"]) + r")\b")
 CODE = {".hpp", ".inl", ".cuh", ".cpp", ".cu", ".h", ".py", ".cmake", ".txt"}
 # A change log names what it replaced; this file lists it.
 MAY_BE_RETIRED = {"CHANGELOG.md", "tests/layout/layout.py"}
@@ -151,6 +157,14 @@ def check_form(headers):
             yield f"{name}: has no #pragma once"
 
 
+def check_own_tests(root, headers):
+    for name in headers:
+        folder, _, file = name.partition("/flash/")
+        test = f"tests/{folder}/{Path(file).stem}_test.cpp"
+        if file and not (root / test).exists():
+            yield f"{name}: has no test of its own name, {test}"
+
+
 def reached_from(headers, umbrellas):
     reached, open_set = set(), [name for name in headers if name in umbrellas]
     while open_set:
@@ -204,6 +218,7 @@ def check(root):
     for complaints in (check_arrows, check_reserved, check_form, check_reached, check_needs_no_stb):
         yield from complaints(headers)
     yield from check_contributing(root, headers)
+    yield from check_own_tests(root, headers)
     yield from check_words(root)
 
 
@@ -269,6 +284,7 @@ BAD_EDITS = [
     ("include/heed/core/error.hpp", "__global__ void kernel();\n", "CUDA kernel belongs"),
     ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
     ("include/heed/mask/window.hpp", "int twice;\n", "no #pragma once"),
+    ("include/heed/attention/flash/plan.hpp", "#pragma once\n", "has no test of its own name"),
     ("include/heed/mask/causal.hpp", "#include <stb/stb_image_write.h>\n", "needs stb"),
     ("CONTRIBUTING.md", "core → nn\n", "disagree about nn"),
     ("README.md", "TO" + "DO: finish\n", "must not say"),

@@ -1,5 +1,5 @@
-// dots, accumulate and pv_masked of every table against sums in double, in guarded memory of
-// exact size: over lengths, head sizes, holes. What no kernel may read is NaN.
+// qk, pv and pv_masked of every table against sums in double, in guarded memory of
+// exact size: over lengths, head sizes, holes. Memory that no kernel may read is NaN.
 #include "simd/tables.hpp"
 #include "simd/tile_problem.hpp"
 #include "support/catch.hpp"

@@ -190,8 +190,9 @@ TEMPLATE_TEST_CASE("softmax: a maximum that rises by little, by much, or falls",
   });
 }
 
-TEMPLATE_TEST_CASE("softmax: scores of −inf weigh exactly 0, rows of nothing else stay blind", "",
-                   float, double) {
+TEMPLATE_TEST_CASE(
+    "softmax: scores of −inf weigh exactly 0, rows of nothing else stay fully masked", "", float,
+    double) {
   run_all<TestType>([](int query, int key, int block) {
     const bool masked = query % 4 == 0 || (query + key + block) % 3 == 0 || block < query % 5;
     return masked ? minus_inf<TestType> : 5 * random<TestType>(query, key, block);

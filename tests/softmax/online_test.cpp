@@ -33,7 +33,7 @@ TEMPLATE_TEST_CASE("the lse of a row is the natural log of its sum of exp", "", 
   CHECK(lse == Approx(std::log(sum)).epsilon(sizeof(TestType) == 4 ? 1e-6 : 1e-14));
 }
 
-TEMPLATE_TEST_CASE("a row that has seen nothing is blind", "", float, double) {
+TEMPLATE_TEST_CASE("a row that has seen nothing is fully masked", "", float, double) {
   const Row<TestType> row;
   CHECK(row.fully_masked());
   CHECK(static_cast<double>(row.lse()) == -inf);
@@ -54,11 +54,11 @@ TEMPLATE_TEST_CASE("rows merge to the row of all their keys, in any cut", "", fl
 
 TEMPLATE_TEST_CASE("fully masked rows merge to a fully masked row, and change no other", "", float,
                    double) {
-  const Row<TestType> blind;
-  CHECK(merge(blind, blind).row.fully_masked());
+  const Row<TestType> none;
+  CHECK(merge(none, none).row.fully_masked());
   const auto row = row_of<TestType>({1, 2});
-  CHECK(merge(row, blind).row.sum == row.sum);
-  CHECK(merge(blind, row).row.max == row.max);
+  CHECK(merge(row, none).row.sum == row.sum);
+  CHECK(merge(none, row).row.max == row.max);
 }
 
 #if !defined(__FAST_MATH__)  // which promises nothing about NaN

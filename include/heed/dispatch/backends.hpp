@@ -1,9 +1,9 @@
 // The backends of this build, and one call that runs any of them: heed::backends,
 // heed::dispatch::attention.
 //
-// In a .cu file CUDA is among it; any other file needs none, and is told so where it asks. Which
-// backend runs is Options::backend's one rule (attention/options.hpp), which one ran and why is in
-// Options::report.
+// In a .cu file CUDA is among it; any other file needs none, and is told so where it asks.
+// Options::backend has the one rule by which a backend runs (attention/options.hpp);
+// Options::report says which one ran, and why.
 #pragma once
 
 #include "heed/core/abi.hpp"

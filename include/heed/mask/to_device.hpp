@@ -1,7 +1,7 @@
 // Masks on the device: what a mask refers to is copied there, once a call.
 //
 // A mask that holds memory has a member `to_device(arena)`, which returns the same mask over
-// `arena.copy(memory)`; one that holds none goes as it is. What arrives must be trivially copyable.
+// `arena.copy(memory)`; one that holds none goes as it is. Both must be trivially copyable.
 #pragma once
 
 #include "heed/mask/mask.hpp"

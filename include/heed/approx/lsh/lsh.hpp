@@ -150,8 +150,8 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
 }
 
 // Softmax attention in which each query sees only keys of its own hash bucket: in each round those
-// in the chunk of sorted keys that it falls into and in the chunk before. What several rounds find
-// counts once, as equation 7 of the paper wants.
+// in the chunk of sorted keys that it falls into and in the chunk before. A key that several rounds
+// find counts once, as equation 7 of the paper wants.
 //
 //   q     [B, Hq,  Lq, D]     any tensor that attention takes; Hq % Hkv == 0
 //   k     [B, Hkv, Lk, D]
@@ -160,7 +160,7 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
 //
 // Returns {out, lse} over the keys found: exp(lse − exact lse) is the share of the softmax that
 // they hold; a row for which nothing is found is 0, its lse −inf. Queries and keys should lie near
-// each other (lsh_shared makes sure). Which keys share a chunk depends on all keys of a text:
+// each other (lsh_shared makes sure). The keys of a chunk depend on all keys of a text:
 // causal rows depend in that way on later ones. Throws heed::Error as attention does, for rounds or
 // a chunk below 1 and for buckets that are negative or odd.
 //

@@ -35,9 +35,9 @@ struct FlashTask {
 
 inline namespace HEED_ABI {
 
-// Kernels of a call that packs its keys. What sums in float is cut into parts for AMX; heads below
-// 48 would mostly be filled up. The number of tokens does not count: a text alone has the bits that
-// it has padded in a batch.
+// Kernels of a call that packs its keys. For AMX operands whose sums are float are cut into parts;
+// heads below 48 would mostly be filled up. The number of tokens does not count: a text alone has
+// the bits that it has padded in a batch.
 template <class T>
 FlashKernels<T> packed_flash_kernels(const Shape& shape, Isa isa, Compute compute = Compute::full) {
   const simd::PackedKernels<T>& packed = simd::packed_kernels<T>(isa, compute);
