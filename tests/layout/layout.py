@@ -85,8 +85,9 @@ NOT_ALONE = {"cuda.hpp"} | {f"simd/target/{part}.inl" for part in ("alone", "alo
 X86 = {"x86_64", "AMD64"}
 # Headers that are slow to read, the largest sets first. A header that includes all of a set sees
 # their declarations when it stands alone too, so reading them precompiled changes no verdict.
-PRECOMPILED = [("nn/multi_head_attention.hpp",), ("attention/attention.hpp", "core/eigen.hpp"),
-               ("simd/kernels.hpp", "core/eigen.hpp"), ("simd/kernels.hpp",), ("core/eigen.hpp",)]
+PRECOMPILED = [("attention/attention.hpp", "core/eigen.hpp"), ("simd/kernels.hpp", "core/eigen.hpp"),
+               ("core/eigen.hpp",), ("simd/kernels.hpp",), ("score/score.hpp", "mask/mask.hpp"),
+               ("mask/mask.hpp",), ("core/view.hpp",)]
 
 SKIPPED_FOLDERS = {".git", ".cache", "build", "out", "__pycache__"}
 
@@ -230,27 +231,95 @@ def precompile(names, folder, compiler, flags):
     return ["-include", str(header)]
 
 
+def chains_of(names, reached):
+    """The names as few lists, in each of which a header includes all that stand before it.
+
+    Such a header sees their declarations when it stands alone too, so reading them before it
+    changes no verdict: a list is one unit. Few, by a maximum matching of headers with the next one.
+    """
+    before = {}  # header -> the one before it in its list
+
+    def find_next(name, tried):
+        for later in names:
+            if name in reached[later] and later not in tried:
+                tried.add(later)
+                if later not in before or find_next(before[later], tried):
+                    before[later] = name
+                    return True
+        return False
+
+    after = {}
+    for name in names:
+        find_next(name, set())
+    for later, name in before.items():
+        after[name] = later
+    for name in names:
+        if name not in before:
+            chain = [name]
+            while chain[-1] in after:
+                chain.append(after[chain[-1]])
+            yield chain
+
+
+def without_conditions(code):
+    """The text without lines between #if and #endif."""
+    depth, lines = 0, []
+    for line in code.splitlines():
+        depth += bool(re.match(r"\s*#\s*if", line))
+        lines.append(line if depth == 0 else "")
+        depth -= bool(re.match(r"\s*#\s*endif", line))
+    return "\n".join(lines)
+
+
+def surely_reached(headers):
+    """The headers that each one includes under any flags. A part of a target opens alone.inl."""
+    sure = {name: without_conditions(code) for name, code in headers.items()}
+    return {name: reached_from(sure, [target for _, target in includes_of(
+                sure[name] if name.endswith(".hpp") else code)]) - {name}
+            for name, code in headers.items()}
+
+
+def units_of(headers):
+    """(names, precompiled set or None) of the units that show that each header compiles alone."""
+    groups = {}
+    reached = surely_reached(headers)
+    for name, code in headers.items():
+        other_machine = "#define HEED_ALONE a" in code and platform.machine() not in X86
+        if name not in NOT_ALONE and not name.endswith(".cuh") and not other_machine:
+            begin = next((names for names in PRECOMPILED if set(names) <= reached[name]), None)
+            groups.setdefault(begin, []).append(name)
+    for begin, names in groups.items():
+        # A part of a target is opened as the unit itself, as an editor does.
+        yield from (([name], begin) for name in names if not name.endswith(".hpp"))
+        whole = [name for name in names if name.endswith(".hpp")]
+        yield from ((chain, begin) for chain in chains_of(whole, reached))
+
+
+def compile_headers(root, names, command):
+    """What the compiler says against a unit that includes the names in this order."""
+    text = "".join(f'#include "heed/{name}"\n' for name in names)
+    part = len(names) == 1 and not names[0].endswith(".hpp")
+    file = str(root / "include/heed" / names[0]) if part else "-"
+    result = subprocess.run([*command, "-fsyntax-only", "-x", "c++", file], check=False, text=True,
+                            input=None if part else text, capture_output=True)
+    return result.stderr if result.returncode != 0 else ""
+
+
 def check_headers_alone(root, compiler, flags):
-    headers = headers_of(root)
     with tempfile.TemporaryDirectory() as folder:
-        begins = []
+        begins = {None: []}
         for number, names in enumerate(PRECOMPILED):
             place = Path(folder) / str(number)
             place.mkdir()
-            begins.append((set(names), precompile(names, place, compiler, flags)))
-        for name, code in headers.items():
-            other_machine = "#define HEED_ALONE a" in code and platform.machine() not in X86
-            if name in NOT_ALONE or name.endswith(".cuh") or other_machine:
+            begins[names] = precompile(names, place, compiler, flags)
+        for names, begin in units_of(headers_of(root)):
+            command = [compiler, *flags, *begins[begin]]
+            if not compile_headers(root, names, command):
                 continue
-            reached = reached_from(headers, [name]) - {name}
-            begin = next((begin for names, begin in begins if names <= reached), [])
-            # A part of a target is opened as the unit itself, as an editor does.
-            unit = f'#include "heed/{name}"\n' if name.endswith(".hpp") else None
-            file = "-" if unit else str(root / "include/heed" / name)
-            command = [compiler, *flags, *begin, "-fsyntax-only", "-x", "c++", file]
-            result = subprocess.run(command, input=unit, capture_output=True, text=True, check=False)
-            if result.returncode != 0:
-                yield f"{name}: does not compile alone:\n{result.stderr}"
+            for name in names:
+                said = compile_headers(root, [name], command)
+                if said:
+                    yield f"{name}: does not compile alone:\n{said}"
 
 
 GOOD_TREE = {
@@ -307,7 +376,17 @@ def complaints_about(edit):
         return list(check(Path(folder)))
 
 
+def complaints_about_units():
+    headers = {"mask/a.hpp": "", "mask/b.hpp": '#include "heed/mask/a.hpp"\n',
+               "mask/c.hpp": '#include "heed/mask/b.hpp"\n', "mask/d.hpp": "",
+               "mask/e.hpp": '#if X\n#include "heed/mask/d.hpp"\n#endif\n'}
+    found = sorted(names for names, _ in units_of(headers))
+    if found != [["mask/a.hpp", "mask/b.hpp", "mask/c.hpp"], ["mask/d.hpp"], ["mask/e.hpp"]]:
+        yield f"headers are compiled together as {found}"
+
+
 def self_test():
+    yield from complaints_about_units()
     for complaint in complaints_about(None):
         yield f"the good tree is refused: {complaint}"
     for edit in BAD_EDITS:
