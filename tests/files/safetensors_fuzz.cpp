@@ -1,6 +1,7 @@
-// The fuzz target of the safetensors reader.
+// The fuzz target of the safetensors reader, and what safetensors_test.cpp replays the corpus through.
 //
-// With clang: cmake --build build/clang --target heed_safetensors_fuzz, then run it on a folder.
+// With clang: cmake --build build/clang --target heed_safetensors_fuzz, then
+// heed_safetensors_fuzz corpus/safetensors.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

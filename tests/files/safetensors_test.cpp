@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <random>
 #include <string>
@@ -12,6 +14,8 @@
 #include "heed/core/error.hpp"
 #include "support/catch.hpp"
 #include "support/temporary_file.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace {
 
@@ -315,6 +319,20 @@ TEST_CASE("deep nesting and long lists cost nothing") {
   std::string header = "{\"a\":{\"shape\":[0";
   for (int i = 0; i < 1'000'000; ++i) header += ",0";
   CHECK(one_line(header_complaint(header + "]}}", 0)));
+}
+
+TEST_CASE("the fuzzer's corpus of headers is read or refused") {
+  std::size_t files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(HEED_TEST_DIR "/files/corpus/safetensors")) {
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(in), {}};
+    INFO(entry.path());
+    const std::vector<std::uint8_t> data(bytes.begin(), bytes.end());
+    CHECK(LLVMFuzzerTestOneInput(data.data(), data.size()) == 0);
+    ++files;
+  }
+  CHECK(files > 10);
 }
 
 TEST_CASE("no mutation of a file crashes the reader or is believed wrongly") {

@@ -24,7 +24,10 @@ template <class T>
 Index free_pages(const kv::Cache<T>&) {
   return 0;
 }
-Index free_pages(const kv::PagedCache<float>& cache) { return cache.free_pages(); }
+template <class T>
+Index free_pages(const kv::PagedCache<T>& cache) {
+  return cache.free_pages();
+}
 
 // Random operations, each of which fails at its first allocation, then at its second, until it
 // succeeds. Returns the number of failures.
@@ -283,13 +286,23 @@ TEST_CASE("caches: a call with a workspace allocates nothing") {
 
 TEST_CASE("paged cache: an allocation that fails leaves it as it was") {
   CHECK(fail_each_allocation<float>(make_cache<float>(6, 60)) > 200);
+  using Latent = kv::Latent<BFloat16>;
+  CHECK(fail_each_allocation<Latent>(make_cache<Latent>(16, 60)) > 100);
 }
 
 TEST_CASE("cache: an allocation that fails leaves it as it was") {
-  using Model = test::VectorModel<float>;
-  const kv::Extents extents{3, Model::Hkv, Model::D, Model::Dv};
-  CHECK(fail_each_allocation<float>(kv::Cache<float>(extents)) > 100);
-  CHECK(fail_each_allocation<kv::K8V8>(kv::Cache<kv::K8V8>(extents, {.rotates = false})) > 100);
+  const auto check = [](auto type, const kv::CacheOptions& options) {
+    using T = decltype(type);
+    using Model = test::VectorModel<T>;
+    const kv::Cache<T> cache({3, Model::Hkv, Model::D, Model::Dv}, options);
+    CHECK(fail_each_allocation<T>(cache) > 100);
+  };
+  check(0.0F, {});
+  check(Half(), {});
+  check(BFloat16(), {});
+  check(kv::Latent<float>(), {});
+  check(kv::K8V8(), {.rotates = false});
+  check(kv::K4V4(), {.rotates = false});
 }
 
 }  // namespace heed

@@ -196,10 +196,16 @@ class Roster {
       parents_.push_back(n % 7 == 0 ? -1 : static_cast<int>(bits() % static_cast<unsigned>(n)));
     }
     add("tree", mask::tree(parents_));
+    for (Index n = 0; n < shape.B * (shape.Lk / 2); ++n) {
+      const Index token = n % (shape.Lk / 2);
+      drafted_.push_back(token % 3 == 0 ? -1
+                                        : static_cast<int>(bits() % static_cast<unsigned>(token)));
+    }
+    add("trees behind a text", mask::tree(drafted_, shape.Lk / 2));
     add("sinks", mask::causal() & (mask::window(3, 0) | mask::sinks(2)), Promise::legal);
   }
 
-  std::vector<int> lengths_, parents_;
+  std::vector<int> lengths_, parents_, drafted_;
   std::vector<std::size_t> key_lengths_;
   std::vector<short> query_lengths_;
   std::vector<int> key_ids_[2], query_ids_[2], query_ends_, key_ends_, prompts_;

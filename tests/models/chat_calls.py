@@ -264,7 +264,8 @@ with tempfile.TemporaryDirectory() as name:
                                done.stderr)
         check(done.returncode == 0 and bytes_said and bytes_said[1].decode() == printed and
               abs(float(bytes_said[2]) * 1e6 - token * int(bytes_said[3])) < 5001 and
-              float(bytes_said[4]) >= float(bytes_said[2]) and int(bytes_said[3]) > 300,
+              float(bytes_said[4]) >= float(bytes_said[2]) and int(bytes_said[3]) > 300 and
+              re.search(rb"drafts: [\d.]+ tokens a call, [\d.]+ times as fast", done.stderr),
               f"--cache {cache}: {done.stderr!r}")
         done = call(*of, "--window", "100", "--prompt", "Hello")
         check(done.returncode == 0 and re.search(rb"window: [1-9]\d+ tokens forgotten", done.stderr),
