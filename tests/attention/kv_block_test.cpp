@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "heed/attention/flash/unpacked_products.hpp"
 #include "support/problem.hpp"
 
 namespace heed {

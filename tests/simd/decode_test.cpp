@@ -129,6 +129,57 @@ TEMPLATE_TEST_CASE("qk_panels: the bits of qk, and no other score", "", float, d
   });
 }
 
+// So pages of any order have the bits of a cache in one piece.
+TEMPLATE_TEST_CASE("qk_slices, pv_slices: the bits of qk_panels and pv_unpacked", "", float, double,
+                   Half, BFloat16) {
+  using R = Accum<TestType>;
+  for_each_problem<TestType>([](const auto& table, auto& problem, const auto& x) {
+    const simd::TileShape& shape = problem.tile_shape;
+    const Index D = problem.size.D, keys = problem.size.keys, nr = shape.nr, vl = shape.vl;
+    const Index count = shape.panels(keys) * nr / vl, held = (keys + vl - 1) / vl;
+    Guarded<TestType> panels(shape.panels(keys) * nr * D, Side::behind, TestType(0));
+    // Slices in descending order, each with its keys as a panel of VL columns, then its values.
+    const Index size = 2 * vl * D;
+    Guarded<TestType> pages(held * size, Side::behind, TestType(0));
+    std::vector<simd::KvSlice<TestType>> slices;
+    for (Index n = 0; n < count + nr / vl; ++n) {
+      const TestType* at = pages.data() + (held - 1 - std::min(n, held - 1)) * size;
+      slices.push_back({at, at + vl * D});
+    }
+    for (Index c = 0; c < keys; ++c) {
+      TestType* slice = pages.data() + (held - 1 - c / vl) * size;
+      for (Index d = 0; d < D; ++d) {
+        panels.data()[c / nr * D * nr + d * nr + c % nr] = x.cview()(c, d);
+        slice[d * vl + c % vl] = x.cview()(c, d);
+        slice[(vl + c % vl) * D + d] = x.cview()(c, d);
+      }
+    }
+    const auto same_real_scores = [&](const auto& expected) {
+      for (int query = 0; query < problem.queries - problem.size.missing; ++query) {
+        for (int key = 0; key < keys; ++key) {
+          const Index at = problem.score_index(query, key);
+          if (!same_bits(problem.scores[at], expected[static_cast<std::size_t>(at)])) return false;
+        }
+      }
+      return true;
+    };
+    problem.fill_operands(Numbers(11));
+    table.panels->qk(problem.packed_q(), panels.data(), problem.tiles());
+    const std::vector<R> scores(problem.scores.begin(), problem.scores.end());
+    std::fill(problem.scores.begin(), problem.scores.end(), poison<R>);
+    table.panels->qk_slices(problem.packed_q(), slices.data(), vl, problem.tiles());
+    REQUIRE(same_real_scores(scores));
+
+    problem.fill_weights(Numbers(13));
+    const std::vector<R> before(problem.acc.begin(), problem.acc.end());
+    table.unpacked->pv(problem.tiles(), x.cview(), problem.state().acc);
+    const std::vector<R> sums(problem.acc.begin(), problem.acc.end());
+    std::copy(before.begin(), before.end(), problem.acc.begin());
+    table.panels->pv_slices(problem.tiles(), slices.data(), D, problem.state().acc);
+    REQUIRE(all_same_bits(problem.acc.data(), sums.data(), problem.acc.size()));
+  });
+}
+
 // The values of a latent cache.
 TEMPLATE_TEST_CASE("panels_to_rows: the first features of each key, and nothing behind them", "",
                    float, double, Half, BFloat16) {

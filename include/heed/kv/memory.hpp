@@ -19,18 +19,28 @@ Index panel_width() {
   return simd::element_kernels<T>(isa()).tile_shape.nr;
 }
 
+// Columns of the panels of pages: a page has panels of its own where it can.
+//   page  tokens; 0 where there are no pages
+template <class T>
+Index panel_width(Index page) {
+  const simd::TileShape& shape = simd::element_kernels<T>(isa()).tile_shape;
+  return page % shape.nr != 0 && page % shape.vl == 0 ? shape.vl : shape.nr;
+}
+
 // Tokens [0, tokens) of `heads` heads. A number that is appended becomes a T.
 //   rotated  rows are rotated before they are stored, of codes
+//   page     tokens that lie together; 0: all of a head's
 template <class F>
 class Memory {
   using T = typename NumberOf<F>::Type;
 
  public:
   Memory() = default;
-  Memory(Index heads, Index tokens, const Extents& of, bool)
+  Memory(Index heads, Index tokens, const Extents& of, bool, Index page = 0)
       : D_(of.D),
         Dv_(of.Dv),
-        keys_(Panels<T>::size(tokens, of.D, nr_)),
+        width_(panel_width<T>(is_latent<F> ? 0 : page)),
+        keys_(Panels<T>::size(tokens, of.D, width_)),
         values_(is_latent<F> ? 0 : checked_product(tokens, of.Dv)),
         tokens_(tokens),
         k_(zeros<T>(checked_product(heads, keys_))),
@@ -46,13 +56,13 @@ class Memory {
   template <class To, class Self>
   static Panels<To> panels(Self& of, Index n) {
     To* v = is_latent<F> ? nullptr : of.v_.data() + n * of.values_;
-    return {of.k_.data() + n * of.keys_, v, of.D_, of.Dv_, of.nr_};
+    return {of.k_.data() + n * of.keys_, v, of.D_, of.Dv_, of.width_};
   }
 
-  Index D_ = 0, Dv_ = 0, nr_ = panel_width<T>();
+  Index D_ = 0, Dv_ = 0, width_ = panel_width<T>();  // width_: columns of a panel of keys
   Index keys_ = 0, values_ = 0;  // numbers of the keys of a head, and of its values
   Index tokens_ = 0;
-  std::vector<T> k_;  // [heads, panels, D, NR]
+  std::vector<T> k_;  // [heads, panels, D, width]
   std::vector<T> v_;  // [heads, tokens, Dv], or nothing where the keys hold them
 };
 
@@ -62,7 +72,7 @@ class Memory<F> {
 
  public:
   Memory() = default;
-  Memory(Index heads, Index tokens, const Extents& of, bool rotated)
+  Memory(Index heads, Index tokens, const Extents& of, bool rotated, Index = 0)
       : D_(of.D),
         Dv_(of.Dv),
         tokens_(tokens),

@@ -29,7 +29,7 @@ class PagePool {
   PagePool(const Extents& extents, Index page, Index pages, bool rotated)
       : extents_(extents),
         page_(page),
-        memory_(extents.Hkv, checked_product(pages, page), extents, rotated),
+        memory_(extents.Hkv, checked_product(pages, page), extents, rotated, page),
         holders_(zeros<Index>(pages)),
         free_(zeros<Index>(pages)) {
     for (Index n = 0; n < pages; ++n) free_[static_cast<std::size_t>(n)] = pages - 1 - n;

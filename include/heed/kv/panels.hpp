@@ -14,21 +14,21 @@ inline namespace HEED_ABI {
 // Memory of some keys and values of a head; T may be const.
 template <class T>
 struct Panels {
-  T* k;  // [panels, D, NR]
+  T* k;  // [panels, D, width]
   T* v;  // [keys, Dv], or null where values are the first Dv features of their keys
-  Index D, Dv, nr;
+  Index D, Dv, width;
 
   // Elements of the panels of so many keys.
-  static Index size(Index keys, Index D, Index nr) {
-    return checked_product((keys + nr - 1) / nr * nr, D);
+  static Index size(Index keys, Index D, Index width) {
+    return checked_product((keys + width - 1) / width * width, D);
   }
 
   // Rows x [n, D] become keys [first, first + n).
   template <class X>
   void store_keys(Index first, const View<const X, 2>& x) const {
     for (Index j = 0; j < x.extent[0]; ++j) {
-      T* to = k + (first + j) / nr * D * nr + (first + j) % nr;
-      for (Index d = 0; d < D; ++d, to += nr) *to = static_cast<T>(x(j, d));
+      T* to = k + (first + j) / width * D * width + (first + j) % width;
+      for (Index d = 0; d < D; ++d, to += width) *to = static_cast<T>(x(j, d));
     }
   }
   template <class X>
@@ -49,12 +49,12 @@ struct Panels {
   // are none behind them.
   template <class From>
   void copy(const Panels<From>& from, Index first, Index count, Index to) const {
-    copy_keys<T>(from.keys(first, count), D, nr, to, k);
+    copy_keys<T>(from.keys(first, count), D, width, to, k);
     if (v != nullptr) std::copy_n(from.v + first * Dv, count * Dv, v + to * Dv);
   }
 
   PanelKeys<std::remove_const_t<T>> keys(Index first, Index count) const {
-    return {k + first / nr * D * nr, first % nr, count};
+    return {k + first / width * D * width, first % width, count, width};
   }
   // Without columns where values are in their keys.
   View<const T, 2> values(Index first, Index count) const {
@@ -63,12 +63,12 @@ struct Panels {
   }
 };
 
-// Copies columns of a panel [D, NR]; they may move up within it. Columns that fill a cache line are
-// copied with a length that the compiler knows.
+// Copies columns of a panel [D, width] to one of `to_width`; they may move up within it. Columns
+// that fill a cache line are copied with a length that the compiler knows.
 template <class T>
-void copy_columns(const T* from, Index D, Index nr, Index columns, T* to) {
+void copy_columns(const T* from, Index width, Index D, Index columns, T* to, Index to_width) {
   constexpr Index line = 64 / sizeof(T);
-  for (Index d = 0; d < D; ++d, from += nr, to += nr) {
+  for (Index d = 0; d < D; ++d, from += width, to += to_width) {
     if (columns == line) {
       std::copy_n(from, line, to);
     } else {
@@ -77,16 +77,15 @@ void copy_columns(const T* from, Index D, Index nr, Index columns, T* to) {
   }
 }
 
-// Copies keys of D numbers to the columns from `first` on of the panels at `to`, which may be those
-// of `from` where keys move up.
+// Copies keys of D numbers to the columns from `first` on of the panels of `width` at `to`, which
+// may be those of `from` where keys move up.
 template <class T>
-void copy_keys(const PanelKeys<T>& from, Index D, Index nr, Index first, T* to) {
+void copy_keys(const PanelKeys<T>& from, Index D, Index width, Index first, T* to) {
   for (Index j = 0, columns = 0; j < from.count; j += columns) {
     const Index source = from.offset + j, target = first + j;
-    columns = std::min({nr - source % nr, nr - target % nr, from.count - j});
-    const T* of_source = from.panels + source / nr * D * nr + source % nr;
-    T* of_target = to + target / nr * D * nr + target % nr;
-    copy_columns(of_source, D, nr, columns, of_target);
+    columns = std::min({from.width - source % from.width, width - target % width, from.count - j});
+    T* of_target = to + target / width * D * width + target % width;
+    copy_columns(from.column(j, D), from.width, D, columns, of_target, width);
   }
 }
 

@@ -11,7 +11,7 @@ namespace heed::kv {
 // The sizes of what is read.
 struct RowSizes {
   Index D, Dv;
-  Index nr;               // of panels: panel_width<U>()
+  Index nr;               // panel_width<U>(): codes are read so many keys at a time
   float* room = nullptr;  // [row_room(sizes)], of codes alone
 };
 
@@ -21,7 +21,7 @@ inline namespace HEED_ABI {
 inline Index row_room(const RowSizes& of) { return of.nr * (of.D + of.Dv) + of.D; }
 
 // f(first, k, v) for views k [n, D] and v [n, Dv] of the keys [begin, end) in ascending order, of
-// elements U. Rows of keys in panels are NR apart, as are those of latent values.
+// elements U. Features of keys in panels are a panel's width apart, as are those of latent values.
 template <class U, class Bound, class F>
 void for_each_row_run(const Bound& source, const RowSizes&, Index begin, Index end, F&& f) {
   source.for_each_run(begin, end, f);
@@ -31,12 +31,11 @@ template <class U, PanelSource<U> Bound, class F>
 void for_each_row_run(const Bound& source, const RowSizes& of, Index begin, Index end, F&& f) {
   const auto split = [&](Index first, const PanelKeys<U>& keys, const View<const U, 2>& v) {
     for (Index j = 0, n = 0; j < keys.count; j += n) {
-      const Index at = keys.offset + j;
-      n = std::min(of.nr - at % of.nr, keys.count - j);
-      const U* const data = keys.panels + at / of.nr * of.D * of.nr + at % of.nr;
-      const View<const U, 2> k{data, {n, of.D}, {1, of.nr}};
+      n = std::min(keys.width - (keys.offset + j) % keys.width, keys.count - j);
+      const U* const data = keys.column(j, of.D);
+      const View<const U, 2> k{data, {n, of.D}, {1, keys.width}};
       if constexpr (LatentSource<Bound>) {
-        f(first + j, k, View<const U, 2>{data, {n, of.Dv}, {1, of.nr}});
+        f(first + j, k, View<const U, 2>{data, {n, of.Dv}, {1, keys.width}});
       } else {
         f(first + j, k, slice(v, j, n));
       }

@@ -4,7 +4,8 @@
 // one run, a page of a cache is one. A run may have any length, from 1 key on.
 //   - Packed calls copy a KV block of several runs (64 to 512 keys) together before they pack it.
 //   - Unpacked calls (decoding) read runs in place where they begin and end at multiples of the
-//     kernels' NR (32 keys at most), so pages of multiples of 32 keys are never copied.
+//     kernels' NR (32 keys at most), those in panels at multiples of a register (16 at most): pages
+//     of multiples of 16 tokens are never copied.
 // Row sources have the bits of a dense tensor with the same keys, however they are cut into runs.
 #pragma once
 
@@ -34,13 +35,20 @@ concept BoundSource = requires(const S& source, Index begin, Index end, const Ru
   source.for_each_run(begin, end, f);
 };
 
-// Keys of one run in panels of NR (simd::TileShape), as the kernels of q·kᵀ read them: key j of the
-// run is column (offset + j) % NR of panel (offset + j) / NR.
+// Keys of one run in panels, as the kernels of q·kᵀ read them: key j of the run is column
+// (offset + j) % width of panel (offset + j) / width. Panels have NR columns (simd::TileShape), or
+// those of a register where a page is not a multiple of NR.
 template <class T>
 struct PanelKeys {
-  const T* panels;  // [panels, D, NR]
-  Index offset;     // below NR
+  const T* panels;  // [panels, D, width]
+  Index offset;     // below width
   Index count;      // of keys
+  Index width;
+
+  // Key j's column, from a feature of which the next lies `width` further.
+  const T* column(Index j, Index D) const {
+    return panels + (offset + j) / width * D * width + (offset + j) % width;
+  }
 };
 
 template <class T>

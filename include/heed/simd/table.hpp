@@ -49,14 +49,25 @@ struct UnpackedKernels {
   bool (*all_finite)(const View<const T, 2>& x);
 };
 
-// Keys that lie in panels of T, as in a cache: their product with queries, and their first features
-// as rows of values; documented in attention/panels.inl. Calls of dense keys do without, and files
-// with such calls alone.
+// VL keys and their values where they lie: columns of a panel of keys, and rows of values.
+template <class T>
+struct KvSlice {
+  const T* k;  // [D, width]
+  const T* v;  // [VL, Dv]
+};
+
+// Keys that lie in panels of T, as in a cache: their product with queries, products with keys and
+// values in slices, and the first features of keys as rows; documented in attention/panels.inl.
+// Calls of dense keys do without, and files with such calls alone.
 template <class T>
 struct PanelKernels {
   using R = Accum<T>;
 
   void (*qk)(const PackedA<const R>& q, const T* k, const ScoreTiles<R>& scores);
+  void (*qk_slices)(const PackedA<const R>& q, const KvSlice<T>* k, Index width,
+                    const ScoreTiles<R>& scores);
+  void (*pv_slices)(const ScoreTiles<R>& p, const KvSlice<T>* v, Index Dv,
+                    const Accumulator<R>& acc);
   void (*to_rows)(const T* k, Index D, const View<T, 2>& v);
 };
 

@@ -15,6 +15,7 @@
 #include "heed/attention/flash/score_epilogue.hpp"
 #include "heed/attention/flash/store_output.hpp"
 #include "heed/attention/flash/tile_args.hpp"
+#include "heed/attention/flash/unpacked_products.hpp"
 #include "heed/core/parallel.hpp"
 
 namespace heed {
@@ -46,12 +47,7 @@ void compute_scores(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& ti
   if (block.codes.keys != nullptr) {
     multiply_keys(block.codes, tiles);
   } else if (task.plan.unpacked) {
-    const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
-    for_each_run(block, tiles.scores, [&](const KvRun<U>& run, const auto& scores, int g) {
-      const auto q = tiles.q.from_row(g * task.plan.tile_shape.mr);
-      if (run.panels != nullptr) return block.of_panels->qk(q, run.panels, scores);
-      kernels.qk(q, run.k, scores);
-    });
+    multiply_unpacked_keys(task, tiles, block);
   } else {
     task.kernels.packed.gemm.qk(tiles.q, tiles.kt, tiles.scores);
     if (!block.inf_safe) {
@@ -71,9 +67,12 @@ bool mark_unmasked(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum<
   bool finite = block.finite;
   if (task.plan.unpacked) {
     const simd::UnpackedKernels<U>& kernels = unpacked_kernels_of<U>(task.kernels);
-    finite = kernels.all_unmasked(scores) ||
-             std::all_of(block.runs, block.runs + block.run_count,
-                         [&](const KvRun<U>& run) { return kernels.all_finite(run.v); });
+    finite = kernels.all_unmasked(scores);
+    if (!finite) {
+      finite = true;
+      for_each_values(task, block,
+                      [&](Index, const View<const U, 2>& v) { finite &= kernels.all_finite(v); });
+    }
   }
   const Index count = finite ? 0 : scores.tiles() * scores.tile_size();
   for (Index n = 0; n < count; ++n) task.scratch.unmasked[n] = !is_masked(scores.data[n]);
@@ -100,9 +99,7 @@ void accumulate_output(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>&
     if (task.plan.unpacked) pack_v(task, block);
     kernels.gemm.pv_masked(tiles.scores, tiles.v, task.scratch.unmasked, tiles.state.acc);
   } else if (task.plan.unpacked) {
-    for_each_run(block, tiles.scores, [&](const KvRun<U>& run, const auto& p, int g) {
-      unpacked_kernels_of<U>(task.kernels).pv(p, run.v, tiles.state.acc.from_tile(g));
-    });
+    multiply_unpacked_values(task, tiles, block);
   } else {
     kernels.gemm.pv(tiles.scores, tiles.v, tiles.state.acc);
   }
@@ -152,6 +149,7 @@ void attend_keys(const FlashTask<T, M, S>& task, const Kv& kv, Index first, Inde
   if constexpr (kv::CodeSource<Kv>) prepare_queries(task, kv);
   SplitStates<T, M, S> states(task);
   KvBlock<U> block;
+  block.last = last;
   if constexpr (kv::PanelSource<Kv, U> || kv::CodeSource<Kv>) {
     block.of_panels = &simd::panel_kernels<U>(task.kernels.packed.isa);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "heed/attention/flash/kv_run.hpp"
+#include "heed/attention/flash/kv_slices.hpp"
 #include "heed/attention/flash/latent_values.hpp"
 #include "heed/attention/flash/tile_args.hpp"
 #include "heed/kv/dense.hpp"
@@ -25,6 +26,8 @@ struct KvBlock {
   int begin = 0, keys = 0;
   int run_count = 0;
   KvRun<T> runs[max_runs];
+  KvSlices<T> slices;  // instead of runs, of decoding
+  Index last = 0;      // the source, or its split, ends there
   const Accum<T>* packed_keys = nullptr;
   const simd::PanelKernels<T>* of_panels = nullptr;  // of a source whose keys are panels
   bool inf_safe = true;                              // q·k of an infinite operand comes out right
@@ -101,7 +104,7 @@ template <class U>
 bool find_run(int first, Index D, int nr, const kv::PanelKeys<U>& k, const View<const U, 2>& v,
               KvRun<U>& run) {
   run = {first, {nullptr, {k.count, D}, {0, 0}}, v, k.panels};
-  return first % nr == 0 && k.offset == 0;
+  return first % nr == 0 && k.offset == 0 && k.width == nr;
 }
 
 // The runs of a block where they are, if its kernels can read them there: packed calls read one,
@@ -109,9 +112,16 @@ bool find_run(int first, Index D, int nr, const kv::PanelKeys<U>& k, const View<
 // column on. Else one run, gathered.
 template <class T, class M, class S, class Kv, class U>
 void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) {
+  const Index end = Index{block.begin} + block.keys;
+  if constexpr (kv::PanelSource<Kv, U> && !kv::LatentSource<Kv>) {
+    if (task.plan.unpacked) {
+      find_slices(kv, task.problem.shape, task.plan.tile_shape, block.begin, block.keys, block.last,
+                  block.slices);
+      if (block.slices.used) return;
+    }
+  }
   bool in_place = true;
   int count = 0;
-  const Index end = Index{block.begin} + block.keys;
   for_each_source_run<U>(kv, block.begin, end, [&](Index at, const auto& k, const auto& v) {
     KvRun<U> last;
     KvRun<U>& run = count < block.max_runs ? block.runs[count] : last;
@@ -195,34 +205,32 @@ void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, 
                      .pack_b(run.v, packed_values(task.scratch, task.plan, shape));
 }
 
+// f(first, v) for the values of an unpacked block.
+template <class T, class M, class S, class U, class F>
+void for_each_values(const FlashTask<T, M, S>& task, const KvBlock<U>& block, F&& f) {
+  if (block.slices.used) {
+    for_each_slice_of_values(block.slices, task.plan.tile_shape.vl, block.keys,
+                             task.problem.shape.Dv, f);
+    return;
+  }
+  for (int n = 0; n < block.run_count; ++n) f(block.runs[n].first, block.runs[n].v);
+}
+
 // Packs the values of an unpacked block.
 template <class T, class M, class S, class U>
 void pack_v(const FlashTask<T, M, S>& task, const KvBlock<U>& block) {
   const Index Dv = task.problem.shape.Dv;
   const auto to = packed_values(task.scratch, task.plan, task.problem.shape);
   const simd::PackedKernels<U>& kernels = packed_kernels_of<U>(task.kernels.values);
-  if (block.run_count == 1) {
+  if (!block.slices.used && block.run_count == 1) {
     kernels.pack_b(block.runs[0].v, to);
     return;
   }
   U* rows = reinterpret_cast<U*>(task.scratch.gathered);
-  for (int n = 0; n < block.run_count; ++n) {
-    copy_rows<U>(block.runs[n].v, rows + block.runs[n].first * Dv);
-  }
+  for_each_values(task, block, [&](Index first, const View<const U, 2>& v) {
+    copy_rows<U>(v, rows + first * Dv);
+  });
   kernels.pack_b({rows, {block.keys, Dv}, {Dv, 1}}, to);
-}
-
-// f(run, scores, first_m_tile) for the tiles of each run of an unpacked block. Several runs cut the
-// tiles of a row tile, which lie one behind the other, at panels.
-template <class T, class R, class F>
-void for_each_run(const KvBlock<T>& block, const simd::ScoreTiles<R>& scores, F&& f) {
-  if (block.run_count == 1) return f(block.runs[0], scores, 0);
-  for (int n = 0; n < block.run_count; ++n) {
-    const KvRun<T>& run = block.runs[n];
-    for (int g = 0; g < scores.m_tiles; ++g) {
-      f(run, scores.part(g, run.first, static_cast<int>(run.k.extent[0])), g);
-    }
-  }
 }
 
 }  // namespace HEED_ABI

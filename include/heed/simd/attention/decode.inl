@@ -78,11 +78,18 @@ void add_tails(const View<const T, 2>& k, RaggedTile tile, const Accum<T>* q, Ac
   }
 }
 
-// acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on; only a
-// single one may be cut off by the last column.
+// Values of a tile's keys: rows in slices of VL, `stride` apart within one.
+template <class T>
+struct ValueRows {
+  Array<const T*, vectors<Accum<T>>> at, ahead;  // `ahead`: rows that are read later
+  Index stride;
+};
+
+// acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on, of which
+// there are `left`; only a single one may be cut off by the last column.
 //   place(r, d)  where column d of query r lies among the weighted values
 template <int Rows, int N, class T, class Place>
-HEED_INLINE void pv_block(const View<const T, 2>& v, RaggedTile tile, Index column,
+HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index left,
                           const Accum<T>* p, const Place& place) {
   using R = Accum<T>;
   Array<Array<Vec<R>, N>, Rows> sum;
@@ -95,20 +102,22 @@ HEED_INLINE void pv_block(const View<const T, 2>& v, RaggedTile tile, Index colu
       sum[r][n] = load(at[r][n]);
     }
   }
-  for (int c = tile.begin; c < tile.end; ++c) {
-    const T* from = v.data + c * v.stride[0] + column;
-    Array<Vec<R>, N> value;
+  for (int slice = 0, c = 0; c < keys; ++slice) {
+    const T *from = v.at[slice] + column, *ahead = v.ahead[slice] + column;
+    const int end = c + vl<R> < keys ? c + vl<R> : keys;
+    for (; c < end; ++c, from += v.stride, ahead += v.stride) {
+      Array<Vec<R>, N> value;
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) {
-      if (begins_line<T>(n)) prefetch(from + n * vl<R>, v.stride[0]);
-      value[n] =
-          N == 1 ? load_some_as<R>(from, 1, v.extent[1] - column) : load_as<R>(from + n * vl<R>);
-    }
+      for (int n = 0; n < N; ++n) {
+        if (begins_line<T>(n)) __builtin_prefetch(ahead + n * vl<R>, 0, 2);
+        value[n] = N == 1 ? load_some_as<R>(from, 1, left) : load_as<R>(from + n * vl<R>);
+      }
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      const Vec<R> weight = broadcast(p[r * nr<R> + c - tile.begin]);
+      for (int r = 0; r < Rows; ++r) {
+        const Vec<R> weight = broadcast(p[r * nr<R> + c]);
 #pragma GCC unroll 16
-      for (int n = 0; n < N; ++n) sum[r][n] = fma(weight, value[n], sum[r][n]);
+        for (int n = 0; n < N; ++n) sum[r][n] = fma(weight, value[n], sum[r][n]);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -142,8 +151,9 @@ struct QkUnpacked {
 template <class T, class Acc>
 struct PvUnpacked {
   using R = Accum<T>;
-  const View<const T, 2>& v;
+  const ValueRows<T>& v;
   RaggedTile tile;
+  Index columns;
   const R* weights;
   const Acc& acc;
   Index m_tile;
@@ -152,17 +162,21 @@ struct PvUnpacked {
   template <int Rows>
   HEED_INLINE void run(int row) const {
     constexpr int interleaved_registers = interleaved_sums<R, Rows>, fewer = 8 / Rows;
-    const R* p = weights + row * nr<R>;
-    const auto place = [&](int r, Index d) { return &acc.tile_at(m_tile, row + r, d); };
     Index d = 0;
-    for (; d + interleaved_registers * vl<R> <= v.extent[1]; d += interleaved_registers * vl<R>) {
-      pv_block<Rows, interleaved_registers>(v, tile, d, p, place);
+    for (; d + interleaved_registers * vl<R> <= columns; d += interleaved_registers * vl<R>) {
+      block<Rows, interleaved_registers>(row, d);
     }
-    if (fewer < interleaved_registers && d + fewer * vl<R> <= v.extent[1]) {
-      pv_block<Rows, fewer>(v, tile, d, p, place);
+    if (fewer < interleaved_registers && d + fewer * vl<R> <= columns) {
+      block<Rows, fewer>(row, d);
       d += fewer * vl<R>;
     }
-    for (; d < v.extent[1]; d += vl<R>) pv_block<Rows, 1>(v, tile, d, p, place);
+    for (; d < columns; d += vl<R>) block<Rows, 1>(row, d);
+  }
+
+  template <int Rows, int N>
+  HEED_INLINE void block(int row, Index column) const {
+    pv_block<Rows, N>(v, tile.end - tile.begin, column, columns - column, weights + row * nr<R>,
+                      [&](int r, Index d) { return &acc.tile_at(m_tile, row + r, d); });
   }
 };
 
@@ -205,17 +219,40 @@ bool all_unmasked(const ScoreTiles<R>& scores) {
   return !some;
 }
 
+template <class T, class Acc>
+[[gnu::noinline]] void pv_tile(const PvUnpacked<T, Acc>& job) {
+  run_rows(job);
+}
+
+// o += p·v, tile by tile.
+//   find(panel, rows)  where the values of a panel's keys lie
+template <class T, class F>
+HEED_INLINE void pv_each_tile(const ScoreTiles<Accum<T>>& p, Index columns,
+                              const Accumulator<Accum<T>>& acc, const F& find) {
+  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
+  const auto weights = p.in(shape);
+  const auto o = acc.in(shape);
+  HEED_ASSERT(columns <= acc.columns);
+  for_each_ragged_tile(
+      weights, [&](int g, int panel, const RaggedTile& here) __attribute__((always_inline)) {
+        ValueRows<T> rows;
+        find(panel, rows);
+        pv_tile(PvUnpacked<T, decltype(o)>{rows, here, columns, weights.tile(g, panel), o, g});
+      });
+}
+
 // o += p·v of unpacked values, v(c, d) contiguous in d.
 template <class T>
 void pv_unpacked(const ScoreTiles<Accum<T>>& p, const View<const T, 2>& v,
                  const Accumulator<Accum<T>>& acc) {
-  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
-  const auto weights = p.in(shape);
-  const auto o = acc.in(shape);
-  HEED_ASSERT(v.extent[1] <= acc.columns);
-  for_each_ragged_tile(
-      weights, [&](int g, int panel, const RaggedTile& here) __attribute__((always_inline)) {
-        run_rows(PvUnpacked<T, decltype(o)>{v, here, weights.tile(g, panel), o, g});
+  pv_each_tile<T>(
+      p, v.extent[1], acc, [&](int panel, ValueRows<T>& rows) __attribute__((always_inline)) {
+        rows.stride = v.stride[0];
+        for (int n = 0; n < vectors<Accum<T>>; ++n) {
+          const Index first = panel * nr<Accum<T>> + n * vl<Accum<T>>;
+          rows.at[n] = v.data + first * rows.stride;
+          rows.ahead[n] = rows.at[n] + prefetched_rows * rows.stride;
+        }
       });
 }
 

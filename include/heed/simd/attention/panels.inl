@@ -1,5 +1,5 @@
-// Part of kernels.inl: keys in panels, as caches keep them: q·kᵀ of a few queries, and values that
-// are the first features of their keys.
+// Part of kernels.inl: keys in panels, as caches keep them, in one piece or in pages: q·kᵀ of a few
+// queries, and values that are the first features of their keys.
 #if __INCLUDE_LEVEL__ == 0  // opened alone, as in an editor
 #define HEED_ALONE portable
 #include "heed/simd/target/alone.inl"
@@ -11,21 +11,48 @@
 template <class T>
 inline constexpr Index prefetched_panel = 4096 / sizeof(T);
 
-// s[r][c] = Σ_d q[r][d]·k(d, c) for Rows queries and a panel of keys. Sums have the order of
-// micro_kernel's, and so its bits.
-//   k  [D, NR]
-template <int Rows, class T>
-HEED_INLINE void qk_panel(const T* k, Index D, const Accum<T>* q, Accum<T>* s) {
+// A panel of keys in one piece, [D, NR]; `ahead` is read later.
+template <class T>
+struct WholePanel {
   using R = Accum<T>;
-  Array<Array<Vec<R>, vectors<R>>, Rows> sum = {};
-#pragma GCC unroll 4
-  for (Index d = 0; d < D; ++d, k += nr<R>) {
-    Array<Vec<R>, vectors<R>> key;
+  const T *k, *ahead;
+
+  HEED_INLINE void load(Index d, Array<Vec<R>, vectors<R>>& key) const {
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) {
-      if (begins_line<T>(n)) __builtin_prefetch(k + n * vl<R> + prefetched_panel<T>, 0, 2);
-      key[n] = load_as<R>(k + n * vl<R>);
+      const Index at = d * nr<R> + n * vl<R>;
+      if (begins_line<T>(n)) __builtin_prefetch(ahead + at, 0, 2);
+      key[n] = load_as<R>(k + at);
     }
+  }
+};
+
+// A panel of keys in slices of VL, whose features lie `width` apart. Those of the next panel, from
+// `next` on, are prefetched.
+template <class T>
+struct SlicedPanel {
+  using R = Accum<T>;
+  const KvSlice<T>* slices;  // [2 · vectors]
+  Index width;
+
+  HEED_INLINE void load(Index d, Array<Vec<R>, vectors<R>>& key) const {
+#pragma GCC unroll 16
+    for (int n = 0; n < vectors<R>; ++n) {
+      __builtin_prefetch(slices[vectors<R> + n].k + d * width, 0, 2);
+      key[n] = load_as<R>(slices[n].k + d * width);
+    }
+  }
+};
+
+// s[r][c] = Σ_d q[r][d]·k(d, c) for Rows queries and a panel of keys. Sums have the order of
+// micro_kernel's, and so its bits.
+template <int Rows, class R, class Panel>
+HEED_INLINE void qk_panel(const Panel& k, Index D, const R* q, R* s) {
+  Array<Array<Vec<R>, vectors<R>>, Rows> sum = {};
+#pragma GCC unroll 4
+  for (Index d = 0; d < D; ++d) {
+    Array<Vec<R>, vectors<R>> key;
+    k.load(d, key);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       const Vec<R> query = broadcast(q[r * D + d]);
@@ -40,33 +67,69 @@ HEED_INLINE void qk_panel(const T* k, Index D, const Accum<T>* q, Accum<T>* s) {
   }
 }
 
-template <class T>
+template <class R, class Panel>
 struct QkPanel {
-  const T* k;
+  Panel k;
   RaggedTile tile;
   Index D;
-  const Accum<T>* q;
-  Accum<T>* scores;
+  const R* q;
+  R* scores;
 
   template <int Rows>
   HEED_INLINE void run(int row) const {
-    qk_panel<Rows>(k, D, q + row * D, scores + row * nr<Accum<T>>);
+    qk_panel<Rows>(k, D, q + row * D, scores + row * nr<R>);
   }
 };
 
-// q·kᵀ of keys in panels of T; scores.rows rows are real. Scores beyond the last key are
-// unspecified.
-//   k  [panels, D, NR]
-template <class T>
-void qk_panels(const PackedA<const Accum<T>>& q, const T* k, const ScoreTiles<Accum<T>>& scores) {
-  constexpr ConstantShape<tile_shape<Accum<T>>> shape;
+// q·kᵀ of keys in panels; scores.rows rows are real. Scores beyond the last key are unspecified.
+//   panel(p)  panel p
+template <class R, class F>
+HEED_INLINE void qk_each_panel(const PackedA<const R>& q, const ScoreTiles<R>& scores,
+                               const F& panel) {
+  constexpr ConstantShape<tile_shape<R>> shape;
   const auto s = scores.in(shape);
   const auto rows = q.in(shape);
   HEED_ASSERT(q.scale == 1);
   for_each_ragged_tile(
       s, [&](int g, int p, const RaggedTile& here) __attribute__((always_inline)) {
+        const auto k = panel(p);
+        run_rows(QkPanel<R, decltype(k)>{k, here, q.k, rows.tile(g), s.tile(g, p)});
+      });
+}
+
+//   k  [panels, D, NR]
+template <class T>
+void qk_panels(const PackedA<const Accum<T>>& q, const T* k, const ScoreTiles<Accum<T>>& scores) {
+  qk_each_panel(
+      q, scores, [&](int p) __attribute__((always_inline)) {
         const T* panel = k + p * q.k * nr<Accum<T>>;
-        run_rows(QkPanel<T>{panel, here, q.k, rows.tile(g), s.tile(g, p)});
+        return WholePanel<T>{panel, panel + prefetched_panel<T>};
+      });
+}
+
+//   k      [panels + 1, vectors]; the last ones are prefetched alone
+//   width  from a feature of a key to its next
+template <class T>
+void qk_slices(const PackedA<const Accum<T>>& q, const KvSlice<T>* k, Index width,
+               const ScoreTiles<Accum<T>>& scores) {
+  qk_each_panel(
+      q, scores, [&](int p) __attribute__((always_inline)) {
+        return SlicedPanel<T>{k + p * vectors<Accum<T>>, width};
+      });
+}
+
+// o += p·v of values in slices of VL rows, contiguous.
+//   v  [panels + 1, vectors], as the keys of qk_slices
+template <class T>
+void pv_slices(const ScoreTiles<Accum<T>>& p, const KvSlice<T>* v, Index Dv,
+               const Accumulator<Accum<T>>& acc) {
+  pv_each_tile<T>(
+      p, Dv, acc, [&](int panel, ValueRows<T>& rows) __attribute__((always_inline)) {
+        rows.stride = Dv;
+        for (int n = 0; n < vectors<Accum<T>>; ++n) {
+          rows.at[n] = v[panel * vectors<Accum<T>> + n].v;
+          rows.ahead[n] = v[(panel + 1) * vectors<Accum<T>> + n].v;
+        }
       });
 }
 

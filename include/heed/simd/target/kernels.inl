@@ -82,7 +82,10 @@ inline constexpr UnpackedKernels<T> unpacked_table{.qk = &qk_unpacked<T>,
                                                    .all_finite = &all_finite<T>};
 
 template <class T>
-inline constexpr PanelKernels<T> panel_table{.qk = &qk_panels<T>, .to_rows = &panels_to_rows<T>};
+inline constexpr PanelKernels<T> panel_table{.qk = &qk_panels<T>,
+                                             .qk_slices = &qk_slices<T>,
+                                             .pv_slices = &pv_slices<T>,
+                                             .to_rows = &panels_to_rows<T>};
 
 template <class T>
 inline constexpr GradientKernels<T> gradient_table{
