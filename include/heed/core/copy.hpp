@@ -1,4 +1,5 @@
-// Rows of a [B, H, L, D] tensor one after another, and copies into another element type.
+// Rows of a [B, H, L, D] tensor one after another, what fills them, and copies into another element
+// type.
 #pragma once
 
 #include "heed/core/abi.hpp"
@@ -14,6 +15,14 @@ void for_each_row(const View<T, 4>& x, F&& f) {
     for (Index h = 0; h < x.extent[1]; ++h) {
       for (Index i = 0; i < x.extent[2]; ++i) f(b, h, i);
     }
+  }
+}
+
+// All elements of x become `value`.
+template <class T>
+void fill(const View<T, 2>& x, T value) {
+  for (Index r = 0; r < x.extent[0]; ++r) {
+    for (Index d = 0; d < x.extent[1]; ++d) x(r, d) = value;
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "heed/approx/linear/scan_gradient_segment.hpp"
 #include "heed/approx/results.hpp"
+#include "heed/core/copy.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {
@@ -38,6 +39,48 @@ struct ScanGradientStates {
     plan.spans += plan.blocks;
     return plan;
   }
+};
+
+// The memory of a call: what its workers share, and the scratch of each.
+template <class R>
+class ScanGradientMemory {
+ public:
+  //   map_size  numbers of the map's scratch
+  ScanGradientMemory(const ScanPlan& plan, const Shape& shape, Index map_size, int workers)
+      : plan_(plan),
+        shape_(shape),
+        map_size_(map_size),
+        shared_(bytes_of([&](Carver& all) { ScanGradientStates<R>(all, plan, shape); })),
+        own_(bytes_of([&](Carver& one) { carve(one); })),
+        memory_(static_cast<std::size_t>(checked_sum(shared_, checked_product(own_, workers))),
+                {}) {}
+
+  ScanGradientStates<R> states() const {
+    Carver carver(memory_.begin());
+    return {carver, plan_, shape_};
+  }
+  ScanGradientScratch<R> scratch_of(int worker) const {
+    Carver own(memory_.begin() + shared_ + worker * own_);
+    const ScanGradientScratch<R> scratch = carve(own);
+    scratch.clear(plan_, shape_);
+    return scratch;
+  }
+
+ private:
+  template <class F>
+  static Index bytes_of(const F& carve) {
+    Carver counter(nullptr);
+    carve(counter);
+    return static_cast<Index>(counter.used());
+  }
+  ScanGradientScratch<R> carve(Carver& carver) const {
+    return ScanGradientScratch<R>::carve(carver, plan_, shape_, map_size_);
+  }
+
+  const ScanPlan& plan_;
+  const Shape& shape_;
+  Index map_size_, shared_, own_;  // bytes of what is shared, and of a worker's
+  Scratch memory_;
 };
 
 // states[n] = states[from] + part.
@@ -123,14 +166,6 @@ bool are_empty(const GradientViews<T>& x) {
   return x.d_q.empty() && x.d_k.empty() && x.d_v.empty();
 }
 
-// Rows [begin, end) of a head become 0.
-template <class T>
-void clear_rows(const View<T, 4>& x, Index b, Index h, Index begin, Index end) {
-  for (Index i = begin; i < end; ++i) {
-    for (Index d = 0; d < x.extent[3]; ++d) x(b, h, i, d) = T(0);
-  }
-}
-
 // The cut of each batch entry; keys that no query sees are none. Gradients of what sees nothing, or
 // is not seen, become 0.
 template <class T>
@@ -141,11 +176,14 @@ std::vector<ScanCut> scan_cuts(const Shape& shape, const mask::KeyLimit* visible
     ScanCut cut{visible[b], shape.Lq};
     cut.visible.length = shape.Lq == 0 ? 0 : cut.visible.keys(shape.Lq - 1);
     const Index first = cut.visible.length == 0 ? shape.Lq : cut.first_query(0);
-    for (Index h = 0; h < shape.Hq; ++h) clear_rows(to.d_q, b, h, 0, first);
+    const auto clear = [b](const View<T, 4>& x, Index h, Index begin, Index end) {
+      fill(slice(x.matrix(b, h), begin, end - begin), T(0));
+    };
+    for (Index h = 0; h < shape.Hq; ++h) clear(to.d_q, h, 0, first);
     for (Index h = 0; h < shape.Hkv; ++h) {
       const Index length = shape.Hq == 0 ? 0 : cut.visible.length;
-      clear_rows(to.d_k, b, h, length, shape.Lk);
-      clear_rows(to.d_v, b, h, length, shape.Lk);
+      clear(to.d_k, h, length, shape.Lk);
+      clear(to.d_v, h, length, shape.Lk);
     }
     cuts.push_back(cut);
   }
@@ -171,21 +209,18 @@ void scan_gradients(const Problem<T>& problem, const View<const T, 4>& d_out,
   int workers = worker_count(heads * (plan.spans + plan.blocks), threads, executor);
   const bool divided = divides_heads(plan, heads, workers);
   if (!divided) workers = worker_count(heads, threads, executor);
-  Carver one(nullptr), all(nullptr);
-  ScanGradientScratch<R>::carve(one, plan, shape, map.scratch(plan));
-  ScanGradientStates<R>(all, plan, shape);
-  const auto bytes = static_cast<Index>(one.used());
-  const Scratch memory(static_cast<std::size_t>(checked_sum(static_cast<Index>(all.used()),
-                                                            checked_product(bytes, workers))),
-                       {});
-  Carver carver(memory.begin());
-  const ScanGradientStates<R> states(carver, plan, shape);
+  const ScanGradientMemory<R> memory(plan, shape, map.scratch(plan), workers);
+  const ScanGradientStates<R> states = memory.states();
   const auto work_of = [&](int worker) {
-    Carver own(memory.begin() + all.used() + worker * bytes);
-    const auto scratch = ScanGradientScratch<R>::carve(own, plan, shape, map.scratch(plan));
-    scratch.clear(plan, shape);
-    return ScanGradientWork<T, Map>{
-        problem, d_out, to, map, plan, states.before, states.behind, states.statistics, scratch};
+    return ScanGradientWork<T, Map>{problem,
+                                    d_out,
+                                    to,
+                                    map,
+                                    plan,
+                                    states.before,
+                                    states.behind,
+                                    states.statistics,
+                                    memory.scratch_of(worker)};
   };
   const auto cut_of = [&](Index head) -> const ScanCut& {
     return cuts[static_cast<std::size_t>(head / shape.Hkv)];

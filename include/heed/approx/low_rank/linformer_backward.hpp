@@ -63,13 +63,6 @@ void projected_backward(const View<const R, 4>& d_out, const View<const R, 4>& q
                score::None{}, options);
 }
 
-template <class T>
-void fill_rows(const View<T, 2>& x, T value) {
-  for (Index r = 0; r < x.extent[0]; ++r) {
-    for (Index d = 0; d < x.extent[1]; ++d) x(r, d) = value;
-  }
-}
-
 // Keys [begin, end) of one projection and its input x: d_x = E·d_p of each batch entry and head,
 // and d_E = Σ x·d_pᵀ over the batch and, where all heads share E, over them. Both in ascending
 // order; 0 behind the end of a text.
@@ -181,7 +174,7 @@ auto linformer_backward(const DOut& d_out, const Q& q, const K& k, const V& v, c
   copy(projected.d_q.view(), to.d_q);
   for (Index b = 0; b < shape.B; ++b) {
     if (mask::key_limit(mask, shape, b).length > 0) continue;
-    for (Index h = 0; h < shape.Hq; ++h) fill_rows(to.d_q.matrix(b, h), T(0));
+    for (Index h = 0; h < shape.Hq; ++h) fill(to.d_q.matrix(b, h), T(0));
   }
   const auto undo = [&](const auto& x, const auto& by, const auto& d_p, const auto& d_x,
                         const auto& d_by, bool shared) {

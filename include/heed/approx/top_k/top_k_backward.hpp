@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "heed/approx/top_k/kept_keys.hpp"
+#include "heed/approx/top_k/kept_row.hpp"
 #include "heed/approx/top_k/top_k.hpp"
 #include "heed/approx/upcast.hpp"
 
@@ -60,7 +61,10 @@ void run_top_k_backward(const Problem<T>& problem, const View<const T, 4>& d_out
                         Carver own(more);
                         const KeptRowScratch<R> scratch(own, tiles, problem.shape, keep);
                         for_each_best(task, [&](auto& best, Index h, int i) {
-                          backward_row(task, scratch, best, d_out, h, i, to.d_q, kept);
+                          KeptRow row(task, scratch, best, kept, h, i);
+                          row.keep_weights(attend_best(task, best));
+                          row.keep_score_gradients(d_out);
+                          row.store_d_q(to.d_q);
                         });
                       });
   sum_kept_keys(problem, d_out, to, kept, options);
