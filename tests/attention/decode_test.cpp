@@ -73,7 +73,7 @@ TEMPLATE_TEST_CASE("sinks join the softmax of a long cache once", "", float, BFl
   }
 }
 
-TEST_CASE("a row that sees no key of any span is fully masked") {
+TEST_CASE("a row that sees no key of any KV split is fully masked") {
   const Inputs<float> in({1, 2, 1, 2, 5000, 16, 16, 4}, Layout::packed, 3);
   const auto result = attend(in, [](int i, int) { return i == 1; });
   for (Index h = 0; h < 2; ++h) {

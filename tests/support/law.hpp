@@ -76,7 +76,7 @@ class Law {
     return {};
   }
 
-  // Empty, or how `cover` breaks the law for a cell.
+  // Empty, or how `cover` breaks the law for a tile of the grid.
   std::string check_cover(mask::CoverageGrid grid) const {
     constexpr std::uint8_t untouched = 0xa5;
     const int columns = grid.columns();
@@ -109,8 +109,10 @@ class Law {
       }
     }
     const mask::Coverage claimed = mask::coverage_of_every(step, mask_, tile);
-    if (claimed == mask::Coverage::Full && seen < area) return text(tile, "a spaced Full is wrong");
-    if (claimed == mask::Coverage::Empty && seen > 0) return text(tile, "a spaced Empty is wrong");
+    if (claimed == mask::Coverage::Full && seen < area)
+      return text(tile, "Full of every step-th key is wrong");
+    if (claimed == mask::Coverage::Empty && seen > 0)
+      return text(tile, "Empty of every step-th key is wrong");
     return {};
   }
 

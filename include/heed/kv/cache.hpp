@@ -13,10 +13,9 @@
 namespace heed::kv {
 
 struct CacheOptions {
-  Index capacity = 0;  // tokens of each sequence that there is room for from the start
-  bool grows = true;   // capacity doubles when it is reached; else append throws heed::Error
-  bool rotates =
-      true;  // keys and values before they become codes (K8V8 …), and q and out with them
+  Index capacity = 0;   // tokens of each sequence that there is room for from the start
+  bool grows = true;    // capacity doubles when it is reached; else append throws heed::Error
+  bool rotates = true;  // rows before they become codes (K8V8 …), and q and out with them
 };
 
 inline namespace HEED_ABI {

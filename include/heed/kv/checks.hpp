@@ -5,6 +5,8 @@
 #include <string>
 
 #include "heed/core/check.hpp"
+#include "heed/core/copy.hpp"
+#include "heed/kv/format.hpp"
 #include "heed/kv/source.hpp"
 
 namespace heed::kv {
@@ -52,6 +54,26 @@ auto first_features(const K& k, Index Dv) {
   auto v = lift(view_of(k));
   v.extent[3] = Dv;
   return v;
+}
+
+// Numbers that codes of T can stand for: elements may be anything. Throws heed::Error.
+template <class T, class K, class V>
+void check_numbers(const char* call, const View<const K, 4>& k, const View<const V, 4>& v) {
+  if constexpr (CodeFormat<T>) {
+    constexpr float most = 1e35F;  // rows are rotated in float
+    const auto fits = [](const auto& x) {
+      bool all = true;
+      for_each_row(x, [&](Index b, Index h, Index j) {
+        for (Index d = 0; d < x.extent[3]; ++d) {
+          const auto number = static_cast<float>(x(b, h, j, d));
+          all &= is_finite(number) && number <= most && number >= -most;
+        }
+      });
+      return all;
+    };
+    if (fits(k) && fits(v)) return;
+    refuse({call, ": codes stand for finite numbers of at most 1e35, and k or v has others"});
+  }
 }
 
 inline void check_length(const char* call, Index b, Index length) {

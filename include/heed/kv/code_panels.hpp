@@ -168,8 +168,8 @@ struct CodePanels {
     widen_values(value_words_of(first), v_scales + first, count, Dv, columns(Dv), values);
   }
   // f(panel) for keys [first, first + count), NR at a time; `first` begins a panel.
-  template <class F2>
-  void for_each_panel(Index first, Index count, F2&& f) const {
+  template <class Visitor>
+  void for_each_panel(Index first, Index count, Visitor&& f) const {
     for (Index j = first; j < first + count; j += nr) {
       f(simd::CodePanel{key_words_of(j), value_words_of(j), k_scales + j, v_scales + j});
     }

@@ -4,7 +4,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "heed/core/check.hpp"
 #include "heed/core/zeros.hpp"
 #include "heed/kv/code_panels.hpp"
 #include "heed/kv/format.hpp"
@@ -125,8 +124,8 @@ struct BoundMemory {
 
   Panels<const typename NumberOf<F>::Type> panels;
 
-  template <class To>
-  void for_each_panel_run(Index begin, Index end, To&& f) const {
+  template <class Visitor>
+  void for_each_panel_run(Index begin, Index end, Visitor&& f) const {
     f(begin, panels.keys(begin, end - begin), panels.values(begin, end - begin));
   }
 };
@@ -137,34 +136,14 @@ struct BoundMemory<F> {
   using Format = F;
 
   bool rotated() const { return panels.rotated; }
-  template <class To>
-  void for_each_code_panel(Index begin, Index end, To&& to) const {
-    panels.for_each_panel(begin, end - begin, to);
+  template <class Visitor>
+  void for_each_code_panel(Index begin, Index end, Visitor&& f) const {
+    panels.for_each_panel(begin, end - begin, f);
   }
   void widen(const simd::CodeKernels& kernels, Index begin, Index end, float* k, float* v) const {
     panels.widen(kernels, begin, end - begin, k, v);
   }
 };
-
-// Numbers that codes of T can stand for: elements may be anything. Throws heed::Error.
-template <class T, class K, class V>
-void check_numbers(const char* call, const View<const K, 4>& k, const View<const V, 4>& v) {
-  if constexpr (CodeFormat<T>) {
-    constexpr float most = 1e35F;  // rows are rotated in float
-    const auto fits = [](const auto& x) {
-      bool all = true;
-      for_each_row(x, [&](Index b, Index h, Index j) {
-        for (Index d = 0; d < x.extent[3]; ++d) {
-          const auto number = static_cast<float>(x(b, h, j, d));
-          all &= is_finite(number) && number <= most && number >= -most;
-        }
-      });
-      return all;
-    };
-    if (fits(k) && fits(v)) return;
-    refuse({call, ": codes stand for finite numbers of at most 1e35, and k or v has others"});
-  }
-}
 
 }  // namespace HEED_ABI
 }  // namespace heed::kv

@@ -74,46 +74,70 @@ double extra_key_kept(const ExtraKeysCall<T>& call, int e, Index b, Index h, Ind
   return keeps ? call.dropout.keep_scale : 0;
 }
 
-// Joins the extra keys to one row.
+// One row's softmax over all keys.
 template <class T>
-void add_extra_keys_to_row(const ExtraKeysCall<T>& call, const JoinedRows<T>& to, Index b, Index h,
-                           Index i) {
-  constexpr std::size_t most = ExtraKeys<T>::most;
+struct JoinedSoftmax {
+  static constexpr std::size_t most = ExtraKeys<T>::most;
+  double share = 0;          // the weight of the caller's keys together
+  double weight[most] = {};  // of the extra keys
+  double lse = 0;
+};
+
+// The softmax of a row whose scores over the caller's keys have the log-sum-exp `lse`.
+template <class T>
+JoinedSoftmax<T> joined_softmax(const ExtraKeysCall<T>& call, Accum<T> lse, Index b, Index h,
+                                Index i) {
+  JoinedSoftmax<T> row;
   const int count = call.extra.count;
-  const bool blind = is_masked(to.lse(b, h, i));
-  const auto lse = static_cast<double>(to.lse(b, h, i));
-  double score[most] = {}, max = blind ? std::numeric_limits<double>::lowest() : lse;
+  const bool masked = is_masked(lse);
+  double max = masked ? std::numeric_limits<double>::lowest() : static_cast<double>(lse);
   for (int e = 0; e < count; ++e) {
-    score[e] = extra_score(call, e, b, h, i);
-    max = score[e] > max ? score[e] : max;
+    row.weight[e] = extra_score(call, e, b, h, i);
+    max = row.weight[e] > max ? row.weight[e] : max;
   }
-  double share = blind ? 0 : std::exp(lse - max);  // of the caller's keys
-  double sum = share;
-  for (int e = 0; e < count; ++e) sum += score[e] = std::exp(score[e] - max);
-  to.lse(b, h, i) = static_cast<Accum<T>>(max + std::log(sum));
-  share /= sum;
-  double kept[most] = {};
-  for (int e = 0; e < count; ++e) {
-    score[e] /= sum;
-    kept[e] = score[e] * extra_key_kept(call, e, b, h, i);
-  }
-  const Index D = to.out.extent[3];
-  const Index head = h / (call.q.extent[1] / call.Hkv) * D;
+  row.share = masked ? 0 : std::exp(static_cast<double>(lse) - max);
+  double sum = row.share;
+  for (int e = 0; e < count; ++e) sum += row.weight[e] = std::exp(row.weight[e] - max);
+  row.lse = max + std::log(sum);
+  row.share /= sum;
+  for (int e = 0; e < count; ++e) row.weight[e] /= sum;
+  return row;
+}
+
+// out = share · out + Σ weight · value of the extra keys, dropped as the call drops weights.
+template <class T>
+void add_extra_values(const ExtraKeysCall<T>& call, const JoinedSoftmax<T>& row,
+                      const View<T, 4>& to, Index b, Index h, Index i) {
+  const int count = call.extra.count;
+  double kept[ExtraKeys<T>::most] = {};
+  for (int e = 0; e < count; ++e) kept[e] = row.weight[e] * extra_key_kept(call, e, b, h, i);
+  const Index D = to.extent[3], head = h / (call.q.extent[1] / call.Hkv) * D;
   for (Index d = 0; d < D; ++d) {
-    T& out = to.out(b, h, i, d);
-    double total = share * static_cast<double>(out);
+    T& out = to(b, h, i, d);
+    double total = row.share * static_cast<double>(out);
     for (int e = 0; e < count; ++e) {
       if (call.extra.value[e] == nullptr) continue;
       total += kept[e] * static_cast<double>(call.extra.value[e][head + d]);
     }
     out = static_cast<T>(total);
   }
+}
+
+// Joins the extra keys to one row.
+template <class T>
+void add_extra_keys_to_row(const ExtraKeysCall<T>& call, const JoinedRows<T>& to, Index b, Index h,
+                           Index i) {
+  const JoinedSoftmax<T> row = joined_softmax(call, to.lse(b, h, i), b, h, i);
+  to.lse(b, h, i) = static_cast<Accum<T>>(row.lse);
+  add_extra_values(call, row, to.out, b, h, i);
   if (to.weights.data == nullptr) return;
   for (Index j = 0; j < call.Lk; ++j) {
     T& weight = to.weights(b, h, i, j);
-    weight = static_cast<T>(share * static_cast<double>(weight));
+    weight = static_cast<T>(row.share * static_cast<double>(weight));
   }
-  for (int e = 0; e < count; ++e) to.weights(b, h, i, call.Lk + e) = static_cast<T>(score[e]);
+  for (int e = 0; e < call.extra.count; ++e) {
+    to.weights(b, h, i, call.Lk + e) = static_cast<T>(row.weight[e]);
+  }
 }
 
 // Joins the extra keys to every row. Time O(B·Hq·Lq·D), and ·Lk with weights; no scratch.

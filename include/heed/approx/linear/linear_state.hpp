@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "heed/approx/linear/linear.hpp"
-#include "heed/approx/memory.hpp"
+#include "heed/approx/linear/raise.hpp"
 #include "heed/approx/results.hpp"
 #include "heed/core/check.hpp"
 

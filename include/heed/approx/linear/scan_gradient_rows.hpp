@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 
+#include "heed/approx/linear/raise.hpp"
 #include "heed/approx/linear/scan_gradient_plan.hpp"
 #include "heed/approx/linear/scan_state.hpp"
-#include "heed/approx/memory.hpp"
 #include "heed/approx/orthogonal.hpp"
 #include "heed/attention/backward.hpp"
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "heed/approx/linear/raise.hpp"
 #include "heed/approx/linear/scan_keys.hpp"
-#include "heed/approx/memory.hpp"
 
 namespace heed::approx {
 inline namespace HEED_ABI {

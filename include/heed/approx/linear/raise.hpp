@@ -1,4 +1,4 @@
-// Sums whose reciprocal is infinite.
+// A power of 2 for sums whose reciprocal would be infinite.
 #pragma once
 
 #include <cmath>
