@@ -124,15 +124,7 @@ class RowNorm {
         if (to == d) write_token(dx, n, d);
       }
     });
-    for (Index j = 0; j < size; ++j) {
-      double of_weight = 0, of_bias = 0;
-      for (Index block = 0; block < blocks; ++block) {
-        of_weight += sums[static_cast<std::size_t>(2 * block * size + j)];
-        of_bias += sums[static_cast<std::size_t>((2 * block + 1) * size + j)];
-      }
-      gradients.weight_.value(j, 0) += static_cast<T>(of_weight);
-      if (has_bias_) gradients.bias_.value(j, 0) += static_cast<T>(of_bias);
-    }
+    gradients.add_sums(sums);
   }
 
   template <Tokens X>
@@ -184,6 +176,20 @@ class RowNorm {
         if (to == row) write_token(y, n, row);
       }
     });
+  }
+
+  // Adds sums of weight and bias [blocks, 2, features] to the values, block by block.
+  void add_sums(const std::vector<double>& sums) {
+    const auto size = static_cast<std::size_t>(features());
+    for (std::size_t j = 0; j < size; ++j) {
+      double of_weight = 0, of_bias = 0;
+      for (std::size_t at = j; at < sums.size(); at += 2 * size) {
+        of_weight += sums[at];
+        of_bias += sums[at + size];
+      }
+      weight_.value(static_cast<Index>(j), 0) += static_cast<T>(of_weight);
+      if (has_bias_) bias_.value(static_cast<Index>(j), 0) += static_cast<T>(of_bias);
+    }
   }
 
   Parameter<T> weight_;

@@ -79,20 +79,33 @@ std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rot
   });
 }
 
-// Keys [0, length) by bucket, each bucket in ascending order.
+// The first `count` items sorted by label, equal ones in ascending order; a label of −1 leaves its
+// item out.
+//   starts  [labels + 1], zeros; gets where each label begins
+inline std::vector<int> counting_sort(const std::vector<int>& labels, Index count,
+                                      std::vector<int>& starts) {
+  const auto items = static_cast<std::size_t>(count);
+  for (std::size_t n = 0; n < items; ++n) {
+    if (labels[n] >= 0) ++starts[static_cast<std::size_t>(labels[n] + 1)];
+  }
+  std::partial_sum(starts.begin(), starts.end(), starts.begin());
+  std::vector<int> order(static_cast<std::size_t>(starts.back())), next = starts;
+  for (std::size_t n = 0; n < items; ++n) {
+    if (labels[n] < 0) continue;
+    const int place = next[static_cast<std::size_t>(labels[n])]++;
+    order[static_cast<std::size_t>(place)] = static_cast<int>(n);
+  }
+  return order;
+}
+
+// Keys [0, length) by bucket.
 inline SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index bucket_count) {
-  SortedKeys keys{std::vector<int>(static_cast<std::size_t>(length)),
+  SortedKeys keys{{},
                   std::vector<int>(buckets.size(), -1),
                   std::vector<int>(static_cast<std::size_t>(bucket_count + 1))};
-  for (Index j = 0; j < length; ++j) {
-    ++keys.starts[static_cast<std::size_t>(buckets[static_cast<std::size_t>(j)] + 1)];
-  }
-  std::partial_sum(keys.starts.begin(), keys.starts.end(), keys.starts.begin());
-  std::vector<int> next = keys.starts;
-  for (std::size_t j = 0; j < static_cast<std::size_t>(length); ++j) {
-    const int place = next[static_cast<std::size_t>(buckets[j])]++;
-    keys.place[j] = place;
-    keys.order[static_cast<std::size_t>(place)] = static_cast<int>(j);
+  keys.order = counting_sort(buckets, length, keys.starts);
+  for (std::size_t place = 0; place < keys.order.size(); ++place) {
+    keys.place[static_cast<std::size_t>(keys.order[place])] = static_cast<int>(place);
   }
   return keys;
 }
@@ -121,16 +134,8 @@ inline BucketedQueries assign_to_chunks(const std::vector<int>& buckets, const S
     queries.low[i] = static_cast<int>(low);
     queries.size[i] = static_cast<int>(high - low);
     chunk_of[i] = static_cast<int>(aim / chunk);
-    ++queries.starts[static_cast<std::size_t>(aim / chunk + 1)];
   }
-  std::partial_sum(queries.starts.begin(), queries.starts.end(), queries.starts.begin());
-  queries.order.resize(static_cast<std::size_t>(queries.starts.back()));
-  std::vector<int> next = queries.starts;
-  for (std::size_t i = 0; i < Lq; ++i) {
-    if (chunk_of[i] < 0) continue;
-    const int place = next[static_cast<std::size_t>(chunk_of[i])]++;
-    queries.order[static_cast<std::size_t>(place)] = static_cast<int>(i);
-  }
+  queries.order = counting_sort(chunk_of, static_cast<Index>(Lq), queries.starts);
   return queries;
 }
 
