@@ -83,8 +83,8 @@ void measure_decode(benchmark::State& state, const Llama& model, const LlamaRow&
 }
 
 // Formats of caches, each beside float in the same turns.
-constexpr CacheFormat formats[] = {CacheFormat::bfloat16, CacheFormat::k8v8, CacheFormat::k4v4,
-                                   CacheFormat::paged};
+constexpr CacheFormat formats[] = {CacheFormat::float32, CacheFormat::bfloat16, CacheFormat::k8v8,
+                                   CacheFormat::k4v4, CacheFormat::paged};
 constexpr Index format_tokens[] = {100, 1000, 4000};
 
 // Column "of float": tokens a second beside those of a cache of float, one thread.
