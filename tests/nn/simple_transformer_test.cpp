@@ -70,8 +70,23 @@ TEST_CASE("learned positions: token i of every sequence gets row first + i") {
       }
     }
   }
+  const auto before = x;
   part.forward_into(x, x, 2);
   CHECK(same_bits(x, y));
+  // A position of token 0 for each sequence; where one is refused, nothing is written.
+  auto each = before;
+  part.forward_into(each, before, std::vector<Index>{0, 2});
+  const auto from_0 = part.forward(before);
+  CHECK(std::equal(&each(0, 0, 0), &each(1, 0, 0), &from_0(0, 0, 0)));
+  CHECK(std::equal(&each(1, 0, 0), &each(1, 0, 0) + 12, &y(1, 0, 0)));
+  each = before;
+  CHECK_THROWS_AS(part.forward_into(each, each, std::vector<Index>{0, 3}), heed::Error);
+  CHECK(same_bits(each, before));
+  CHECK(
+      error_of([&] {
+        part.forward_into(each, each, std::vector<Index>{0, 1, 2});
+      }) ==
+      "heed::nn::LearnedPositions::forward_into: first has batch 3 but x has batch 2 (x [2,4,3])");
   CHECK(error_of([&] { part.forward(x, 3); }) ==
         "heed::position::learned: 4 positions from 3 are not in a table of 6 (table [6,3])");
   CHECK(error_of([&] { part.forward(Tensor3<float>(1, 2, 5)); }) ==
