@@ -2,7 +2,6 @@
 // it was where an operation fails.
 #include "heed/kv/paged_cache.hpp"
 
-#include <type_traits>
 #include <vector>
 
 #include "heed/kv/cache.hpp"
@@ -73,13 +72,42 @@ bool fills_pool(kv::PagedCache<float>& cache, const test::Operation& operation) 
   return full;
 }
 
+// A text of L tokens whose rows in one call are those of the same text in any cuts.
+template <class T>
+struct CutText {
+  Index L, D, Dv;
+  Tensor4<float> q = test::random4<float>(1, 2, L, D, 1), k = test::random4<float>(1, 1, L, D, 2),
+                 v = test::random4<float>(1, 1, L, Dv, 3);
+  mask::any mask = mask::causal();
+  Tensor4<float> all = [this] {
+    kv::Cache<T> whole({1, 1, D, Dv});
+    whole.append(k, v);
+    return attention(q, whole, mask).out;
+  }();
+
+  // The number of cuts, most of a few tokens, each third one of up to `longest`.
+  template <class Cache>
+  int compare(Cache cache, Index longest, std::uint64_t seed) const {
+    int cuts = 0;
+    for (Index first = 0, n = 0; first < L; first += n, ++cuts) {
+      const auto step = seed + static_cast<std::uint64_t>(first);
+      n = std::min(L - first, 1 + test::draw(step, 1, test::draw(step, 2, 3) == 0 ? longest : 5));
+      cache.append(test::part(view_of(k), 0, 1, first, n), test::part(view_of(v), 0, 1, first, n));
+      const auto part = attention(test::part(view_of(q), 0, 1, first, n), cache, mask);
+      CAPTURE(seed, first, n);
+      REQUIRE(test::same(view_of(part.out), test::part(view_of(all), 0, 1, first, n)));
+    }
+    return cuts;
+  }
+};
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("paged cache: random operations give the bits of packed dense calls", "", float,
                    Half, BFloat16, kv::Latent<BFloat16>) {
   for (const Index page : {5, 32, 64}) {
     CAPTURE(page);
-    const Index steps = std::is_same_v<TestType, float> && page == 5 ? 10'000 : 800;
+    const Index steps = page == 5 ? 10'000 : 800;
     test::compare_with_model<TestType>(make_cache<TestType>(page, 6 * (200 / page + 1)),
                                        steps / test::cases_per_run, 200,
                                        static_cast<std::uint64_t>(page) << 32);
@@ -88,27 +116,18 @@ TEMPLATE_TEST_CASE("paged cache: random operations give the bits of packed dense
 
 TEMPLATE_TEST_CASE("caches: a row has the same bits in prefill, cut anyhow, and in decoding", "",
                    float, Half, BFloat16) {
-  const Index L = 2300, D = 64, Dv = 20;  // several KV blocks, and two KV splits
-  const auto q = test::random4<float>(1, 2, L, D, 1), k = test::random4<float>(1, 1, L, D, 2),
-             v = test::random4<float>(1, 1, L, Dv, 3);
-  const mask::any mask = mask::causal();
-  kv::Cache<TestType> whole({1, 1, D, Dv});
-  whole.append(k, v);
-  const auto all = attention(view_of(q), whole, mask);
-  const auto compare = [&](auto cache, std::uint64_t seed) {
-    for (Index first = 0, n = 0; first < L; first += n) {
-      const auto step = seed + static_cast<std::uint64_t>(first);
-      n = std::min(L - first, 1 + test::draw(step, 1, test::draw(step, 2, 3) == 0 ? 700 : 5));
-      cache.append(test::part(view_of(k), 0, 1, first, n), test::part(view_of(v), 0, 1, first, n));
-      const auto part = attention(test::part(view_of(q), 0, 1, first, n), cache, mask);
-      CAPTURE(seed, first, n);
-      REQUIRE(test::same(view_of(part.out), test::part(view_of(all.out), 0, 1, first, n)));
-    }
-  };
-  compare(kv::Cache<TestType>({1, 1, D, Dv}), 0);
+  using Paged = kv::PagedCache<TestType>;
+  const CutText<TestType> text{2300, 64, 20};  // several KV blocks, and two KV splits
+  text.compare(kv::Cache<TestType>({1, 1, 64, 20}), 700, 0);
   for (const Index page : {16, 48, 64}) {
-    compare(kv::PagedCache<TestType>({1, 1, D, Dv}, {page, L / page + 1}),
-            static_cast<std::uint64_t>(page) << 32);
+    text.compare(Paged({1, 1, 64, 20}, {page, 2300 / page + 1}), 700,
+                 static_cast<std::uint64_t>(page) << 32);
+  }
+  const CutText<TestType> brief{150, 8, 5};
+  int cuts = 0;
+  for (std::uint64_t seed = 0; cuts < 10'000 / test::cases_per_run; seed += 1000) {
+    cuts += brief.compare(kv::Cache<TestType>({1, 1, 8, 5}), 90, seed);
+    cuts += brief.compare(Paged({1, 1, 8, 5}, {.page = 7, .pages = 22}), 90, seed + 500);
   }
 }
 
