@@ -7,6 +7,7 @@
 #include "heed/core/zeros.hpp"
 #include "heed/kv/code_panels.hpp"
 #include "heed/kv/format.hpp"
+#include "heed/kv/large_pages.hpp"
 #include "heed/kv/panels.hpp"
 
 namespace heed::kv {
@@ -42,8 +43,8 @@ class Memory {
         keys_(Panels<T>::size(tokens, of.D, width_)),
         values_(is_latent<F> ? 0 : checked_product(tokens, of.Dv)),
         tokens_(tokens),
-        k_(zeros<T>(checked_product(heads, keys_))),
-        v_(zeros<T>(checked_product(heads, values_))) {}
+        k_(zeros<T, LargePages<T>>(checked_product(heads, keys_))),
+        v_(zeros<T, LargePages<T>>(checked_product(heads, values_))) {}
 
   Index tokens() const { return tokens_; }
   std::size_t bytes() const { return sizeof(T) * (k_.size() + v_.size()); }
@@ -61,13 +62,14 @@ class Memory {
   Index D_ = 0, Dv_ = 0, width_ = panel_width<T>();  // width_: columns of a panel of keys
   Index keys_ = 0, values_ = 0;  // numbers of the keys of a head, and of its values
   Index tokens_ = 0;
-  std::vector<T> k_;  // [heads, panels, D, width]
-  std::vector<T> v_;  // [heads, tokens, Dv], or nothing where the keys hold them
+  std::vector<T, LargePages<T>> k_;  // [heads, panels, D, width]
+  std::vector<T, LargePages<T>> v_;  // [heads, tokens, Dv], or nothing where the keys hold them
 };
 
 template <CodeFormat F>
 class Memory<F> {
   using Panels = CodePanels<F>;
+  using Word = std::uint32_t;
 
  public:
   Memory() = default;
@@ -77,8 +79,8 @@ class Memory<F> {
         tokens_(tokens),
         room_((tokens + Panels::group - 1) / Panels::group * Panels::group),
         rotated_(rotated),
-        k_(zeros<std::uint32_t>(checked_product(heads, Panels::key_room(room_, of.D)))),
-        v_(zeros<std::uint32_t>(checked_product(heads, Panels::value_room(room_, of.Dv)))),
+        k_(zeros<Word, LargePages<Word>>(checked_product(heads, Panels::key_room(room_, of.D)))),
+        v_(zeros<Word, LargePages<Word>>(checked_product(heads, Panels::value_room(room_, of.Dv)))),
         k_scales_(zeros<float>(checked_product(heads, room_))),
         v_scales_(zeros<float>(checked_product(heads, room_))),
         row_(zeros<float>(std::max(of.D, of.Dv))) {}
@@ -110,11 +112,11 @@ class Memory<F> {
   Index D_ = 0, Dv_ = 0, nr_ = panel_width<float>();
   Index tokens_ = 0, room_ = 0;  // room_: tokens in whole groups
   bool rotated_ = false;
-  std::vector<std::uint32_t> k_;  // [heads, panels, words of D, NR]
-  std::vector<std::uint32_t> v_;  // [heads, words of tokens, columns of Dv]
-  std::vector<float> k_scales_;   // [heads, room]
-  std::vector<float> v_scales_;   // [heads, room]
-  std::vector<float> row_;        // [max(D, Dv)], room of a row that is stored
+  std::vector<Word, LargePages<Word>> k_;  // [heads, panels, words of D, NR]
+  std::vector<Word, LargePages<Word>> v_;  // [heads, words of tokens, columns of Dv]
+  std::vector<float> k_scales_;            // [heads, room]
+  std::vector<float> v_scales_;            // [heads, room]
+  std::vector<float> row_;                 // [max(D, Dv)], room of a row that is stored
 };
 
 // Tokens of a head, bound: a PanelSource of elements, a CodeSource of codes.
