@@ -54,6 +54,24 @@ void append(kv::PagedCache<float>& cache, Index b, Index tokens) {
   cache.append(b, k, v);
 }
 
+// A cache of one sequence and n pages, of which none lie together: others hold every second page of
+// the pool.
+template <class T>
+struct Scattered {
+  Scattered(const kv::Extents& extents, Index page, Index n)
+      : cache(extents, {.page = page, .pages = 2 * n}) {
+    const Tensor4<float> k(1, extents.Hkv, page, extents.D), v(1, extents.Hkv, page, extents.Dv);
+    for (Index at = 0; at < 2 * n; ++at) {
+      held.push_back(cache.fork({0}));
+      held.back().append(0, k, v);
+    }
+    for (Index at = 0; at < n; ++at) held[static_cast<std::size_t>(at * 13 % n * 2)].truncate(0, 0);
+  }
+
+  kv::PagedCache<T> cache;
+  std::vector<kv::PagedCache<T>> held;
+};
+
 // True where as many tokens as an operation has, appended one by one, find no room either, and then
 // only at the last page. They are cut off again.
 bool fills_pool(kv::PagedCache<float>& cache, const test::Operation& operation) {
@@ -120,8 +138,9 @@ TEMPLATE_TEST_CASE("caches: a row has the same bits in prefill, cut anyhow, and 
   const CutText<TestType> text{2300, 64, 20};  // several KV blocks, and two KV splits
   text.compare(kv::Cache<TestType>({1, 1, 64, 20}), 700, 0);
   for (const Index page : {16, 48, 64}) {
-    text.compare(Paged({1, 1, 64, 20}, {page, 2300 / page + 1}), 700,
-                 static_cast<std::uint64_t>(page) << 32);
+    const auto seed = static_cast<std::uint64_t>(page) << 32;
+    text.compare(Paged({1, 1, 64, 20}, {page, 2300 / page + 1}), 700, seed);
+    text.compare(Scattered<TestType>({1, 1, 64, 20}, page, 2300 / page + 1).cache, 700, seed + 7);
   }
   const CutText<TestType> brief{150, 8, 5};
   int cuts = 0;
@@ -202,6 +221,25 @@ TEST_CASE("paged cache: pages that follow each other are one run, of any size") 
       ++runs;
     });
     CHECK(runs == 1);
+  }
+}
+
+TEST_CASE("paged cache: sequences that grow by turns have 256 tokens together, then any page") {
+  for (const Index page : {16, 100, 256, 300}) {
+    CAPTURE(page);
+    const Index together = std::max<Index>(1, 256 / page), pages = 4 * together + 1;
+    kv::PagedCache<float> cache({2, 2, 5, 3}, {page, pages});
+    for (Index n = 0; n < 2 * together; ++n) append(cache, 0, page), append(cache, 1, page);
+    for (const Index b : {0, 1}) {
+      std::vector<Index> runs;
+      const auto add = [&](Index, const auto& k, const auto&) { runs.push_back(k.count); };
+      cache.bind({}, b, 0).for_each_panel_run(0, cache.length(b), add);
+      CHECK(runs == std::vector<Index>{together * page, together * page});
+    }
+    append(cache, 1, page);
+    cache.truncate(0, page);
+    append(cache, 1, (2 * together - 1) * page);
+    CHECK(cache.free_pages() == 0);
   }
 }
 

@@ -187,12 +187,12 @@ class PagedCache {
   // Makes room for n more tokens of a sequence, which nothing can prevent any more.
   void take_pages(Sequence& sequence, Index n) {
     if (n > 0 && shares_last_page(sequence)) {
-      const Index own = pool_->take();
+      const Index own = pool_->take(sequence.pages.back());
       pool_->copy(sequence.pages.back(), own, sequence.length % pool_->page());
       pool_->release(std::exchange(sequence.pages.back(), own));
     }
     while (std::ssize(sequence.pages) < pages_of(sequence.length + n)) {
-      sequence.pages.push_back(pool_->take());
+      sequence.pages.push_back(pool_->take(sequence.pages.empty() ? -1 : sequence.pages.back()));
     }
   }
 

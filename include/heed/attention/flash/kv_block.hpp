@@ -73,8 +73,10 @@ void multiply_values(const CodeBlock& codes, const TileArgs<R>& tiles) {
 }
 
 // Copies the runs of a block into scratch, where they are one.
+//   copies_values  false where they are read where they lie
 template <class U, class T, class M, class S, class Kv>
-KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index end) {
+KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index end,
+                bool copies_values) {
   const Index D = task.problem.shape.D, Dv = task.problem.shape.Dv;
   const Index nr = task.plan.tile_shape.nr;
   HEED_ASSERT(task.plan.gathers);
@@ -88,7 +90,11 @@ KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index
     } else {
       copy_rows<U>(k, keys + (first - begin) * D);
     }
-    if constexpr (!kv::LatentSource<Kv>) copy_rows<U>(v, values + (first - begin) * Dv);
+    if (copies_values) {
+      copy_rows<U>(v, values + (first - begin) * Dv);
+    } else {
+      run.v = v;
+    }
   });
   return run;
 }
@@ -133,7 +139,8 @@ void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) 
   const bool panels = kv::PanelSource<Kv, U>;
   const bool readable = in_place || !panels;
   if (task.plan.unpacked ? in_place && count <= block.max_runs : count == 1 && readable) return;
-  block.runs[0] = gather<U>(task, kv, block.begin, end);
+  block.runs[0] =
+      gather<U>(task, kv, block.begin, end, !kv::LatentSource<Kv> && !(panels && count == 1));
   block.run_count = 1;
 }
 
