@@ -19,6 +19,46 @@ HEED_INLINE Vec<R> load_as(const T* from) {
   }
 }
 
+// True where N registers are read by pairs: of bfloat16, one load, a shift and a mask give the even
+// elements and the odd ones, where load_as has two loads, two widenings and two shifts. Zen 4, 512
+// keys in L2, D 128, a call of 4 rows: 0.82 of the time over a cache, 0.95 dense (AVX2: 0.76,
+// 0.91); of one row over a cache 0.74. Widening by vpermw would cost 1.13 times the pair.
+template <class R, class T, int N>
+inline constexpr bool by_pairs =
+    Element<T>::format == Format::bfloat16 && !std::is_same_v<R, T> && N % 2 == 0;
+
+// N registers of elements, in the order of unzip_lanes where they are read by pairs.
+template <class R, class T, int N>
+HEED_INLINE void load_pairs(const T* from, Array<Vec<R>, N>& to) {
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) {
+    if constexpr (by_pairs<R, T, N>) {
+      using Bits = Register<std::uint32_t, vl<R>>;
+      const auto* words =
+          reinterpret_cast<const typename Bits::unaligned*>(from + n / 2 * 2 * vl<R>);
+      to[n] = n % 2 == 0 ? (Vec<R>)(*words << 16) : (Vec<R>)(*words & 0xffff0000u);
+    } else {
+      to[n] = load_as<R>(from + n * vl<R>);
+    }
+  }
+}
+
+// Numbers to the order of load_pairs, and back.
+template <class R, class T, int N>
+HEED_INLINE void split_pairs(Array<Vec<R>, N>& x) {
+  if constexpr (by_pairs<R, T, N>) {
+#pragma GCC unroll 16
+    for (int n = 0; n < N; n += 2) unzip_lanes<R>(x[n], x[n + 1]);
+  }
+}
+template <class R, class T, int N>
+HEED_INLINE void join_pairs(Array<Vec<R>, N>& x) {
+  if constexpr (by_pairs<R, T, N>) {
+#pragma GCC unroll 16
+    for (int n = 0; n < N; n += 2) zip_lanes<R>(x[n], x[n + 1]);
+  }
+}
+
 // Rounds to nearest, ties to even; NaN stays NaN.
 template <class R, class T>
 HEED_INLINE void store_as(Vec<R> v, T* to) {

@@ -31,23 +31,58 @@ HEED_INLINE Vec<R> reduce_add(Vec<R> v) {
   return v;
 }
 
+// Lane j is lane From(j) of a, or of b, whose lanes are counted on from a's.
+template <class R, int (*From)(int), std::size_t... J>
+HEED_INLINE Vec<R> pick_lanes(Vec<R> a, Vec<R> b, std::index_sequence<J...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, From(static_cast<int>(J))...);
+#else  // as in shuffle_xor
+  const decltype(a < b) order = {From(static_cast<int>(J))...};
+  return __builtin_shuffle(a, b, order);
+#endif
+}
+
+template <int Lanes, int Step>
+constexpr int lane_without_step(int j) {
+  return (j & Step) == 0 ? j : Lanes + j - Step;
+}
+template <int Lanes, int Step>
+constexpr int lane_with_step(int j) {
+  return (j & Step) == 0 ? j + Step : Lanes + j;
+}
+
 // Lanes of a whose number has the bit Step change places with those of b that do not have it.
 template <class R, int Step, std::size_t... J>
-HEED_INLINE void swap_blocks(Vec<R>& a, Vec<R>& b, std::index_sequence<J...>) {
-  constexpr int lanes = vl<R>;
-#if defined(__clang__)
-  const Vec<R> low = __builtin_shufflevector(
-      a, b, ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...);
-  b = __builtin_shufflevector(
-      a, b, ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...);
-#else  // as in exchanged
-  const decltype(a < b) first = {
-      ((J & Step) == 0 ? static_cast<int>(J) : lanes + static_cast<int>(J) - Step)...};
-  const decltype(a < b) second = {
-      ((J & Step) == 0 ? static_cast<int>(J) + Step : lanes + static_cast<int>(J))...};
-  const Vec<R> low = __builtin_shuffle(a, b, first);
-  b = __builtin_shuffle(a, b, second);
-#endif
+HEED_INLINE void swap_blocks(Vec<R>& a, Vec<R>& b, std::index_sequence<J...> lanes) {
+  const Vec<R> low = pick_lanes<R, lane_without_step<vl<R>, Step>>(a, b, lanes);
+  b = pick_lanes<R, lane_with_step<vl<R>, Step>>(a, b, lanes);
+  a = low;
+}
+
+template <int First>
+constexpr int every_second_lane(int j) {
+  return 2 * j + First;
+}
+template <int Lanes, int First>
+constexpr int lane_of_both(int j) {
+  return j % 2 * Lanes + First + j / 2;
+}
+
+// a and b, one behind the other, become the even lanes of both and the odd ones.
+template <class R>
+HEED_INLINE void unzip_lanes(Vec<R>& a, Vec<R>& b) {
+  constexpr std::make_index_sequence<vl<R>> lanes;
+  const Vec<R> even = pick_lanes<R, every_second_lane<0>>(a, b, lanes);
+  b = pick_lanes<R, every_second_lane<1>>(a, b, lanes);
+  a = even;
+}
+
+// Undoes it.
+template <class R>
+HEED_INLINE void zip_lanes(Vec<R>& a, Vec<R>& b) {
+  constexpr std::make_index_sequence<vl<R>> lanes;
+  const Vec<R> low = pick_lanes<R, lane_of_both<vl<R>, 0>>(a, b, lanes);
+  b = pick_lanes<R, lane_of_both<vl<R>, vl<R> / 2>>(a, b, lanes);
   a = low;
 }
 

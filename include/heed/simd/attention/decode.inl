@@ -102,6 +102,8 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
       sum[r][n] = load(at[r][n]);
     }
   }
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) split_pairs<R, T, N>(sum[r]);
   for (int slice = 0, c = 0; c < keys; ++slice) {
     const T *from = v.at[slice] + column, *ahead = v.ahead[slice] + column;
     const int end = c + vl<R> < keys ? c + vl<R> : keys;
@@ -110,7 +112,11 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
 #pragma GCC unroll 16
       for (int n = 0; n < N; ++n) {
         if (begins_line<T>(n)) __builtin_prefetch(ahead + n * vl<R>, 0, 2);
-        value[n] = N == 1 ? load_some_as<R>(from, 1, left) : load_as<R>(from + n * vl<R>);
+      }
+      if constexpr (N == 1) {
+        value[0] = load_some_as<R>(from, 1, left);
+      } else {
+        load_pairs<R, T, N>(from, value);
       }
 #pragma GCC unroll 16
       for (int r = 0; r < Rows; ++r) {
@@ -121,9 +127,10 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
     }
   }
 #pragma GCC unroll 16
-  for (int n = 0; n < N; ++n) {
+  for (int r = 0; r < Rows; ++r) {
+    join_pairs<R, T, N>(sum[r]);
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) store(at[r][n], sum[r][n]);
+    for (int n = 0; n < N; ++n) store(at[r][n], sum[r][n]);
   }
 }
 

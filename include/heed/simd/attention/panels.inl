@@ -20,15 +20,16 @@ struct WholePanel {
   HEED_INLINE void load(Index d, Array<Vec<R>, vectors<R>>& key) const {
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) {
-      const Index at = d * nr<R> + n * vl<R>;
-      if (begins_line<T>(n)) __builtin_prefetch(ahead + at, 0, 2);
-      key[n] = load_as<R>(k + at);
+      if (begins_line<T>(n)) __builtin_prefetch(ahead + d * nr<R> + n * vl<R>, 0, 2);
     }
+    load_pairs<R, T, vectors<R>>(k + d * nr<R>, key);
   }
+  // Products with what was loaded, in the order of the keys.
+  static HEED_INLINE void sort(Array<Vec<R>, vectors<R>>& x) { join_pairs<R, T, vectors<R>>(x); }
 };
 
-// A panel of keys in slices of VL, whose features lie `width` apart. Those of the next panel, from
-// `next` on, are prefetched.
+// A panel of keys in slices of VL, whose features lie `width` apart. Those of the next panel are
+// prefetched.
 template <class T>
 struct SlicedPanel {
   using R = Accum<T>;
@@ -42,6 +43,7 @@ struct SlicedPanel {
       key[n] = load_as<R>(slices[n].k + d * width);
     }
   }
+  static HEED_INLINE void sort(Array<Vec<R>, vectors<R>>&) {}
 };
 
 // s[r][c] = Σ_d q[r][d]·k(d, c) for Rows queries and a panel of keys. Sums have the order of
@@ -62,6 +64,7 @@ HEED_INLINE void qk_panel(const Panel& k, Index D, const R* q, R* s) {
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
+    Panel::sort(sum[r]);
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) store(s + r * nr<R> + n * vl<R>, sum[r][n]);
   }

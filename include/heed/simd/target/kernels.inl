@@ -33,10 +33,10 @@ HEED_INLINE Vec<R> broadcast(R x) {
   return x - Vec<R>{};
 }
 
-#include "heed/simd/conversion.inl"
-#include "heed/simd/dropout.inl"
 #include "heed/simd/lanes.inl"
 // These use those above.
+#include "heed/simd/conversion.inl"
+#include "heed/simd/dropout.inl"
 #include "heed/simd/attention/finalize.inl"
 #include "heed/simd/attention/ragged_tiles.inl"
 #include "heed/simd/attention/softmax.inl"
