@@ -105,10 +105,9 @@ TEST_CASE("block mask: the walk meets every KV block that a row sees, and none t
       REQUIRE(flash_scratch_bytes<float>(problem.shape, plan) <= static_cast<Index>(sizeof memory));
       Carver carver(memory);
       const FlashKernels<float> kernels = flash_kernels<float>(plan, problem.shape, Isa::portable);
+      const FlashScratch<float> scratch = flash_scratch<float>(carver, problem.shape, plan);
       const FlashTask<float, mask::any, score::None> task{
-          problem, {one.mask, none, problem.shape, rows},
-          plan,    kernels,
-          rows,    flash_scratch<float>(carver, problem.shape, plan)};
+          problem, {one.mask, none, problem.shape, rows}, plan, kernels, rows, scratch};
       std::set<int> visited;
       for_each_live_block(task, 0, problem.shape.Lk,
                           [&](int begin, int keys, const BlockMask&, int) {

@@ -49,9 +49,9 @@ struct Fixture {
   void load(Index length, int begin, int keys, bool inf_safe, F&& f) {
     Carver carver(memory.data());
     const QueryBlock rows{0, 0, 1, 0, 5};
+    const FlashScratch<float> scratch = flash_scratch<float>(carver, shape, plan);
     const FlashTask<float, mask::None, score::None> task{
-        problem, {mask::None{}, score::None{}, shape, rows}, plan, kernels,
-        rows,    flash_scratch<float>(carver, shape, plan)};
+        problem, {mask::None{}, score::None{}, shape, rows}, plan, kernels, rows, scratch};
     const Runs runs{in.k.cview().matrix(0, 0), in.v.cview().matrix(0, 0), length};
     load_kv(task, runs, begin, keys, inf_safe, block);
     f(task);
@@ -62,7 +62,7 @@ struct Fixture {
 
   template <class Task>
   void require_packed_values(const Task& task) const {
-    const auto v = packed_values(task.scratch, plan, shape);
+    const auto v = task.scratch.v;
     for (Index j = 0; j < block.keys; ++j) {
       for (Index d = 0; d < shape.Dv; ++d) REQUIRE(v.at(j, d) == value(block.begin + j, d));
     }
@@ -79,7 +79,7 @@ TEST_CASE("KV block: packed keys and values, of one run and of several") {
       CHECK(fixture.block.run_count == 1);
       CHECK(fixture.block.inf_safe);
       CHECK(fixture.block.finite);
-      const auto kt = packed_keys(task.scratch, fixture.plan, fixture.shape);
+      const auto kt = task.scratch.kt;
       for (Index j = 0; j < 40; ++j) {
         for (Index d = 0; d < 7; ++d) REQUIRE(kt.at(d, j) == fixture.key(35 + j, d));
       }

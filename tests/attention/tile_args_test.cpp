@@ -21,7 +21,7 @@ struct Fixture {
   FlashScratch<float> scratch = flash_scratch<float>(carver, shape, plan);
 
   TileArgs<float> args(int row, int queries, int keys) const {
-    return make_tile_args(scratch, scratch.state, plan, shape, row, queries, keys);
+    return make_tile_args(scratch, scratch.state, row, queries, keys);
   }
 };
 
@@ -30,10 +30,10 @@ struct Fixture {
 TEST_CASE("tile args: rows of a task against a block's keys") {
   const Fixture of;
   const auto args = of.args(16, 24, 70);
-  CHECK(args.q.data == packed_queries(of.scratch, of.plan, of.shape).row(16));
+  CHECK(args.q.data == of.scratch.q.row(16));
   CHECK(args.q.k == of.shape.D);
-  CHECK(args.kt.data == of.scratch.kt);
-  CHECK(args.v.data == of.scratch.v);
+  CHECK(args.kt.data == of.scratch.kt.data);
+  CHECK(args.v.data == of.scratch.v.data);
   CHECK(args.kt.columns == of.plan.block);
   CHECK(args.v.columns == 32);  // 20, in whole registers
   CHECK(args.scores.rows == 24);
@@ -50,8 +50,8 @@ TEST_CASE("tile args: operands do not overlap") {
   const auto args = of.args(0, 40, 300);
   const auto fill = [](float* data, Index count, float x) { std::fill_n(data, count, x); };
   fill(args.q.data, of.plan.rows() * 7, 1);
-  fill(of.scratch.kt, args.kt.size(of.tile_shape, of.shape.D, of.plan.block), 2);
-  fill(of.scratch.v, args.v.size(of.tile_shape, of.plan.block, 32), 3);
+  fill(of.scratch.kt.data, args.kt.size(of.tile_shape, of.shape.D, of.plan.block), 2);
+  fill(of.scratch.v.data, args.v.size(of.tile_shape, of.plan.block, 32), 3);
   fill(args.scores.data, args.scores.tiles() * args.scores.tile_size(), 4);
   fill(args.state.acc.data, args.state.acc.size(of.tile_shape, of.plan.rows(), 32), 5);
   CHECK(args.q.row(39)[6] == 1);

@@ -34,9 +34,9 @@ struct View {
   // In elements from `data`; fewer indices than dimensions count the missing ones as 0.
   template <class... I>
   HEED_DEVICE constexpr Index offset(I... index) const {
-    const Extents<Rank> at = {static_cast<Index>(index)...};
     Index sum = 0;
-    for (int d = 0; d < Rank; ++d) sum += at[d] * stride[d];
+    int d = 0;
+    ((sum += static_cast<Index>(index) * stride[d++]), ...);
     return sum;
   }
 

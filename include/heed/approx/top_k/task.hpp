@@ -68,7 +68,7 @@ void start_rows(const TopKTask<T, M, S, Kv>& task) {
   const FlashTask<T, M, S>& flash = task.flash;
   const double scale = task.problem.scale;
   const R sign = !folds_scale<S> || scale > 0 ? R(1) : scale < 0 ? R(-1) : R(0);
-  const simd::PackedA<R> q = packed_queries(flash.scratch, flash.plan, task.problem.shape);
+  const simd::PackedA<R>& q = flash.scratch.q;
   for_each_head_segment(flash.rows, 0, flash.rows.count(),
                         [&](Index h, int row, int begin, int end) {
                           task.kernels.of_tensors.pack_a(
@@ -92,8 +92,7 @@ void push_scores(const TopKTask<T, M, S, Kv>& task, int row, const KvBlock<U>& b
   const FlashTask<T, M, S>& flash = task.flash;
   const simd::TileShape& tile_shape = flash.plan.tile_shape;
   const int queries = std::min(flash.plan.q_inner * tile_shape.mr, flash.rows.count() - row);
-  auto args = make_tile_args(flash.scratch, flash.scratch.state, flash.plan, flash.problem.shape,
-                             row, queries, block.keys);
+  auto args = make_tile_args(flash.scratch, flash.state, row, queries, block.keys);
   args.kt.data = block.packed_keys;
   const simd::ScoreTiles<R>& scores = args.scores;
   const mask::Coverage seen =

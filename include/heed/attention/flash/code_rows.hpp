@@ -15,7 +15,7 @@ inline namespace HEED_ABI {
 template <class T, class M, class S, class Kv>
 void prepare_queries(const FlashTask<T, M, S>& task, const Kv& kv) {
   const Index D = task.problem.shape.D;
-  const auto q = packed_queries(task.scratch, task.plan, task.problem.shape);
+  const auto q = task.scratch.q;
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
   for (Index i = 0; kv.rotated() && i < task.rows.count(); ++i) kv::rotate(kernels, q.row(i), D);
   if (!kernels.multiply_codes(D)) return;
@@ -28,7 +28,7 @@ template <class T, class M, class S, class Kv>
 void rotate_output(const FlashTask<T, M, S>& task, const Kv& kv) {
   if (!kv.rotated() || task.problem.shape.Lk == 0) return;  // without keys there is no scratch
   const Index Dv = task.problem.shape.Dv;
-  const simd::Accumulator<T>& acc = task.scratch.state.acc;
+  const simd::Accumulator<T>& acc = task.state.acc;
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
   T* row = task.scratch.gathered;
   // f(part, width, of) for the parts of row i, whose columns begin at `of` in `row`.

@@ -40,7 +40,7 @@ class SplitStates {
 
  private:
   const RowStates<R>& pending() const { return task_.scratch.pending; }
-  simd::RowState<R> slot(int n) const { return n == 0 ? task_.scratch.state : pending()[n - 1]; }
+  simd::RowState<R> slot(int n) const { return n == 0 ? task_.state : pending()[n - 1]; }
   auto merger() const {
     return [this](int into, int from) { merge_({slot(into), slot(from)}, task_.rows.count()); };
   }

@@ -27,10 +27,9 @@ template <class T, class M, class S>
 bool load_queries(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
-  const FlashScratch<R>& scratch = task.scratch;
+  const simd::PackedA<R>& q = task.scratch.q;
   const simd::PackedKernels<T>& kernels = task.kernels.packed;
   const R scale = kernels.folds_scale ? scale_steps(task).early : R(1);
-  const simd::PackedA<R> q = packed_queries(scratch, task.plan, problem.shape);
   bool inf_safe = true;
   for_each_head_segment(task.rows, 0, task.rows.count(), [&](Index h, int row, int begin, int end) {
     inf_safe &= kernels.pack_a(slice(problem.q.matrix(task.rows.b, h), begin, end - begin), scale,
@@ -129,8 +128,7 @@ void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
   for (int row = 0; row < task.rows.count(); row += rows) {
     if (fresh) states.clear_rows(row, rows);
     const int queries = std::min(rows, task.rows.count() - row);
-    auto tiles = make_tile_args(task.scratch, states.state(), task.plan, task.problem.shape, row,
-                                queries, block.keys);
+    auto tiles = make_tile_args(task.scratch, states.state(), row, queries, block.keys);
     tiles.kt.data = block.packed_keys;
     if (!task.kernels.packed.folds_scale) tiles.q.scale = scale_steps(task).early;
     const simd::ScoreTiles<Accum<T>>& scores = tiles.scores;
@@ -167,13 +165,8 @@ template <class U, class T, class M, class S, class Kv>
                                                Index length) {
   Problem<T> problem = task.problem;
   problem.weights.data = nullptr;
-  const FlashTask<T, M, S> again{problem,
-                                 task.heads,
-                                 task.plan,
-                                 task.kernels,
-                                 task.rows,
-                                 task.scratch,
-                                 shrink_of<Accum<T>>(length)};
+  const FlashTask<T, M, S> again{problem,   task.heads,   task.plan,  task.kernels,
+                                 task.rows, task.scratch, task.state, shrink_of<Accum<T>>(length)};
   attend_keys<U>(again, kv, 0, length);
   if constexpr (kv::CodeSource<Kv>) rotate_output(again, kv);
   rewrite_rows(again);
@@ -203,12 +196,16 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
     Carver own(scratch + worker * bytes);
     return flash_scratch<R>(own, shape, plan);
   };
-  const auto run_task = [&](Index index, FlashScratch<R> of_task, bool attends, bool stores) {
-    if (key_tasks > 1) of_task.state = states[index];
+  const auto run_task = [&](Index index, const FlashScratch<R>& own, bool attends, bool stores) {
     const QueryBlock rows = query_block_of(plan, shape, index);
     const Shape entry = kv::shape_of_entry(source, shape, rows.b);
-    const FlashTask<T, M, S> task{problem, {mask, score, entry, rows}, plan, kernels, rows,
-                                  of_task};
+    const FlashTask<T, M, S> task{problem,
+                                  {mask, score, entry, rows},
+                                  plan,
+                                  kernels,
+                                  rows,
+                                  own,
+                                  key_tasks > 1 ? states[index] : own.state};
     const auto kv = source.bind(shape, rows.b, task.kv_head());
     const Index length = source.length(rows.b), keys = plan.task_splits * plan.split_keys;
     const Index first = index % key_tasks * keys;

@@ -47,9 +47,7 @@ class HeadContexts {
            bound_or_same(score, shape, rows.b, first_ + n)});
     }
   }
-  HeadContexts(const HeadContexts& other) : HeadContexts(other.first_) {
-    for (int n = 0; n < other.count_; ++n) add(Context(other[first_ + n]));
-  }
+  HeadContexts(const HeadContexts&) = delete;
   HeadContexts& operator=(const HeadContexts&) = delete;
   ~HeadContexts() { std::destroy_n(&contexts_[0], count_); }
 

@@ -82,8 +82,10 @@ KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index
   HEED_ASSERT(task.plan.gathers);
   U* keys = reinterpret_cast<U*>(task.scratch.gathered);
   U* values = keys + task.plan.block * D;
-  KvRun<U> run{0, {keys, {end - begin, D}, {D, 1}}, {values, {end - begin, Dv}, {Dv, 1}}};
-  if (kv::PanelSource<Kv, U>) run.panels = keys;
+  const KvRun<U> run{0,
+                     {keys, {end - begin, D}, {D, 1}},
+                     {values, {end - begin, Dv}, {Dv, 1}},
+                     kv::PanelSource<Kv, U> ? keys : nullptr};
   for_each_source_run<U>(kv, begin, end, [&](Index first, const auto& k, const auto& v) {
     if constexpr (kv::PanelSource<Kv, U>) {
       kv::copy_keys(k, D, nr, first - begin, keys);
@@ -103,7 +105,7 @@ KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index
 template <class U>
 bool find_run(int first, Index, int nr, const View<const U, 2>& k, const View<const U, 2>& v,
               KvRun<U>& run) {
-  run = {first, k, v};
+  run = {first, k, v, nullptr};
   return first % nr == 0 && k.stride[1] == 1 && v.stride[1] == 1;
 }
 template <class U>
@@ -165,8 +167,8 @@ const Accum<U>* widen_panels(const FlashTask<T, M, S>& task, const KvRun<U>& run
     const Index count = task.plan.tile_shape.panels(run.k.extent[0]);
     packed_kernels_of<U>(task.kernels.packed)
         .pack_a({run.panels, {count, nr * D}, {nr * D, 1}}, 1,
-                {task.scratch.kt, nr * D, task.plan.tile_shape});
-    return task.scratch.kt;
+                {task.scratch.kt.data, nr * D, task.plan.tile_shape});
+    return task.scratch.kt.data;
   }
 }
 
@@ -194,22 +196,20 @@ void load_kv(const FlashTask<T, M, S>& task, const Kv& kv, int begin, int keys, 
   block.begin = begin;
   block.keys = keys;
   block.inf_safe = inf_safe;
-  block.packed_keys = task.scratch.kt;
+  block.packed_keys = task.scratch.kt.data;
   if (find_codes(task, kv, block)) return;
   find_runs(task, kv, block);
   if constexpr (kv::LatentSource<Kv>) find_latent_values(task, block);
   HEED_ASSERT(inf_safe || block.runs[0].panels == nullptr);  // scores computed again read rows
   if (task.plan.unpacked) return;
-  const Shape& shape = task.problem.shape;
   const KvRun<U>& run = block.only_run();
   if (run.panels != nullptr) {
     block.packed_keys = widen_panels(task, run);
   } else {
-    block.inf_safe &= packed_kernels_of<U>(task.kernels.packed)
-                          .pack_b_transposed(run.k, packed_keys(task.scratch, task.plan, shape));
+    block.inf_safe &=
+        packed_kernels_of<U>(task.kernels.packed).pack_b_transposed(run.k, task.scratch.kt);
   }
-  block.finite = packed_kernels_of<U>(task.kernels.values)
-                     .pack_b(run.v, packed_values(task.scratch, task.plan, shape));
+  block.finite = packed_kernels_of<U>(task.kernels.values).pack_b(run.v, task.scratch.v);
 }
 
 // f(first, v) for the values of an unpacked block.
@@ -227,7 +227,7 @@ void for_each_values(const FlashTask<T, M, S>& task, const KvBlock<U>& block, F&
 template <class T, class M, class S, class U>
 void pack_v(const FlashTask<T, M, S>& task, const KvBlock<U>& block) {
   const Index Dv = task.problem.shape.Dv;
-  const auto to = packed_values(task.scratch, task.plan, task.problem.shape);
+  const auto& to = task.scratch.v;
   const simd::PackedKernels<U>& kernels = packed_kernels_of<U>(task.kernels.values);
   if (!block.slices.used && block.run_count == 1) {
     kernels.pack_b(block.runs[0].v, to);

@@ -13,7 +13,7 @@ template <class T>
 struct KvRun {
   int first;  // counted from the block's first key
   View<const T, 2> k, v;
-  const T* panels = nullptr;  // [panels, D, NR], in k's place; the first key is their first column
+  const T* panels;  // [panels, D, NR], in k's place; the first key is their first column
 };
 
 inline namespace HEED_ABI {

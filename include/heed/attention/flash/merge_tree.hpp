@@ -47,7 +47,7 @@ class MergeTree {
     merge(count_ - 1, count_);
   }
 
-  std::array<Index, 64> numbers_{};
+  std::array<Index, 64> numbers_;  // of those that wait
   int count_ = 0;
 };
 

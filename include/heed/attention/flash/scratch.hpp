@@ -10,10 +10,10 @@ namespace heed {
 // Scratch of one worker. R is the type of sums.
 template <class R>
 struct FlashScratch {
-  R* q;
-  R* kt;
-  R* v;
-  R* scores;
+  simd::PackedA<R> q;        // [rows of a task, D]
+  simd::PackedB<R> kt;       // [D, block]
+  simd::PackedB<R> v;        // [block, Dv]
+  R* scores;                 // [rows of a query sub-block, block]
   R* packed_p;               // where the products pack p
   simd::RowState<R> state;   // of the task
   RowStates<R> pending;      // of its KV splits that wait to be merged, [states() − 1]
@@ -38,10 +38,13 @@ FlashScratch<R> flash_scratch(Carver& carver, const Shape& shape, const FlashPla
   const Index windows = tile_shape.panels(std::min(plan.mask_window(), shape.Lk));
   const Index row = plan.gathers ? checked_sum(shape.D, shape.Dv) : 0;
   const auto bytes = [&](Index count) { return carver.array<std::uint8_t>(count); };
+  R* q = carver.array<R>(simd::PackedA<R>::size(tile_shape, plan.rows(), shape.D));
+  R* kt = carver.array<R>(simd::PackedB<R>::size(tile_shape, shape.D, plan.block));
+  R* v = carver.array<R>(simd::PackedB<R>::size(plan.value_shape, plan.block, columns));
   return {
-      .q = carver.array<R>(simd::PackedA<R>::size(tile_shape, plan.rows(), shape.D)),
-      .kt = carver.array<R>(simd::PackedB<R>::size(tile_shape, shape.D, plan.block)),
-      .v = carver.array<R>(simd::PackedB<R>::size(plan.value_shape, plan.block, columns)),
+      .q = {q, shape.D, tile_shape},
+      .kt = {kt, shape.D, plan.block, tile_shape},
+      .v = {v, plan.block, columns, plan.value_shape},
       .scores = carver.array<R>(scores),
       .packed_p = carver.array<R>(plan.value_shape.packed_p),
       .state = row_states<R>(carver, 1, shape, plan).first,

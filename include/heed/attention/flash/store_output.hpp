@@ -36,7 +36,7 @@ auto with_output(const Problem<T>& problem, const simd::PackedKernels<T>& kernel
 template <class T, class M, class S>
 void join_sinks(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
-  const simd::RowState<R>& state = task.scratch.state;
+  const simd::RowState<R>& state = task.state;
   for_each_head_segment(task.rows, 0, task.rows.count(),
                         [&](Index h, int first, int begin, int end) {
                           const R sink = sink_of<R>(task.problem, h);
@@ -54,7 +54,7 @@ void join_sinks(const FlashTask<T, M, S>& task) {
 // The rows have met all their keys: max becomes the lse, sum the factor of acc.
 template <class T, class M, class S>
 void finish_rows(const FlashTask<T, M, S>& task) {
-  const auto& state = task.scratch.state;
+  const auto& state = task.state;
   if (!task.problem.sinks.empty()) join_sinks(task);
   task.kernels.packed.finalize_rows(state.max, state.sum, task.rows.count());
 }
@@ -66,7 +66,7 @@ bool store_output(const FlashTask<T, M, S>& task) {
   using R = Accum<T>;
   const Problem<T>& problem = task.problem;
   const simd::PackedKernels<T>& kernels = task.kernels.packed;
-  const simd::RowState<R>& state = task.scratch.state;
+  const simd::RowState<R>& state = task.state;
   finish_rows(task);
   const R* lse = state.max;
   bool finite = true;
@@ -88,7 +88,7 @@ template <class T, class M, class S, class Out>
 void rewrite_rows_of(const FlashTask<T, M, S>& task, const View<Out, 4>& all) {
   using R = Accum<T>;
   constexpr R largest = std::numeric_limits<R>::max();
-  const simd::RowState<R>& state = task.scratch.state;
+  const simd::RowState<R>& state = task.state;
   finish_rows(task);
   for_each_done_piece(task, [&](int row, Index h, int begin, int end) {
     for (int i = begin; i < end; ++i, ++row) {

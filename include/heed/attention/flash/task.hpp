@@ -23,11 +23,12 @@ struct FlashTask {
   using R = Accum<T>;
 
   const Problem<T>& problem;
-  HeadContexts<M, S> heads;
+  const HeadContexts<M, S>& heads;
   const FlashPlan& plan;
   const FlashKernels<T>& kernels;
   QueryBlock rows;
-  FlashScratch<R> scratch;
+  const FlashScratch<R>& scratch;
+  simd::RowState<R> state = scratch.state;
   R shrink = 1;  // of weights, before values are added
 
   Index kv_head() const { return rows.first_head / problem.shape.group(); }
