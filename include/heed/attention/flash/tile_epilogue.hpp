@@ -43,8 +43,8 @@ struct TileEpilogue {
       }
     }
     if (keys == Panel) return;
-    for (int r = 0; r < tile.q_end - tile.q_begin; ++r) {
-      for (int c = keys; c < Panel; ++c) scores[r * Panel + c] = mask_if(true, R(0));
+    for (int r = 0; r < tile.q_end - tile.q_begin; ++r, scores += Panel) {
+      for (int c = 0; c < Panel; ++c) scores[c] = mask_if(c >= keys, scores[c]);
     }
   }
 

@@ -41,11 +41,14 @@ HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>
   constexpr int lanes = vl<R>;
   const T* from = x.data;
   Index d = 0;
-  if (count == lanes && x.stride[1] == 1) {
+  if (x.stride[1] == 1) {
+    const Array<T, lanes> none = {};
     for (; d + lanes <= x.extent[1]; d += lanes) {
       Array<Vec<R>, lanes> square;
 #pragma GCC unroll 16
-      for (int c = 0; c < lanes; ++c) square[c] = load_as<R>(from + c * x.stride[0] + d);
+      for (int c = 0; c < lanes; ++c) {
+        square[c] = load_as<R>(c < count ? from + c * x.stride[0] + d : none);
+      }
       transpose<R>(square);
 #pragma GCC unroll 16
       for (int n = 0; n < lanes; ++n) store(to + (d + n) * nr<R>, square[n]);
