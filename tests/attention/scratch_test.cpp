@@ -36,6 +36,15 @@ TEST_CASE("scratch: tasks that share their queries have a state each") {
   CHECK(task_state_bytes<float>(prefill, plan_of(prefill)) == 0);
 }
 
+TEST_CASE("scratch: decoding has no room for packed keys") {
+  const Shape decode{1, 8, 2, 1, 5000, 64, 32};
+  FlashPlan plan = plan_of(decode);
+  REQUIRE(plan.unpacked);
+  const Index unpacked = flash_scratch_bytes<float>(decode, plan);
+  plan.unpacked = false;
+  CHECK(flash_scratch_bytes<float>(decode, plan) == unpacked + plan.block * 64 * 4);
+}
+
 TEST_CASE("scratch: sizes that do not fit 64 bits are refused") {
   const Shape shape{1, 1, 1, 1000, Index{1} << 31, Index{1} << 60, Index{1} << 60};
   CHECK_THROWS_AS(flash_workspace_bytes<float>(shape, plan_of(shape)), Error);

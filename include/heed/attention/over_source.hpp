@@ -120,7 +120,7 @@ template <class T, class K>
 Plan make_source_plan(const Shape& shape, bool unrounded, const Options& options) {
   Options full = options;
   full.compute = Compute::full;
-  Plan plan = make_plan<T>(shape, true, unrounded, full);
+  Plan plan = cut_call<T>(shape, true, unrounded, full);
   if (one_order<K, T>) {
     const simd::TileShape& elements = simd::element_kernels<T>(plan.isa).tile_shape;
     plan.cut = flash_plan(shape, elements, elements, true, options.threads, options.executor);

@@ -42,10 +42,11 @@ inline void check_on_cpu(const char* call, Backend backend) {
   }
 }
 
+// A plan whose scratch is not counted yet.
 //   contiguous  keys and values, in their last dimension
 //   unrounded   out is not rounded to T
 template <class T>
-Plan make_plan(const Shape& shape, bool contiguous, bool unrounded, const Options& options) {
+Plan cut_call(const Shape& shape, bool contiguous, bool unrounded, const Options& options) {
   const bool automatic = options.backend == Backend::automatic;
   Plan plan{automatic ? Backend::flash : options.backend,
             automatic ? "automatic: the tensors are the host's" : "options.backend asked for it",
@@ -62,6 +63,13 @@ Plan make_plan(const Shape& shape, bool contiguous, bool unrounded, const Option
                                  options.executor);
   plan.cut.value_shape =
       flash_kernels<T>(plan.cut, shape, plan.isa, unrounded, options.compute).values.tile_shape;
+  return plan;
+}
+
+template <class T>
+Plan make_plan(const Shape& shape, bool contiguous, bool unrounded, const Options& options) {
+  Plan plan = cut_call<T>(shape, contiguous, unrounded, options);
+  if (plan.backend == Backend::reference) return plan;
   plan.scratch_bytes = flash_workspace_bytes<Accum<T>>(shape, plan.cut);
   return plan;
 }

@@ -21,13 +21,13 @@ void for_each_tile_segment(const FlashTask<T, M, S>& task, const simd::ScoreTile
     for_each_head_segment(
         task.rows, first, first + tile_shape.mr, [&](Index h, int row, int begin, int end) {
           const auto piece = f(h);
-          for (int p = 0; p < scores.panels; ++p) {
-            if (!scores.live(g, p)) continue;
-            const int j = k_begin + p * tile_shape.nr;
-            const int keys = std::min(tile_shape.nr, scores.columns - p * tile_shape.nr);
-            const mask::Tile tile{begin, end, j, j + keys};
-            piece(scores.row(Index{g} * tile_shape.mr + row - first, p), tile,
-                  static_cast<mask::Coverage>(scores.coverage[Index{g} * scores.panels + p]));
+          const std::uint8_t* coverage = scores.coverage + Index{g} * scores.panels;
+          Accum<T>* s = scores.tile(g, 0) + Index{row - first} * tile_shape.nr;
+          const int k_end = k_begin + scores.columns;
+          for (int j = k_begin; j < k_end; j += tile_shape.nr, s += scores.tile_size()) {
+            const auto seen = static_cast<mask::Coverage>(*coverage++);
+            if (seen == mask::Coverage::Empty) continue;
+            piece(s, mask::Tile{begin, end, j, std::min(j + tile_shape.nr, k_end)}, seen);
           }
         });
   }

@@ -11,7 +11,7 @@ namespace heed {
 template <class R>
 struct FlashScratch {
   simd::PackedA<R> q;        // [rows of a task, D]
-  simd::PackedB<R> kt;       // [D, block]
+  simd::PackedB<R> kt;       // [D, block]; without columns where keys are not packed
   simd::PackedB<R> v;        // [block, Dv]
   R* scores;                 // [rows of a query sub-block, block]
   R* packed_p;               // where the products pack p
@@ -36,14 +36,15 @@ FlashScratch<R> flash_scratch(Carver& carver, const Shape& shape, const FlashPla
   const simd::TileShape& tile_shape = plan.tile_shape;
   const Index scores = plan.scores(), columns = tile_shape.columns(shape.Dv);
   const Index windows = tile_shape.panels(std::min(plan.mask_window(), shape.Lk));
+  const Index keys = plan.unpacked ? 0 : plan.block;
   const Index row = plan.gathers ? checked_sum(shape.D, shape.Dv) : 0;
   const auto bytes = [&](Index count) { return carver.array<std::uint8_t>(count); };
   R* q = carver.array<R>(simd::PackedA<R>::size(tile_shape, plan.rows(), shape.D));
-  R* kt = carver.array<R>(simd::PackedB<R>::size(tile_shape, shape.D, plan.block));
+  R* kt = carver.array<R>(simd::PackedB<R>::size(tile_shape, shape.D, keys));
   R* v = carver.array<R>(simd::PackedB<R>::size(plan.value_shape, plan.block, columns));
   return {
       .q = {q, shape.D, tile_shape},
-      .kt = {kt, shape.D, plan.block, tile_shape},
+      .kt = {kt, shape.D, keys, tile_shape},
       .v = {v, plan.block, columns, plan.value_shape},
       .scores = carver.array<R>(scores),
       .packed_p = carver.array<R>(plan.value_shape.packed_p),
