@@ -90,9 +90,19 @@ bool pack_b(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
   HEED_ASSERT(x.extent[0] <= to.k && x.extent[1] <= to.columns);
   Exponents<R> worst{};
   const Index columns = x.extent[1], step = x.stride[1];
+  const Index whole = step == 1 ? columns / nr<R> * nr<R> : 0;  // columns of panels without checks
   for (Index c = 0; c < x.extent[0]; ++c) {
     const T* from = x.data + c * x.stride[0];
-    for (Index p = 0, d = 0; d < columns; ++p) {
+    Index d = 0;
+    for (R* row = to.data + c * nr<R>; d < whole; row += to.panel(1) - to.data) {
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n, d += vl<R>) {
+        const Vec<R> v = load_as<R>(from + d);
+        store(row + n * vl<R>, v);
+        worst.add(v);
+      }
+    }
+    for (Index p = d / nr<R>; d < columns; ++p) {
       R* row = to.panel(p) + c * to.width(p);
       for (const R* end = row + to.width(p); row < end; row += vl<R>, d += vl<R>) {
         const Vec<R> v = load_some_as<R>(from + d * step, step, columns - d);
@@ -104,31 +114,42 @@ bool pack_b(const View<const T, 2>& x, const PackedB<Accum<T>>& b) {
   return worst.finite();
 }
 
+// The first `count` numbers of a register at most, `step` apart.
+template <class R, class T>
+HEED_INLINE void store_some_as(Vec<R> v, T* to, Index step, Index count) {
+  if (step == 1 && count >= vl<R>) return store_as<R>(v, to);
+  Array<T, vl<R>> some;
+  store_as<R>(v, some);
+  for (Index n = 0; n < vl<R> && n < count; ++n) to[n * step] = some[n];
+}
+
 // x(r, d) = c(first + r, d) · factor[r], rounded once. Returns whether all of them are finite
 // before they are rounded. Tiles have any MR.
 template <class T>
 bool store_rows(const Accumulator<const Accum<T>>& c, Index first, const Accum<T>* factor,
                 const View<T, 2>& x) {
   using R = Accum<T>;
-  constexpr int lanes = vl<R>;
   const Accumulator<const R> acc = c;  // whose shape stays in registers
   HEED_ASSERT(acc.shape.nr == nr<R> && x.extent[1] <= acc.columns);
   Exponents<R> worst{};
+  const Index columns = x.extent[1], step = x.stride[1];
+  const Index whole = step == 1 ? columns / nr<R> * nr<R> : 0;  // as in pack_b
   Index g = first / acc.shape.mr, row = first % acc.shape.mr;
   for (Index r = 0; r < x.extent[0]; ++r) {
     T* to = x.data + r * x.stride[0];
-    for (Index d = 0; d < x.extent[1]; d += lanes) {
-      const Index p = d / nr<R>;
-      const Vec<R> v = load(acc.tile(g, p) + row * acc.width(p) + d % nr<R>) * factor[r];
-      worst.add(v);
-      if (x.stride[1] == 1 && d + lanes <= x.extent[1]) {
+    Index d = 0;
+    for (const R* from = acc.tile(g, 0) + row * nr<R>; d < whole; from += acc.shape.mr * nr<R>) {
+#pragma GCC unroll 16
+      for (int n = 0; n < vectors<R>; ++n, d += vl<R>) {
+        const Vec<R> v = load(from + n * vl<R>) * factor[r];
+        worst.add(v);
         store_as<R>(v, to + d);
-      } else {
-        Array<T, lanes> some;
-        store_as<R>(v, some);
-        for (Index n = 0; n < lanes && d + n < x.extent[1]; ++n)
-          to[(d + n) * x.stride[1]] = some[n];
       }
+    }
+    for (; d < columns; d += vl<R>) {
+      const Vec<R> v = load(&acc.tile_at(g, row, d)) * factor[r];
+      worst.add(v);
+      store_some_as<R>(v, to + d * step, step, columns - d);
     }
     if (++row == acc.shape.mr) row = 0, ++g;
   }
