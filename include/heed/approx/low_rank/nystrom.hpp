@@ -64,11 +64,11 @@ std::vector<double> small_softmax(const View<R, 2>& q, const View<R, 2>& k, doub
 }
 
 // y = a · b, row-major [m, m].
-inline std::vector<double> small_product(const std::vector<double>& a, const std::vector<double>& b,
-                                         Index m) {
-  std::vector<double> y(a.size());
-  simd::multiply<double>(matrix_of(a.data(), m, m), transposed(matrix_of(b.data(), m, m)),
-                         matrix_of(y.data(), m, m));
+template <class R>
+std::vector<R> small_product(const std::vector<R>& a, const std::vector<R>& b, Index m) {
+  std::vector<R> y(a.size());
+  simd::multiply<R>(matrix_of(a.data(), m, m), transposed(matrix_of(b.data(), m, m)),
+                    matrix_of(y.data(), m, m));
   return y;
 }
 
@@ -79,12 +79,13 @@ inline std::vector<double> small_product(const std::vector<double>& a, const std
 // Fewer iterations are made where they converge before. Where `a` is singular (equal landmarks),
 // each further one would magnify the rounding in its null space by 13/4. Singular values below
 // about 1e-5 of the largest may count as 0.
-inline std::vector<double> pseudo_inverse(const std::vector<double>& a, Index m, int iterations) {
+template <class R>
+std::vector<R> pseudo_inverse(const std::vector<R>& a, Index m, int iterations) {
   const auto at = [m](Index i, Index j) { return static_cast<std::size_t>(i * m + j); };
-  std::vector<double> z(a.size());
-  double columns = 0, rows = 0;
+  std::vector<R> z(a.size());
+  R columns = 0, rows = 0;
   for (Index i = 0; i < m; ++i) {
-    double column = 0, row = 0;
+    R column = 0, row = 0;
     for (Index j = 0; j < m; ++j) {
       column += std::abs(a[at(j, i)]);
       row += std::abs(a[at(i, j)]);
@@ -93,23 +94,23 @@ inline std::vector<double> pseudo_inverse(const std::vector<double>& a, Index m,
     columns = std::max(columns, column);
     rows = std::max(rows, row);
   }
-  for (double& x : z) x /= columns * rows;
-  const auto from_identity = [&](double factor, std::vector<double> x) {
-    for (double& value : x) value = -value;
+  for (R& x : z) x /= columns * rows;
+  const auto from_identity = [&](R factor, std::vector<R> x) {
+    for (R& value : x) value = -value;
     for (Index i = 0; i < m; ++i) x[at(i, i)] += factor;
     return x;
   };
-  double before = std::numeric_limits<double>::max();
+  R before = std::numeric_limits<R>::max();
   for (int n = 0; n < iterations; ++n) {
-    const std::vector<double> az = small_product(a, z, m);
+    const std::vector<R> az = small_product(a, z, m);
     const auto seven = small_product(az, from_identity(7, az), m);  // 7 AZ − (AZ)²
-    double off = 0;  // from (AZ)² = AZ, a projection
+    R off = 0;  // from (AZ)² = AZ, a projection
     for (std::size_t x = 0; x < az.size(); ++x) off = std::max(off, std::abs(seven[x] - 6 * az[x]));
     if (off < 1e-8 && off > before / 2) break;
     before = off;
     const auto fifteen = from_identity(15, seven);
     z = small_product(z, from_identity(13, small_product(az, fifteen, m)), m);
-    for (double& x : z) x /= 4;
+    for (R& x : z) x /= 4;
   }
   return z;
 }

@@ -51,10 +51,10 @@ HEED_INLINE void pack_weights_as_pairs(const ScoreTiles<float, Shape>& p) {
 }
 
 // pv with weights rounded to bfloat16; the scores are pairs afterwards.
-inline void pv_pairs(const ScoreTiles<float>& p, const PackedB<const float>& v,
-                     const Accumulator<float>& acc) {
+template <class R>
+void pv_pairs(const ScoreTiles<R>& p, const PackedB<const R>& v, const Accumulator<R>& acc) {
   pack_weights_as_pairs(p.in(ConstantShape<bf16_tile_shape>{}));
-  pv<float, Paired>(p, v, acc);
+  pv<R, Paired>(p, v, acc);
 }
 
 // acc[r] += weight of one key · v for the rows that see it.
@@ -94,8 +94,9 @@ HEED_INLINE void pv_masked_column(const float* p, const float* v, int keys,
 // pv_pairs where some values are NaN or infinite: a row that does not see them has the bits
 // that it has without them.
 //   unmasked  as scores; nonzero where the row sees the key
-inline void pv_masked_pairs(const ScoreTiles<float>& scores, const PackedB<const float>& values,
-                            const std::uint8_t* unmasked, const Accumulator<float>& acc) {
+template <class R>
+void pv_masked_pairs(const ScoreTiles<R>& scores, const PackedB<const R>& values,
+                     const std::uint8_t* unmasked, const Accumulator<R>& acc) {
   constexpr ConstantShape<bf16_tile_shape> shape;
   const auto p = scores.in(shape);
   const auto v = values.in(shape);
@@ -124,7 +125,9 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
     .isa = target_isa,
     .tile_shape = bf16_tile_shape,
     .folds_scale = false,
-    .gemm = {.qk = &qk<float, ScaledPaired>, .pv = &pv_pairs, .pv_masked = &pv_masked_pairs},
+    .gemm = {.qk = &qk<float, ScaledPaired>,
+             .pv = &pv_pairs<float>,
+             .pv_masked = &pv_masked_pairs<float>},
     .pack_a = &pack_a_pairs<T, bf16_tile_shape>,
     .pack_b_transposed = &pack_b_transposed_pairs<T, bf16_tile_shape>,
     .pack_b = &pack_b_pairs<T, bf16_tile_shape>,
@@ -137,10 +140,10 @@ inline constexpr PackedKernels<T> bf16_pairs_table{
 template <class T>
 inline constexpr GradientKernels<T> bf16_pairs_gradient_table{
     .sums = transposed_shape<float>,
-    .pv = &pv_balanced_pairs,
-    .pv_masked = &pv_masked_balanced_pairs,
-    .pv_transposed = &pv_transposed_pairs,
-    .pv_transposed_masked = &pv_transposed_masked_pairs,
+    .pv = &pv_balanced_pairs<float>,
+    .pv_masked = &pv_masked_balanced_pairs<float>,
+    .pv_transposed = &pv_transposed_pairs<float>,
+    .pv_transposed_masked = &pv_transposed_masked_pairs<float>,
     .probabilities = &probabilities<float>,
     .score_gradient = &score_gradient<float>,
     .add_row_dots = &add_row_dots<float>,

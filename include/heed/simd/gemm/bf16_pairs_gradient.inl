@@ -55,16 +55,17 @@ HEED_INLINE void add_residuals(const ScoreTiles<float, Shape>& a,
 }
 
 // pv_pairs that keeps the sum of each row of a.
-inline void pv_balanced_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
-                              const Accumulator<float>& c) {
+template <class R>
+void pv_balanced_pairs(const ScoreTiles<R>& a, const PackedB<const R>& b, const Accumulator<R>& c) {
   constexpr ConstantShape<bf16_tile_shape> shape;
   add_residuals(a.in(shape), b.in(shape), c.in(shape));
   pv_pairs(a, b, c);
 }
 
 // pv_masked_pairs that keeps it: a column that is not 0 is unmasked.
-inline void pv_masked_balanced_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
-                                     const std::uint8_t* unmasked, const Accumulator<float>& c) {
+template <class R>
+void pv_masked_balanced_pairs(const ScoreTiles<R>& a, const PackedB<const R>& b,
+                              const std::uint8_t* unmasked, const Accumulator<R>& c) {
   constexpr ConstantShape<bf16_tile_shape> shape;
   add_residuals(a.in(shape), b.in(shape), c.in(shape));
   pv_masked_pairs(a, b, unmasked, c);
@@ -135,8 +136,9 @@ HEED_INLINE void multiply_transposed_run(const ScoreTiles<float, Shape>& a, Inde
 }
 
 // pv_transposed with a rounded to bfloat16.
-inline void pv_transposed_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
-                                const Accumulator<float>& c) {
+template <class R>
+void pv_transposed_pairs(const ScoreTiles<R>& a, const PackedB<const R>& b,
+                         const Accumulator<R>& c) {
   constexpr ConstantShape<bf16_tile_shape> shape;
   const auto p = a.in(shape);
   const auto v = b.in(shape);
@@ -187,8 +189,9 @@ HEED_INLINE void add_transposed_unmasked(const ScoreTiles<float, Shape>& a,
 // pv_transposed_pairs where some of b are NaN or infinite: a column of a that does not see their
 // row has the bits that it has without them.
 //   unmasked  as a; nonzero where the row sees the column
-inline void pv_transposed_masked_pairs(const ScoreTiles<float>& a, const PackedB<const float>& b,
-                                       const std::uint8_t* unmasked, const Accumulator<float>& c) {
+template <class R>
+void pv_transposed_masked_pairs(const ScoreTiles<R>& a, const PackedB<const R>& b,
+                                const std::uint8_t* unmasked, const Accumulator<R>& c) {
   constexpr ConstantShape<bf16_tile_shape> shape;
   const auto p = a.in(shape);
   const auto v = b.in(shape);
