@@ -60,7 +60,14 @@ HEED_INLINE void qk_block(const View<const T, 2>& k, int first, const Accum<T>* 
 #pragma GCC unroll 16
   for (int n = 0; n * vl<R> < count; ++n) store(sums + n * vl<R>, lanes[n]);
 #pragma GCC unroll 16
-  for (int n = 0; n < count; ++n) s[n / Keys * nr<R> + n % Keys] = sums[joined_at<R, count>(n)];
+  for (int r = 0; r < Rows; ++r) {
+    if constexpr (count == vl<R>) {  // they are in order
+      __builtin_memcpy(s + r * nr<R>, sums + r * Keys, sizeof(R) * static_cast<std::size_t>(Keys));
+    } else {
+#pragma GCC unroll 16
+      for (int c = 0; c < Keys; ++c) s[r * nr<R> + c] = sums[joined_at<R, count>(r * Keys + c)];
+    }
+  }
 }
 
 // Adds the last D mod VL elements, which qk_block leaves out.
@@ -94,11 +101,16 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
   using R = Accum<T>;
   Array<Array<Vec<R>, N>, Rows> sum;
   Array<Array<R*, N>, Rows> at;
+  // Registers fill whole panels, or lie in one that may be cut. Addresses computed one by one were
+  // a quarter of the code.
+  constexpr bool whole = N % vectors<R> == 0;
+  R* const first = place(0, column);
+  const Index row = whole || Rows == 1 ? Index{nr<R>} : place(1, column) - first;
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      at[r][n] = place(r, column + n * vl<R>);
+      at[r][n] = first + n / vectors<R> * mr<R> * nr<R> + r * row + n % vectors<R> * vl<R>;
       sum[r][n] = load(at[r][n]);
     }
   }
