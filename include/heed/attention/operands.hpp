@@ -174,13 +174,12 @@ void check_rows(const char* call, const View<R, 3>& lse, const Shape& shape,
 }
 
 // Throws heed::Error where options.workspace, which a call overwrites, is memory of x.
-template <class T, int Rank>
-void check_workspace(const Options& options, const char* name, const View<T, Rank>& x) {
+[[gnu::noinline]] inline void check_workspace(const Options& options, const char* name, const ViewMemory& x) {
   const View<std::byte, 1> scratch{
       options.workspace.data(), {static_cast<Index>(options.workspace.size())}, {1}};
   if (scratch.data == nullptr || x.data == nullptr || !may_overlap(scratch, x)) return;
   refuse({"heed: options.workspace, ", options.workspace.size(), " bytes, overlaps ", name, " ",
-          extents_of(x)});
+          ErrorPart(x.extent, x.rank)});
 }
 
 template <class T>
@@ -199,9 +198,9 @@ template <class T>
 void check_sinks(const Problem<T>& problem) {
   const View<const std::byte, 1> sinks = problem.sinks.bytes();
   if (sinks.empty()) return;
-  const auto apart = [&](const char* name, const auto& x) {
+  const auto apart = [&](const char* name, const ViewMemory& x) {
     if (x.data != nullptr && may_overlap(sinks, x)) {
-      refuse({"heed: options.sinks overlaps ", name, " ", extents_of(x)});
+      refuse({"heed: options.sinks overlaps ", name, " ", ErrorPart(x.extent, x.rank)});
     }
   };
   apart("out", problem.out);

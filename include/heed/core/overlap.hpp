@@ -10,6 +10,29 @@
 
 namespace heed {
 
+// Memory of a view of any type and rank, which it refers to: overlap is compiled once for all.
+struct ViewMemory {
+  const void* data;
+  Index element;  // bytes
+  int rank;
+  const Index *extent, *stride;  // [rank]
+
+  template <class T, int Rank>
+  ViewMemory(const View<T, Rank>& x)  // NOLINT(google-explicit-constructor)
+      : data(x.data),
+        element(static_cast<Index>(sizeof(T))),
+        rank(Rank),
+        extent(x.extent),
+        stride(x.stride) {}
+
+  bool empty() const {
+    for (int d = 0; d < rank; ++d) {
+      if (extent[d] == 0) return true;
+    }
+    return false;
+  }
+};
+
 // Bytes [begin, end) that a view touches, widest over all its elements.
 struct ByteRange {
   std::intptr_t begin, end;
@@ -19,13 +42,12 @@ inline namespace HEED_ABI {
 
 // Bytes of the elements reached through the dimensions whose stride is not a multiple of `period`
 // bytes; period 0 takes every dimension.
-template <class T, int Rank>
-ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
+inline ByteRange byte_range(const ViewMemory& x, Index period = 0) {
   auto begin = reinterpret_cast<std::intptr_t>(x.data);
-  std::intptr_t end = begin + static_cast<std::intptr_t>(sizeof(T));
-  for (int d = 0; d < Rank; ++d) {
+  std::intptr_t end = begin + x.element;
+  for (int d = 0; d < x.rank; ++d) {
     if (x.extent[d] <= 1) continue;  // its stride may be anything
-    const Index step = x.stride[d] * static_cast<Index>(sizeof(T));
+    const Index step = x.stride[d] * x.element;
     if (period != 0 && step % period == 0) continue;
     const Index reach = (x.extent[d] - 1) * step;
     (reach < 0 ? begin : end) += reach;
@@ -35,8 +57,7 @@ ByteRange byte_range(const View<T, Rank>& x, Index period = 0) {
 
 // True where a and b stay in disjoint residues modulo `period` bytes: every dimension either steps
 // by whole periods or remains inside its part of one.
-template <class A, class B, int RankA, int RankB>
-bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index period) {
+inline bool disjoint_modulo(const ViewMemory& a, const ViewMemory& b, Index period) {
   const ByteRange in_a = byte_range(a, period);
   const ByteRange in_b = byte_range(b, period);
   const auto size_a = in_a.end - in_a.begin;
@@ -46,21 +67,18 @@ bool disjoint_modulo(const View<A, RankA>& a, const View<B, RankB>& b, Index per
 }
 
 // True where a stride of `by` is a period that separates a and b.
-template <class By, int RankBy, class A, class B, int RankA, int RankB>
-bool separated_by(const View<By, RankBy>& by, const View<A, RankA>& a, const View<B, RankB>& b) {
-  constexpr auto element = static_cast<Index>(sizeof(By));
-  constexpr Index farthest = (Index{1} << 60) / element;  // no two addresses are that far apart
-  for (int d = 0; d < RankBy; ++d) {
+[[gnu::noinline]] inline bool separated_by(const ViewMemory& by, const ViewMemory& a, const ViewMemory& b) {
+  const Index farthest = (Index{1} << 60) / by.element;  // no two addresses are that far apart
+  for (int d = 0; d < by.rank; ++d) {
     const Index stride = by.stride[d];
     if (stride == 0 || stride > farthest || stride < -farthest) continue;
-    if (disjoint_modulo(a, b, std::abs(stride) * element)) return true;
+    if (disjoint_modulo(a, b, std::abs(stride) * by.element)) return true;
   }
   return false;
 }
 
 // True where a write to `out` could change `in`. Never false for views that share an element.
-template <class Out, class In, int RankOut, int RankIn>
-bool may_overlap(const View<Out, RankOut>& out, const View<In, RankIn>& in) {
+[[gnu::noinline]] inline bool may_overlap(const ViewMemory& out, const ViewMemory& in) {
   if (out.empty() || in.empty()) return false;
   const ByteRange a = byte_range(out);
   const ByteRange b = byte_range(in);
