@@ -30,23 +30,6 @@ struct ConstantShape {
   }
 };
 
-inline namespace HEED_ABI {
-
-// The assertions of in(), out of line: each kernel makes several, and inlined they are a twentieth
-// of its code.
-[[gnu::noinline]] inline bool packed_alike(const TileShape& a, const TileShape& b, Index columns) {
-  return a == b && columns % b.vl == 0;
-}
-[[gnu::noinline]] inline bool tiles_alike(const TileShape& a, const TileShape& b, Index columns) {
-  return a.has_tiles_of(b) && columns % b.vl == 0;
-}
-[[gnu::noinline]] inline bool holds_scores(const TileShape& a, const TileShape& b, int rows,
-                                           int columns, int m_tiles, int panels) {
-  return a.has_tiles_of(b) && rows <= m_tiles * b.mr && columns <= panels * b.nr;
-}
-
-}  // namespace HEED_ABI
-
 // a(i, k), packed along K.
 template <class R, class Shape = TileShape>
 struct PackedA {
@@ -66,7 +49,7 @@ struct PackedA {
 
   template <class Constant>
   HEED_INLINE PackedA<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(packed_alike(shape, Constant::value, 0));
+    assert_packed_alike(shape, Constant::value, 0);
     return {data, k, constant, scale};
   }
   template <std::same_as<const R> X>
@@ -113,7 +96,7 @@ struct PackedB {
 
   template <class Constant>
   HEED_INLINE PackedB<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(packed_alike(shape, Constant::value, columns));
+    assert_packed_alike(shape, Constant::value, columns);
     return {data, k, columns, constant};
   }
   template <std::same_as<const R> X>
@@ -195,7 +178,7 @@ struct ScoreTiles {
 
   template <class Constant>
   HEED_INLINE ScoreTiles<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(holds_scores(shape, Constant::value, rows, columns, m_tiles, panels));
+    assert_holds_scores(shape, Constant::value, rows, columns, m_tiles, panels);
     return {data, coverage, rows, columns, m_tiles, panels, constant, packed_p};
   }
 };
@@ -240,7 +223,7 @@ struct Accumulator {
 
   template <class Constant>
   HEED_INLINE Accumulator<R, Constant> in(Constant constant) const {
-    HEED_ASSERT(tiles_alike(shape, Constant::value, columns));
+    assert_tiles_alike(shape, Constant::value, columns);
     return {data, columns, constant};
   }
   template <std::same_as<const R> X>

@@ -4,6 +4,8 @@
 // each along the summed dimension K, `splits` words an element. packed.hpp has the operands.
 #pragma once
 
+#include "heed/core/abi.hpp"
+#include "heed/core/assert.hpp"
 #include "heed/core/types.hpp"
 
 namespace heed::simd {
@@ -35,5 +37,34 @@ struct TileShape {
     return mr == other.mr && nr == other.nr && vl == other.vl;
   }
 };
+
+inline namespace HEED_ABI {
+
+// The assertions of typed views (packed.hpp), out of line with their texts: each kernel makes
+// several, and inlined they are a twentieth of its code.
+#if defined(NDEBUG)
+#define HEED_BORDER inline
+#else
+#define HEED_BORDER [[gnu::noinline]] inline
+#endif
+HEED_BORDER void assert_packed_alike([[maybe_unused]] const TileShape& a,
+                                     [[maybe_unused]] const TileShape& b,
+                                     [[maybe_unused]] Index columns) {
+  HEED_ASSERT(a == b && columns % b.vl == 0);
+}
+HEED_BORDER void assert_tiles_alike([[maybe_unused]] const TileShape& a,
+                                    [[maybe_unused]] const TileShape& b,
+                                    [[maybe_unused]] Index columns) {
+  HEED_ASSERT(a.has_tiles_of(b) && columns % b.vl == 0);
+}
+HEED_BORDER void assert_holds_scores([[maybe_unused]] const TileShape& a,
+                                     [[maybe_unused]] const TileShape& b, [[maybe_unused]] int rows,
+                                     [[maybe_unused]] int columns, [[maybe_unused]] int m_tiles,
+                                     [[maybe_unused]] int panels) {
+  HEED_ASSERT(a.has_tiles_of(b) && rows <= m_tiles * b.mr && columns <= panels * b.nr);
+}
+#undef HEED_BORDER
+
+}  // namespace HEED_ABI
 
 }  // namespace heed::simd
