@@ -82,10 +82,10 @@ KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index
   HEED_ASSERT(task.plan.gathers);
   U* keys = reinterpret_cast<U*>(task.scratch.gathered);
   U* values = keys + task.plan.block * D;
-  const KvRun<U> run{0,
-                     {keys, {end - begin, D}, {D, 1}},
-                     {values, {end - begin, Dv}, {Dv, 1}},
-                     kv::PanelSource<Kv, U> ? keys : nullptr};
+  KvRun<U> run{0,
+               {keys, {end - begin, D}, {D, 1}},
+               {values, {end - begin, Dv}, {Dv, 1}},
+               kv::PanelSource<Kv, U> ? keys : nullptr};
   for_each_source_run<U>(kv, begin, end, [&](Index first, const auto& k, const auto& v) {
     if constexpr (kv::PanelSource<Kv, U>) {
       kv::copy_keys(k, D, nr, first - begin, keys);
