@@ -1,4 +1,5 @@
-# One unit a folder that includes all its headers, those of folders inside too: what clang-tidy reads. Never built.
+# Units for clang-tidy, which are never built: all.cpp includes every header, so that each is read once;
+# one a folder has its headers, those of folders inside too.
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
   "${PROJECT_SOURCE_DIR}/include/heed/*.hpp")
 set(folders "")
@@ -13,7 +14,11 @@ endforeach()
 list(REMOVE_DUPLICATES folders)
 
 set(units "")
+set(all_text "")
 foreach(folder IN LISTS folders)
+  string(APPEND all_text "${${folder}_text}")
+endforeach()
+foreach(folder IN LISTS folders ITEMS all)
   set(unit "${PROJECT_BINARY_DIR}/lint/${folder}.cpp")
   file(CONFIGURE OUTPUT "${unit}" CONTENT "${${folder}_text}" @ONLY)
   list(APPEND units "${unit}")
