@@ -88,8 +88,22 @@ void add_tails(const View<const T, 2>& k, RaggedTile tile, const Accum<T>* q, Ac
 // Values of a tile's keys: rows in slices of VL, `stride` apart within one.
 template <class T>
 struct ValueRows {
-  Array<const T*, vectors<Accum<T>>> at, ahead;  // `ahead`: rows that are read later
+  using R = Accum<T>;
+  Array<const T*, vectors<R>> at, ahead;  // `ahead`: those of another panel, to prefetch
   Index stride;
+  bool contiguous;
+
+  // The first of the numbers to prefetch beside rows from `row` on, `count` beside each of them:
+  // contiguous rows are asked for from end to end, 4 to 5 % faster than the same columns where
+  // pages of 16 are scattered (Zen 4, D 128), others in the same columns.
+  HEED_INLINE const T* ahead_of(int row, Index column, Index count) const {
+    if (!contiguous) return ahead[row / vl<R>] + column;
+    const Index size = vl<R> * stride;
+    Index first = column * nr<R> + row * count;
+    int slice = 0;
+    for (; slice + 1 < vectors<R> && first >= size; ++slice) first -= size;
+    return ahead[slice] + first;
+  }
 };
 
 // acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on, of which
@@ -117,9 +131,11 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) split_pairs<R, T, N>(sum[r]);
   for (int slice = 0, c = 0; c < keys; ++slice) {
-    const T *from = v.at[slice] + column, *ahead = v.ahead[slice] + column;
+    constexpr Index count = N * vl<R>;
+    const Index step = v.contiguous ? count : v.stride;
+    const T *from = v.at[slice] + column, *ahead = v.ahead_of(c, column, count);
     const int end = c + vl<R> < keys ? c + vl<R> : keys;
-    for (; c < end; ++c, from += v.stride, ahead += v.stride) {
+    for (; c < end; ++c, from += v.stride, ahead += step) {
       Array<Vec<R>, N> value;
 #pragma GCC unroll 16
       for (int n = 0; n < N; ++n) {
@@ -267,6 +283,7 @@ void pv_unpacked(const ScoreTiles<Accum<T>>& p, const View<const T, 2>& v,
   pv_each_tile<T>(
       p, v.extent[1], acc, [&](int panel, ValueRows<T>& rows) __attribute__((always_inline)) {
         rows.stride = v.stride[0];
+        rows.contiguous = v.stride[0] == v.extent[1];
         for (int n = 0; n < vectors<Accum<T>>; ++n) {
           const Index first = panel * nr<Accum<T>> + n * vl<Accum<T>>;
           rows.at[n] = v.data + first * rows.stride;

@@ -28,18 +28,29 @@ struct WholePanel {
   static HEED_INLINE void sort(Array<Vec<R>, vectors<R>>& x) { join_pairs<R, T, vectors<R>>(x); }
 };
 
-// A panel of keys in slices of VL, whose features lie `width` apart. Those of the next panel are
-// prefetched.
+// A panel of keys in slices of VL, whose features lie `width` apart. The next panel is prefetched
+// from end to end: Zen 4, one thread, one query over 8192 keys in scattered pages of 16, D 128, 3.8
+// ms; feature by feature 3.9 to 4.0; 16, 32 and 64 features ahead 4.5, 4.1 and 3.9; 192 and
+// 256 4.2.
 template <class T>
 struct SlicedPanel {
   using R = Accum<T>;
   const KvSlice<T>* slices;  // [2 · vectors]
   Index width;
+  Index rows;  // of VL numbers that lie behind each other: a page's, or a panel's
+
+  // Row n of the next panel.
+  HEED_INLINE const T* next(Index n) const {
+    int slice = 0;
+#pragma GCC unroll 4
+    for (int m = 1; m < vectors<R>; ++m) slice += n >= m * rows ? 1 : 0;
+    return slices[vectors<R> + slice].k + (n - slice * rows) * vl<R>;
+  }
 
   HEED_INLINE void load(Index d, Array<Vec<R>, vectors<R>>& key) const {
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) {
-      __builtin_prefetch(slices[vectors<R> + n].k + d * width, 0, 2);
+      __builtin_prefetch(next(d * vectors<R> + n), 0, 2);
       key[n] = load_as<R>(slices[n].k + d * width);
     }
   }
@@ -117,7 +128,7 @@ void qk_slices(const PackedA<const Accum<T>>& q, const KvSlice<T>* k, Index widt
                const ScoreTiles<Accum<T>>& scores) {
   qk_each_panel(
       q, scores, [&](int p) __attribute__((always_inline)) {
-        return SlicedPanel<T>{k + p * vectors<Accum<T>>, width};
+        return SlicedPanel<T>{k + p * vectors<Accum<T>>, width, q.k * width / vl<Accum<T>>};
       });
 }
 
@@ -129,6 +140,7 @@ void pv_slices(const ScoreTiles<Accum<T>>& p, const KvSlice<T>* v, Index Dv,
   pv_each_tile<T>(
       p, Dv, acc, [&](int panel, ValueRows<T>& rows) __attribute__((always_inline)) {
         rows.stride = Dv;
+        rows.contiguous = true;
         for (int n = 0; n < vectors<Accum<T>>; ++n) {
           rows.at[n] = v[panel * vectors<Accum<T>> + n].v;
           rows.ahead[n] = v[(panel + 1) * vectors<Accum<T>> + n].v;
