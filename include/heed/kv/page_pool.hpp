@@ -11,10 +11,10 @@
 
 namespace heed::kv {
 
-// Pages are read in place where they have multiples of 16 tokens (of a register, on AVX-512), in the
-// pool's order or not; others are copied at each call where they are scattered. Decoding, 8192 keys
-// of D 128, two threads of Zen 4, part of kv::Cache's speed: in order 0.94 to 1; scattered pages of
-// 64 tokens and more 0.95, of 32 0.91, of 16 0.87.
+// Pages are read in place where they have multiples of 16 tokens (of a register, on AVX-512), in
+// the pool's order or not; others are copied at each call where they are scattered. Decoding, 8192
+// keys of D 128, two threads of Zen 4, part of kv::Cache's speed: in order 1.0; scattered pages of
+// 64 tokens and more 0.99, of 32 0.93, of 16 0.88.
 struct PageOptions {
   Index page = 256;     // tokens of a page
   Index pages = 0;      // of the pool, all allocated at once
