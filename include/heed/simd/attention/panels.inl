@@ -24,8 +24,10 @@ struct WholePanel {
     }
     load_pairs<R, T, vectors<R>>(k + d * nr<R>, key);
   }
-  // Products with what was loaded, in the order of the keys.
-  static HEED_INLINE void sort(Array<Vec<R>, vectors<R>>& x) { join_pairs<R, T, vectors<R>>(x); }
+  // Products with what was loaded become those of the keys in ascending order.
+  static HEED_INLINE void to_key_order(Array<Vec<R>, vectors<R>>& x) {
+    join_pairs<R, T, vectors<R>>(x);
+  }
 };
 
 // A panel of keys in slices of VL, whose features lie `width` apart. The next panel is prefetched
@@ -54,7 +56,7 @@ struct SlicedPanel {
       key[n] = load_as<R>(slices[n].k + d * width);
     }
   }
-  static HEED_INLINE void sort(Array<Vec<R>, vectors<R>>&) {}
+  static HEED_INLINE void to_key_order(Array<Vec<R>, vectors<R>>&) {}
 };
 
 // s[r][c] = Σ_d q[r][d]·k(d, c) for Rows queries and a panel of keys. Sums have the order of
@@ -75,7 +77,7 @@ HEED_INLINE void qk_panel(const Panel& k, Index D, const R* q, R* s) {
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
-    Panel::sort(sum[r]);
+    Panel::to_key_order(sum[r]);
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) store(s + r * nr<R> + n * vl<R>, sum[r][n]);
   }
