@@ -26,7 +26,7 @@ void with_task(bool rotates, const Check& check) {
 TEST_CASE("code rows: packed queries are rotated where keys are") {
   for (const bool rotates : {true, false}) {
     with_task(rotates, [&](const auto& of, const auto& kv, const auto& kernels) {
-      const auto q = packed_queries(of.scratch, of.plan, of.shape);
+      const auto& q = of.scratch.q;
       std::vector<float> expected(static_cast<std::size_t>(heads * Lq * D));
       for (Index i = 0; i < heads * Lq; ++i) {
         float* row = expected.data() + i * D;

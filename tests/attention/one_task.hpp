@@ -11,6 +11,23 @@ namespace heed::test {
 inline constexpr mask::None no_mask{};
 inline constexpr score::None no_score{};
 
+// A task and the heads that it refers to.
+template <class T, class M, class S>
+struct Heads {
+  HeadContexts<M, S> heads;
+};
+template <class T, class M, class S>
+struct TaskOfHeads : Heads<T, M, S>, FlashTask<T, M, S> {
+  template <class Parts>
+  TaskOfHeads(const Parts& of, const M& mask, const S& score, Accum<T> weight_scale)
+      : Heads<T, M, S>{{mask, score, of.shape, of.rows}},
+        FlashTask<T, M, S>{of.problem, Heads<T, M, S>::heads, of.plan,     of.kernels, of.rows,
+                           of.scratch, of.scratch.state,      weight_scale} {}
+  TaskOfHeads(const TaskOfHeads&) = delete;
+  TaskOfHeads& operator=(const TaskOfHeads&) = delete;
+  ~TaskOfHeads() = default;
+};
+
 // All queries of the first heads against all keys, in one KV block. Its kernels take elements.
 template <class T>
 struct OneTask {
@@ -44,8 +61,9 @@ struct OneTask {
   ~OneTask() = default;
 
   template <class M = mask::None, class S = score::None>
-  FlashTask<T, M, S> task(const M& mask = no_mask, const S& score = no_score, R shrink = 1) const {
-    return {problem, {mask, score, shape, rows}, plan, kernels, rows, scratch, shrink};
+  TaskOfHeads<T, M, S> task(const M& mask = no_mask, const S& score = no_score,
+                            R shrink = 1) const {
+    return {*this, mask, score, shrink};
   }
 
   // Scores of all rows and keys, whose tiles have the coverage that `of_tile(g, p)` says.

@@ -141,7 +141,7 @@ TEST_CASE("score epilogue: stored weights are shares of the row and its sink, dr
     of.scratch.state.sum[row] = row == masked_row ? 0.0F : 100.0F;
   }
   const auto task = of.task();
-  auto tiles = make_tile_args(of.scratch, of.scratch.state, of.plan, shape, 0, heads * Lq, Lk);
+  auto tiles = make_tile_args(of.scratch, of.scratch.state, 0, heads * Lq, Lk);
   tiles.scores = scores;
   store_weights(task, tiles, 0);
   for (int row = 0; row < heads * Lq; ++row) {
