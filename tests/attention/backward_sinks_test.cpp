@@ -73,6 +73,8 @@ TEST_CASE("backward sinks: NaN in a row that sees no key is not part of it, in a
   const double without = d_sink(task, 0);
   of.wave.delta_of(0, 0)[4] = 0;
   CHECK(without == d_sink(task, 0));
+  of.wave.delta_of(0, 0)[4] = 1;  // a number counts, whatever out is
+  CHECK(std::abs(d_sink(task, 0) - (without - 1)) < 1e-6);
   of.call.out.data = nullptr;  // not known: NaN stays
   of.wave.delta_of(0, 0)[4] = test::nan;
   CHECK(std::isnan(d_sink(task, 0)));

@@ -1,4 +1,5 @@
-// The fuzz target of the safetensors reader, and what safetensors_test.cpp replays the corpus through.
+// The fuzz target of the safetensors reader, and what safetensors_test.cpp replays the corpus
+// through.
 //
 // With clang: cmake --build build/clang --target heed_safetensors_fuzz, then
 // heed_safetensors_fuzz corpus/safetensors.
