@@ -44,6 +44,8 @@ struct Products {
     }
     std::fill_n(of.scratch.coverage, 64, static_cast<std::uint8_t>(mask::Coverage::Partial));
     KvBlock<float> block;
+    block.last = 100;
+    block.of_panels = &simd::panel_kernels<float>(isa());
     const auto held = source(of);
     load_kv(task, held.bind(of.shape, 0, 0), begin, keys, true, block);
     const auto tiles = make_tile_args(of.scratch, of.scratch.state, 0, 5, keys);
@@ -54,7 +56,7 @@ struct Products {
     std::fill_n(tiles.state.acc.data, tiles.state.acc.size(of.plan.tile_shape, 5, 32), 0.0F);
     multiply_unpacked_values(task, tiles, block);
     for (int i = 0; i < 5; ++i) {
-      for (Index d = 0; d < 20; ++d) sums.push_back(*tiles.state.acc.row(i, d));
+      for (Index d = 0; d < 20; ++d) sums.push_back(tiles.state.acc.at(i, d));
     }
   }
 
