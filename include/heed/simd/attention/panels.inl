@@ -6,10 +6,12 @@
 #endif
 
 // Prefetch distance in elements of panels, which are read from end to end, into L2. Zen 4, one
-// query over 8192 keys of 8 heads, D 128, float and bfloat16, best of 31: not ahead 4.2 and 3.2 ms,
-// by 1024 bytes 4.4 and 3.4, by 4096 4.1 and 3.0, by 8192 4.3 and 3.0, by 16384 4.5 and 3.1.
+// thread, one query over 8192 keys of 8 heads in pages of 2 MiB, D 128, four rows a key head, time
+// beside 4096 bytes ahead: float 0.91 for 512 bytes, 1.02 for 2048, 0.93 for 6144, 0.93 to 0.95 for
+// 8192, 0.90 not ahead; bfloat16 1.10, 1.20, 0.94, 0.91, 1.09. One row: float 1.00 for 6144 and
+// 1.07 to 1.10 for 8192; bfloat16 0.95 for both.
 template <class T>
-inline constexpr Index prefetched_panel = 4096 / sizeof(T);
+inline constexpr Index prefetched_panel = 6144 / sizeof(T);
 
 // A panel of keys in one piece, [D, NR]; `ahead` is read later.
 template <class T>
