@@ -166,6 +166,23 @@ TEST_CASE("caches of codes: many small weights count beside a large one") {
   CHECK(error_of(kv::Cache<kv::K8V4>({1, 1, D, D}, options)) < 31 * 1.4e-5 + 1e-5);
 }
 
+TEST_CASE("caches of codes: weights below half a digit of their panel's largest count") {
+  const Index L = 512, D = 16;  // in each panel of 32 keys the weight 520 and 31 of 1
+  Tensor4<float> q(1, 1, 1, D), k(1, 1, L, D), v(1, 1, L, D);
+  q.setZero(), k.setZero(), v.setConstant(1);
+  q(0, 0, 0, 0) = 1;
+  for (Index j = 0; j < L; j += 32) {
+    k(0, 0, j, 0) = 6.254F;
+    for (Index d = 0; d < D; ++d) v(0, 0, j, d) = -1;
+  }
+  const auto exact = reference::attention<double>(view_of(q), view_of(k), view_of(v), mask::any(),
+                                                  {}, {.scale = 1});
+  kv::Cache<kv::K8V4> cache({1, 1, D, D}, {.rotates = false});
+  cache.append(k, v);
+  const auto found = attention(q, cache, mask::any(), {}, {.scale = 1});
+  CHECK(test::max_difference(found.out, exact.out) < 0.02 + 1e-3);  // lost_weights, a digit of q
+}
+
 TEST_CASE("caches of codes: scales whose product overflows leave scores of 0 alone") {
   const Index D = 16;
   Tensor4<float> q(1, 1, 1, D), k(1, 1, 40, D), v(1, 1, 40, D);

@@ -408,7 +408,8 @@ TEST_CASE("the law's checker sees masks that lie") {
   CHECK_THAT(law_of(FillsTransposed{}, shape).check_all(), ContainsSubstring("fill differs"));
   CHECK_THAT(law_of(CoversTooLittle{}, shape).check_all(), ContainsSubstring("cover's Empty"));
   CHECK_THAT(law_of(StepsTooFar{}, shape).check_all(), ContainsSubstring("leaves out a key"));
-  CHECK_THAT(law_of(StepsBesideKeys{}, shape).check_all(), ContainsSubstring("Full of every step-th key"));
+  CHECK_THAT(law_of(StepsBesideKeys{}, shape).check_all(),
+             ContainsSubstring("Full of every step-th key"));
   CHECK_THAT(law_of(FillsTooWide{}, shape).check_all(), ContainsSubstring("beside the tile"));
   CHECK_THAT(law_of(mask::any(FullTooEarly{}) & mask::None{}, shape).check_all(),
              ContainsSubstring("Full is wrong"));

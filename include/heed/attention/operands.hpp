@@ -174,7 +174,8 @@ void check_rows(const char* call, const View<R, 3>& lse, const Shape& shape,
 }
 
 // Throws heed::Error where options.workspace, which a call overwrites, is memory of x.
-[[gnu::noinline]] inline void check_workspace(const Options& options, const char* name, const ViewMemory& x) {
+[[gnu::noinline]] inline void check_workspace(const Options& options, const char* name,
+                                              const ViewMemory& x) {
   const View<std::byte, 1> scratch{
       options.workspace.data(), {static_cast<Index>(options.workspace.size())}, {1}};
   if (scratch.data == nullptr || x.data == nullptr || !may_overlap(scratch, x)) return;

@@ -67,7 +67,8 @@ inline bool disjoint_modulo(const ViewMemory& a, const ViewMemory& b, Index peri
 }
 
 // True where a stride of `by` is a period that separates a and b.
-[[gnu::noinline]] inline bool separated_by(const ViewMemory& by, const ViewMemory& a, const ViewMemory& b) {
+[[gnu::noinline]] inline bool separated_by(const ViewMemory& by, const ViewMemory& a,
+                                           const ViewMemory& b) {
   const Index farthest = (Index{1} << 60) / by.element;  // no two addresses are that far apart
   for (int d = 0; d < by.rank; ++d) {
     const Index stride = by.stride[d];

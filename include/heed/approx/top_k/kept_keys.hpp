@@ -1,5 +1,5 @@
-// The kept keys of all rows, with their weights and the gradients of their scores, and the sums over
-// them from the keys' side.
+// The kept keys of all rows, with their weights and the gradients of their scores, and the sums
+// over them from the keys' side.
 #pragma once
 
 #include <algorithm>

@@ -41,16 +41,16 @@ HEED_INLINE KeysAhead keys_ahead(const CodePanel* panels, int count, int panel, 
 //   p  [Rows, NR] digits
 //   v  [NR / in_word, columns]
 template <int Bits, int Rows, int N, class Acc>
-HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, const std::uint32_t* v,
-                                  Index columns, int g, int row, Index d, const Acc& acc,
-                                  KeysAhead& ahead) {
+HEED_INLINE void pv_codes_columns(float* p, const std::uint32_t* v, Index columns, int g, int row,
+                                  Index d, const Acc& acc, KeysAhead& ahead) {
   constexpr int in_word = 32 / Bits, parts = in_word / 4, digits = weight_digits<Bits>;
   Array<Array<Array<CodeWords, digits>, N>, Rows> sum;
 #pragma GCC unroll 16
   for (int n = 0; n < Rows * N; ++n) {
     Array<CodeWords, digits>& of = sum[n / N][n % N];
     of[0] = CodeWords{};
-    of[digits - 1] = Bits == 4 ? CodeWords{} - codes[n / N].offset : CodeWords{};
+    of[digits - 1] = CodeWords{};
+    if (Bits == 4) of[0] -= WeightCodes{p + n / N * nr<float>}.scales().offset;
   }
 #pragma GCC unroll 8
   for (int w = 0; w < nr<float> / in_word; ++w, v += columns) {
@@ -64,8 +64,8 @@ HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, cons
 #pragma GCC unroll 64
     for (int n = 0; n < Rows * parts * digits; ++n) {
       const int r = n / (parts * digits), part = n / digits % parts, digit = n % digits;
-      const CodeWords weight =
-          broadcast_word(digits_of(p + r * nr<float>, digit)[w * parts + part]);
+      const WeightCodes weights{p + r * nr<float>};
+      const CodeWords weight = broadcast_word(weights.words(digit)[w * parts + part]);
 #pragma GCC unroll 16
       for (int c = 0; c < N; ++c) {
         sum[r][c][digit] = add_bytes(sum[r][c][digit], weight, value[c][part]);
@@ -78,14 +78,33 @@ HEED_INLINE void pv_codes_columns(const float* p, const WeightCodes* codes, cons
   for (int n = 0; n < Rows * N; ++n) {
     const int r = n / N, c = n % N;
     const CodeWords all = digits == 2 ? (sum[r][c][0] << 8) + sum[r][c][digits - 1] : sum[r][c][0];
+    const float scale = WeightCodes{p + r * nr<float>}.scales().scale;
     float* to = rows + r * width + c * vl<float>;
-    store(to, fma(broadcast(codes[r].scale), __builtin_convertvector(all, Vec<float>), load(to)));
+    store(to, fma(broadcast(scale), __builtin_convertvector(all, Vec<float>), load(to)));
+  }
+}
+
+// o += p·v of a row's low digits, beside values of 4 bits.
+template <class Acc>
+HEED_INLINE void pv_low_digits(const WeightCodes& row, const std::uint32_t* v, int g, int r,
+                               const Acc& acc) {
+  const WeightCodes::Scales scales = row.scales();
+  if (scales.low_scale == 0) return;
+  for (Index d = 0; d < acc.columns; d += vl<float>) {
+    CodeWords sum = CodeWords{} - scales.low_offset;
+#pragma GCC unroll 8
+    for (int n = 0; n < nr<float> / 4; ++n) {
+      const CodeWords value = value_bytes<4>(load_words(v + n / 2 * acc.columns + d), n % 2);
+      sum = add_bytes(sum, value, broadcast_word(row.words(1)[n]));
+    }
+    float* to = &acc.tile_at(g, r, d);
+    store(to, fma(broadcast(scales.low_scale), __builtin_convertvector(sum, Vec<float>), load(to)));
   }
 }
 
 template <int Bits, class Acc>
 struct PvCodes {
-  float* p;  // [tile.rows, NR]
+  float* p;  // [tile.rows, NR], packed
   const CodePanel& panel;
   RaggedTile tile;
   int g;
@@ -95,18 +114,17 @@ struct PvCodes {
   template <int Rows>
   HEED_INLINE void run(int row) const {
     float* weights = p + row * nr<float>;
-    Array<WeightCodes, Rows> codes;
-    pack_weight_codes<Bits, Rows>(weights, panel.v_scales, codes);
     KeysAhead keys = row == 0 ? ahead : KeysAhead{};
     constexpr int step = vl<float>;
     Index d = 0;
     for (; d + 2 * step <= acc.columns; d += 2 * step) {
-      pv_codes_columns<Bits, Rows, 2>(weights, codes, panel.v + d, acc.columns, g, row, d, acc,
-                                      keys);
+      pv_codes_columns<Bits, Rows, 2>(weights, panel.v + d, acc.columns, g, row, d, acc, keys);
     }
     if (d < acc.columns) {
-      pv_codes_columns<Bits, Rows, 1>(weights, codes, panel.v + d, acc.columns, g, row, d, acc,
-                                      keys);
+      pv_codes_columns<Bits, Rows, 1>(weights, panel.v + d, acc.columns, g, row, d, acc, keys);
+    }
+    for (int r = 0; Bits == 4 && r < Rows; ++r) {
+      pv_low_digits(WeightCodes{weights + r * nr<float>}, panel.v, g, row + r, acc);
     }
   }
 };
@@ -119,6 +137,10 @@ void pv_codes(const ScoreTiles<float>& p, const CodePanel* panels, const Accumul
   const auto weights = p.in(shape);
   const auto o = acc.in(shape);
   const Index times = (acc.columns + 2 * vl<float> - 1) / (2 * vl<float>)*nr<float> * Bits / 32;
+  for (int g = 0; g < weights.m_tiles; ++g) {
+    const int left = weights.rows - g * mr<float>;
+    run_rows(PackWeights<Bits>{weights, panels, {left < mr<float> ? left : mr<float>, 0, 0}, g});
+  }
   for_each_ragged_tile(
       weights, [&](int g, int panel, const RaggedTile& here) __attribute__((always_inline)) {
         const KeysAhead ahead =
