@@ -34,12 +34,13 @@ HEED_INLINE Vec<R> broadcast(R x) {
 }
 
 #include "heed/simd/lanes.inl"
+// These use lanes.
+#include "heed/simd/conversion.inl"
+#include "heed/simd/dropout.inl"
 // These use those above.
 #include "heed/simd/attention/finalize.inl"
 #include "heed/simd/attention/ragged_tiles.inl"
 #include "heed/simd/attention/softmax.inl"
-#include "heed/simd/conversion.inl"
-#include "heed/simd/dropout.inl"
 #include "heed/simd/gemm/micro_kernel.inl"
 #include "heed/simd/gemm/pack.inl"
 #include "heed/simd/layer/products.inl"
