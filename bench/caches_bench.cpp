@@ -70,7 +70,7 @@ using Calls = std::vector<std::function<void()>>;
 // divided by its own. The best of each is returned.
 std::vector<double> compare(benchmark::State& state, Calls calls, std::size_t bytes,
                             const char* ratio, double goal) {
-  const ReadLoop read(threads, heed::bench::quick() ? 4096 : bytes);
+  const ReadLoop read(threads, heed::bench::quick() ? 4096 : bytes, heed::bench::PageSize::large);
   calls.insert(calls.begin() + 1, std::cref(read));
   auto best = heed::bench::alternate_cold(calls, threads);
   heed::bench::set_time(state, best[0]);

@@ -54,7 +54,7 @@ void measure_codes(benchmark::State& state, const Row& row) {
     heed::attention_into(operands.result, operands.q, cache, heed::mask::None{},
                          heed::score::None{}, options);
   };
-  const ReadLoop read(row.threads, codes.memory_bytes());
+  const ReadLoop read(row.threads, codes.memory_bytes(), heed::bench::PageSize::large);
   const auto best = heed::bench::alternate_cold(
       {[&] { attend(codes); }, [&] { attend(numbers); }, std::cref(read)}, row.threads);
   set_rates(state, row, read.bytes(), best[0], best[2]);

@@ -21,7 +21,7 @@ void measure(benchmark::State& state, const Row& row, const M& mask) {
   const auto attend = [&](const auto& cache) {
     heed::attention_into(operands.result, operands.q, cache, mask, heed::score::None{}, options);
   };
-  const heed::bench::ReadLoop read(row.threads, once.memory_bytes());
+  const heed::bench::ReadLoop read(row.threads, once.memory_bytes(), heed::bench::PageSize::large);
   const heed::bench::FmaLoop fma(row.type, row.threads);
   const auto best = heed::bench::alternate_cold(
       {[&] { attend(once); }, [&] { attend(twice); }, std::cref(read), std::cref(fma)},

@@ -69,7 +69,7 @@ void measure_decode(benchmark::State& state, const Llama& model, const LlamaRow&
   LlamaSequence sequence = model.start();
   model.forward(some_ids(row.tokens, model.config()), sequence);
   const std::size_t bytes = model.token_bytes() + sequence.bytes();
-  const heed::bench::ReadLoop read(row.threads, bytes);
+  const heed::bench::ReadLoop read(row.threads, bytes, heed::bench::PageSize::large);
   const auto decode = [&] {
     model.forward(std::vector<TokenId>{7}, sequence);
     sequence.truncate(row.tokens);
@@ -104,7 +104,8 @@ void measure_format(benchmark::State& state, const heed::models::Gguf& file, Cac
       sequence.truncate(tokens);
     };
   };
-  const heed::bench::ReadLoop loop(1, model.token_bytes() + others.bytes());
+  const heed::bench::ReadLoop loop(1, model.token_bytes() + others.bytes(),
+                                   heed::bench::PageSize::large);
   const auto best =
       heed::bench::alternate_cold({decode(others), decode(floats), std::cref(loop)}, 1);
   heed::bench::set_time(state, best[0]);

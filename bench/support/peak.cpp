@@ -134,8 +134,11 @@ void FmaLoop::operator()() const {
   on_threads(threads_, [burst = burst_](int) { keep(burst(burst_rounds)); });
 }
 
-ReadLoop::ReadLoop(int threads, std::size_t bytes)
-    : buffer_(bytes / sizeof(std::uint64_t), 1), threads_(threads) {}
+ReadLoop::ReadLoop(int threads, std::size_t bytes, PageSize pages) : threads_(threads) {
+  const std::size_t words = bytes / sizeof(std::uint64_t);
+  if (pages == PageSize::large) large_.assign(words, 1);
+  if (pages == PageSize::small) small_.assign(words, 1);
+}
 
 void ReadLoop::operator()() const {
   auto sweep = sweep_baseline;
@@ -143,9 +146,10 @@ void ReadLoop::operator()() const {
   if (widest_isa() == Isa::avx512) sweep = sweep_avx512;
   if (widest_isa() == Isa::avx2) sweep = sweep_avx2;
 #endif
-  const std::size_t piece = buffer_.size() / static_cast<std::size_t>(threads_);
+  const std::uint64_t* const data = large_.empty() ? small_.data() : large_.data();
+  const std::size_t piece = words() / static_cast<std::size_t>(threads_);
   on_threads(threads_, [&](int worker) {
-    const std::uint64_t* begin = buffer_.data() + static_cast<std::size_t>(worker) * piece;
+    const std::uint64_t* begin = data + static_cast<std::size_t>(worker) * piece;
     keep(static_cast<double>(sweep(begin, piece)));
   });
 }

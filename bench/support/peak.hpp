@@ -2,10 +2,12 @@
 // leave the registers, and reads of memory that no cache holds.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "heed/kv/large_pages.hpp"
 #include "support/problems.hpp"
 
 namespace heed::bench {
@@ -38,17 +40,24 @@ class FmaLoop {
 // Several times the last cache: a pass over so many bytes throws all else out.
 constexpr std::size_t swept_bytes(bool quick) { return (quick ? std::size_t{1} : 256) << 20; }
 
+// The operating system's pages: of 4 KiB, as in most programs' arrays, or of 2 MiB, as in heed's
+// caches and prepared weights. Reading is up to 1.7 times as fast in the latter.
+enum class PageSize { small, large };
+
 // One pass over a buffer, in one piece a thread.
 class ReadLoop {
  public:
-  ReadLoop(int threads, std::size_t bytes);
+  ReadLoop(int threads, std::size_t bytes, PageSize pages = PageSize::small);
   ReadLoop(int threads, bool) = delete;
 
   void operator()() const;
-  double bytes() const { return static_cast<double>(buffer_.size() * sizeof(std::uint64_t)); }
+  double bytes() const { return static_cast<double>(words() * sizeof(std::uint64_t)); }
 
  private:
-  std::vector<std::uint64_t> buffer_;
+  std::size_t words() const { return std::max(small_.size(), large_.size()); }
+
+  std::vector<std::uint64_t> small_;  // one of the two is empty
+  std::vector<std::uint64_t, kv::LargePages<std::uint64_t>> large_;
   int threads_;
 };
 
