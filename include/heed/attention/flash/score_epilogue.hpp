@@ -23,11 +23,12 @@ void for_each_tile_segment(const FlashTask<T, M, S>& task, const simd::ScoreTile
           const auto piece = f(h);
           const std::uint8_t* coverage = scores.coverage + Index{g} * scores.panels;
           Accum<T>* s = scores.tile(g, 0) + Index{row - first} * tile_shape.nr;
-          const int k_end = k_begin + scores.columns;
-          for (int j = k_begin; j < k_end; j += tile_shape.nr, s += scores.tile_size()) {
-            const auto seen = static_cast<mask::Coverage>(*coverage++);
+          for (int p = 0; p < scores.panels; ++p, s += scores.tile_size()) {
+            const auto seen = static_cast<mask::Coverage>(coverage[p]);
             if (seen == mask::Coverage::Empty) continue;
-            piece(s, mask::Tile{begin, end, j, std::min(j + tile_shape.nr, k_end)}, seen);
+            const int first_key = p * tile_shape.nr;
+            const int last_key = std::min(first_key + tile_shape.nr, scores.columns);
+            piece(s, mask::Tile{begin, end, k_begin + first_key, k_begin + last_key}, seen);
           }
         });
   }

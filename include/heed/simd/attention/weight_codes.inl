@@ -139,6 +139,7 @@ HEED_INLINE void pack_weight_codes(float* p, const float* v_scales, Vec<float>& 
   }
   if constexpr (Bits == 4) {
     reduce_n<JoinBySum, float, Rows>(sums);
+    sums[0] = maximum(sums[0], Vec<float>{});  // NaN becomes 0
     const CodeWords offset = __builtin_convertvector(sums[0], CodeWords);
     const Vec<float> all = __builtin_convertvector(offset, Vec<float>);
     seen = fma(all, of.scale, seen);
