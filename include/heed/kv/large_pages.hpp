@@ -17,7 +17,7 @@ inline namespace HEED_ABI {
 // nothing is asked). The hardware's prefetch ends at each page of 4 KiB.
 template <class T>
 struct LargePages {
-  using value_type = T;
+  using value_type = T;  // NOLINT(readability-identifier-naming): a standard allocator's
 
   LargePages() = default;
   template <class U>

@@ -41,8 +41,9 @@ HEED_INLINE KeysAhead keys_ahead(const CodePanel* panels, int count, int panel, 
 //   p  [Rows, NR] digits
 //   v  [NR / in_word, columns]
 template <int Bits, int Rows, int N, class Acc>
-HEED_INLINE void pv_codes_columns(float* p, const std::uint32_t* v, Index columns, int g, int row,
-                                  Index d, const Acc& acc, KeysAhead& ahead) {
+HEED_INLINE void pv_codes_columns(float* p,  // NOLINT(readability-non-const-parameter)
+                                  const std::uint32_t* v, Index columns, int g, int row, Index d,
+                                  const Acc& acc, KeysAhead& ahead) {
   constexpr int in_word = 32 / Bits, parts = in_word / 4, digits = weight_digits<Bits>;
   Array<Array<Array<CodeWords, digits>, N>, Rows> sum;
 #pragma GCC unroll 16

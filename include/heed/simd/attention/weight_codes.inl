@@ -64,6 +64,20 @@ HEED_INLINE void load_weights(const float* p, const float* v_scales, PanelWeight
   }
 }
 
+// The largest weight of each row (joined_at).
+template <int Rows>
+HEED_INLINE Vec<float> largest_weights(const PanelWeights<Rows>& w) {
+  Array<Vec<float>, Rows> most;
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+    most[r] = w[r][0];
+#pragma GCC unroll 16
+    for (int c = 1; c < vectors<float>; ++c) most[r] = maximum(w[r][c], most[r]);
+  }
+  reduce_n<JoinByMax, float, Rows>(most);
+  return most[0];
+}
+
 // The scale under which the largest number is `limit`, and its inverse; 0 where it is below 2^-110.
 struct DigitScale {
   Vec<float> scale, per_scale;
@@ -102,20 +116,13 @@ HEED_INLINE void pack_weight_codes(float* p, const float* v_scales, Vec<float>& 
   constexpr int registers = vectors<float>;
   PanelWeights<Rows> x;
   load_weights<Rows>(p, v_scales, x);
-  Array<Vec<float>, Rows> most, sums;
+  Array<Vec<float>, Rows> sums;
   Array<Vec<float>, registers> above;
 #pragma GCC unroll 16
   for (int c = 0; Bits == 4 && c < registers; ++c) {
     above[c] = code_offset(load(v_scales + c * vl<float>));
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-    most[r] = x[r][0];
-#pragma GCC unroll 16
-    for (int c = 1; c < registers; ++c) most[r] = maximum(x[r][c], most[r]);
-  }
-  reduce_n<JoinByMax, float, Rows>(most);
-  const DigitScale of = digit_scale(most[0], Bits == 8 ? 65535 : 255);
+  const DigitScale of = digit_scale(largest_weights<Rows>(x), Bits == 8 ? 65535 : 255);
   Array<float, vl<float>> scale, per_scale, losses;
   Array<std::int32_t, vl<float>> offsets;
   store(scale, of.scale);
