@@ -91,13 +91,14 @@ struct ValueRows {
   using R = Accum<T>;
   Array<const T*, vectors<R>> at, ahead;  // `ahead`: those of another panel, to prefetch
   Index stride;
-  bool contiguous;
+  bool of_pages;  // which are contiguous
 
-  // The first of the numbers to prefetch beside rows from `row` on, `count` beside each of them:
-  // contiguous rows are asked for from end to end, 4 to 5 % faster than the same columns where
-  // pages of 16 are scattered (Zen 4, D 128), others in the same columns.
+  // The first of the numbers to prefetch beside rows from `row` on, `count` beside each of them.
+  // Pages are asked for from end to end, 4 to 5 % faster than the columns that are read where pages
+  // of 16 are scattered (Zen 4, D 128); others in those columns: from end to end a call over dense
+  // keys took 1.10 to 1.13 of the time on AVX2 and the same on AVX-512.
   HEED_INLINE const T* ahead_of(int row, Index column, Index count) const {
-    if (!contiguous) return ahead[row / vl<R>] + column;
+    if (!of_pages) return ahead[row / vl<R>] + column;
     const Index size = vl<R> * stride;
     Index first = column * nr<R> + row * count;
     int slice = 0;
@@ -132,7 +133,7 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
   for (int r = 0; r < Rows; ++r) split_pairs<R, T, N>(sum[r]);
   for (int slice = 0, c = 0; c < keys; ++slice) {
     constexpr Index count = N * vl<R>;
-    const Index step = v.contiguous ? count : v.stride;
+    const Index step = v.of_pages ? count : v.stride;
     const T *from = v.at[slice] + column, *ahead = v.ahead_of(c, column, count);
     const int end = c + vl<R> < keys ? c + vl<R> : keys;
     for (; c < end; ++c, from += v.stride, ahead += step) {
@@ -283,7 +284,7 @@ void pv_unpacked(const ScoreTiles<Accum<T>>& p, const View<const T, 2>& v,
   pv_each_tile<T>(
       p, v.extent[1], acc, [&](int panel, ValueRows<T>& rows) __attribute__((always_inline)) {
         rows.stride = v.stride[0];
-        rows.contiguous = v.stride[0] == v.extent[1];
+        rows.of_pages = false;
         for (int n = 0; n < vectors<Accum<T>>; ++n) {
           const Index first = panel * nr<Accum<T>> + n * vl<Accum<T>>;
           rows.at[n] = v.data + first * rows.stride;

@@ -144,7 +144,7 @@ void pv_slices(const ScoreTiles<Accum<T>>& p, const KvSlice<T>* v, Index Dv,
   pv_each_tile<T>(
       p, Dv, acc, [&](int panel, ValueRows<T>& rows) __attribute__((always_inline)) {
         rows.stride = Dv;
-        rows.contiguous = true;
+        rows.of_pages = true;
         for (int n = 0; n < vectors<Accum<T>>; ++n) {
           rows.at[n] = v[panel * vectors<Accum<T>> + n].v;
           rows.ahead[n] = v[(panel + 1) * vectors<Accum<T>> + n].v;
