@@ -37,7 +37,7 @@ void widen_keys(const std::uint32_t* words, const float* scales, Index panels, I
   for (Index p = 0; p < panels; ++p, scales += width) {
     for (Index d = 0; d < D; d += in_word, words += width, to += in_word * width) {
       for (int n = 0; n < vectors<float>; ++n) {
-        __builtin_prefetch(words + n * vl<float> + prefetched_panel<float>, 0, 2);
+        __builtin_prefetch(words + n * vl<float> + 1536, 0, 2);
         const CodeWords word = load_words(words + n * vl<float>);
         const Vec<float> scale = load(scales + n * vl<float>);
 #pragma GCC unroll 8

@@ -105,6 +105,9 @@ struct ValueRows {
     for (; slice + 1 < vectors<R> && first >= size; ++slice) first -= size;
     return ahead[slice] + first;
   }
+  HEED_INLINE const T* next(int slice) const {
+    return slice + 1 < vectors<R> ? at[slice + 1] : ahead[0];
+  }
 };
 
 // acc[r][d] += Σ_c p[r][c]·v(c, d), Rows queries, N registers of columns from `column` on, of which
@@ -135,12 +138,16 @@ HEED_INLINE void pv_block(const ValueRows<T>& v, int keys, Index column, Index l
     constexpr Index count = N * vl<R>;
     const Index step = v.of_pages ? count : v.stride;
     const T *from = v.at[slice] + column, *ahead = v.ahead_of(c, column, count);
+    const T* next = v.next(slice) + column;
     const int end = c + vl<R> < keys ? c + vl<R> : keys;
-    for (; c < end; ++c, from += v.stride, ahead += step) {
+    for (; c < end; ++c, from += v.stride, ahead += step, next += v.stride) {
       Array<Vec<R>, N> value;
 #pragma GCC unroll 16
       for (int n = 0; n < N; ++n) {
-        if (begins_line<T>(n)) __builtin_prefetch(ahead + n * vl<R>, 0, 2);
+        if (begins_line<T>(n)) {
+          __builtin_prefetch(ahead + n * vl<R>, 0, 2);
+          if constexpr (Rows == 1) __builtin_prefetch(next + n * vl<R>, 0, 2);
+        }
       }
       if constexpr (N == 1) {
         value[0] = load_some_as<R>(from, 1, left);
@@ -184,6 +191,14 @@ struct QkUnpacked {
   }
 };
 
+// True where p·v of up to four queries takes them by halves: values come from memory in whole rows
+// for the first, from L1 for the second, which asks again for those of the next tile. Zen 4, one
+// thread, from memory, time of p·v: two queries of D 128 0.67, four 0.65, of D 64 0.80; four one by
+// one 0.74, four together whose prefetch is asked for twice 0.82; eight by halves 1.3. Not for
+// bfloat16 (1.03, whose products bound it).
+template <class T>
+inline constexpr bool halves_are_fast = sizeof(T) > 2 && sizeof(Vec<Accum<T>>) == 64;
+
 template <class T, class Acc>
 struct PvUnpacked {
   using R = Accum<T>;
@@ -199,6 +214,10 @@ struct PvUnpacked {
   HEED_INLINE void run(int row) const {
     constexpr int interleaved_registers = interleaved_sums<R, Rows>, fewer = 8 / Rows;
     Index d = 0;
+    if (tile.rows <= 4) {
+      if constexpr (halves_are_fast<T> && Rows > 1) d = halves<Rows, 8>(row, d);
+      if constexpr (halves_are_fast<T> && Rows == 4) d = halves<Rows, 4>(row, d);
+    }
     for (; d + interleaved_registers * vl<R> <= columns; d += interleaved_registers * vl<R>) {
       block<Rows, interleaved_registers>(row, d);
     }
@@ -207,6 +226,16 @@ struct PvUnpacked {
       d += fewer * vl<R>;
     }
     for (; d < columns; d += vl<R>) block<Rows, 1>(row, d);
+  }
+
+  // Half the queries, then the other half, N registers of columns at a time.
+  template <int Rows, int N>
+  HEED_INLINE Index halves(int row, Index column) const {
+    for (; column + N * vl<R> <= columns; column += N * vl<R>) {
+      block<Rows / 2, N>(row, column);
+      block<Rows / 2, N>(row + Rows / 2, column);
+    }
+    return column;
   }
 
   template <int Rows, int N>

@@ -6,12 +6,19 @@
 #endif
 
 // Prefetch distance in elements of panels, which are read from end to end, into L2. Zen 4, one
-// thread, one query over 8192 keys of 8 heads in pages of 2 MiB, D 128, four rows a key head, time
-// beside 4096 bytes ahead: float 0.91 for 512 bytes, 1.02 for 2048, 0.93 for 6144, 0.93 to 0.95 for
-// 8192, 0.90 not ahead; bfloat16 1.10, 1.20, 0.94, 0.91, 1.09. One row: float 1.00 for 6144 and
-// 1.07 to 1.10 for 8192; bfloat16 0.95 for both.
+// thread, keys in pages of 2 MiB, D 128:
+// - float on AVX-512, two or four queries, read by one sweep: q·kᵀ takes 0.72 of its time at 512
+//   bytes beside 6144, which holds the hardware's prefetch back (none at all 0.72, 16384 1.06).
+// - Three or five and more sweep over a panel again, with time to fetch all of the next one: 0.71
+//   of three, 0.80 of eight, which 512 bytes slow down (1.13).
+// - bfloat16, bound by its products: 512 bytes 1.2 of a call's time, 2048 1.3, 8192 0.99.
+// - One query of float and AVX2: 6144 is 1.0 to 1.05 times as fast as 512.
 template <class T>
-inline constexpr Index prefetched_panel = 6144 / sizeof(T);
+Index prefetched_panel(int rows, Index D) {
+  constexpr Index bytes = sizeof(T);
+  if (bytes == 2 || rows == 1 || sizeof(Vec<Accum<T>>) < 64) return 6144 / bytes;
+  return rows == 3 || rows > 4 ? D * nr<Accum<T>> : 512 / bytes;
+}
 
 // A panel of keys in one piece, [D, NR]; `ahead` is read later.
 template <class T>
@@ -118,10 +125,11 @@ HEED_INLINE void qk_each_panel(const PackedA<const R>& q, const ScoreTiles<R>& s
 //   k  [panels, D, NR]
 template <class T>
 void qk_panels(const PackedA<const Accum<T>>& q, const T* k, const ScoreTiles<Accum<T>>& scores) {
+  const Index ahead = prefetched_panel<T>(scores.rows, q.k);
   qk_each_panel(
       q, scores, [&](int p) __attribute__((always_inline)) {
         const T* panel = k + p * q.k * nr<Accum<T>>;
-        return WholePanel<T>{panel, panel + prefetched_panel<T>};
+        return WholePanel<T>{panel, panel + ahead};
       });
 }
 
