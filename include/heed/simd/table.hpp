@@ -1,6 +1,8 @@
 // The kernels of one instruction set, as tables of functions.
 #pragma once
 
+#include <optional>
+
 #include "heed/core/random.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
@@ -107,6 +109,16 @@ struct CodeProducts {
   void (*pv)(const ScoreTiles<float>& p, const CodePanel* panels, const Accumulator<float>& acc);
 };
 
+// Products on codes, of a machine that sums products of bytes.
+struct ByteProducts {
+  CodeProducts of_4, of_8;
+
+  template <int Bits>
+  const CodeProducts& of() const {
+    return Bits == 8 ? of_8 : of_4;
+  }
+};
+
 // Keys and values in codes, as numbers; documented in attention/codes.inl. Those of bits are for 4
 // and for 8.
 struct CodeKernels {
@@ -118,12 +130,12 @@ struct CodeKernels {
   WidenKeys widen_keys_4, widen_keys_8;
   WidenValues widen_values_4, widen_values_8;
   void (*hadamard)(float* x, Index count, Index size);
-  CodeProducts products_4 = {}, products_8 = {};  // nothing where bytes have no dot products
+  std::optional<ByteProducts> products{};  // where the machine has them
 
   // True where keys of D codes are multiplied as they are. Packed queries need the place of 16
   // numbers.
   bool multiply_codes(Index D) const {
-    return products_8.qk != nullptr && D >= 16 && D <= max_code_dim;
+    return products.has_value() && D >= 16 && D <= max_code_dim;
   }
   static constexpr Index max_code_dim = 1024;
 };

@@ -19,7 +19,7 @@ void prepare_queries(const FlashTask<T, M, S>& task, const Kv& kv) {
   const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
   for (Index i = 0; kv.rotated() && i < task.rows.count(); ++i) kv::rotate(kernels, q.row(i), D);
   if (!kernels.multiply_codes(D)) return;
-  const auto& products = Kv::Format::key_bits == 8 ? kernels.products_8 : kernels.products_4;
+  const auto& products = kernels.products->template of<Kv::Format::key_bits>();
   products.pack_queries(q.row(0), task.rows.count(), D);
 }
 

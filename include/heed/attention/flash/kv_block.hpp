@@ -178,8 +178,8 @@ bool find_codes(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block)
   if constexpr (kv::CodeSource<Kv>) {
     const simd::CodeKernels& kernels = simd::code_kernels<U>(isa());
     if (!kernels.multiply_codes(task.problem.shape.D)) return false;
-    block.codes.keys = Kv::Format::key_bits == 8 ? &kernels.products_8 : &kernels.products_4;
-    block.codes.values = Kv::Format::value_bits == 8 ? &kernels.products_8 : &kernels.products_4;
+    block.codes.keys = &kernels.products->template of<Kv::Format::key_bits>();
+    block.codes.values = &kernels.products->template of<Kv::Format::value_bits>();
     simd::CodePanel* to = block.codes.panels;
     kv.for_each_code_panel(block.begin, Index{block.begin} + block.keys,
                            [&](const simd::CodePanel& panel) { *to++ = panel; });

@@ -29,8 +29,8 @@ HEED_INLINE std::int32_t sum_of_lanes(CodeWords x) {
 template <class R>
 inline constexpr CodeKernels code_product_table = [] {
   CodeKernels table = code_table<R>;
-  table.products_8 = {&pack_query_codes<2>, &qk_codes<8>, &pv_codes<8>};
-  table.products_4 = {&pack_query_codes<1>, &qk_codes<4>, &pv_codes<4>};
+  table.products = {.of_4 = {&pack_query_codes<1>, &qk_codes<4>, &pv_codes<4>},
+                    .of_8 = {&pack_query_codes<2>, &qk_codes<8>, &pv_codes<8>}};
   return table;
 }();
 
