@@ -309,9 +309,13 @@ TEST_CASE("a bucket holds near directions") {
   longer = x * 3.0f;
   turned = -x;
   const auto rotation = approx::random_rotation<float>(8, D, 2, 0);
-  const auto buckets = approx::buckets_of<float>(view_of(x), rotation);
-  CHECK(buckets == approx::buckets_of<float>(view_of(longer), rotation));
-  const auto opposite = approx::buckets_of<float>(view_of(turned), rotation);
+  const auto kernels = approx::call_kernels<float>(isa());
+  const auto buckets_of = [&](const auto& rows) {
+    return approx::buckets_of<float>(view_of(rows), rotation, kernels);
+  };
+  const auto buckets = buckets_of(x);
+  CHECK(buckets == buckets_of(longer));
+  const auto opposite = buckets_of(turned);
   std::set<int> used;
   for (std::size_t n = 0; n < buckets.size(); ++n) {
     CHECK(opposite[n] == (buckets[n] + 4) % 8);

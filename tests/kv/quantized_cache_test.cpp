@@ -98,8 +98,7 @@ TEST_CASE("caches of codes: products of bytes are those of the numbers, to the b
     for (Index h = 0; h < 2; ++h) {
       std::vector<float> keys(static_cast<std::size_t>((L + nr) * D)),
           values(static_cast<std::size_t>(L * Dv));
-      cache.bind({}, 0, h).widen(simd::code_kernels<float>(isa()), 0, L, keys.data(),
-                                 values.data());
+      cache.bind({}, 0, h).widen(0, L, keys.data(), values.data());
       for (Index j = 0; j < L; ++j) {
         for (Index d = 0; d < D; ++d) {
           k(0, h, j, d) = keys[static_cast<std::size_t>((j / nr * D + d) * nr + j % nr)];
@@ -202,7 +201,7 @@ TEST_CASE("cache of codes: a number is the nearest multiple of its row's scale")
   cache.append(k, v);
   for (Index h = 0; h < 2; ++h) {
     std::vector<float> keys(96 * D), values(L * Dv);
-    cache.bind({}, 0, h).widen(simd::code_kernels<float>(isa()), 0, L, keys.data(), values.data());
+    cache.bind({}, 0, h).widen(0, L, keys.data(), values.data());
     const auto require_near = [](float largest, int limit, float x, float found) {
       const float scale = largest / static_cast<float>(limit);
       const float code = x / scale, most = limit < 0 ? 7.0F : 127.0F;

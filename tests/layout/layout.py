@@ -36,6 +36,9 @@ RESERVED = [
      r"simd/.*"),
     ("OpenMP", r"#\s*pragma\s+omp\b|#\s*include\s*<omp\.h>|\bomp_\w+\(", r"core/parallel\.hpp"),
     ("a CUDA kernel", r"\b__global__\b", r"cuda/.*\.cuh"),
+    ("the question for the instruction set", r"\bisa\(\)",  # asked where a call begins
+     r"simd/(isa|gemm/product)\.hpp|kv/memory\.hpp|attention/\w+\.hpp|(nn|train|dispatch)/\w+\.hpp|"
+     r"approx/(upcast|lsh/lsh|top_k/top_k\w*|linear/(scan_\w+|random_features\w*))\.hpp"),
     ("MPI", r"#\s*include\s*<mpi\.h>|\bMPI_\w+", r"(?!)"),  # nowhere
 ]
 
@@ -351,6 +354,7 @@ BAD_EDITS = [
     ("include/heed/core/error.hpp", "#pragma omp parallel\n", "OpenMP belongs"),
     ("include/heed/core/error.hpp", "#include <omp.h>\n", "OpenMP belongs"),
     ("include/heed/core/error.hpp", "__global__ void kernel();\n", "CUDA kernel belongs"),
+    ("include/heed/mask/causal.hpp", "const auto machine = isa();\n", "instruction set belongs"),
     ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
     ("include/heed/mask/window.hpp", "int twice;\n", "no #pragma once"),
     ("include/heed/attention/flash/plan.hpp", "#pragma once\n", "has no test of its own name"),

@@ -52,6 +52,7 @@ struct BoundPages<T> : PagesOfHead<T> {
   using Format = T;
 
   bool rotated() const { return this->pool.panels(this->kv_head).rotated; }
+  const simd::CodeKernels& kernels() const { return this->pool.panels(this->kv_head).kernels; }
   template <class F>
   void for_each_code_panel(Index begin, Index end, F&& f) const {
     const auto panels = this->pool.panels(this->kv_head);
@@ -59,11 +60,10 @@ struct BoundPages<T> : PagesOfHead<T> {
       panels.for_each_panel(at_pool, count, f);
     });
   }
-  void widen(const simd::CodeKernels& kernels, Index begin, Index end, float* k, float* v) const {
+  void widen(Index begin, Index end, float* k, float* v) const {
     const auto panels = this->pool.panels(this->kv_head);
     this->for_each_run_of_pages(begin, end, [&](Index first, Index at_pool, Index count) {
-      panels.widen(kernels, at_pool, count, k + (first - begin) * panels.D,
-                   v + (first - begin) * panels.Dv);
+      panels.widen(at_pool, count, k + (first - begin) * panels.D, v + (first - begin) * panels.Dv);
     });
   }
 };

@@ -11,7 +11,7 @@
 #include "heed/core/assert.hpp"
 #include "heed/core/view.hpp"
 #include "heed/kv/format.hpp"
-#include "heed/simd/kernels.hpp"
+#include "heed/simd/table.hpp"
 
 namespace heed::kv {
 
@@ -95,6 +95,7 @@ struct CodePanels {
   Index D, Dv, nr;
   bool rotated;
   Scale* row;  // [max(D, Dv)], room of a row that is stored
+  const simd::CodeKernels& kernels;
 
   // Words of so many tokens, a multiple of `group`.
   static Index key_words(Index D) { return (D + keys_in_word - 1) / keys_in_word; }
@@ -113,11 +114,10 @@ struct CodePanels {
   // Rows k [n, D] and v [n, Dv] become tokens [first, first + n).
   template <class K, class V>
   void store(Index first, const View<const K, 2>& k_rows, const View<const V, 2>& v_rows) const {
-    const simd::CodeKernels& kernels = simd::code_kernels<float>(isa());
     for (Index j = 0; j < k_rows.extent[0]; ++j) {
-      read_row(kernels, k_rows, j);
+      read_row(k_rows, j);
       store_key(first + j, row);
-      read_row(kernels, v_rows, j);
+      read_row(v_rows, j);
       store_value(first + j, row);
     }
   }
@@ -159,8 +159,7 @@ struct CodePanels {
   }
 
   // Keys [first, first + count) as panels of numbers, values as rows; `first` begins a panel.
-  void widen(const simd::CodeKernels& kernels, Index first, Index count, float* keys,
-             float* values) const {
+  void widen(Index first, Index count, float* keys, float* values) const {
     HEED_ASSERT(first % nr == 0);
     const auto widen_keys = key_bits == 8 ? kernels.widen_keys_8 : kernels.widen_keys_4;
     const auto widen_values = value_bits == 8 ? kernels.widen_values_8 : kernels.widen_values_4;
@@ -177,7 +176,7 @@ struct CodePanels {
 
  private:
   template <class X>
-  void read_row(const simd::CodeKernels& kernels, const View<const X, 2>& x, Index j) const {
+  void read_row(const View<const X, 2>& x, Index j) const {
     for (Index d = 0; d < x.extent[1]; ++d) row[d] = static_cast<float>(x(j, d));
     if (rotated) rotate(kernels, row, x.extent[1]);
   }

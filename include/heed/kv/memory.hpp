@@ -9,6 +9,7 @@
 #include "heed/kv/format.hpp"
 #include "heed/kv/large_pages.hpp"
 #include "heed/kv/panels.hpp"
+#include "heed/simd/kernels.hpp"
 
 namespace heed::kv {
 
@@ -106,7 +107,8 @@ class Memory<F> {
             of.Dv_,
             of.nr_,
             of.rotated_,
-            of.row_.data()};
+            of.row_.data(),
+            *of.kernels_};
   }
 
   Index D_ = 0, Dv_ = 0, nr_ = panel_width<float>();
@@ -117,6 +119,7 @@ class Memory<F> {
   std::vector<float> k_scales_;            // [heads, room]
   std::vector<float> v_scales_;            // [heads, room]
   std::vector<float> row_;                 // [max(D, Dv)], room of a row that is stored
+  const simd::CodeKernels* kernels_ = &simd::code_kernels<float>(isa());
 };
 
 // Tokens of a head, bound: a PanelSource of elements, a CodeSource of codes.
@@ -138,12 +141,13 @@ struct BoundMemory<F> {
   using Format = F;
 
   bool rotated() const { return panels.rotated; }
+  const simd::CodeKernels& kernels() const { return panels.kernels; }
   template <class Visitor>
   void for_each_code_panel(Index begin, Index end, Visitor&& f) const {
     panels.for_each_panel(begin, end - begin, f);
   }
-  void widen(const simd::CodeKernels& kernels, Index begin, Index end, float* k, float* v) const {
-    panels.widen(kernels, begin, end - begin, k, v);
+  void widen(Index begin, Index end, float* k, float* v) const {
+    panels.widen(begin, end - begin, k, v);
   }
 };
 

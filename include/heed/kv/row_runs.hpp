@@ -47,13 +47,13 @@ void for_each_row_run(const Bound& source, const RowSizes& of, Index begin, Inde
 // Codes become numbers a panel at a time, and are rotated back a row at a time.
 template <class U, CodeSource Bound, class F>
 void for_each_row_run(const Bound& source, const RowSizes& of, Index begin, Index end, F&& f) {
-  const simd::CodeKernels& kernels = simd::code_kernels<float>(isa());
+  const simd::CodeKernels& kernels = source.kernels();
   float* const panel = of.room;
   float* const values = panel + of.nr * of.D;
   float* const key = values + of.nr * of.Dv;
   for (Index first = begin / of.nr * of.nr; first < end; first += of.nr) {
     const Index last = std::min(end, first + of.nr);
-    source.widen(kernels, first, last, panel, values);
+    source.widen(first, last, panel, values);
     for (Index j = std::max(first, begin); j < last; ++j) {
       float* const value = values + (j - first) * of.Dv;
       for (Index d = 0; d < of.D; ++d) key[d] = panel[d * of.nr + j - first];

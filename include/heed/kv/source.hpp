@@ -79,17 +79,19 @@ struct CodePanelVisitor {
 // A bound source may keep its keys and values in codes (kv/format.hpp). They are multiplied as they
 // are where the machine sums products of bytes, else a KV block is widened before it is attended
 // to. A row has the same bits in prefill and in decoding. `begin` is a multiple of NR.
+//   kernels()                           of the machine, whose NR the panels have
 //   for_each_code_panel(begin, end, f)  f(panel) for NR tokens at a time
-//   widen(kernels, begin, end, k, v)    k [panels, D, NR] and v [end - begin, Dv] of keys
+//   widen(begin, end, k, v)             k [panels, D, NR] and v [end - begin, Dv] of keys
 //                                       [begin, end)
 //   rotated()                           rows are rotated: so is q before the call, and out is
 //                                       rotated back
 template <class S>
-concept CodeSource = requires(const S& source, const simd::CodeKernels& kernels, Index begin,
-                              Index end, float* to, const CodePanelVisitor& f) {
+concept CodeSource = requires(const S& source, Index begin, Index end, float* to,
+                              const CodePanelVisitor& f) {
   S::Format::key_bits + S::Format::value_bits;
+  { source.kernels() } -> std::same_as<const simd::CodeKernels&>;
   source.for_each_code_panel(begin, end, f);
-  source.widen(kernels, begin, end, to, to);
+  source.widen(begin, end, to, to);
   { source.rotated() } -> std::same_as<bool>;
 };
 

@@ -105,7 +105,7 @@ void finish_through(const AffineWorker<T>& worker, Index count, Index panel,
                     const simd::LayerKernels<T>& kernels) {
   for (Index r = 0; r < count; ++r) {
     kernels.finish(worker.sums + r * panel, 1, {&worker.some, 1, 0, to.columns, to.bias, to.curve});
-    activate(activation, worker.some, to.columns);
+    activate(activation, worker.some, to.columns, kernels);
     T* y = to.rows[r] + to.first * to.step;
     for (Index c = 0; c < to.columns; ++c) y[c * to.step] = worker.some[c];
   }

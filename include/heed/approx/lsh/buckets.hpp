@@ -72,8 +72,8 @@ std::vector<int> buckets_of(Index L, Index D, const std::vector<R>& rotation, F&
 }
 
 template <class R, class T>
-std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rotation) {
-  const CallKernels<T> kernels = call_kernels<T>(isa());
+std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rotation,
+                            const CallKernels<T>& kernels) {
   return buckets_of(x.extent[0], x.extent[1], rotation, [&](Index first, Index count, R* to) {
     kernels.copy_rows(slice(x, first, count), R(1), to);
   });

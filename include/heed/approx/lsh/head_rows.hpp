@@ -14,7 +14,7 @@ struct HeadRows {
 
   Bound source;
   Index D, Dv;
-  CallKernels<U> kernels;
+  const CallKernels<U>& kernels;
 
   // to [end - begin, D] = keys [begin, end).
   void copy_keys(Index begin, Index end, R* to) const {
@@ -36,14 +36,6 @@ struct HeadRows {
     kv::for_each_row_run<U>(source, {D, Dv, kernels.of_tensors.tile_shape.nr}, begin, end, f);
   }
 };
-
-// The head of a source whose elements queries of T may meet.
-template <class T, class K>
-auto head_rows(const K& source, const Shape& shape, Index b, Index kv_head) {
-  using U = kv::ElementOf<K, T>;
-  auto bound = source.bind(shape, b, kv_head);
-  return HeadRows<U, decltype(bound)>{bound, shape.D, shape.Dv, call_kernels<U>(isa())};
-}
 
 }  // namespace HEED_ABI
 }  // namespace heed::approx

@@ -66,7 +66,7 @@ auto lsh_head(const LshCall<T, K>& call, const LshOrder& order, LshStates<Accum<
   const Shape& s = call.problem.shape;
   const Index b = head / s.Hq, h = head % s.Hq, kv_head = h / s.group();
   const Index rounds = call.hashing.rounds, first = head * s.Lq;  // row
-  auto kv = head_rows<T>(call.source, s, b, kv_head);
+  auto kv = call.head_rows(b, kv_head);
   return LshHead<T, decltype(kv)>{call.problem.q.matrix(b, h),
                                   kv,
                                   shared,
@@ -85,8 +85,7 @@ void attend_chunks(const LshCall<T, K>& call, const LshOrder& order, LshStates<A
                    bool shared) {
   using Scratches = LshScratch<Accum<T>>;
   const Shape& s = call.problem.shape;
-  const CallKernels<T> kernels = call_kernels<T>(isa());
-  const simd::TileShape& tile_shape = kernels.of_sums.tile_shape;
+  const simd::TileShape& tile_shape = call.kernels.of_sums.tile_shape;
   const Index chunks = (s.Lk + call.hashing.chunk - 1) / call.hashing.chunk;
   const Index tasks = call.tasks(s.Hq, chunks);
   Carver counter(nullptr);
@@ -98,7 +97,7 @@ void attend_chunks(const LshCall<T, K>& call, const LshOrder& order, LshStates<A
       const auto scratch = Scratches::carve(carver, tile_shape, s, call.hashing);
       std::fill_n(scratch.coverage, scratch.tiles(tile_shape), std::uint8_t{1});
       const auto head = lsh_head(call, order, states, shared, task / chunks);
-      LshChunk(head, kernels, scratch, call.hashing.chunk, round).attend(task % chunks);
+      LshChunk(head, call.kernels, scratch, call.hashing.chunk, round).attend(task % chunks);
     });
   }
 }
@@ -115,11 +114,17 @@ void run_lsh(const Problem<T>& problem, const K& source, const Hashing& hashing,
     own.missing = s.Lk - source.length(b);
     return own;
   };
-  const LshCall<T, K> call{problem, source, hashing, mask::key_limits_of(mask, s.B, shape_of_entry),
+  const Isa machine = isa();
+  const LshCall<T, K> call{problem,
+                           source,
+                           call_kernels<T>(machine),
+                           call_kernels<kv::ElementOf<K, T>>(machine),
+                           hashing,
+                           mask::key_limits_of(mask, s.B, shape_of_entry),
                            options};
   const LshOrder order = order_by_bucket(call);
   const Index rows = checked_product(checked_product(s.B, s.Hq), s.Lq);
-  LshStates<R> states(rows, simd::element_kernels<R>(isa()).tile_shape.columns(s.Dv));
+  LshStates<R> states(rows, call.kernels.of_sums.tile_shape.columns(s.Dv));
   attend_chunks(call, order, states, shared);
   write_lsh(problem, states);
 }

@@ -18,8 +18,12 @@ constexpr std::size_t size_of(Index count) { return static_cast<std::size_t>(cou
 // The operands of a call; problem.k and problem.v are not looked at.
 template <class T, class K>
 struct LshCall {
+  using U = kv::ElementOf<K, T>;
+
   const Problem<T>& problem;
   const K& source;  // of keys and values
+  CallKernels<T> kernels;
+  CallKernels<U> source_kernels;
   const Hashing& hashing;
   std::vector<mask::KeyLimit> visible;  // [B]
   const RunOptions& options;
@@ -27,6 +31,10 @@ struct LshCall {
   // `each` rounds or chunks of all heads. Throws heed::Error where they do not fit 64 bits.
   Index tasks(Index heads, Index each) const {
     return checked_product(checked_product(problem.shape.B, heads), each);
+  }
+  auto head_rows(Index b, Index kv_head) const {
+    auto bound = source.bind(problem.shape, b, kv_head);
+    return HeadRows<U, decltype(bound)>{bound, problem.shape.D, problem.shape.Dv, source_kernels};
   }
   int workers(Index tasks) const { return worker_count(tasks, options.threads, options.executor); }
   template <class F>
@@ -59,7 +67,7 @@ std::vector<SortedKeys> sort_all_keys(const LshCall<T, K>& call,
   auto sorted = zeros<SortedKeys>(tasks);
   call.for_each(tasks, [&](Index task, int) {
     const Index b = task / rounds / s.Hkv;
-    const auto kv = head_rows<T>(call.source, s, b, task / rounds % s.Hkv);
+    const auto kv = call.head_rows(b, task / rounds % s.Hkv);
     const auto copy = [&](Index first, Index count, R* to) {
       kv.copy_keys(first, first + count, to);
     };
@@ -83,8 +91,9 @@ std::vector<BucketedQueries> assign_all_queries(const LshCall<T, K>& call,
     const Index round = task % rounds, b = task / rounds / s.Hq, h = task / rounds % s.Hq;
     const Index of_keys = (b * s.Hkv + h / s.group()) * rounds + round;
     assigned[size_of(task)] = assign_to_chunks(
-        buckets_of(call.problem.q.matrix(b, h), rotations[size_of(round)]), keys[size_of(of_keys)],
-        call.visible[size_of(b)], kv::shape_of_entry(call.source, s, b).keys(), call.hashing.chunk);
+        buckets_of(call.problem.q.matrix(b, h), rotations[size_of(round)], call.kernels),
+        keys[size_of(of_keys)], call.visible[size_of(b)],
+        kv::shape_of_entry(call.source, s, b).keys(), call.hashing.chunk);
   });
   return assigned;
 }

@@ -16,7 +16,7 @@ template <class T, class M, class S, class Kv>
 void prepare_queries(const FlashTask<T, M, S>& task, const Kv& kv) {
   const Index D = task.problem.shape.D;
   const auto q = task.scratch.q;
-  const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
+  const simd::CodeKernels& kernels = kv.kernels();
   for (Index i = 0; kv.rotated() && i < task.rows.count(); ++i) kv::rotate(kernels, q.row(i), D);
   if (!kernels.multiply_codes(D)) return;
   const auto& products = kernels.products->template of<Kv::Format::key_bits>();
@@ -29,7 +29,7 @@ void rotate_output(const FlashTask<T, M, S>& task, const Kv& kv) {
   if (!kv.rotated() || task.problem.shape.Lk == 0) return;  // without keys there is no scratch
   const Index Dv = task.problem.shape.Dv;
   const simd::Accumulator<T>& acc = task.state.acc;
-  const simd::CodeKernels& kernels = simd::code_kernels<T>(isa());
+  const simd::CodeKernels& kernels = kv.kernels();
   T* row = task.scratch.gathered;
   // f(part, width, of) for the parts of row i, whose columns begin at `of` in `row`.
   const auto for_each_part = [&](Index i, const auto& f) {

@@ -152,7 +152,7 @@ void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) 
   const Index D = task.problem.shape.D, Dv = task.problem.shape.Dv, keys = block.keys;
   U* k = task.scratch.gathered;
   U* v = k + task.plan.block * D;
-  kv.widen(simd::code_kernels<U>(isa()), block.begin, block.begin + keys, k, v);
+  kv.widen(block.begin, block.begin + keys, k, v);
   block.runs[0] = {0, {nullptr, {keys, D}, {0, 0}}, {v, {keys, Dv}, {Dv, 1}}, k};
   block.run_count = 1;
 }
@@ -176,7 +176,7 @@ const Accum<U>* widen_panels(const FlashTask<T, M, S>& task, const KvRun<U>& run
 template <class T, class M, class S, class Kv, class U>
 bool find_codes(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) {
   if constexpr (kv::CodeSource<Kv>) {
-    const simd::CodeKernels& kernels = simd::code_kernels<U>(isa());
+    const simd::CodeKernels& kernels = kv.kernels();
     if (!kernels.multiply_codes(task.problem.shape.D)) return false;
     block.codes.keys = &kernels.products->template of<Kv::Format::key_bits>();
     block.codes.values = &kernels.products->template of<Kv::Format::value_bits>();
