@@ -20,8 +20,8 @@ class Plain {
   Plain(const Row& row, const Operands<T>& operands)
       : row_(row), operands_(operands), kernels_(simd::packed_kernels<T>(isa())) {
     const simd::TileShape& shape = kernels_.tile_shape;
-    const Index keys = shape.panels(row.Lk) * shape.nr, columns = shape.columns(row.Dv);
-    const Index padded_rows = shape.m_tiles(row.Lq) * shape.mr;
+    const Index keys = shape.columns_in_panels(row.Lk), columns = shape.columns(row.Dv);
+    const Index padded_rows = shape.rows_in_tiles(row.Lq);
     q_ = zeros<R>(simd::PackedA<R>::size(shape, padded_rows, row.D));
     kt_ = zeros<R>(simd::PackedB<R>::size(shape, row.D, keys));
     v_ = zeros<R>(simd::PackedB<R>::size(shape, keys, columns));
@@ -55,7 +55,7 @@ class Plain {
   void attend(Index b, Index h) {
     const simd::TileShape& shape = kernels_.tile_shape;
     const Index kv_head = h / (row_.Hq / row_.Hkv), columns = shape.columns(row_.Dv);
-    const Index keys = shape.panels(row_.Lk) * shape.nr;
+    const Index keys = shape.columns_in_panels(row_.Lk);
     const auto scale = static_cast<R>(1 / std::sqrt(static_cast<double>(row_.D)));
     const simd::PackedA<R> q{q_.data(), row_.D, shape, kernels_.folds_scale ? R(1) : scale};
     const simd::PackedB<R> kt{kt_.data(), row_.D, keys, shape};

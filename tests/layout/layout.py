@@ -39,6 +39,10 @@ RESERVED = [
     ("the question for the instruction set", r"\bisa\(\)",  # asked where a call begins
      r"simd/(isa|gemm/product)\.hpp|kv/memory\.hpp|attention/\w+\.hpp|(nn|train|dispatch)/\w+\.hpp|"
      r"approx/(upcast|lsh/lsh|top_k/top_k\w*|linear/(scan_\w+|random_features\w*))\.hpp"),
+    # The row tile that holds a row, the panel that holds a column: typed views find an element.
+    ("division by MR or NR", r"(?<!\d) [/%] (\w+(\.|->))*[mn]r_?\b", r"simd/gemm/\w+\.hpp|simd/.*\.inl|cuda/.*"),
+    ("rounding up to MR or NR", r"\bm_tiles\([^;]*\) \* (\w+(\.|->))*mr_?\b|\bpanels\([^;]*\) \* (\w+(\.|->))*nr_?\b",
+     r"simd/gemm/\w+\.hpp|cuda/.*"),
     ("MPI", r"#\s*include\s*<mpi\.h>|\bMPI_\w+", r"(?!)"),  # nowhere
 ]
 
@@ -355,6 +359,10 @@ BAD_EDITS = [
     ("include/heed/core/error.hpp", "#include <omp.h>\n", "OpenMP belongs"),
     ("include/heed/core/error.hpp", "__global__ void kernel();\n", "CUDA kernel belongs"),
     ("include/heed/mask/causal.hpp", "const auto machine = isa();\n", "instruction set belongs"),
+    ("include/heed/mask/causal.hpp", "R* row = x + i / tile_shape.mr * size;\n", "by MR or NR belongs"),
+    ("include/heed/mask/causal.hpp", "x += first % shape_->nr;\n", "by MR or NR belongs"),
+    ("include/heed/mask/causal.hpp", "rows = shape.m_tiles(size(n)) * shape.mr;\n", "to MR or NR belongs"),
+    ("include/heed/mask/causal.hpp", "n = shape.panels(m) * nr;\n", "to MR or NR belongs"),
     ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
     ("include/heed/mask/window.hpp", "int twice;\n", "no #pragma once"),
     ("include/heed/attention/flash/plan.hpp", "#pragma once\n", "has no test of its own name"),

@@ -48,7 +48,7 @@ inline namespace HEED_ABI {
 inline FlashPlan plan(const Shape& shape, const simd::TileShape& tile_shape, Index chunk,
                       int threads, const Executor* executor) {
   constexpr Index most = Index{1} << 30;  // rows of a task, in whole row tiles, are counted by int
-  FlashPlan plan{tile_shape, tile_shape.panels(shape.Lk) * tile_shape.nr};
+  FlashPlan plan{tile_shape, tile_shape.columns_in_panels(shape.Lk)};
   plan.q_block = static_cast<int>(std::clamp<Index>(std::min(shape.Lq, chunk), 1, most));
   plan.q_inner = static_cast<int>(tile_shape.m_tiles(plan.q_block));
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;

@@ -11,6 +11,7 @@
 #include "heed/core/assert.hpp"
 #include "heed/core/view.hpp"
 #include "heed/kv/format.hpp"
+#include "heed/simd/gemm/column_panels.hpp"
 #include "heed/simd/table.hpp"
 
 namespace heed::kv {
@@ -106,9 +107,9 @@ struct CodePanels {
   }
 
   // Where words of token j begin; nothing without features.
-  Word* key_words_of(Index j) const { return D == 0 ? k : k + j / nr * key_words(D) * nr + j % nr; }
+  Word* key_words_of(Index j) const { return D == 0 ? k : key_panels().column(j); }
   Word* value_words_of(Index j) const { return Dv == 0 ? v : v + j / values_in_word * columns(Dv); }
-  Word& key_word(Index j, Index d) const { return key_words_of(j)[d / keys_in_word * nr]; }
+  Word& key_word(Index j, Index d) const { return key_panels().at(d / keys_in_word, j); }
   Word& value_word(Index j, Index d) const { return value_words_of(j)[d]; }
 
   // Rows k [n, D] and v [n, Dv] become tokens [first, first + n).
@@ -160,10 +161,10 @@ struct CodePanels {
 
   // Keys [first, first + count) as panels of numbers, values as rows; `first` begins a panel.
   void widen(Index first, Index count, float* keys, float* values) const {
-    HEED_ASSERT(first % nr == 0);
+    HEED_ASSERT(key_panels().place(first) == 0);
     const auto widen_keys = key_bits == 8 ? kernels.widen_keys_8 : kernels.widen_keys_4;
     const auto widen_values = value_bits == 8 ? kernels.widen_values_8 : kernels.widen_values_4;
-    widen_keys(key_words_of(first), k_scales + first, (count + nr - 1) / nr, D, keys);
+    widen_keys(key_words_of(first), k_scales + first, KeyPanels::panels(count, nr), D, keys);
     widen_values(value_words_of(first), v_scales + first, count, Dv, columns(Dv), values);
   }
   // f(panel) for keys [first, first + count), NR at a time; `first` begins a panel.
@@ -175,6 +176,9 @@ struct CodePanels {
   }
 
  private:
+  using KeyPanels = simd::ColumnPanels<Word>;
+
+  KeyPanels key_panels() const { return {k, key_words(D), nr}; }
   template <class X>
   void read_row(const View<const X, 2>& x, Index j) const {
     for (Index d = 0; d < x.extent[1]; ++d) row[d] = static_cast<float>(x(j, d));

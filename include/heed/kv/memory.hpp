@@ -25,7 +25,7 @@ Index panel_width() {
 template <class T>
 Index panel_width(Index page) {
   const simd::TileShape& shape = simd::element_kernels<T>(isa()).tile_shape;
-  return page % shape.nr != 0 && page % shape.vl == 0 ? shape.vl : shape.nr;
+  return !shape.begins_panel(page) && page % shape.vl == 0 ? shape.vl : shape.nr;
 }
 
 // Tokens [0, tokens) of `heads` heads. A number that is appended becomes a T.

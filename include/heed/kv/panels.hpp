@@ -20,14 +20,14 @@ struct Panels {
 
   // Elements of the panels of so many keys.
   static Index size(Index keys, Index D, Index width) {
-    return checked_product((keys + width - 1) / width * width, D);
+    return simd::ColumnPanels<T>::size(keys, D, width);
   }
 
   // Rows x [n, D] become keys [first, first + n).
   template <class X>
   void store_keys(Index first, const View<const X, 2>& x) const {
     for (Index j = 0; j < x.extent[0]; ++j) {
-      T* to = k + (first + j) / width * D * width + (first + j) % width;
+      T* to = key_panels().column(first + j);
       for (Index d = 0; d < D; ++d, to += width) *to = static_cast<T>(x(j, d));
     }
   }
@@ -54,13 +54,17 @@ struct Panels {
   }
 
   PanelKeys<std::remove_const_t<T>> keys(Index first, Index count) const {
-    return {k + first / width * D * width, first % width, count, width};
+    const simd::ColumnPanels<T> all = key_panels();
+    return {all.panel_of(first), all.place(first), count, width};
   }
   // Without columns where values are in their keys.
   View<const T, 2> values(Index first, Index count) const {
     if (v == nullptr) return {nullptr, {count, 0}, {0, 1}};
     return {v + first * Dv, {count, Dv}, {Dv, 1}};
   }
+
+ private:
+  simd::ColumnPanels<T> key_panels() const { return {k, D, width}; }
 };
 
 // Copies columns of a panel [D, width] to one of `to_width`; they may move up within it. Columns
@@ -81,11 +85,10 @@ void copy_columns(const T* from, Index width, Index D, Index columns, T* to, Ind
 // may be those of `from` where keys move up.
 template <class T>
 void copy_keys(const PanelKeys<T>& from, Index D, Index width, Index first, T* to) {
+  const simd::ColumnPanels<T> target{to, D, width};
   for (Index j = 0, columns = 0; j < from.count; j += columns) {
-    const Index source = from.offset + j, target = first + j;
-    columns = std::min({from.width - source % from.width, width - target % width, from.count - j});
-    T* of_target = to + target / width * D * width + target % width;
-    copy_columns(from.column(j, D), from.width, D, columns, of_target, width);
+    columns = std::min({from.left(j), target.left(first + j), from.count - j});
+    copy_columns(from.column(j, D), from.width, D, columns, target.column(first + j), width);
   }
 }
 

@@ -31,7 +31,7 @@ template <class U, PanelSource<U> Bound, class F>
 void for_each_row_run(const Bound& source, const RowSizes& of, Index begin, Index end, F&& f) {
   const auto split = [&](Index first, const PanelKeys<U>& keys, const View<const U, 2>& v) {
     for (Index j = 0, n = 0; j < keys.count; j += n) {
-      n = std::min(keys.width - (keys.offset + j) % keys.width, keys.count - j);
+      n = std::min(keys.left(j), keys.count - j);
       const U* const data = keys.column(j, of.D);
       const View<const U, 2> k{data, {n, of.D}, {1, keys.width}};
       if constexpr (LatentSource<Bound>) {
@@ -48,15 +48,15 @@ void for_each_row_run(const Bound& source, const RowSizes& of, Index begin, Inde
 template <class U, CodeSource Bound, class F>
 void for_each_row_run(const Bound& source, const RowSizes& of, Index begin, Index end, F&& f) {
   const simd::CodeKernels& kernels = source.kernels();
-  float* const panel = of.room;
-  float* const values = panel + of.nr * of.D;
+  const simd::ColumnPanels<float> keys{of.room, of.D, of.nr};
+  float* const values = keys.panel(1);
   float* const key = values + of.nr * of.Dv;
-  for (Index first = begin / of.nr * of.nr; first < end; first += of.nr) {
+  for (Index first = begin - keys.place(begin); first < end; first += of.nr) {
     const Index last = std::min(end, first + of.nr);
-    source.widen(first, last, panel, values);
+    source.widen(first, last, keys.data, values);
     for (Index j = std::max(first, begin); j < last; ++j) {
       float* const value = values + (j - first) * of.Dv;
-      for (Index d = 0; d < of.D; ++d) key[d] = panel[d * of.nr + j - first];
+      for (Index d = 0; d < of.D; ++d) key[d] = keys.at(d, j - first);
       if (source.rotated()) {
         rotate_back(kernels, key, of.D);
         rotate_back(kernels, value, of.Dv);

@@ -18,6 +18,7 @@
 #include "heed/core/shape.hpp"
 #include "heed/core/types.hpp"
 #include "heed/core/view.hpp"
+#include "heed/simd/gemm/column_panels.hpp"
 #include "heed/simd/table.hpp"
 
 namespace heed::kv {
@@ -46,9 +47,12 @@ struct PanelKeys {
   Index width;
 
   // Key j's column, from a feature of which the next lies `width` further.
-  const T* column(Index j, Index D) const {
-    return panels + (offset + j) / width * D * width + (offset + j) % width;
-  }
+  const T* column(Index j, Index D) const { return in_panels(D).column(offset + j); }
+  // Keys of key j's panel from it on, if there are so many.
+  Index left(Index j) const { return in_panels(0).left(offset + j); }
+
+ private:
+  simd::ColumnPanels<const T> in_panels(Index D) const { return {panels, D, width}; }
 };
 
 template <class T>

@@ -33,14 +33,14 @@ const simd::LayerKernels<T>& layer_kernels(const Options& options) {
 // A weight [out, in] as the kernels multiply by it, in whole panels of outputs.
 template <class R>
 simd::PackedB<R> packed_weight(R* data, const simd::TileShape& shape, Index out, Index in) {
-  return {data, in, shape.panels(out) * shape.nr, shape};
+  return {data, in, shape.columns_in_panels(out), shape};
 }
 
 // Numbers that it has.
 template <class T>
 Index packed_size(Index out, Index in, const Options& options) {
   const simd::TileShape& shape = layer_kernels<T>(options).tile_shape;
-  return simd::PackedB<Accum<T>>::size(shape, in, shape.panels(out) * shape.nr);
+  return simd::PackedB<Accum<T>>::size(shape, in, shape.columns_in_panels(out));
 }
 
 // to = weight [out, in] of any strides in panels.
@@ -84,10 +84,10 @@ class PackedWeight {
 
   // The weight from output `first` on; nothing unless a panel begins there.
   PackedRows<T> rows(Index first) const {
-    if (first % shape_.nr != 0) return {};
+    if (!shape_.begins_panel(first)) return {};
     const auto* data = reinterpret_cast<const Accum<T>*>(data_.begin());
     const auto all = packed_weight(data, shape_, first + shape_.nr, in_);
-    return {all.panel(first / shape_.nr), compute_};
+    return {all.panel(shape_.panel_of(first)), compute_};
   }
 
  private:

@@ -51,7 +51,7 @@ inline AffinePlan plan_affine(Index tokens, Index in, Index out, const simd::Til
   plan.tokens = tokens;
   plan.row_blocks = (tokens + most - 1) / most;
   const Index even = (tokens + plan.row_blocks - 1) / std::max<Index>(1, plan.row_blocks);
-  plan.rows = tile_shape.m_tiles(even) * tile_shape.mr;
+  plan.rows = tile_shape.rows_in_tiles(even);
   plan.row_blocks = plan.rows == 0 ? 0 : (tokens + plan.rows - 1) / plan.rows;
   plan.panels = tile_shape.panels(out);
   plan.panels_a_task = panels_a_task;

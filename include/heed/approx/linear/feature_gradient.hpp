@@ -32,8 +32,7 @@ struct ElementwiseGradient {
 
   R query_sign() const { return 1; }
   Index scratch(const ScanPlan& plan) const {
-    return checked_product(plan.tile_shape.m_tiles(ScanPlan::chunk) * plan.tile_shape.mr,
-                           plan.features) +
+    return checked_product(plan.tile_shape.rows_in_tiles(ScanPlan::chunk), plan.features) +
            plan.tile_shape.nr;
   }
 

@@ -75,11 +75,11 @@ class RandomFeatures {
         log2_root_m_(static_cast<R>(std::log2(static_cast<double>(m)) / 2)) {
     const simd::PackedKernels<R>& kernels = simd::element_kernels<R>(isa());
     const simd::TileShape& tile_shape = kernels.tile_shape;
-    rows_ = zeros<R>(simd::PackedA<R>::size(tile_shape, tile_shape.m_tiles(m) * tile_shape.mr, D));
+    rows_ = zeros<R>(simd::PackedA<R>::size(tile_shape, tile_shape.rows_in_tiles(m), D));
     const std::vector<double> directions = orthogonal_gaussians(m, D, seed);
     std::transform(directions.begin(), directions.end(), rows_.begin(),
                    [](double x) { return static_cast<R>(x); });
-    const Index columns = tile_shape.panels(m) * tile_shape.nr;
+    const Index columns = tile_shape.columns_in_panels(m);
     panels_ = zeros<R>(simd::PackedB<R>::size(tile_shape, D, columns));
     kernels.pack_b_transposed({rows_.data(), {m, D}, {D, 1}},
                               {panels_.data(), D, columns, tile_shape});
@@ -94,7 +94,7 @@ class RandomFeatures {
 
   // Numbers of scratch that a chunk of rows needs.
   Index scratch(const ScanPlan& plan) const {
-    const Index rows = plan.tile_shape.m_tiles(ScanPlan::chunk) * plan.tile_shape.mr;
+    const Index rows = plan.tile_shape.rows_in_tiles(ScanPlan::chunk);
     return checked_product(rows, D_ + 2);
   }
 
@@ -116,14 +116,14 @@ class RandomFeatures {
   void queries(const ScanCall<T>& plan, const View<const T, 2>& x, R* tiles, R* exponents,
                R* scratch) const {
     const simd::TileShape& shape = plan.tile_shape;
-    const Index count = x.extent[0], rows = shape.m_tiles(count) * shape.mr;
+    const Index count = x.extent[0], rows = shape.rows_in_tiles(count);
     const simd::PackedA<R> q{scratch, D_, shape};
     plan.kernels.of_tensors.pack_a(x, factor_ * query_sign_, q);
     std::fill(q.row(count), q.row(rows), R(0));
     const simd::RowState<R> state{q.row(rows), q.row(rows) + rows, {nullptr, 0, shape}};
     std::fill_n(state.max, rows, std::numeric_limits<R>::lowest());
     std::fill_n(state.sum, rows, R(0));
-    const simd::PackedB<const R> directions{panels_.data(), D_, shape.panels(m_) * shape.nr, shape};
+    const simd::PackedB<const R> directions{panels_.data(), D_, shape.columns_in_panels(m_), shape};
     const auto scores = simd::ScoreTiles<R>::of(shape, tiles, coverage_.data(), count, m_);
     plan.kernels.of_sums.gemm.qk(q, directions, scores);
     hide_padding(scores);

@@ -72,10 +72,10 @@ class RandomFeaturesGradient {
     std::transform(directions.begin(), directions.end(), rows.begin(),
                    [](double x) { return static_cast<R>(x); });
     const View<const R, 2> of_rows{rows.data(), {m, D}, {D, 1}};
-    transposed_ = zeros<R>(checked_product(D, shape.panels(m) * shape.nr));
-    plain_ = zeros<R>(checked_product(m, shape.panels(D) * shape.nr));
-    kernels.pack_b_transposed(of_rows, {transposed_.data(), D, shape.panels(m) * shape.nr, shape});
-    kernels.pack_b(of_rows, {plain_.data(), m, shape.panels(D) * shape.nr, shape});
+    transposed_ = zeros<R>(checked_product(D, shape.columns_in_panels(m)));
+    plain_ = zeros<R>(checked_product(m, shape.columns_in_panels(D)));
+    kernels.pack_b_transposed(of_rows, {transposed_.data(), D, shape.columns_in_panels(m), shape});
+    kernels.pack_b(of_rows, {plain_.data(), m, shape.columns_in_panels(D), shape});
     coverage_.assign(
         static_cast<std::size_t>(shape.m_tiles(ScanPlan::chunk) * shape.panels(std::max(m, D))), 1);
   }
@@ -83,8 +83,8 @@ class RandomFeaturesGradient {
   R query_sign() const { return query_sign_; }
   Index scratch(const ScanPlan& plan) const {
     const simd::TileShape& shape = plan.tile_shape;
-    const Index rows = shape.m_tiles(ScanPlan::chunk) * shape.mr;
-    return checked_product(rows, D_ + shape.panels(std::max(m_, D_)) * shape.nr + m_);
+    const Index rows = shape.rows_in_tiles(ScanPlan::chunk);
+    return checked_product(rows, D_ + shape.columns_in_panels(std::max(m_, D_)) + m_);
   }
 
   // to [rows, m], the features of sign·x but for 2^exponents.
@@ -108,7 +108,7 @@ class RandomFeaturesGradient {
   void gradient(const ScanCall<T>& plan, const View<const T, 2>& x, R sign, const R* features,
                 const R* d_features, R* d_x, R* scratch) const {
     const simd::TileShape& shape = plan.tile_shape;
-    const Index count = x.extent[0], padded = shape.m_tiles(count) * shape.mr;
+    const Index count = x.extent[0], padded = shape.rows_in_tiles(count);
     const auto rows = scaled_rows(plan, x, sign, scratch);
     R* const tiles_begin = tiles_in(plan, scratch);
     R* const d_logarithms = scratch + this->scratch(plan) - padded * m_;
@@ -135,14 +135,14 @@ class RandomFeaturesGradient {
     return rows;
   }
   R* tiles_in(const ScanPlan& plan, R* scratch) const {
-    return scratch + plan.tile_shape.m_tiles(ScanPlan::chunk) * plan.tile_shape.mr * D_;
+    return scratch + plan.tile_shape.rows_in_tiles(ScanPlan::chunk) * D_;
   }
 
   simd::ScoreTiles<R> multiply(const ScanCall<T>& plan, const simd::PackedA<const R>& a,
                                const std::vector<R>& b, Index columns, Index count, R* to) const {
     const simd::TileShape& shape = plan.tile_shape;
     const auto tiles = simd::ScoreTiles<R>::of(shape, to, coverage_.data(), count, columns);
-    plan.kernels.of_sums.gemm.qk(a, {b.data(), a.k, shape.panels(columns) * shape.nr, shape},
+    plan.kernels.of_sums.gemm.qk(a, {b.data(), a.k, shape.columns_in_panels(columns), shape},
                                  tiles);
     return tiles;
   }

@@ -82,13 +82,13 @@ struct ScanGradientScratch {
                                    Index map_size) {
     const simd::TileShape& tiles = plan.tile_shape;
     const Index chunk = ScanPlan::chunk, features = plan.features, width = shape.Dv + 1;
-    const auto whole = [&](Index n) { return tiles.panels(n) * tiles.nr; };
+    const auto whole = [&](Index n) { return tiles.columns_in_panels(n); };
     const auto packed = [&](Index k, Index columns) {
       return simd::PackedB<R>{carver.array<R>(checked_product(k, whole(columns))), k,
                               whole(columns), tiles};
     };
     ScanGradientScratch s{};
-    s.rows = tiles.m_tiles(chunk) * tiles.mr;
+    s.rows = tiles.rows_in_tiles(chunk);
     for (ScanRows<R>* x : {&s.keys, &s.queries}) {
       x->features = carver.array<R>(checked_product(s.rows, features) + tiles.nr);
       x->values = carver.array<R>(checked_product(s.rows, width));
@@ -131,7 +131,7 @@ struct ScanGradientScratch {
 inline ScanPlan scan_gradient_plan(const Shape& shape, const simd::TileShape& tile_shape,
                                    Index features) {
   ScanPlan plan = scan_plan(shape, tile_shape, features);
-  plan.columns = tile_shape.panels(shape.Dv + 1) * tile_shape.nr;
+  plan.columns = tile_shape.columns_in_panels(shape.Dv + 1);
   return plan;
 }
 

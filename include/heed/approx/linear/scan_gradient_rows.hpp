@@ -126,7 +126,7 @@ class ScanGradientRows {
   void store_keys(Index begin, Index end) {
     const ScanGradientScratch<R>& scratch = work_.scratch;
     const simd::TileShape& shape = work_.plan.tile_shape;
-    const simd::Accumulator<const R> d_v{scratch.of_values, shape.panels(width_) * shape.nr, shape};
+    const simd::Accumulator<const R> d_v{scratch.of_values, shape.columns_in_panels(width_), shape};
     std::fill_n(scratch.tops, keys.count, R(1));
     work_.plan.kernels.of_tensors.store_rows(
         d_v, 0, scratch.tops, slice(work_.to.d_v.matrix(b_, kv_head_), begin, end - begin));
@@ -138,7 +138,7 @@ class ScanGradientRows {
  private:
   void clear_padding(const ScanRows<R>& rows) const {
     const simd::TileShape& shape = work_.plan.tile_shape;
-    const Index padded = shape.m_tiles(rows.count) * shape.mr, size = work_.plan.features;
+    const Index padded = shape.rows_in_tiles(rows.count), size = work_.plan.features;
     std::fill(rows.features + rows.count * size, rows.features + padded * size, R(0));
     std::fill(rows.values + rows.count * width_, rows.values + padded * width_, R(0));
     std::fill(rows.exponents + rows.count, rows.exponents + padded, no_exponent<R>);
@@ -200,7 +200,7 @@ class ScanGradientRows {
     const ScanGradientScratch<R>& scratch = work_.scratch;
     const simd::TileShape& shape = work_.plan.tile_shape;
     const Index features = work_.plan.features;
-    const simd::Accumulator<const R> sums{scratch.of_features, shape.panels(features) * shape.nr,
+    const simd::Accumulator<const R> sums{scratch.of_features, shape.columns_in_panels(features),
                                           shape};
     work_.plan.kernels.of_sums.store_rows(sums, 0, factors,
                                           matrix_of(scratch.d_features, count, features));

@@ -121,7 +121,8 @@ class ScanKeys {
   // Packs the values of panel p. Returns whether they are finite. Whole panels of columns are
   // packed from the tensor, the last one and the 1 from a copy.
   bool pack_b(Index p) {
-    const Index panel = plan_.tile_shape.nr, whole = v_.extent[1] / panel * panel;
+    const Index panel = plan_.tile_shape.nr;
+    const Index last = plan_.tile_shape.panel_of(v_.extent[1]), whole = last * panel;
     const simd::PackedB<R> to = values(p);
     View<const T, 2> v = slice(v_, begin_ + p * panel, count(p));
     v.extent[1] = whole;
@@ -135,7 +136,7 @@ class ScanKeys {
       row[rest] = 1;
     }
     return plan_.kernels.of_sums.pack_b({scratch_.value_rows, {count(p), rest + 1}, {rest + 1, 1}},
-                                        to.from_panel(whole / panel)) &&
+                                        to.from_panel(last)) &&
            finite;
   }
 

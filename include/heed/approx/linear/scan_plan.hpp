@@ -24,7 +24,7 @@ struct ScanPlan {
   Index blocks = 0;    // of queries, of each head
 
   // Features in whole groups, since in the sums over keys they are the rows.
-  Index padded() const { return tile_shape.m_tiles(features) * tile_shape.mr; }
+  Index padded() const { return tile_shape.rows_in_tiles(features); }
   Index state() const { return simd::Accumulator<float>::size(tile_shape, padded(), columns); }
   // The sums of a KvState: features are the rows.
   template <class R>
@@ -82,7 +82,7 @@ struct ScanScratch {
     ScanScratch s{};
     const simd::TileShape& tile_shape = plan.tile_shape;
     const Index features = plan.features, chunk = ScanPlan::chunk;
-    const Index rows = tile_shape.m_tiles(chunk) * tile_shape.mr;
+    const Index rows = tile_shape.rows_in_tiles(chunk);
     s.key_exponents = carver.array<R>(chunk);
     s.keys = carver.array<R>(simd::PackedB<R>::size(tile_shape, plan.padded(), chunk));
     s.value_rows = carver.array<R>(tile_shape.nr * tile_shape.nr);
@@ -117,7 +117,7 @@ struct ScanScratch {
 inline ScanPlan scan_plan(const Shape& shape, const simd::TileShape& tile_shape, Index features) {
   constexpr Index span = ScanPlan::span;
   ScanPlan plan;
-  HEED_ASSERT(ScanPlan::chunk % tile_shape.nr == 0);
+  HEED_ASSERT(tile_shape.begins_panel(ScanPlan::chunk));
   plan.tile_shape = tile_shape;
   plan.features = features;
   plan.columns = tile_shape.columns(shape.Dv + 1);

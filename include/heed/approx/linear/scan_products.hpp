@@ -78,9 +78,7 @@ class ScanProducts {
       const auto rows =
           simd::ScoreTiles<R>::of(plan_.tile_shape, feature_columns().panel(p), scratch_.all,
                                   plan_.features, std::min(nr, count_ - p * nr));
-      simd::PackedB<R> values = scratch_.values.plain;
-      values.data += p * nr * nr;  // every panel is whole: its row p·nr
-      gemm().pv(rows, values, plan_.accumulator(state.sum));
+      gemm().pv(rows, scratch_.values.plain.from_row(p * nr), plan_.accumulator(state.sum));
     }
   }
 

@@ -51,12 +51,14 @@ struct LshScratch {
   std::uint8_t* unmasked;  // as scores
   Index capacity;          // of keys, in whole panels
 
-  Index tiles(const simd::TileShape& shape) const { return rows * capacity / shape.nr; }
+  Index tiles(const simd::TileShape& shape) const {
+    return shape.m_tiles(rows) * shape.panels(capacity);
+  }
 
   static LshScratch carve(Carver& carver, const simd::TileShape& tile_shape, const Shape& shape,
                           const Hashing& hashing) {
     LshScratch s{};
-    s.capacity = tile_shape.panels(2 * hashing.chunk) * tile_shape.nr;
+    s.capacity = tile_shape.columns_in_panels(2 * hashing.chunk);
     const Index columns = tile_shape.columns(shape.Dv);
     s.q = carver.array<R>(simd::PackedA<R>::size(tile_shape, rows, shape.D));
     s.key_rows = carver.array<R>(checked_product(s.capacity, shape.D));
@@ -143,7 +145,7 @@ class LshChunk {
   // Some rows: their running softmax comes in, takes these keys, and goes back.
   void attend_rows(const int* tokens, Index count) {
     const Index D = head_.q.extent[1];
-    const Index rows = tile_shape_.m_tiles(count) * tile_shape_.mr;
+    const Index rows = tile_shape_.rows_in_tiles(count);
     // A scale above 1 multiplies the scores: q times it could overflow where they do not.
     const bool folds = std::abs(head_.scale) <= R(1);
     const R early = folds ? head_.scale : R(1), late = folds ? R(1) : head_.scale;
@@ -201,7 +203,7 @@ class LshChunk {
     const simd::Accumulator<R> acc = this->acc();
     const Index columns = acc.columns;
     if (In) {
-      const Index rows = tile_shape_.m_tiles(count) * tile_shape_.mr;
+      const Index rows = tile_shape_.rows_in_tiles(count);
       std::fill_n(acc.data, acc.size(tile_shape_, rows, columns), R(0));
       std::fill_n(scratch_.max, rows, softmax::Row<R>{}.max);
       std::fill_n(scratch_.sum, rows, R(0));

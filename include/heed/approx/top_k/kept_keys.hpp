@@ -65,9 +65,7 @@ struct SumOfKeys {
   const View<const T, 4>& x;  // [B, Hq, Lq, n]
   const View<T, 4>& d;        // [B, Hkv, Lk, n]
 
-  Index columns() const {
-    return kernels.of_sums.tile_shape.panels(x.extent[3]) * kernels.of_sums.tile_shape.nr;
-  }
+  Index columns() const { return kernels.of_sums.tile_shape.columns_in_panels(x.extent[3]); }
 
   // sums [end − begin, columns], row [columns]
   void operator()(Index b, Index kv_head, Index begin, Index end, R* sums, R* row) const {

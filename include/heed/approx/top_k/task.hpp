@@ -92,14 +92,15 @@ void push_scores(const TopKTask<T, M, S, Kv>& task, int row, const KvBlock<U>& b
   const FlashTask<T, M, S>& flash = task.flash;
   const simd::TileShape& tile_shape = flash.plan.tile_shape;
   const int queries = std::min(flash.plan.q_inner * tile_shape.mr, flash.rows.count() - row);
+  const int tile = tile_shape.tile_of(row);
   auto args = make_tile_args(flash.scratch, flash.state, row, queries, block.keys);
   args.kt.data = block.packed_keys;
   const simd::ScoreTiles<R>& scores = args.scores;
   const mask::Coverage seen =
-      map.copy(row / tile_shape.mr, scores.m_tiles, panel, scores.panels, flash.scratch.coverage);
+      map.copy(tile, scores.m_tiles, panel, scores.panels, flash.scratch.coverage);
   if (seen == mask::Coverage::Empty) return;
   task.kernels.of_tensors.gemm.qk(args.q, args.kt, scores);
-  apply_epilogue(flash, scores, row / tile_shape.mr, block.begin, seen);
+  apply_epilogue(flash, scores, tile, block.begin, seen);
   using Part = typename PushScores<R>::Part;
   const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.kernels.packed.isa);
   for (int g = 0; g < scores.m_tiles; ++g) {
@@ -176,7 +177,7 @@ simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S, Kv>& task,
   if (factor > R(1)) drop_masked(best, factor);
   const auto weights =
       simd::ScoreTiles<R>::of(tile_shape, scratch.weights, scratch.coverage, 1, best.count);
-  for (Index n = 0; n < Index{weights.panels} * tile_shape.nr; ++n) {
+  for (Index n = 0; n < tile_shape.columns_in_panels(best.count); ++n) {
     R& weight = weights.at(0, n);
     weight = n < best.count ? score_of_sort_key<R>(best.ranks[n]) * factor : mask_if(true, R(0));
     if (n >= best.count) continue;

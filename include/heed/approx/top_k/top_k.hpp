@@ -21,7 +21,7 @@ inline FlashPlan top_k_plan(const Shape& shape, const simd::TileShape& tile_shap
   if (Index{plan.heads_per_task} * plan.q_block > most) {
     plan.heads_per_task = 1;
     plan.q_block =
-        static_cast<int>(std::min<Index>(plan.q_block, most / tile_shape.mr * tile_shape.mr));
+        static_cast<int>(std::min<Index>(plan.q_block, tile_shape.tile_of(most) * tile_shape.mr));
   }
   plan.q_blocks = (shape.Lq + plan.q_block - 1) / plan.q_block;
   plan.tasks =

@@ -32,7 +32,7 @@ void attend_backward(const BackwardTask<T, M, S>& task, BackwardBlock<Accum<T>>&
     tiles.add_d_v();
     tiles.score_gradients(delta + row);
     tiles.add_d_k();
-    tiles.add_d_q(d_q.from_tile(row / task.call.plan.tile_shape.mr));
+    tiles.add_d_q(d_q.from_tile(task.call.plan.tile_shape.tile_of(row)));
   });
 }
 
@@ -138,7 +138,7 @@ template <class T, class M, class S>
 void find_delta(const BackwardTask<T, M, S>& task, Index g, Index q_begin, Index q_end) {
   using R = Accum<T>;
   const BackwardPlan& plan = task.call.plan;
-  const Index h = task.query_head(g), padded = plan.tile_shape.m_tiles(q_end) * plan.tile_shape.mr;
+  const Index h = task.query_head(g), padded = plan.tile_shape.rows_in_tiles(q_end);
   R* lse = task.wave.lse_of(task.head, g);
   R* delta = task.wave.delta_of(task.head, g);
   std::fill(lse + q_begin, lse + padded, R(0));

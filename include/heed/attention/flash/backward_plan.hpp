@@ -39,7 +39,7 @@ struct BackwardPlan {
   }
 
   // Rows of a query head, in whole row tiles.
-  Index head_rows(const Shape& shape) const { return tile_shape.m_tiles(shape.Lq) * tile_shape.mr; }
+  Index head_rows(const Shape& shape) const { return tile_shape.rows_in_tiles(shape.Lq); }
 };
 
 // Scratch of one worker. R is the type of sums.

@@ -108,7 +108,7 @@ void for_each_live_block(const FlashTask<T, M, S>& task, Index first, Index last
     if (seen == mask::Coverage::Empty) continue;
     for (Index begin = from, keys = 0; begin < to; begin += keys) {
       keys = task.plan.block_keys(begin, to);
-      const auto panel = static_cast<int>((begin - from) / tile_shape.nr);
+      const auto panel = static_cast<int>(tile_shape.panel_of(begin - from));
       if (map.empty(m_tiles, panel, static_cast<int>(tile_shape.panels(keys)))) continue;
       f(static_cast<int>(begin), static_cast<int>(keys), map, panel);
     }

@@ -122,20 +122,20 @@ void attend_tiles(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& tile
 template <class T, class M, class S, class U>
 void attend_block(const FlashTask<T, M, S>& task, SplitStates<T, M, S>& states,
                   const KvBlock<U>& block, const BlockMask& map, int panel) {
-  const int mr = task.plan.tile_shape.mr;
-  const int rows = task.plan.q_inner * mr;
+  const int rows = task.plan.q_inner * task.plan.tile_shape.mr;
   const bool fresh = states.enter(block.begin);
   for (int row = 0; row < task.rows.count(); row += rows) {
     if (fresh) states.clear_rows(row, rows);
     const int queries = std::min(rows, task.rows.count() - row);
+    const int tile = task.plan.tile_shape.tile_of(row);
     auto tiles = make_tile_args(task.scratch, states.state(), row, queries, block.keys);
     tiles.kt.data = block.packed_keys;
     if (!task.kernels.packed.folds_scale) tiles.q.scale = scale_steps(task).early;
     const simd::ScoreTiles<Accum<T>>& scores = tiles.scores;
     const mask::Coverage seen =
-        map.copy(row / mr, scores.m_tiles, panel, scores.panels, task.scratch.coverage);
+        map.copy(tile, scores.m_tiles, panel, scores.panels, task.scratch.coverage);
     if (seen == mask::Coverage::Empty) continue;  // whose weights, if asked for, are 0 already
-    attend_tiles(task, tiles, row / mr, block, seen);
+    attend_tiles(task, tiles, tile, block, seen);
   }
 }
 

@@ -103,16 +103,16 @@ KvRun<U> gather(const FlashTask<T, M, S>& task, const Kv& kv, Index begin, Index
 
 // Keys in place as a run, if kernels that read NR keys together can begin with them.
 template <class U>
-bool find_run(int first, Index, int nr, const View<const U, 2>& k, const View<const U, 2>& v,
-              KvRun<U>& run) {
+bool find_run(int first, Index, const simd::TileShape& shape, const View<const U, 2>& k,
+              const View<const U, 2>& v, KvRun<U>& run) {
   run = {first, k, v, nullptr};
-  return first % nr == 0 && k.stride[1] == 1 && v.stride[1] == 1;
+  return shape.begins_panel(first) && k.stride[1] == 1 && v.stride[1] == 1;
 }
 template <class U>
-bool find_run(int first, Index D, int nr, const kv::PanelKeys<U>& k, const View<const U, 2>& v,
-              KvRun<U>& run) {
+bool find_run(int first, Index D, const simd::TileShape& shape, const kv::PanelKeys<U>& k,
+              const View<const U, 2>& v, KvRun<U>& run) {
   run = {first, {nullptr, {k.count, D}, {0, 0}}, v, k.panels};
-  return first % nr == 0 && k.offset == 0 && k.width == nr;
+  return shape.begins_panel(first) && k.offset == 0 && k.width == shape.nr;
 }
 
 // The runs of a block where they are, if its kernels can read them there: packed calls read one,
@@ -134,7 +134,7 @@ void find_runs(const FlashTask<T, M, S>& task, const Kv& kv, KvBlock<U>& block) 
     KvRun<U> last;
     KvRun<U>& run = count < block.max_runs ? block.runs[count] : last;
     in_place &= find_run(static_cast<int>(at - block.begin), task.problem.shape.D,
-                         task.plan.tile_shape.nr, k, v, run);
+                         task.plan.tile_shape, k, v, run);
     ++count;
   });
   block.run_count = count;
@@ -163,11 +163,11 @@ const Accum<U>* widen_panels(const FlashTask<T, M, S>& task, const KvRun<U>& run
   if constexpr (std::is_same_v<U, Accum<U>>) {
     return run.panels;
   } else {
-    const Index nr = task.plan.tile_shape.nr, D = task.problem.shape.D;
-    const Index count = task.plan.tile_shape.panels(run.k.extent[0]);
+    const simd::TileShape& shape = task.plan.tile_shape;
+    const simd::ColumnPanels<const U> keys{run.panels, task.problem.shape.D, shape.nr};
+    const View<const U, 2> panels = keys.as_rows(shape.panels(run.k.extent[0]));
     packed_kernels_of<U>(task.kernels.packed)
-        .pack_a({run.panels, {count, nr * D}, {nr * D, 1}}, 1,
-                {task.scratch.kt.data, nr * D, task.plan.tile_shape});
+        .pack_a(panels, 1, {task.scratch.kt.data, panels.extent[1], shape});
     return task.scratch.kt.data;
   }
 }

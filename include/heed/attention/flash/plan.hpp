@@ -28,7 +28,7 @@ struct FlashPlan {
   int workers = 1;
 
   // Rows of a task, in whole row tiles.
-  Index rows() const { return tile_shape.m_tiles(Index{heads_per_task} * q_block) * tile_shape.mr; }
+  Index rows() const { return tile_shape.rows_in_tiles(Index{heads_per_task} * q_block); }
   // Scores of a query sub-block and a KV block.
   Index scores() const {
     return simd::ScoreTiles<float>::size(tile_shape, Index{q_inner} * tile_shape.mr, block);
@@ -60,7 +60,7 @@ inline Index kv_block_keys(const Shape& shape, const simd::TileShape& tile_shape
   const Index widest = std::max<Index>({shape.D, shape.Dv, 1});
   const Index keys = std::clamp<Index>(
       tile_shape.kv_words * tile_shape.k_pack / (widest * tile_shape.splits), 64, 512);
-  return std::min(tile_shape.panels(keys), tile_shape.panels(shape.Lk)) * tile_shape.nr;
+  return std::min(tile_shape.columns_in_panels(keys), tile_shape.columns_in_panels(shape.Lk));
 }
 
 // Queries of a task: many, since each task packs its own keys (at 1024 queries that costs 2 %), but
@@ -72,7 +72,7 @@ inline int q_block_queries(const Shape& shape, const simd::TileShape& tile_shape
     wanted /= 2;
   }
   const Index parts = std::max<Index>(1, (shape.Lq + wanted - 1) / wanted);
-  const Index even = tile_shape.m_tiles((shape.Lq + parts - 1) / parts) * tile_shape.mr;
+  const Index even = tile_shape.rows_in_tiles((shape.Lq + parts - 1) / parts);
   return static_cast<int>(std::max<Index>(1, std::min(shape.Lq, even)));
 }
 

@@ -53,8 +53,8 @@ struct MergeStates {
       // Accumulators are read as they lie: by rows, their panels would be a KiB apart.
       for (Index p = 0; p < into.acc.panels(); ++p) {
         const Index width = into.acc.width(p);
-        R* x = into.acc.tile(row / mr, p);
-        const R* y = from.acc.tile(row / mr, p);
+        R* x = into.acc.tile(into.acc.shape.tile_of(row), p);
+        const R* y = from.acc.tile(from.acc.shape.tile_of(row), p);
         for (Index r = 0; r < count; ++r) add<Nr>(x + r * width, y + r * width, width, factors[r]);
       }
     }

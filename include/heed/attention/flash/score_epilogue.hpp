@@ -22,7 +22,7 @@ void for_each_tile_segment(const FlashTask<T, M, S>& task, const simd::ScoreTile
         task.rows, first, first + tile_shape.mr, [&](Index h, int row, int begin, int end) {
           const auto piece = f(h);
           const std::uint8_t* coverage = scores.coverage + Index{g} * scores.panels;
-          Accum<T>* s = scores.tile(g, 0) + Index{row - first} * tile_shape.nr;
+          Accum<T>* s = scores.tile_row(g, row - first, 0);
           for (int p = 0; p < scores.panels; ++p, s += scores.tile_size()) {
             const auto seen = static_cast<mask::Coverage>(coverage[p]);
             if (seen == mask::Coverage::Empty) continue;
@@ -86,14 +86,15 @@ void apply_epilogue(const FlashTask<T, M, S>& task, const simd::ScoreTiles<Accum
   using R = Accum<T>;
   using Head = HeadContext<M, S>;
   using Epilogue = TileEpilogue<R, typename Head::Mask, typename Head::Score>;
-  const int nr = task.plan.tile_shape.nr;
-  if (folds_scale<S> && scores.columns % nr == 0 && seen == mask::Coverage::Full) return;
+  const simd::TileShape& tile_shape = task.plan.tile_shape;
+  const bool whole = tile_shape.begins_panel(scores.columns);
+  if (folds_scale<S> && whole && seen == mask::Coverage::Full) return;
   const auto epilogue = simd::for_isa<R, Epilogue, R*, mask::Tile>(task.kernels.packed.isa);
   const auto scale = static_cast<R>(task.problem.scale);
   for_each_tile_segment(task, scores, first_m_tile, k_begin, [&](Index head) {
     return [&, bound = &task.heads[head]](R* s, const mask::Tile& tile, mask::Coverage coverage) {
       const bool masked = coverage != mask::Coverage::Full;
-      if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == nr) return;
+      if (folds_scale<S> && !masked && tile.k_end - tile.k_begin == tile_shape.nr) return;
       epilogue(Epilogue{bound->mask, bound->score, scale, masked}, s, tile);
     };
   });
@@ -133,7 +134,7 @@ void store_weights(const FlashTask<T, M, S>& task, const TileArgs<Accum<T>>& arg
       const bool sees = !all.fully_masked();
       const R factor = softmax::join_sink(all, sink);
       for (int j = 0; j < scores.columns; ++j) {
-        const bool live = scores.live((row - first) / tile_shape.mr, j / tile_shape.nr);
+        const bool live = scores.live(tile_shape.tile_of(row - first), tile_shape.panel_of(j));
         const R p = scores.at(row - first, j);
         const bool seen = live && sees;
         task.problem.weights(task.rows.b, h, i, j) =

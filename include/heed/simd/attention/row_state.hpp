@@ -13,8 +13,8 @@ struct RowState {
 
   // Row i, which begins a row tile, and those behind it.
   HEED_INLINE RowState from_row(Index i) const {
-    HEED_ASSERT(i % acc.shape.mr == 0);
-    return {max + i, sum + i, acc.from_tile(i / acc.shape.mr)};
+    HEED_ASSERT(acc.shape.begins_tile(i));
+    return {max + i, sum + i, acc.from_tile(acc.shape.tile_of(i))};
   }
 };
 

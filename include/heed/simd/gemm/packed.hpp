@@ -88,6 +88,11 @@ struct PackedB {
   HEED_INLINE constexpr PackedB from_panel(Index p) const {
     return {panel(p), k, columns - p * TileShape(shape).nr, shape};
   }
+  // The elements from `row` on, where words are elements and every panel is whole; k stays.
+  HEED_INLINE constexpr PackedB from_row(Index row) const {
+    HEED_ASSERT(TileShape(shape).begins_panel(columns));
+    return {data + row * TileShape(shape).nr, k, columns, shape};
+  }
   // Element (k, j), where words are elements.
   HEED_INLINE constexpr R& at(Index row, Index j) const {
     const Index p = j / TileShape(shape).nr;
@@ -127,7 +132,7 @@ struct ScoreTiles {
             shape};
   }
   HEED_INLINE static Index size(const TileShape& shape, Index rows, Index columns) {
-    return checked_product(shape.m_tiles(rows) * shape.mr, shape.panels(columns) * shape.nr);
+    return checked_product(shape.rows_in_tiles(rows), shape.columns_in_panels(columns));
   }
 
   HEED_INLINE constexpr Index tiles() const { return Index{m_tiles} * panels; }
@@ -138,10 +143,14 @@ struct ScoreTiles {
   HEED_INLINE constexpr R* tile(Index g, Index p) const {
     return data + (g * panels + p) * tile_size();
   }
+  // Row r of row tile g in panel p, [NR].
+  HEED_INLINE constexpr R* tile_row(Index g, Index r, Index p) const {
+    return tile(g, p) + r * TileShape(shape).nr;
+  }
   // Row i's part of panel p, [NR].
   HEED_INLINE constexpr R* row(Index i, Index p) const {
     const Index mr = TileShape(shape).mr;
-    return tile(i / mr, p) + i % mr * TileShape(shape).nr;
+    return tile_row(i / mr, i % mr, p);
   }
   HEED_INLINE constexpr R& at(Index i, Index j) const {
     return row(i, j / TileShape(shape).nr)[j % TileShape(shape).nr];
@@ -156,7 +165,7 @@ struct ScoreTiles {
   // Columns [first, first + count) of row tile g; `first` begins a panel.
   HEED_INLINE constexpr ScoreTiles part(int g, int first, int count) const {
     const TileShape own = shape;
-    HEED_ASSERT(first % own.nr == 0);
+    HEED_ASSERT(own.begins_panel(first));
     ScoreTiles some = from_tile(g);
     some.data = tile(g, first / own.nr);
     some.coverage += first / own.nr;
@@ -191,7 +200,7 @@ struct Accumulator {
   Shape shape;
 
   HEED_INLINE static Index size(const TileShape& shape, Index rows, Index columns) {
-    return checked_product(shape.m_tiles(rows) * shape.mr, columns);
+    return checked_product(shape.rows_in_tiles(rows), columns);
   }
 
   HEED_INLINE constexpr Index width(Index p) const {

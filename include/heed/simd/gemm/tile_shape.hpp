@@ -26,6 +26,20 @@ struct TileShape {
   constexpr Index m_tiles(Index rows) const { return (rows + mr - 1) / mr; }
   constexpr Index panels(Index columns) const { return (columns + nr - 1) / nr; }
   constexpr Index columns(Index elements) const { return (elements + vl - 1) / vl * vl; }
+  // Rows in whole row tiles, columns in whole panels.
+  constexpr Index rows_in_tiles(Index rows) const { return m_tiles(rows) * mr; }
+  constexpr Index columns_in_panels(Index count) const { return panels(count) * nr; }
+  // The row tile that holds a row, the panel that holds a column.
+  template <class N>
+  constexpr N tile_of(N row) const {
+    return static_cast<N>(row / mr);
+  }
+  template <class N>
+  constexpr N panel_of(N column) const {
+    return static_cast<N>(column / nr);
+  }
+  constexpr bool begins_tile(Index row) const { return row % mr == 0; }
+  constexpr bool begins_panel(Index column) const { return column % nr == 0; }
   constexpr Index round_up_k(Index elements) const {
     return (elements + k_multiple * k_pack - 1) / (k_multiple * k_pack) * (k_multiple * k_pack);
   }
