@@ -41,7 +41,7 @@ int bucket_of(const View<const T, 2>& x, Index row, Index buckets, std::uint64_t
 // The keys that query i finds in one round.
 template <class T>
 std::set<Index> found(const View<const T, 2>& q, const View<const T, 2>& k, Index i, Index position,
-                      Index length, const approx::Hashing& h, Index round) {
+                      Index length, const approx::LshOptions& h, Index round) {
   std::vector<std::pair<int, Index>> sorted;
   for (Index j = 0; j < length; ++j) {
     sorted.push_back({bucket_of(k, j, h.buckets, h.seed, round), j});
@@ -68,7 +68,7 @@ struct Twin {
 };
 
 template <class T>
-Twin naive(const Inputs<T>& in, const Shape& shape, const approx::Hashing& hashing,
+Twin naive(const Inputs<T>& in, const Shape& shape, const approx::LshOptions& hashing,
            const Prefix& prefix, bool shared) {
   Twin naive{test::Oracle(shape.B, shape.Hq, shape.Lq, shape.Dv),
              Tensor3<double>(shape.B, shape.Hq, shape.Lq)};
@@ -111,8 +111,8 @@ Twin naive(const Inputs<T>& in, const Shape& shape, const approx::Hashing& hashi
 }
 
 template <class T>
-void check(const Shape& shape, const approx::Hashing& hashing, Layout layout, const Prefix& prefix,
-           bool shared = false) {
+void check(const Shape& shape, const approx::LshOptions& hashing, Layout layout,
+           const Prefix& prefix, bool shared = false) {
   CAPTURE(test::name_of(shape), hashing.buckets, hashing.rounds, hashing.chunk, prefix.causal,
           prefix.padded, shared);
   const Inputs<T> in(shape, layout, 7, 2);
@@ -163,7 +163,7 @@ struct Runs {
 // Two sequences of 611 and 300 keys.
 constexpr Shape two_texts{2, 4, 2, 30, 611, 16, 12, 4};
 const std::vector<Index> two_lengths{611, 300};
-constexpr approx::Hashing four_buckets{.buckets = 4, .rounds = 3, .chunk = 16};
+constexpr approx::LshOptions four_buckets{.buckets = 4, .rounds = 3, .chunk = 16};
 
 // The tokens of both come in turns, so that the pages of one are scattered among the other's.
 template <class Cache>
@@ -209,9 +209,9 @@ TEST_CASE("LSH attention meets its definition") {
   Index turn = 0;
   for (const Index Lq : {1, 40, 90}) {
     for (const Index Lk : {1, 33, 90, 130}) {
-      for (const approx::Hashing hashing :
-           {approx::Hashing{2, 1, 8, 3}, approx::Hashing{4, 3, 16, 4}, approx::Hashing{8, 2, 5, 5},
-            approx::Hashing{2, 4, 200, 6}}) {
+      for (const approx::LshOptions hashing :
+           {approx::LshOptions{2, 1, 8, 3}, approx::LshOptions{4, 3, 16, 4},
+            approx::LshOptions{8, 2, 5, 5}, approx::LshOptions{2, 4, 200, 6}}) {
         const Shape shape{2, 2, 1 + turn % 2, Lq, Lk, 7, 9, 4};
         check<float>(shape, hashing, static_cast<Layout>(turn % 3),
                      Prefix::of(shape, turn % 4 < 2, turn % 3 == 1));
@@ -398,7 +398,7 @@ TEST_CASE("shared keys are divided by lengths whose squares underflow or overflo
 
 TEST_CASE("edges of LSH attention") {
   const Tensor4<float> q = Tensor4<float>(1, 2, 9, 4).setRandom();
-  const auto text = [&](const approx::Hashing& hashing) {
+  const auto text = [&](const approx::LshOptions& hashing) {
     return test::error_of([&] { approx::lsh(q, q, q, hashing); });
   };
   CHECK_THAT(text({.rounds = 0}), test::ContainsSubstring("heed::approx::lsh: rounds 0"));

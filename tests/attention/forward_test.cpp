@@ -39,7 +39,7 @@ Outcome<T> run(const Inputs<T>& in, const Shape& shape, const mask::any& mask,
 }
 
 template <class T>
-bool same_bits(const Outcome<T>& a, const Outcome<T>& b) {
+bool same_outcome(const Outcome<T>& a, const Outcome<T>& b) {
   const auto x = a.out.cview(), y = b.out.cview();
   const auto bytes = static_cast<std::size_t>(x.extent[0] * x.stride[0]) * sizeof(T);
   return std::memcmp(x.data, y.data, bytes) == 0 && test::same_bits(a.lse, b.lse);
@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE("bits depend on neither q blocks, the tasks of the keys nor w
           if (task_splits == 6 && Lq > 2) other.heads_per_task = 1;
           cut(other, shape, std::min(q_block, static_cast<int>(Lq)), task_splits, 2);
           CAPTURE(Lq, q_block, task_splits);
-          REQUIRE(same_bits(run(in, shape, mask, other), expected));
+          REQUIRE(same_outcome(run(in, shape, mask, other), expected));
         }
       }
     }

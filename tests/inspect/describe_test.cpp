@@ -92,7 +92,7 @@ TEST_CASE("fully masked and broken rows are counted, not averaged") {
   w(2, 0) = std::nan("");
   const auto d = describe(w);
   CHECK(d.rows == 2);
-  CHECK(d.blind == 1);
+  CHECK(d.fully_masked == 1);
   CHECK(d.broken == 1);
   CHECK(d.text == "uniform");
 }

@@ -63,7 +63,7 @@ TEST_CASE("the documents' example, number by number") {
   CHECK(r.mask.hidden_by_mask == 8);
   CHECK(r.mask.hidden_by_score == 0);
   CHECK(r.mask.rows == 4);
-  CHECK(r.mask.blind_rows == 0);
+  CHECK(r.mask.fully_masked_rows == 0);
   CHECK(r.weights.values.low == 0);
   CHECK(r.weights.row_sums.count == 4);
   CHECK(r.weights.row_sums.low == Approx(1));
@@ -123,7 +123,7 @@ TEST_CASE("a bias of -inf everywhere is not blamed on the mask") {
   const Example e;
   const auto hide_all = [](float, int, int) { return -inf; };
   const Report r = report(e.q, e.k, e.v, {}, hide_all);
-  CHECK(r.mask.blind_by_score == 4);
+  CHECK(r.mask.fully_masked_by_score == 4);
   CHECK(all_findings(r) ==
         "Every score is -inf after the score modifiers, so no query sees a key: the bias hides "
         "all, not the mask. An additive mask is 0 where it attends\n");

@@ -77,6 +77,10 @@ RETIRED = [
     ("aim_queries", "assign_to_chunks"), ("PrefixWork", "ScanPlan"), ("ShowState", "publish"),
     ("Visible", "KeyLimit"), ("Corner", "LdmatrixAddress"), ("careful_", "nonfinite_pass_"),
     ("flash_cells", "score_epilogue"), ("cell_map", "block_mask"), ("twins", "naive"),
+    ("Hashing", "LshOptions"), ("tops", "running_max"), ("live_cells", "most_tiles"),
+    ("CurveActivation", "SimdActivation"), ("is_curve", "is_simd_activation"),
+    ("curve_of", "simd_activation_of"), ("blind_rows", "fully_masked_rows"),
+    ("blind_by_score", "fully_masked_by_score"),
     ("no multiple of", "not a multiple of"), ("has not the shape", "must have the shape"),
 ]
 SUCCESSOR = dict(RETIRED)

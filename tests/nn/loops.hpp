@@ -1,7 +1,6 @@
 // The modules again, as slow obvious loops in double, for the tests to compare with; and inputs.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -12,11 +11,13 @@
 #include "heed/core/random.hpp"
 #include "heed/nn/parameter.hpp"
 #include "support/error.hpp"
+#include "support/same_bits.hpp"
 
 namespace nn_test {
 
 using heed::Index;
 using heed::test::error_of;
+using heed::test::same_bits;
 using Rows = std::vector<std::vector<double>>;  // [tokens][features]
 
 // Numbers in (−1, 1) that depend on the seed alone.
@@ -154,20 +155,6 @@ double difference(const heed::Tensor3<T>& x, Index b, const Rows& rows) {
     }
   }
   return worst;
-}
-
-// True where two tensors have the same shape and bits.
-template <class T, int Rank>
-bool same_bits(const Eigen::Tensor<T, Rank, Eigen::RowMajor>& a,
-               const Eigen::Tensor<T, Rank, Eigen::RowMajor>& b) {
-  if (a.dimensions() != b.dimensions()) return false;
-  for (Index n = 0; n < a.size(); ++n) {
-    if (std::bit_cast<heed::BitsOf<T>>(a.data()[n]) !=
-        std::bit_cast<heed::BitsOf<T>>(b.data()[n])) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace nn_test

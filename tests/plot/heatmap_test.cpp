@@ -400,14 +400,14 @@ TEST_CASE("panels beside each other begin at one height, whatever their titles")
   const Image grid = heed::plot::heatmap_grid(
       two, {"short", "a title that is far too long for its plot of three cells"}, {});
   const auto blues = heed::plot::blues();
-  std::vector<int> tops;
+  std::vector<int> first_rows;
   for (const int x : {75, grid.width() / 2 + 100}) {
     int y = 0;
     while (y < grid.height() && grid.at(x, y) != blues(1)) ++y;
-    tops.push_back(y);
+    first_rows.push_back(y);
   }
-  CHECK(tops[0] < grid.height());
-  CHECK(tops[0] == tops[1]);
+  CHECK(first_rows[0] < grid.height());
+  CHECK(first_rows[0] == first_rows[1]);
 }
 
 TEST_CASE("one row has a colour bar that can be read") {

@@ -1,4 +1,4 @@
-// The product and the curves of nn's layers, in every set of kernels.
+// The product and the activations of nn's layers, in every set of kernels.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -124,14 +124,14 @@ void check_product(const Table<T>& body, Index M, Index K, Index N) {
 
 // The largest difference to `exact` in units of its last place; beyond `lowest`, of lowest's.
 template <class T, class F>
-double worst_ulp(const simd::LayerKernels<T>& kernels, Activation curve, double end,
+double worst_ulp(const simd::LayerKernels<T>& kernels, Activation activation, double end,
                  const F& exact) {
   std::vector<T> x;
   const int count = 40001;
   for (int n = 0; n < count; ++n) x.push_back(static_cast<T>(end * (2.0 * n / (count - 1) - 1)));
   for (int e = 1; e < 100; ++e) x.push_back(static_cast<T>(std::ldexp(1.37, -e)));
   auto y = x;
-  kernels.activate(curve, y.data(), static_cast<Index>(y.size()));
+  kernels.activate(activation, y.data(), static_cast<Index>(y.size()));
   double worst = 0;
   for (std::size_t n = 0; n < x.size(); ++n) {
     const long double want = exact(static_cast<long double>(x[n]));
@@ -194,12 +194,12 @@ TEMPLATE_TEST_CASE("layer kernels: erf and tanh within 2 units in the last place
   }
 }
 
-TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", float, double) {
+TEMPLATE_TEST_CASE("layer kernels: activations at zero, far out, and on NaN", "", float, double) {
   using Limits = std::numeric_limits<TestType>;
   for (const auto& body : tables<TestType>()) {
-    for (const Activation curve : {Activation::erf, Activation::tanh}) {
+    for (const Activation activation : {Activation::erf, Activation::tanh}) {
       std::vector<TestType> x{0, TestType(-0.0), 50, -50, Limits::max(), -Limits::max()};
-      body.layers->activate(curve, x.data(), 6);
+      body.layers->activate(activation, x.data(), 6);
       const TestType expected[] = {0, 0, 1, -1, 1, -1};
       for (std::size_t n = 0; n < x.size(); ++n) {
 #if defined(__FAST_MATH__)
@@ -211,7 +211,7 @@ TEMPLATE_TEST_CASE("layer kernels: curves at zero, far out, and on NaN", "", flo
 #if !defined(__FAST_MATH__)  // which promises no signed zero, infinity or NaN
       CHECK(std::signbit(x[1]));
       std::vector<TestType> far{Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN()};
-      body.layers->activate(curve, far.data(), 3);
+      body.layers->activate(activation, far.data(), 3);
       CHECK(far[0] == 1);
       CHECK(far[1] == -1);
       CHECK(heed::is_nan(far[2]));
@@ -224,16 +224,16 @@ TEMPLATE_TEST_CASE("layer kernels: an element's bits depend on its value alone",
                    Eigen::half, Eigen::bfloat16) {
   const auto x = numbers<TestType>(100, 5);
   for (const auto& body : tables<TestType>()) {
-    for (const Activation curve :
+    for (const Activation activation :
          {Activation::erf, Activation::tanh, Activation::relu, Activation::gelu,
           Activation::gelu_tanh, Activation::silu, Activation::none}) {
       auto all = x;
-      body.layers->activate(curve, all.data(), 100);
+      body.layers->activate(activation, all.data(), 100);
       for (const Index from : {1, 17, 50, 99}) {
         for (const Index count : {1, 3, 8, 16, 33}) {
           auto some = x;
           if (from + count > 100) continue;
-          body.layers->activate(curve, some.data() + from, count);
+          body.layers->activate(activation, some.data() + from, count);
           bool same = true;
           for (Index n = 0; n < 100; ++n) {
             const bool inside = n >= from && n < from + count;
@@ -278,14 +278,14 @@ TEMPLATE_TEST_CASE("layer kernels: a normalised row equals loops in double, in e
 
 TEMPLATE_TEST_CASE("layer kernels: slopes of activations equal differences, in every body", "",
                    float, double) {
-  const auto value = [](Activation curve, double x) {
+  const auto value = [](Activation activation, double x) {
     const double cubic = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-    if (curve == Activation::erf) return std::erf(x);
-    if (curve == Activation::tanh) return std::tanh(x);
-    if (curve == Activation::relu) return x > 0 ? x : 0;
-    if (curve == Activation::gelu) return 0.5 * x * (1 + std::erf(x * 0.7071067811865476));
-    if (curve == Activation::gelu_tanh) return 0.5 * x * (1 + std::tanh(cubic));
-    if (curve == Activation::silu) return x / (1 + std::exp(-x));
+    if (activation == Activation::erf) return std::erf(x);
+    if (activation == Activation::tanh) return std::tanh(x);
+    if (activation == Activation::relu) return x > 0 ? x : 0;
+    if (activation == Activation::gelu) return 0.5 * x * (1 + std::erf(x * 0.7071067811865476));
+    if (activation == Activation::gelu_tanh) return 0.5 * x * (1 + std::tanh(cubic));
+    if (activation == Activation::silu) return x / (1 + std::exp(-x));
     return x;
   };
 #if defined(__FAST_MATH__)  // which divides by an approximate reciprocal
@@ -296,18 +296,19 @@ TEMPLATE_TEST_CASE("layer kernels: slopes of activations equal differences, in e
   std::vector<TestType> x;
   for (int n = -599; n < 600; n += 2) x.push_back(static_cast<TestType>(n) / 64);
   for (const auto& body : tables<TestType>()) {
-    for (const Activation curve :
+    for (const Activation activation :
          {Activation::erf, Activation::tanh, Activation::relu, Activation::gelu,
           Activation::gelu_tanh, Activation::silu, Activation::none}) {
       std::vector<TestType> d(x.size(), TestType(2));
-      body.layers->activation_gradient(curve, x.data(), d.data(), static_cast<Index>(x.size()));
+      body.layers->activation_gradient(activation, x.data(), d.data(),
+                                       static_cast<Index>(x.size()));
       double worst = 0;
       for (std::size_t n = 0; n < x.size(); ++n) {
         const auto at = static_cast<double>(x[n]);
-        const double slope = (value(curve, at + 1e-5) - value(curve, at - 1e-5)) / 2e-5;
+        const double slope = (value(activation, at + 1e-5) - value(activation, at - 1e-5)) / 2e-5;
         worst = std::max(worst, std::abs(static_cast<double>(d[n]) - 2 * slope));
       }
-      INFO(body.name << " activation " << static_cast<int>(curve));
+      INFO(body.name << " activation " << static_cast<int>(activation));
       CHECK(worst < most);
     }
   }

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
 
 #include "heed/simd/gemm/tile_shape.hpp"
+#include "support/same_bits.hpp"
 
 namespace heed::test {
 
@@ -37,15 +37,5 @@ inline std::vector<int> sizes(const simd::TileShape& tile_shape) {
 // Half the distance from 1 to the next number of R.
 template <class R>
 constexpr double roundoff = static_cast<double>(std::numeric_limits<R>::epsilon()) / 2;
-
-template <class X>
-bool same_bits(X a, X b) {
-  return std::memcmp(&a, &b, sizeof(X)) == 0;
-}
-
-template <class X>
-bool all_same_bits(const X* a, const X* b, Index count) {
-  return std::memcmp(a, b, static_cast<std::size_t>(count) * sizeof(X)) == 0;
-}
 
 }  // namespace heed::test

@@ -12,6 +12,7 @@
 #include "support/catch.hpp"
 #include "support/layout.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 
 namespace heed::test {
 
@@ -145,14 +146,6 @@ void require_accurate(const Out& out, const Naive& naive, const Truth& truth) {
           2 * max_difference(naive.out, truth.out) + sums + rounding);
   REQUIRE(max_difference(out.lse, truth.lse) <=
           2 * max_difference(naive.lse, truth.lse) + sums * (1 + max_magnitude(truth.scores)));
-}
-
-// Bit equality, NaN included.
-template <class A, class B>
-bool same_bits(const A& a, const B& b) {
-  return a.size() == b.size() && std::equal(reinterpret_cast<const char*>(a.data()),
-                                            reinterpret_cast<const char*>(a.data() + a.size()),
-                                            reinterpret_cast<const char*>(b.data()));
 }
 
 }  // namespace heed::test

@@ -24,7 +24,7 @@ struct RunOptions {
 };
 
 // The parameters of lsh.
-struct Hashing {
+struct LshOptions {
   Index buckets = 0;       // even; 0: about one for each chunk of keys
   Index rounds = 4;        // of hashing; a row sees the union of what they find
   Index chunk = 64;        // sorted keys; a query sees its own and the one before

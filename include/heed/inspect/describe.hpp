@@ -28,14 +28,14 @@ struct PatternThresholds {
 // The four measures of weights [Lq, Lk] and the names they earn. A query's own position is aligned
 // to the end of the keys: query i stands at key i + Lk − Lq.
 struct Description {
-  double diagonal = 0;  // mean weight of a query on its own position
-  double evenness = 0;  // mean of entropy / log(keys seen), over rows that see two keys or more
-  double top_two = 0;   // mean share of the two largest, over rows that see five keys or more
-  double later = 0;     // largest weight on a key after the query's position
-  double earlier = 0;   // largest weight on a key before it
-  Index rows = 0;       // rows that see a key; the means are over these
-  Index blind = 0;      // rows that see none
-  Index broken = 0;     // rows with a NaN or an infinity
+  double diagonal = 0;     // mean weight of a query on its own position
+  double evenness = 0;     // mean of entropy / log(keys seen), over rows that see two keys or more
+  double top_two = 0;      // mean share of the two largest, over rows that see five keys or more
+  double later = 0;        // largest weight on a key after the query's position
+  double earlier = 0;      // largest weight on a key before it
+  Index rows = 0;          // rows that see a key; the means are over these
+  Index fully_masked = 0;  // rows that see none
+  Index broken = 0;        // rows with a NaN or an infinity
   bool is_diagonal = false, is_uniform = false, is_sparse = false, is_causal = false;
   std::string text = {};  // "causal, diagonal"; "mixed" where no threshold is met
 };
@@ -64,7 +64,7 @@ inline void add_row(const std::vector<double>& row, Index own, Sums& sums, Descr
     second = std::max(second, std::min(first, w));
     first = std::max(first, w);
   }
-  if (seen == 0) return void(++d.blind);
+  if (seen == 0) return void(++d.fully_masked);
   ++d.rows;
   if (own >= 0 && own < static_cast<Index>(row.size())) {
     sums.diagonal += row[static_cast<std::size_t>(own)] / total;

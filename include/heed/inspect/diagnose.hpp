@@ -114,23 +114,24 @@ inline std::string all_hidden(const MaskReport& m) {
          " pairs, a score of -inf the other " + std::to_string(m.hidden_by_score);
 }
 
-inline void blindness(const Report& r, Findings& found) {
+inline void fully_masked_rows(const Report& r, Findings& found) {
   const MaskReport& m = r.mask;
-  if (m.blind_rows == 0 || m.pairs == 0) return;
-  if (m.blind_rows == m.blind_by_score && r.overflowed > 0) return;  // told already
+  if (m.fully_masked_rows == 0 || m.pairs == 0) return;
+  if (m.fully_masked_rows == m.fully_masked_by_score && r.overflowed > 0) return;  // told already
   if (m.seen == 0) {
     found.push_back(all_hidden(m));
-  } else if (m.blind_by_score == 0 && m.full_rows == m.rows - m.blind_rows) {
-    found.push_back(of(m.blind_rows, m.rows) +
+  } else if (m.fully_masked_by_score == 0 && m.full_rows == m.rows - m.fully_masked_rows) {
+    found.push_back(of(m.fully_masked_rows, m.rows) +
                     " rows see no key and the others see all: the mask "
                     "hides queries where it should hide keys. Is it transposed?");
   } else {
-    found.push_back(of(m.blind_rows, m.rows) +
+    found.push_back(of(m.fully_masked_rows, m.rows) +
                     " rows see no key: their output is 0 and lse -inf "
                     "here, and NaN in code that divides by the row's sum" +
-                    (m.blind_by_score == 0
+                    (m.fully_masked_by_score == 0
                          ? ""
-                         : ". The mask shows keys to " + of(m.blind_by_score, m.blind_rows) +
+                         : ". The mask shows keys to " +
+                               of(m.fully_masked_by_score, m.fully_masked_rows) +
                                ", but all their scores are -inf"));
   }
 }
@@ -195,7 +196,7 @@ inline std::vector<std::string> diagnose(const Report& r) {
   rule::inputs(r, found);
   rule::overflow(r, found);
   rule::scale(r, found);
-  rule::blindness(r, found);
+  rule::fully_masked_rows(r, found);
   rule::inversion(r, found);
   rule::weights_and_out(r, found);
   return found;

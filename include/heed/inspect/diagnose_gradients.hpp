@@ -37,8 +37,8 @@ inline void not_finite(const GradientFlow& f, Findings& found) {
                     (told ? ", for what is said here of the inputs"
                           : ": scores or values overflow in between; make q, k and v smaller"));
   }
-  if (r.mask.blind_rows > 0) {
-    found.push_back(of(r.mask.blind_rows, r.mask.rows) +
+  if (r.mask.fully_masked_rows > 0) {
+    found.push_back(of(r.mask.fully_masked_rows, r.mask.rows) +
                     " rows see no key: their gradients are 0 here. In code that divides 0 by 0 "
                     "there, all gradients become NaN, and nan_to_num after the softmax mends out "
                     "alone, since the softmax's own gradient still multiplies by the NaN: leave "

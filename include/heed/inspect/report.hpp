@@ -83,8 +83,8 @@ Index row(const Problem<T>& p, Index b, Index h, int i, const M& mask, const S& 
     if (j == own + 1) ++r.mask.seen_next;
   }
   r.mask.seen += seen;
-  r.mask.blind_rows += seen == 0 ? 1 : 0;
-  r.mask.blind_by_score += seen == 0 && shown > 0 ? 1 : 0;
+  r.mask.fully_masked_rows += seen == 0 ? 1 : 0;
+  r.mask.fully_masked_by_score += seen == 0 && shown > 0 ? 1 : 0;
   r.mask.full_rows += seen == p.shape.Lk ? 1 : 0;
   return seen;
 }

@@ -17,10 +17,9 @@ struct MaskReport {
   Index pairs = 0;  // of query and key
   Index seen = 0;   // attended
   Index hidden_by_mask = 0;
-  Index hidden_by_score = 0;                      // allowed, but the modified score is −inf
-  Index rows = 0, blind_rows = 0, full_rows = 0;  // queries; that see no key; that see every key
-  Index blind_by_score =
-      0;  // of the fully masked rows: the mask shows them a key, but its score is −inf
+  Index hidden_by_score = 0;  // allowed, but the modified score is −inf
+  Index rows = 0, fully_masked_rows = 0, full_rows = 0;  // queries; that see no key; that see all
+  Index fully_masked_by_score = 0;  // of those: the mask shows a key, but its score is −inf
   Index seen_before = 0, seen_own = 0, seen_after = 0;  // pairs by the key's place, aligned to the
                                                         // end
   Index seen_next = 0;                                  // of those after: the very next key
@@ -84,7 +83,7 @@ inline std::string mask_lines(const MaskReport& m) {
   return line("attended pairs", of(m.seen, m.pairs)) +
          line("hidden by the mask", of(m.hidden_by_mask, m.pairs)) +
          line("hidden by a -inf score", of(m.hidden_by_score, m.pairs)) +
-         line("rows that see no key", of(m.blind_rows, m.rows));
+         line("rows that see no key", of(m.fully_masked_rows, m.rows));
 }
 
 }  // namespace report_lines

@@ -18,7 +18,7 @@ using Chunk = Eigen::Array<T, static_cast<int>(chunk_size), 1>;
 
 // One of simd's activations: computed on the sums while they are in registers.
 template <simd::Activation Which>
-struct CurveActivation final {
+struct SimdActivation final {
   template <class T>
   Chunk<T> operator()(Chunk<T> x) const {
     simd::layer_kernels<T>(isa()).activate(Which, x.data(), chunk_size);
@@ -27,32 +27,32 @@ struct CurveActivation final {
 };
 
 // x·Φ(x), exactly: 0.5·x·(1 + erf(x / √2)). Hendrycks and Gimpel, GELU (2016), section 2.
-using Gelu = CurveActivation<simd::Activation::gelu>;
+using Gelu = SimdActivation<simd::Activation::gelu>;
 
 // GELU as tanh approximates it: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))). The same, section 2.
-using GeluTanh = CurveActivation<simd::Activation::gelu_tanh>;
+using GeluTanh = SimdActivation<simd::Activation::gelu_tanh>;
 
 // tanh(x).
-using Tanh = CurveActivation<simd::Activation::tanh>;
+using Tanh = SimdActivation<simd::Activation::tanh>;
 
 // max(x, 0); NaN stays NaN.
-using Relu = CurveActivation<simd::Activation::relu>;
+using Relu = SimdActivation<simd::Activation::relu>;
 
 // x / (1 + e^−x), also called Swish. The gate of SwiGLU.
-using Silu = CurveActivation<simd::Activation::silu>;
+using Silu = SimdActivation<simd::Activation::silu>;
 
 // x.
-using Identity = CurveActivation<simd::Activation::none>;
+using Identity = SimdActivation<simd::Activation::none>;
 
 // The simd kernel of an activation, where there is one.
 template <class F>
-inline constexpr bool is_curve = false;
+inline constexpr bool is_simd_activation = false;
 template <simd::Activation Which>
-inline constexpr bool is_curve<CurveActivation<Which>> = true;
+inline constexpr bool is_simd_activation<SimdActivation<Which>> = true;
 template <class F>
-inline constexpr simd::Activation curve_of = simd::Activation::none;
+inline constexpr simd::Activation simd_activation_of = simd::Activation::none;
 template <simd::Activation Which>
-inline constexpr simd::Activation curve_of<CurveActivation<Which>> = Which;
+inline constexpr simd::Activation simd_activation_of<SimdActivation<Which>> = Which;
 
 template <class F, class T>
 concept ChunkActivation = requires(const F& f, const Chunk<T>& x) {
@@ -73,8 +73,8 @@ inline namespace HEED_ABI {
 template <class T, Activation<T> F>
 void activate(const F& activation, T* row, Index size,
               const simd::LayerKernels<T>& kernels = simd::layer_kernels<T>(isa())) {
-  if constexpr (is_curve<F>) {
-    kernels.activate(curve_of<F>, row, size);
+  if constexpr (is_simd_activation<F>) {
+    kernels.activate(simd_activation_of<F>, row, size);
   } else if constexpr (!ChunkActivation<F, T>) {
     for (Index j = 0; j < size; ++j) row[j] = static_cast<T>(activation(row[j]));
   } else {
@@ -93,8 +93,8 @@ void activate(const F& activation, T* row, Index size,
 template <class T, Activation<T> F>
 void activation_gradient(const F& activation, const T* x, T* d, Index size,
                          const simd::LayerKernels<T>& kernels = simd::layer_kernels<T>(isa())) {
-  if constexpr (is_curve<F>) {
-    kernels.activation_gradient(curve_of<F>, x, d, size);
+  if constexpr (is_simd_activation<F>) {
+    kernels.activation_gradient(simd_activation_of<F>, x, d, size);
   } else {
     static_assert(
         requires {

@@ -104,7 +104,8 @@ void finish_through(const AffineWorker<T>& worker, Index count, Index panel,
                     const simd::EpilogueArgs<T>& to, const F& activation,
                     const simd::LayerKernels<T>& kernels) {
   for (Index r = 0; r < count; ++r) {
-    kernels.finish(worker.sums + r * panel, 1, {&worker.some, 1, 0, to.columns, to.bias, to.curve});
+    kernels.finish(worker.sums + r * panel, 1,
+                   {&worker.some, 1, 0, to.columns, to.bias, to.activation});
     activate(activation, worker.some, to.columns, kernels);
     T* y = to.rows[r] + to.first * to.step;
     for (Index c = 0; c < to.columns; ++c) y[c * to.step] = worker.some[c];
@@ -120,11 +121,11 @@ void affine_panel(const AffineWorker<T>& worker, Index count, Index room, Index 
   const Index first = p * panel;
   const Index columns = std::min(panel, affine.out() - first);
   const T* bias = affine.bias == nullptr ? nullptr : affine.bias + first;
-  const simd::EpilogueArgs<T> to{worker.rows, step, first, columns, bias, curve_of<F>};
+  const simd::EpilogueArgs<T> to{worker.rows, step, first, columns, bias, simd_activation_of<F>};
   const auto weight =
       packed_weight(affine.packed.data, kernels.tile_shape, affine.out(), affine.in());
   kernels.multiply({worker.x, room, affine.in()}, count, weight.from_panel(p), worker.sums);
-  if constexpr (is_curve<F>) {
+  if constexpr (is_simd_activation<F>) {
     kernels.finish(worker.sums, count, to);
   } else {
     finish_through(worker, count, panel, to, activation, kernels);

@@ -71,7 +71,7 @@ struct ScanGradientScratch {
   R* d_features;                      // [chunk, F]
   R* d_rows;                          // [chunk, max(D, Dv)], rows as R
   R* map;
-  R* tops;                 // [rows], the exponents that the rows' sums are relative to
+  R* running_max;          // [rows], the exponents that the rows' sums are relative to
   Index rows;              // of a chunk, in whole row tiles
   Index* visible;          // [chunk]; a row sees the first columns
   std::uint8_t* live;      // [tiles], coverage of scores under the mask
@@ -106,7 +106,7 @@ struct ScanGradientScratch {
     s.d_features = carver.array<R>(checked_product(s.rows, features));
     s.d_rows = carver.array<R>(checked_product(s.rows, std::max(shape.D, shape.Dv)));
     s.map = carver.array<R>(map_size);
-    s.tops = carver.array<R>(s.rows);
+    s.running_max = carver.array<R>(s.rows);
     s.visible = carver.array<Index>(s.rows);
     s.live = carver.array<std::uint8_t>(tiles.m_tiles(chunk) * tiles.panels(chunk));
     s.unmasked = carver.array<std::uint8_t>(s.rows * whole(chunk));

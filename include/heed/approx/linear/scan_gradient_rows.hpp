@@ -127,10 +127,10 @@ class ScanGradientRows {
     const ScanGradientScratch<R>& scratch = work_.scratch;
     const simd::TileShape& shape = work_.plan.tile_shape;
     const simd::Accumulator<const R> d_v{scratch.of_values, shape.columns_in_panels(width_), shape};
-    std::fill_n(scratch.tops, keys.count, R(1));
+    std::fill_n(scratch.running_max, keys.count, R(1));
     work_.plan.kernels.of_tensors.store_rows(
-        d_v, 0, scratch.tops, slice(work_.to.d_v.matrix(b_, kv_head_), begin, end - begin));
-    take_d_features(keys.count, scratch.tops);
+        d_v, 0, scratch.running_max, slice(work_.to.d_v.matrix(b_, kv_head_), begin, end - begin));
+    take_d_features(keys.count, scratch.running_max);
     store(slice(work_.problem.k.matrix(b_, kv_head_), begin, end - begin), keys, R(1),
           slice(work_.to.d_k.matrix(b_, kv_head_), begin, end - begin));
   }
@@ -176,7 +176,7 @@ class ScanGradientRows {
       }
       work_.statistics.sum[at] = sum;
       work_.statistics.delta[at] = sum == R(0) ? R(0) : product / (sum * raise);
-      work_.statistics.exponent[at] = scratch.tops[r];
+      work_.statistics.exponent[at] = scratch.running_max[r];
     }
   }
 

@@ -108,8 +108,8 @@ class ScanGradientHead {
       if (!published) publish(work_.behind.get(head_, n + 1), &own);
       published = first == behind;
       std::transform(rows_.keys.exponents, rows_.keys.exponents + rows_.keys.count,
-                     work_.scratch.tops, [](R x) { return -x; });
-      read_state(rows_.keys, work_.scratch.tops);
+                     work_.scratch.running_max, [](R x) { return -x; });
+      read_state(rows_.keys, work_.scratch.running_max);
       if (first < behind) add_queries(own, first, behind, j);
       rows_.store_keys(j, last);
     }
@@ -152,12 +152,12 @@ class ScanGradientHead {
     work_.plan.kernels.of_sums.pack_b_transposed(rows, scratch.state.transposed);
   }
 
-  void read_state(const ScanRows<R>& rows, const R* tops) {
+  void read_state(const ScanRows<R>& rows, const R* running_max) {
     const ScanGradientScratch<R>& scratch = work_.scratch;
     products_.read_state(rows.features, rows.count, scratch.state.plain, rows_.width(), exponent_,
-                         tops, scratch.of_values);
+                         running_max, scratch.of_values);
     products_.read_state(rows.values, rows.count, scratch.state.transposed, work_.plan.features,
-                         exponent_, tops, scratch.of_features);
+                         exponent_, running_max, scratch.of_features);
   }
 
   // d_q and the statistics of queries [begin, end) of all heads of the group, against the state
@@ -169,27 +169,28 @@ class ScanGradientHead {
       const Index h = rows_.query_head(n);
       const ScanRows<R>& queries = rows_.queries;
       rows_.load_query_features(h, begin, end);
-      find_tops(begin, own);
+      find_running_max(begin, own);
       if (own >= 0) products_.set_mask(queries.count);
       products_.read_state(queries.features, queries.count, scratch.state.plain, rows_.width(),
-                           exponent_, scratch.tops, scratch.of_values);
+                           exponent_, scratch.running_max, scratch.of_values);
       if (own >= 0) {
-        products_.add_values(queries.features, queries.count, rows_.keys.exponents, scratch.tops,
-                             scratch.of_values);
+        products_.add_values(queries.features, queries.count, rows_.keys.exponents,
+                             scratch.running_max, scratch.of_values);
       }
       rows_.find_gradients(h, begin);
       products_.read_state(queries.values, queries.count, scratch.state.transposed,
-                           work_.plan.features, exponent_, scratch.tops, scratch.of_features);
+                           work_.plan.features, exponent_, scratch.running_max,
+                           scratch.of_features);
       if (own >= 0) {
-        products_.add_features(queries.values, queries.count, rows_.keys.exponents, scratch.tops,
-                               scratch.of_features);
+        products_.add_features(queries.values, queries.count, rows_.keys.exponents,
+                               scratch.running_max, scratch.of_features);
       }
       rows_.store_queries(h, begin);
     }
   }
 
   // The columns that each row sees, and the largest exponent of them and the state.
-  void find_tops(Index begin, Index own) {
+  void find_running_max(Index begin, Index own) {
     const ScanGradientScratch<R>& scratch = work_.scratch;
     std::fill_n(scratch.visible, scratch.rows, Index{0});
     R top = exponent_;
@@ -199,9 +200,10 @@ class ScanGradientHead {
       for (; j < scratch.visible[r]; ++j) {
         if (rows_.keys.exponents[j] > top) top = rows_.keys.exponents[j];
       }
-      work_.scratch.tops[r] = top;
+      work_.scratch.running_max[r] = top;
     }
-    std::fill(work_.scratch.tops + rows_.queries.count, work_.scratch.tops + scratch.rows, top);
+    std::fill(work_.scratch.running_max + rows_.queries.count,
+              work_.scratch.running_max + scratch.rows, top);
   }
 
   // G += Σ φ(q) gᵀ of queries [begin, end), whose group passes by. From key `own` on, what they add
@@ -221,9 +223,9 @@ class ScanGradientHead {
       if (own >= 0) {
         products_.set_mask(rows_.keys.count);
         products_.add_values(rows_.keys.features, rows_.keys.count, rows_.queries.exponents,
-                             scratch.tops, scratch.of_values);
+                             scratch.running_max, scratch.of_values);
         products_.add_features(rows_.keys.values, rows_.keys.count, rows_.queries.exponents,
-                               scratch.tops, scratch.of_features);
+                               scratch.running_max, scratch.of_features);
       }
       products_.absorb_into(state, rows_.queries.exponents);
     }

@@ -69,7 +69,7 @@ struct ScanScratch {
   R* exponents;      // [chunk in groups], of queries
   R* running_max;    // [chunk in groups], the largest exponent that a row sees
   R* query_tiles;    // ScoreTiles, [chunk, F]
-  R* shown;          // PackedB, [F, columns]: a KvState as values
+  R* published;      // PackedB, [F, columns]: a KvState as values
   R* before;         // a KvState: of the spans before
   R* own;            // another: of the span's own keys so far
   R* scores;         // ScoreTiles, [chunk, panel]
@@ -90,24 +90,24 @@ struct ScanScratch {
     s.exponents = carver.array<R>(rows);
     s.running_max = carver.array<R>(rows);
     s.query_tiles = carver.array<R>(simd::ScoreTiles<R>::size(tile_shape, rows, features));
-    s.shown = carver.array<R>(simd::PackedB<R>::size(tile_shape, features, plan.columns));
+    s.published = carver.array<R>(simd::PackedB<R>::size(tile_shape, features, plan.columns));
     s.before = carver.array<R>(plan.state());
     s.own = carver.array<R>(plan.state());
     s.scores = carver.array<R>(simd::ScoreTiles<R>::size(tile_shape, rows, tile_shape.nr));
     s.acc = carver.array<R>(simd::Accumulator<R>::size(tile_shape, rows, plan.columns));
     s.map = carver.array<R>(map_size);
-    s.coverage = carver.array<std::uint8_t>(live_cells(plan));
+    s.coverage = carver.array<std::uint8_t>(most_tiles(plan));
     s.unmasked = carver.array<std::uint8_t>(rows * tile_shape.nr);
     return s;
   }
 
   // Before its first use: where no mask stands in between, every tile is live.
   void clear(const ScanPlan& plan) const {
-    std::fill_n(coverage, live_cells(plan), std::uint8_t{1});
+    std::fill_n(coverage, most_tiles(plan), std::uint8_t{1});
   }
 
  private:
-  static Index live_cells(const ScanPlan& plan) {
+  static Index most_tiles(const ScanPlan& plan) {
     const simd::TileShape& tile_shape = plan.tile_shape;
     return std::max(tile_shape.m_tiles(ScanPlan::chunk) * tile_shape.panels(plan.features),
                     tile_shape.m_tiles(plan.features));

@@ -32,7 +32,7 @@ class ScanProducts {
   }
 
   // The mask of add_columns: row r sees the first visible[r] columns, an ascending or a descending
-  // number. Scores are multiplied by 2^(exponent of the column − top of the row).
+  // number. Scores are multiplied by 2^(exponent of the column − running_max of the row).
   void set_mask(Index rows) {
     const simd::TileShape& shape = plan_.tile_shape;
     const Index panels = shape.panels(count_);
@@ -43,14 +43,14 @@ class ScanProducts {
     }
   }
 
-  // sums = rows · state, row by row times 2^(exponent − top).
+  // sums = rows · state, row by row times 2^(exponent − running_max).
   void read_state(const R* rows, Index count, const simd::PackedB<R>& state, Index m, R exponent,
-                  const R* tops, R* sums) {
+                  const R* running_max, R* sums) {
     const auto tiles = simd::ScoreTiles<R>::of(plan_.tile_shape, sums, scratch_.all, count, m);
     gemm().qk(packed_rows(rows, state.k), state, tiles);
     if constexpr (Weighted) {
       for (Index r = 0; r < count; ++r) {
-        const R factor = whole_power_of_2(exponent - tops[r]);
+        const R factor = whole_power_of_2(exponent - running_max[r]);
         for (Index p = 0; p < tiles.panels; ++p) {
           R* part = tiles.row(r, p);
           for (Index c = 0; c < plan_.tile_shape.nr; ++c) part[c] *= factor;
@@ -60,14 +60,14 @@ class ScanProducts {
   }
 
   // sums += mask(rows · (the columns' features)ᵀ) · values.
-  void add_values(const R* rows, Index count, const R* exponents, const R* tops, R* sums) {
+  void add_values(const R* rows, Index count, const R* exponents, const R* running_max, R* sums) {
     add(packed_rows(rows, plan_.features), feature_columns(), scratch_.values.plain, finite_values_,
-        count, exponents, tops, sums);
+        count, exponents, running_max, sums);
   }
   // sums += mask(rows · (the columns' values)ᵀ) · features.
-  void add_features(const R* rows, Index count, const R* exponents, const R* tops, R* sums) {
+  void add_features(const R* rows, Index count, const R* exponents, const R* running_max, R* sums) {
     add(packed_rows(rows, scratch_.values.transposed.k), scratch_.values.transposed,
-        scratch_.features.plain, finite_features_, count, exponents, tops, sums);
+        scratch_.features.plain, finite_features_, count, exponents, running_max, sums);
   }
 
   // state += Σ features · values of the columns. Packed features are of no other use afterwards.
@@ -97,11 +97,11 @@ class ScanProducts {
 
   void add(const simd::PackedA<const R>& rows, const simd::PackedB<R>& transposed,
            const simd::PackedB<R>& plain, bool finite, Index count, const R* exponents,
-           const R* tops, R* sums) {
+           const R* running_max, R* sums) {
     const auto scores =
         simd::ScoreTiles<R>::of(plan_.tile_shape, scratch_.scores, scratch_.live, count, count_);
     gemm().qk(rows, transposed, scores);
-    mask(scores, exponents, tops);
+    mask(scores, exponents, running_max);
     const simd::Accumulator<R> to{sums, plain.columns, plan_.tile_shape};
     if (finite) {
       gemm().pv(scores, plain, to);
@@ -110,7 +110,7 @@ class ScanProducts {
     }
   }
 
-  void mask(const simd::ScoreTiles<R>& scores, const R* exponents, const R* tops) {
+  void mask(const simd::ScoreTiles<R>& scores, const R* exponents, const R* running_max) {
     using Epilogue = ScanEpilogue<R, Weighted>;
     const auto keep_visible = plan_.template compiled<Epilogue, R*, typename Epilogue::Part>();
     const simd::TileShape& shape = plan_.tile_shape;
@@ -122,7 +122,7 @@ class ScanProducts {
           part.visible[r] = scratch_.visible[g * shape.mr + r] - p * shape.nr;
         }
         R* tile = scores.tile(g, p);
-        keep_visible({exponents + p * shape.nr, tops + g * shape.mr,
+        keep_visible({exponents + p * shape.nr, running_max + g * shape.mr,
                       scratch_.unmasked + (tile - scores.data)},
                      tile, part);
       }

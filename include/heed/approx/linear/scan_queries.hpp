@@ -113,7 +113,8 @@ class ScanQueries {
   // of no other use afterwards.
   void attend_state(R exponent) {
     if constexpr (Map::weighted) scale_tiles(exponent);
-    const simd::PackedB<R> state{scratch_.shown, plan_.features, plan_.columns, plan_.tile_shape};
+    const simd::PackedB<R> state{scratch_.published, plan_.features, plan_.columns,
+                                 plan_.tile_shape};
     gemm().pv(features(), state, acc());
   }
 

@@ -35,27 +35,27 @@ struct KvStates {
   }
 };
 
-// shown = before + own under the larger of their exponents, an accumulator become a PackedB.
+// published = before + own under the larger of their exponents, an accumulator become a PackedB.
 template <class R>
 struct PublishState {
   const KvState<R>& before;
   const KvState<R>& own;
 
   template <int Panel>
-  [[gnu::always_inline]] inline void operator()(R* shown, const ScanPlan& plan) const {
+  [[gnu::always_inline]] inline void operator()(R* published, const ScanPlan& plan) const {
     const R top = std::max(before.exponent, own.exponent);
     const R factor = whole_power_of_2(before.exponent - top);
     const R own_factor = whole_power_of_2(own.exponent - top);
     const auto sums = plan.accumulator(before.sum), more = plan.accumulator(own.sum);
     for (Index p = 0; p < sums.panels(); ++p) {
       const Index stride = sums.width(p);
-      for (Index f = 0; f < plan.features; ++f, shown += stride) {
+      for (Index f = 0; f < plan.features; ++f, published += stride) {
         const R* a = sums.row(f, p);
         const R* b = more.row(f, p);
         if (stride == Panel) {  // apart, since only a fixed length is vectorised
-          for (int c = 0; c < Panel; ++c) shown[c] = a[c] * factor + b[c] * own_factor;
+          for (int c = 0; c < Panel; ++c) published[c] = a[c] * factor + b[c] * own_factor;
         } else {
-          for (Index c = 0; c < stride; ++c) shown[c] = a[c] * factor + b[c] * own_factor;
+          for (Index c = 0; c < stride; ++c) published[c] = a[c] * factor + b[c] * own_factor;
         }
       }
     }
@@ -74,7 +74,7 @@ class RunningState {
       : plan_(plan),
         states_(states),
         head_(head),
-        shown_(scratch.shown),
+        published_(scratch.published),
         before_{scratch.before, no_exponent<R>},
         own_{scratch.own, no_exponent<R>} {
     clear(before_);
@@ -98,7 +98,7 @@ class RunningState {
       if (end_ % span == 0) close_span();
     }
     shown_end_ = end;
-    plan_.template compiled<PublishState<R>, R*, ScanPlan>()({before_, own_}, shown_, plan_);
+    plan_.template compiled<PublishState<R>, R*, ScanPlan>()({before_, own_}, published_, plan_);
   }
 
  private:
@@ -124,7 +124,7 @@ class RunningState {
   const ScanCall<T>& plan_;
   const KvStates<R>* states_;
   Index head_;
-  R* shown_;
+  R* published_;
   KvState<R> before_, own_;
   Index end_ = 0, shown_end_ = -1;
 };

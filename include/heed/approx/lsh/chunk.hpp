@@ -56,7 +56,7 @@ struct LshScratch {
   }
 
   static LshScratch carve(Carver& carver, const simd::TileShape& tile_shape, const Shape& shape,
-                          const Hashing& hashing) {
+                          const LshOptions& hashing) {
     LshScratch s{};
     s.capacity = tile_shape.columns_in_panels(2 * hashing.chunk);
     const Index columns = tile_shape.columns(shape.Dv);

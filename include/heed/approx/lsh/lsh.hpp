@@ -16,7 +16,7 @@ namespace heed::approx {
 inline namespace HEED_ABI {
 
 // Throws heed::Error for what the method refuses; fills in the number of buckets.
-inline Hashing checked_hashing(const char* call, Hashing hashing, Index Lk) {
+inline LshOptions checked_hashing(const char* call, LshOptions hashing, Index Lk) {
   constexpr Index most = Index{1} << 20;
   if (hashing.rounds < 1 || hashing.rounds > most) {
     refuse({call, ": rounds ", hashing.rounds, " is outside 1 … 2^20"});
@@ -105,7 +105,7 @@ void attend_chunks(const LshCall<T, K>& call, const LshOrder& order, LshStates<A
 // All rounds of all heads of a checked problem whose out and lse are set.
 //   source  of keys and values; problem.k and problem.v are not looked at
 template <class T, class K, class M>
-void run_lsh(const Problem<T>& problem, const K& source, const Hashing& hashing, const M& mask,
+void run_lsh(const Problem<T>& problem, const K& source, const LshOptions& hashing, const M& mask,
              bool shared, const RunOptions& options) {
   using R = Accum<T>;
   const Shape& s = problem.shape;
@@ -139,13 +139,13 @@ consteval void check_lsh_mask() {
 // The common part of lsh and lsh_shared.
 template <class Q, class K, class V, class M>
 requires RightTypes<Q, K, V, M>
-auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashing& wanted,
+auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const LshOptions& wanted,
               const M& mask, bool shared, const Options& options) {
   using T = ScalarOf<Q>;
   check_lsh_mask<M>();
   const heed::Options common = options.common();
   const Shape shape = check_call(call, q, k, v, mask, score::None{}, common);
-  const Hashing hashing = checked_hashing(call, wanted, shape.Lk);
+  const LshOptions hashing = checked_hashing(call, wanted, shape.Lk);
   auto problem = make_problem(q, k, v, shape, common);
   auto result = result_for(q, problem);
   if (has_no_rows(shape)) return result;
@@ -172,7 +172,7 @@ auto call_lsh(const char* call, const Q& q, const K& k, const V& v, const Hashin
 // Time O(rounds·(Lq + Lk)·(buckets + chunk)·D); scratch O(rounds·(Lq + Lk) + Lq·Dv).
 template <class Q, class K, class V, class M = mask::None>
 requires(!kv::HasExtents<K>) auto lsh(const Q& q, const K& k, const V& v,
-                                      const Hashing& hashing = {}, const M& mask = {},
+                                      const LshOptions& hashing = {}, const M& mask = {},
                                       const Options& options = {}) {
   return call_lsh("heed::approx::lsh", q, k, v, hashing, mask, false, options);
 }
@@ -182,7 +182,7 @@ requires(!kv::HasExtents<K>) auto lsh(const Q& q, const K& k, const V& v,
 //
 //   qk  [B, H, L, D]   v  [B, H, L, Dv]
 template <class Q, class V, class M = mask::None>
-auto lsh_shared(const Q& qk, const V& v, const Hashing& hashing = {}, const M& mask = {},
+auto lsh_shared(const Q& qk, const V& v, const LshOptions& hashing = {}, const M& mask = {},
                 const Options& options = {}) {
   return call_lsh("heed::approx::lsh_shared", qk, qk, v, hashing, mask, true, options);
 }

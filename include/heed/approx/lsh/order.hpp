@@ -24,7 +24,7 @@ struct LshCall {
   const K& source;  // of keys and values
   CallKernels<T> kernels;
   CallKernels<U> source_kernels;
-  const Hashing& hashing;
+  const LshOptions& hashing;
   std::vector<mask::KeyLimit> visible;  // [B]
   const RunOptions& options;
 
@@ -50,7 +50,7 @@ struct LshOrder {
 
 // The directions of each round, [rounds].
 template <class R>
-std::vector<std::vector<R>> random_rotations(const Hashing& hashing, Index D) {
+std::vector<std::vector<R>> random_rotations(const LshOptions& hashing, Index D) {
   std::vector<std::vector<R>> rotations;
   for (Index round = 0; round < hashing.rounds; ++round) {
     rotations.push_back(random_rotation<R>(hashing.buckets, D, hashing.seed, round));

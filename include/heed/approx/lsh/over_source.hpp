@@ -24,7 +24,7 @@ inline namespace HEED_ABI {
 // Every call hashes all keys: for a few queries exact attention is cheaper.
 template <class Q, class K, class M = mask::None>
 requires RightSourceTypes<Q, K, M, score::None>
-auto lsh(const Q& q, const K& source, const Hashing& hashing = {}, const M& mask = {},
+auto lsh(const Q& q, const K& source, const LshOptions& hashing = {}, const M& mask = {},
          const Options& options = {}) {
   static_assert(
       !kv::CodeSource<decltype(std::declval<const K&>().bind(Shape{}, Index{}, Index{}))>,
@@ -32,7 +32,7 @@ auto lsh(const Q& q, const K& source, const Hashing& hashing = {}, const M& mask
   check_lsh_mask<M>();
   constexpr const char* call = "heed::approx::lsh";
   auto problem = make_source_problem(call, q, source, mask, score::None{}, options.common());
-  const Hashing checked = checked_hashing(call, hashing, problem.shape.Lk);
+  const LshOptions checked = checked_hashing(call, hashing, problem.shape.Lk);
   auto result = result_for(q, problem);
   if (has_no_rows(problem.shape)) return result;
   run_lsh(problem, source, checked, mask, false, {options.threads, options.executor});

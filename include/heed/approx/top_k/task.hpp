@@ -102,14 +102,14 @@ void push_scores(const TopKTask<T, M, S, Kv>& task, int row, const KvBlock<U>& b
   task.kernels.of_tensors.gemm.qk(args.q, args.kt, scores);
   apply_epilogue(flash, scores, tile, block.begin, seen);
   using Part = typename PushScores<R>::Part;
-  const auto offer = simd::for_isa<R, PushScores<R>, R*, Part>(flash.kernels.packed.isa);
+  const auto push = simd::for_isa<R, PushScores<R>, R*, Part>(flash.kernels.packed.isa);
   for (int g = 0; g < scores.m_tiles; ++g) {
     const PushScores<R> rows{task.scratch.rows + row + g * tile_shape.mr};
     for (int p = 0; p < scores.panels; ++p) {
       if (!scores.live(g, p)) continue;
       const Part part{std::min(tile_shape.mr, queries - g * tile_shape.mr),
                       block.begin + p * tile_shape.nr};
-      offer(rows, scores.tile(g, p), part);
+      push(rows, scores.tile(g, p), part);
     }
   }
 }

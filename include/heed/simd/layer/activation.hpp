@@ -1,4 +1,4 @@
-// Curves of neural layers, and the polynomials that they are made of.
+// Activations of neural layers, and the polynomials that they are made of.
 #pragma once
 
 namespace heed::simd {

@@ -128,20 +128,20 @@ HEED_INLINE void silu(Array<Vec<R>, N>& x) {
 }
 
 template <class R, int N>
-HEED_INLINE void activate(Activation curve, Array<Vec<R>, N>& x) {
-  if (curve == Activation::erf) erf<R, N>(x);
-  if (curve == Activation::tanh) tanh<R, N>(x);
-  if (curve == Activation::gelu) gelu<R, N>(x);
-  if (curve == Activation::gelu_tanh) gelu_tanh<R, N>(x);
-  if (curve == Activation::silu) silu<R, N>(x);
-  if (curve != Activation::relu) return;
+HEED_INLINE void activate(Activation activation, Array<Vec<R>, N>& x) {
+  if (activation == Activation::erf) erf<R, N>(x);
+  if (activation == Activation::tanh) tanh<R, N>(x);
+  if (activation == Activation::gelu) gelu<R, N>(x);
+  if (activation == Activation::gelu_tanh) gelu_tanh<R, N>(x);
+  if (activation == Activation::silu) silu<R, N>(x);
+  if (activation != Activation::relu) return;
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) x[n] = maximum(Vec<R>{}, x[n]);
 }
 
-// x[j] = curve(x[j]), rounded to T once. An element's bits depend on its value alone.
+// x[j] = activation(x[j]), rounded to T once. An element's bits depend on its value alone.
 template <class T>
-void activate_row(Activation curve, T* x, Index size) {
+void activate_row(Activation activation, T* x, Index size) {
   using R = Accum<T>;
   constexpr int count = 2, step = count * vl<R>;
   for (Index j = 0; j < size; j += step) {
@@ -155,7 +155,7 @@ void activate_row(Activation curve, T* x, Index size) {
     Array<Vec<R>, count> y;
 #pragma GCC unroll 16
     for (int n = 0; n < count; ++n) y[n] = load_as<R>(at + n * vl<R>);
-    activate<R, count>(curve, y);
+    activate<R, count>(activation, y);
 #pragma GCC unroll 16
     for (int n = 0; n < count; ++n) store_as<R>(y[n], at + n * vl<R>);
     for (Index n = 0; at == some && n < left; ++n) x[j + n] = some[n];

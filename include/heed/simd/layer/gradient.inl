@@ -42,8 +42,8 @@ HEED_INLINE void gelu_tanh_derivative(Array<Vec<R>, N>& x) {
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
     const Vec<R> inner = slope * fma(x[n] * x[n], broadcast<R>(R(0.134145)), broadcast<R>(1));
-    const Vec<R> bend = x[n] * (R(1) - t[n] * t[n]) * inner;
-    x[n] = R(0.5) * (R(1) + t[n] + bend);
+    const Vec<R> of_tanh = x[n] * (R(1) - t[n] * t[n]) * inner;
+    x[n] = R(0.5) * (R(1) + t[n] + of_tanh);
   }
 }
 
@@ -58,25 +58,25 @@ HEED_INLINE void silu_derivative(Array<Vec<R>, N>& x) {
 
 // x = the activation's derivative at x.
 template <class R, int N>
-HEED_INLINE void differentiate(Activation curve, Array<Vec<R>, N>& x) {
-  if (curve == Activation::gelu) return gelu_derivative<R, N>(x);
-  if (curve == Activation::gelu_tanh) return gelu_tanh_derivative<R, N>(x);
-  if (curve == Activation::silu) return silu_derivative<R, N>(x);
-  if (curve == Activation::tanh) tanh<R, N>(x);
-  if (curve == Activation::erf) bell<R, N>(x, R(1), x);
+HEED_INLINE void differentiate(Activation activation, Array<Vec<R>, N>& x) {
+  if (activation == Activation::gelu) return gelu_derivative<R, N>(x);
+  if (activation == Activation::gelu_tanh) return gelu_tanh_derivative<R, N>(x);
+  if (activation == Activation::silu) return silu_derivative<R, N>(x);
+  if (activation == Activation::tanh) tanh<R, N>(x);
+  if (activation == Activation::erf) bell<R, N>(x, R(1), x);
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
     const Vec<R> one = broadcast<R>(1);
-    if (curve == Activation::none) x[n] = one;
-    if (curve == Activation::relu) x[n] = x[n] > Vec<R>{} ? one : Vec<R>{};
-    if (curve == Activation::tanh) x[n] = one - x[n] * x[n];
-    if (curve == Activation::erf) x[n] *= static_cast<R>(1.12837916709551257389615890312L);
+    if (activation == Activation::none) x[n] = one;
+    if (activation == Activation::relu) x[n] = x[n] > Vec<R>{} ? one : Vec<R>{};
+    if (activation == Activation::tanh) x[n] = one - x[n] * x[n];
+    if (activation == Activation::erf) x[n] *= static_cast<R>(1.12837916709551257389615890312L);
   }
 }
 
-// d[j] *= curve'(x[j]), rounded to T once. x are the values before the activation.
+// d[j] *= activation'(x[j]), rounded to T once. x are the values before the activation.
 template <class T>
-void activation_gradient_row(Activation curve, const T* x, T* d, Index size) {
+void activation_gradient_row(Activation activation, const T* x, T* d, Index size) {
   using R = Accum<T>;
   constexpr int count = 2, step = count * vl<R>;
   for (Index j = 0; j < size; j += step) {
@@ -88,7 +88,7 @@ void activation_gradient_row(Activation curve, const T* x, T* d, Index size) {
     Array<Vec<R>, count> slope;
 #pragma GCC unroll 16
     for (int n = 0; n < count; ++n) slope[n] = load_as<R>(from + n * vl<R>);
-    differentiate<R, count>(curve, slope);
+    differentiate<R, count>(activation, slope);
 #pragma GCC unroll 16
     for (int n = 0; n < count; ++n) {
       store_as<R>(slope[n] * load_as<R>(to + n * vl<R>), to + n * vl<R>);

@@ -20,7 +20,7 @@ struct EpilogueArgs {
   Index first;     // output of the panel's first column
   Index columns;   // ≤ panel
   const T* bias;   // [columns] or null
-  Activation curve;
+  Activation activation;
 };
 
 // Normalisation by the root of the mean square, or of the variance about the mean.
@@ -50,8 +50,8 @@ struct LayerKernels {
                            R* sums, R* c, Index stride, Index columns);
   void (*add_columns)(const View<const T, 2>& x, double* sums);
   void (*finish)(const R* sums, Index count, const EpilogueArgs<T>& to);
-  void (*activate)(Activation curve, T* x, Index size);
-  void (*activation_gradient)(Activation curve, const T* x, T* d, Index size);
+  void (*activate)(Activation activation, T* x, Index size);
+  void (*activation_gradient)(Activation activation, const T* x, T* d, Index size);
   void (*normalise)(Norm norm, T* row, Index size, const T* weight, const T* bias, double eps);
   void (*normalise_gradient)(Norm norm, const T* x, T* d, Index size, const T* weight, double eps,
                              double* d_weight, double* d_bias);

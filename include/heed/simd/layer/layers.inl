@@ -42,7 +42,7 @@ void pack_rows(const View<const T, 2>& x, Index at, const BlockedA<Accum<T>>& to
   }
 }
 
-// Sums become outputs: y = curve(sums + bias), rounded once.
+// Sums become outputs: y = activation(sums + bias), rounded once.
 template <class T>
 void finish(const Accum<T>* sums, Index count, const EpilogueArgs<T>& to) {
   using R = Accum<T>;
@@ -57,7 +57,7 @@ void finish(const Accum<T>* sums, Index count, const EpilogueArgs<T>& to) {
     Array<Vec<R>, registers> x;
 #pragma GCC unroll 16
     for (int n = 0; n < registers; ++n) x[n] = load(sums + n * lanes) + bias[n];
-    activate<R, registers>(to.curve, x);
+    activate<R, registers>(to.activation, x);
     Array<T, nr<R>> some;
     T* y = to.rows[r] + to.first * to.step;
     T* at = whole ? y : some;
