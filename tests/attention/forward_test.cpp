@@ -33,8 +33,8 @@ Outcome<T> run(const Inputs<T>& in, const Shape& shape, const mask::any& mask,
   problem.out = outcome.out.view();
   problem.lse = rows_view(outcome.lse);
   const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
-  flash_forward(problem, mask, score::None{}, plan, flash_kernels<T>(plan, shape, isa()), nullptr,
-                scratch.begin());
+  flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, mask, score::None{}, plan,
+                flash_kernels<T>(plan, shape, isa()), nullptr, scratch.begin());
   return outcome;
 }
 

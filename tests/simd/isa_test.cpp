@@ -35,7 +35,8 @@ Outcome<T> attention_on(Isa isa, const Inputs<T>& in, const Shape& shape, const 
                                     contiguous(problem.k, problem.v), options.threads, nullptr);
   const FlashKernels<T> kernels{plan.unpacked ? elements : packed, simd::unpacked_kernels<T>(isa)};
   const Scratch scratch(static_cast<std::size_t>(flash_workspace_bytes<Accum<T>>(shape, plan)), {});
-  flash_forward(problem, mask, score, plan, kernels, nullptr, scratch.begin());
+  flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, mask, score, plan, kernels, nullptr,
+                scratch.begin());
   return outcome;
 }
 

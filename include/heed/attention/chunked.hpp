@@ -93,8 +93,8 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
     problem.weights = lift(mutable_view_of(result.weights));
   }
   const Scratch memory(scratch, {});
-  flash_forward(problem, as_mask(mask), as_score(score), cut, kernels, options.executor,
-                memory.begin());
+  flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, as_mask(mask), as_score(score), cut,
+                kernels, options.executor, memory.begin());
   return result;
 }
 

@@ -136,7 +136,8 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
   if (plan.backend == Backend::reference) {
     copy_reference(problem, mask, score, options);
   } else {
-    flash_forward(problem, mask, score, plan.cut, kernels, options.executor, scratch.begin());
+    flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, mask, score, plan.cut, kernels,
+                  options.executor, scratch.begin());
   }
   if (options.report != nullptr) *options.report = describe(plan, kernels, options);
 }

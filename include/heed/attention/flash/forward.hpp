@@ -225,13 +225,5 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
                });
 }
 
-// The same for the problem's own keys and values.
-template <class T, class M, class S>
-void flash_forward(const Problem<T>& problem, const M& mask, const S& score, const FlashPlan& plan,
-                   const FlashKernels<T>& kernels, Executor* executor, std::byte* memory) {
-  flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, mask, score, plan, kernels, executor,
-                memory);
-}
-
 }  // namespace HEED_ABI
 }  // namespace heed
