@@ -177,7 +177,8 @@ simd::ScoreTiles<Accum<T>> attend_best(const TopKTask<T, M, S, Kv>& task,
   if (factor > R(1)) drop_masked(best, factor);
   const auto weights =
       simd::ScoreTiles<R>::of(tile_shape, scratch.weights, scratch.coverage, 1, best.count);
-  for (Index n = 0; n < tile_shape.columns_in_panels(best.count); ++n) {
+  const Index padded = tile_shape.columns_in_panels(best.count);
+  for (Index n = 0; n < padded; ++n) {
     R& weight = weights.at(0, n);
     weight = n < best.count ? score_of_sort_key<R>(best.ranks[n]) * factor : mask_if(true, R(0));
     if (n >= best.count) continue;

@@ -16,11 +16,10 @@ inline namespace HEED_ABI {
 template <class T>
 void sum_kept_keys(const Problem<T>& problem, const View<const T, 4>& d_out,
                    const GradientViews<T>& to, const KeptKeys<Accum<T>>& kept,
-                   const Options& options) {
+                   const CallKernels<T>& kernels, const Options& options) {
   using R = Accum<T>;
   constexpr Index block = 256;  // sums of keys of 64 stay in L2
   const Shape& shape = problem.shape;
-  const CallKernels<T> kernels = call_kernels<T>(isa());
   const SumOfKeys<T> of_k{kernels, kept, kept.d_scores, shape, problem.q, to.d_k};
   const SumOfKeys<T> of_v{kernels, kept, kept.weights, shape, d_out, to.d_v};
   const Index columns = std::max(of_k.columns(), of_v.columns());
@@ -49,7 +48,8 @@ void run_top_k_backward(const Problem<T>& problem, const View<const T, 4>& d_out
                         const GradientViews<T>& to, int keep, const M& mask, const S& score,
                         const Options& options) {
   using R = Accum<T>;
-  const simd::TileShape tiles = simd::element_kernels<T>(isa()).tile_shape;
+  const CallKernels<T> kernels = call_kernels<T>(isa());
+  const simd::TileShape& tiles = kernels.of_tensors.tile_shape;
   Carver all(nullptr), one(nullptr);
   KeptKeys<R>::carve(all, problem.shape, keep);
   KeptRowScratch<R>(one, tiles, problem.shape, keep);
@@ -67,7 +67,7 @@ void run_top_k_backward(const Problem<T>& problem, const View<const T, 4>& d_out
                           row.store_d_q(to.d_q);
                         });
                       });
-  sum_kept_keys(problem, d_out, to, kept, options);
+  sum_kept_keys(problem, d_out, to, kept, kernels, options);
 }
 
 // Exact attention, forward and backward.
