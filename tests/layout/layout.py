@@ -41,6 +41,7 @@ RESERVED = [
      r"approx/(upcast|lsh/lsh|top_k/top_k\w*|linear/(scan_\w+|random_features\w*))\.hpp"),
     # The row tile that holds a row, the panel that holds a column: typed views find an element.
     ("division by MR or NR", r"(?<!\d) [/%] (\w+(\.|->))*[mn]r_?\b", r"simd/gemm/\w+\.hpp|simd/.*\.inl|cuda/.*"),
+    ("division by a panel's width", r" [/%] (\w+(\.|->))*width_?\b", r"simd/gemm/column_panels\.hpp|(?!kv/).*"),
     ("rounding up to MR or NR", r"\bm_tiles\([^;]*\) \* (\w+(\.|->))*mr_?\b|\bpanels\([^;]*\) \* (\w+(\.|->))*nr_?\b",
      r"simd/gemm/\w+\.hpp|cuda/.*"),
     ("MPI", r"#\s*include\s*<mpi\.h>|\bMPI_\w+", r"(?!)"),  # nowhere
@@ -365,6 +366,7 @@ BAD_EDITS = [
     ("include/heed/mask/causal.hpp", "const auto machine = isa();\n", "instruction set belongs"),
     ("include/heed/mask/causal.hpp", "R* row = x + i / tile_shape.mr * size;\n", "by MR or NR belongs"),
     ("include/heed/mask/causal.hpp", "x += first % shape_->nr;\n", "by MR or NR belongs"),
+    ("include/heed/kv/extra.hpp", "T* to = k + first / width * D * width;\n", "panel's width belongs"),
     ("include/heed/mask/causal.hpp", "rows = shape.m_tiles(size(n)) * shape.mr;\n", "to MR or NR belongs"),
     ("include/heed/mask/causal.hpp", "n = shape.panels(m) * nr;\n", "to MR or NR belongs"),
     ("include/heed/mask/window.hpp", "#pragma once\n", "not reached"),
