@@ -95,8 +95,8 @@ struct CodePanels {
   Scale* v_scales;
   Index D, Dv, nr;
   bool rotated;
-  Scale* row;  // [max(D, Dv)], room of a row that is stored
-  const simd::CodeKernels& kernels;
+  Scale* row;                        // [max(D, Dv)], room of a row that is stored
+  const simd::CodeKernels& kernels;  // of the machine, whose NR the panels have
 
   // Words of so many tokens, a multiple of `group`.
   static Index key_words(Index D) { return (D + keys_in_word - 1) / keys_in_word; }
