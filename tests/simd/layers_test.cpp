@@ -50,7 +50,7 @@ std::vector<T> numbers(Index size, std::uint32_t stream) {
 template <class T>
 std::vector<T> operands(const simd::LayerKernels<T>& kernels, Index size, std::uint32_t stream) {
   auto x = numbers<T>(size, stream);
-  if (kernels.round != nullptr) kernels.round(x.data(), size);
+  if (kernels.rounding) kernels.rounding->round(x.data(), size);
   return x;
 }
 

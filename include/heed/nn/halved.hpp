@@ -32,7 +32,7 @@ class Halved {
       Piece piece{x->dimensions(), std::vector<std::uint16_t>(static_cast<std::size_t>(x->size()))};
       for_each_part(x->size(), options, [&](Index first, Index count) {
         if (compute_ == Compute::half) clamp_to_half(x->data() + first, count);
-        kernels.narrow(x->data() + first, piece.numbers.data() + first, count);
+        kernels.rounding->narrow(x->data() + first, piece.numbers.data() + first, count);
       });
       *x = Tensor3<T>();
       pieces_.push_back(std::move(piece));
@@ -48,7 +48,7 @@ class Halved {
       const Piece& piece = pieces_[n];
       tensors[n]->resize(piece.extent);
       for_each_part(tensors[n]->size(), options, [&](Index first, Index count) {
-        kernels.widen(piece.numbers.data() + first, tensors[n]->data() + first, count);
+        kernels.rounding->widen(piece.numbers.data() + first, tensors[n]->data() + first, count);
       });
     }
   }

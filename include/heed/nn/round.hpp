@@ -14,7 +14,7 @@ template <class T>
 void round_tokens(const View<T, 3>& x, const Options& options) {
   if (options.compute == Compute::full) return;
   const auto& kernels = layer_kernels<T>(options);
-  for_each_token(x, options, [&](Index n) { kernels.round(token(x, n), x.extent[2]); });
+  for_each_token(x, options, [&](Index n) { kernels.rounding->round(token(x, n), x.extent[2]); });
 }
 
 }  // namespace HEED_ABI

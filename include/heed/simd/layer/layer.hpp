@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "heed/core/random.hpp"
 #include "heed/core/types.hpp"
@@ -35,6 +36,14 @@ struct AdamFactors {
   R size, unbias, eps;
 };
 
+// Numbers as products round operands, documented in rounded.inl.
+template <class T>
+struct RoundingKernels {
+  void (*round)(T* x, Index size);
+  void (*narrow)(const T* x, std::uint16_t* to, Index size);
+  void (*widen)(const std::uint16_t* x, T* to, Index size);
+};
+
 // Kernels for tensors of T, summed in R. Each is documented in products.inl, layers.inl,
 // activation.inl, gradient.inl, update.inl, rounded.inl or bf16_pairs_layers.inl.
 template <class T>
@@ -59,10 +68,7 @@ struct LayerKernels {
                const Words4& at);  // dropout.inl
   double (*sum_squares)(const T* x, Index size);
   void (*adam)(const AdamFactors<R>& by, R* p, const R* g, R* m, R* v, Index size);
-  // Numbers as products round operands; null where they do not.
-  void (*round)(T* x, Index size) = nullptr;
-  void (*narrow)(const T* x, std::uint16_t* to, Index size) = nullptr;
-  void (*widen)(const std::uint16_t* x, T* to, Index size) = nullptr;
+  std::optional<RoundingKernels<T>> rounding{};  // of products that round their operands
 };
 
 }  // namespace heed::simd

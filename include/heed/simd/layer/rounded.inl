@@ -75,9 +75,7 @@ inline constexpr LayerKernels<float> rounded_layer_table = [] {
   rounded.pack_weight = &pack_weight_rounded<H>;
   rounded.pack_rows = &pack_rows_rounded<H>;
   rounded.pack_columns = &pack_columns_rounded<H>;
-  rounded.round = &round_to<H>;
-  rounded.narrow = &narrow<H>;
-  rounded.widen = &widen<H>;
+  rounded.rounding = {.round = &round_to<H>, .narrow = &narrow<H>, .widen = &widen<H>};
   return rounded;
 }();
 
