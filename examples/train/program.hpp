@@ -13,7 +13,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "heed/core/compute.hpp"
+#include "heed/simd/compute.hpp"
 #include "heed/core/error.hpp"
 #include "heed/train/loss_scale.hpp"
 

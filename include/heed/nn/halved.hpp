@@ -31,7 +31,7 @@ class Halved {
     for (Tensor3<T>* x : tensors) {
       Piece piece{x->dimensions(), std::vector<std::uint16_t>(static_cast<std::size_t>(x->size()))};
       for_each_part(x->size(), options, [&](Index first, Index count) {
-        if (compute_ == Compute::half) clamp_to_half(x->data() + first, count);
+        if (compute_.operands == Format::binary16) clamp_to_half(x->data() + first, count);
         kernels.rounding->narrow(x->data() + first, piece.numbers.data() + first, count);
       });
       *x = Tensor3<T>();

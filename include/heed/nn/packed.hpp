@@ -11,7 +11,7 @@
 #include "heed/core/scratch.hpp"
 #include "heed/core/view.hpp"
 #include "heed/nn/options.hpp"
-#include "heed/simd/kernels.hpp"
+#include "heed/simd/compute.hpp"
 
 namespace heed::nn {
 
@@ -20,10 +20,9 @@ inline namespace HEED_ABI {
 // Kernels of the layers of a call. Throws heed::Error for a precision that T does not have.
 template <class T>
 const simd::LayerKernels<T>& layer_kernels(const Options& options) {
-  if (options.compute == Compute::full) return simd::layer_kernels<T>(isa());
+  if (options.compute.kernels == nullptr) return simd::layer_kernels<T>(isa());
   if constexpr (std::is_same_v<T, float>) {
-    return options.compute == Compute::bfloat16 ? simd::rounded_layer_kernels<BFloat16>(isa())
-                                                : simd::rounded_layer_kernels<Half>(isa());
+    return options.compute.kernels->layer(isa());
   } else {
     throw Error(std::string("heed::nn: options.compute is for modules of float, not of ") +
                 Element<T>::name);

@@ -18,12 +18,14 @@
   HEED_KERNELS_ARE template const PackedKernels<T>& element_kernels<T>(Isa);                      \
   HEED_KERNELS_ARE template const PackedKernels<T>& exact_pv_kernels<T>(const PackedKernels<T>&); \
   HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa);                       \
-  HEED_KERNELS_ARE template const PackedKernels<T>& packed_kernels<T>(Isa, Compute);              \
   HEED_KERNELS_ARE template const UnpackedKernels<T>& unpacked_kernels<T>(Isa);                   \
   HEED_KERNELS_ARE template const PanelKernels<T>& panel_kernels<T>(Isa);                         \
   HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa);                   \
-  HEED_KERNELS_ARE template const GradientKernels<T>& gradient_kernels<T>(Isa, Compute);          \
   HEED_KERNELS_ARE template const LayerKernels<T>& layer_kernels<T>(Isa)
+#define HEED_ROUNDED_KERNELS_OF(H)                                                          \
+  HEED_KERNELS_ARE template const PackedKernels<float>& rounded_packed_kernels<H>(Isa);     \
+  HEED_KERNELS_ARE template const GradientKernels<float>& rounded_gradient_kernels<H>(Isa); \
+  HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<H>(Isa)
 
 namespace heed::simd {
 inline namespace HEED_ABI {
@@ -32,12 +34,13 @@ HEED_KERNELS_OF(float);
 HEED_KERNELS_OF(double);
 HEED_KERNELS_OF(Half);
 HEED_KERNELS_OF(BFloat16);
-HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<Half>(Isa);
-HEED_KERNELS_ARE template const LayerKernels<float>& rounded_layer_kernels<BFloat16>(Isa);
+HEED_ROUNDED_KERNELS_OF(Half);
+HEED_ROUNDED_KERNELS_OF(BFloat16);
 HEED_KERNELS_ARE template const CodeKernels& code_kernels<float>(Isa);
 
 }  // namespace HEED_ABI
 }  // namespace heed::simd
 
+#undef HEED_ROUNDED_KERNELS_OF
 #undef HEED_KERNELS_OF
 #undef HEED_KERNELS_ARE

@@ -1,8 +1,6 @@
 // The kernels of this machine, picked once a call.
 #pragma once
 
-#include "heed/core/compute.hpp"
-
 #if defined(__CUDACC__)  // which passes GCC's pragmas on, but says of each that it knows it not
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675
@@ -88,20 +86,16 @@ const PackedKernels<T>& exact_pv_kernels(const PackedKernels<T>& packed) {
   return packed;
 }
 
-// True where floats are rounded to bfloat16 and multiplied in pairs.
-inline bool multiplies_in_pairs(Isa isa, Compute compute) {
-  return HEED_X86_PAIRS != 0 && isa == Isa::avx512_bf16 && compute == Compute::bfloat16;
-}
-
-// packed_kernels of a precision, which other types than float do not heed.
-template <class T>
-const PackedKernels<T>& packed_kernels(Isa isa, Compute compute) {
+// Those of floats whose operands are rounded to H, where a machine multiplies H; else
+// packed_kernels.
+template <class H>
+const PackedKernels<float>& rounded_packed_kernels(Isa isa) {
 #if HEED_X86_PAIRS
-  if constexpr (std::is_same_v<T, float>) {
-    if (multiplies_in_pairs(isa, compute)) return avx512_bf16::bf16_pairs_table<float>;
+  if constexpr (Element<H>::format == Format::bfloat16) {
+    if (isa == Isa::avx512_bf16) return avx512_bf16::bf16_pairs_table<float>;
   }
 #endif
-  return packed_kernels<T>(isa);
+  return packed_kernels<float>(isa);
 }
 
 // The instruction set of packed_kernels and gradient_kernels in a backward call: there are no
@@ -124,15 +118,15 @@ const GradientKernels<T>& gradient_kernels(Isa isa) {
   return portable::gradient_table<T>;
 }
 
-// The same, for the operands of packed_kernels<T>(isa, compute).
-template <class T>
-const GradientKernels<T>& gradient_kernels(Isa isa, Compute compute) {
+// The same, for the operands of rounded_packed_kernels<H>(isa).
+template <class H>
+const GradientKernels<float>& rounded_gradient_kernels(Isa isa) {
 #if HEED_X86_PAIRS
-  if constexpr (std::is_same_v<T, float>) {
-    if (multiplies_in_pairs(isa, compute)) return avx512_bf16::bf16_pairs_gradient_table<float>;
+  if constexpr (Element<H>::format == Format::bfloat16) {
+    if (isa == Isa::avx512_bf16) return avx512_bf16::bf16_pairs_gradient_table<float>;
   }
 #endif
-  return gradient_kernels<T>(isa);
+  return gradient_kernels<float>(isa);
 }
 
 // Kernels of keys and values in codes.

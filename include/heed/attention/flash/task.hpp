@@ -4,7 +4,7 @@
 #include "heed/attention/flash/head_context.hpp"
 #include "heed/attention/flash/scratch.hpp"
 #include "heed/attention/problem.hpp"
-#include "heed/simd/kernels.hpp"
+#include "heed/simd/compute.hpp"
 
 namespace heed {
 
