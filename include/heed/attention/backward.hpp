@@ -10,6 +10,7 @@
 #include "heed/attention/gradients.hpp"
 #include "heed/attention/reference/backward.hpp"
 #include "heed/attention/run.hpp"
+#include "heed/core/copy.hpp"
 #include "heed/softmax/merge.hpp"
 
 namespace heed {

@@ -3,13 +3,13 @@
 
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "heed/attention/chunked.hpp"
 #include "heed/attention/flash/forward.hpp"
 #include "heed/attention/operands.hpp"
 #include "heed/attention/reference/forward.hpp"
 #include "heed/attention/strided_keys.hpp"
-#include "heed/core/copy.hpp"
 
 namespace heed {
 
@@ -89,24 +89,26 @@ CallReport describe(const Plan& plan, const FlashKernels<T>& kernels, const Opti
   return report;
 }
 
-// The reference has results of its own, in tensors as the problem's.
+// The reference's out and lse; its other results are those of one row at a time.
+template <class W, class T, class M, class S>
+void run_reference(const Problem<T>& problem, const M& mask, const S& score,
+                   const View<W, 4>& out) {
+  const auto Lk = static_cast<std::size_t>(problem.shape.Lk);
+  std::vector<W> memory(4 * Lk);
+  W* row = memory.data();
+  reference::attend(problem, mask, score,
+                    reference::RowNumbers<W>{row, row + Lk, row + 2 * Lk, row + 3 * Lk, 0}, out,
+                    problem.lse);
+}
+
 template <class T, class M, class S>
-void copy_reference(const Problem<T>& problem, const M& mask, const S& score,
-                    const Options& options) {
-  const auto copy_to = [&](const auto& textbook, const auto& out) {
-    copy(lift(view_of(textbook.out)), out);
-    if (problem.lse.data == nullptr) return;
-    for_each_row(out,
-                 [&](Index b, Index h, Index i) { problem.lse(b, h, i) = textbook.lse(b, h, i); });
-  };
+void run_reference(const Problem<T>& problem, const M& mask, const S& score) {
   if constexpr (!std::is_same_v<T, Accum<T>>) {
     if (problem.unrounded_out.data != nullptr) {
-      return copy_to(
-          reference::attention<Accum<T>>(problem.q, problem.k, problem.v, mask, score, options),
-          problem.unrounded_out);
+      return run_reference(problem, mask, score, problem.unrounded_out);
     }
   }
-  copy_to(reference::attention(problem.q, problem.k, problem.v, mask, score, options), problem.out);
+  run_reference(problem, mask, score, problem.out);
 }
 
 // Distance of the keys that a call reads. Flash leaves out the keys that a mask steps over.
@@ -134,7 +136,7 @@ void run(const Problem<T>& problem, const M& mask, const S& score, const Options
       flash_kernels<T>(plan.cut, shape, plan.isa, unrounded, options.compute);
   const Scratch scratch(static_cast<std::size_t>(plan.scratch_bytes), options.workspace);
   if (plan.backend == Backend::reference) {
-    copy_reference(problem, mask, score, options);
+    run_reference(problem, mask, score);
   } else {
     flash_forward(problem, kv::Dense<T>{problem.k, problem.v}, mask, score, plan.cut, kernels,
                   options.executor, scratch.begin());

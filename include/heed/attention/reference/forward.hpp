@@ -79,6 +79,41 @@ void weighted_values(const Problem<T>& problem, Index b, Index h, int i, const W
   }
 }
 
+// Rows of Lk numbers, each `step` behind the one before: 0 where they are not kept.
+template <class W>
+struct RowNumbers {
+  W *weights, *dropped, *scores, *modified_scores;
+  Index step;
+
+  RowNumbers of(Index row) const {
+    const Index at = row * step;
+    return {weights + at, dropped + at, scores + at, modified_scores + at, step};
+  }
+};
+
+// Every row in ascending order.
+//   lse  may have no data
+template <class W, class T, class R, class M, class S>
+void attend(const Problem<T>& problem, const M& mask, const S& score, const RowNumbers<W>& numbers,
+            const View<W, 4>& out, const View<R, 3>& lse) {
+  const Shape& shape = problem.shape;
+  std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
+  const Index batches = shape.Lq == 0 || shape.Hq == 0 ? 0 : shape.B;  // of which there is a row
+  for (Index b = 0; b < batches; ++b) {
+    for (Index h = 0; h < shape.Hq; ++h) {
+      const auto bound_mask = mask::bind(mask, shape, b, h);
+      const auto bound_score = score::bind(score, shape, b, h);
+      for (int i = 0; i < shape.Lq; ++i) {
+        const RowNumbers<W> of_row = numbers.of((b * shape.Hq + h) * shape.Lq + i);
+        const R row_lse = row(problem, b, h, i, bound_mask, bound_score, of_row.weights,
+                              of_row.dropped, of_row.scores, of_row.modified_scores, modified);
+        if (lse.data != nullptr) lse(b, h, i) = row_lse;
+        weighted_values(problem, b, h, i, of_row.dropped, modified, out);
+      }
+    }
+  }
+}
+
 // Attention with every intermediate result, O(Lq·Lk) memory, one thread.
 //
 //   q [B, Hq, Lq, D]   k [B, Hkv, Lk, D]   v [B, Hkv, Lk, Dv], or rank 3 or 2, as for attention
@@ -113,21 +148,9 @@ auto attention(const Q& q, const K& k, const V& v, const M& mask = {}, const S& 
              make_scores<Q, W>(shape)};
   const auto out = lift(Traits::template owned_view<W>(result.out));
   const auto lse = lift_rows(Traits::template rows_view<R>(result.lse));
-  std::vector<R> modified(static_cast<std::size_t>(shape.Lk));
-  const Index batches = shape.Lq == 0 || shape.Hq == 0 ? 0 : shape.B;  // of which there is a row
-  for (Index b = 0; b < batches; ++b) {
-    for (Index h = 0; h < shape.Hq; ++h) {
-      const auto bound_mask = mask::bind(the_mask, shape, b, h);
-      const auto bound_score = score::bind(the_score, shape, b, h);
-      for (int i = 0; i < shape.Lq; ++i) {
-        const Index at = ((b * shape.Hq + h) * shape.Lq + i) * shape.Lk;
-        lse(b, h, i) = row(problem, b, h, i, bound_mask, bound_score, result.weights.data() + at,
-                           result.dropped_weights.data() + at, result.scores.data() + at,
-                           result.modified_scores.data() + at, modified);
-        weighted_values(problem, b, h, i, result.dropped_weights.data() + at, modified, out);
-      }
-    }
-  }
+  const RowNumbers<W> numbers{result.weights.data(), result.dropped_weights.data(),
+                              result.scores.data(), result.modified_scores.data(), shape.Lk};
+  attend(problem, the_mask, the_score, numbers, out, lse);
   if (options.report != nullptr) {
     *options.report = {"reference", "plain C++", call, "one thread (reference)", 1, 0};
   }
