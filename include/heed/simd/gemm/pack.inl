@@ -42,7 +42,10 @@ HEED_INLINE void pack_square_rows(const View<const T, 2>& x, int count, Accum<T>
   const T* from = x.data;
   Index d = 0;
   if (x.stride[1] == 1) {
-    const Array<T, lanes> none = {};
+    const Array<T, lanes> zeros = {};
+    const T* none = zeros;
+    // Else g++ compiles a square for each count, of those zeros: 3 kB.
+    asm("" : "+r"(none));
     for (; d + lanes <= x.extent[1]; d += lanes) {
       Array<Vec<R>, lanes> square;
 #pragma GCC unroll 16
