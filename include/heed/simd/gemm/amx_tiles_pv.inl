@@ -36,12 +36,12 @@ HEED_INLINE void split_weights(const float* weights, float* to) {
 template <int Parts>
 inline constexpr Index split_size = Index{Parts} * mr<float>* step_pairs;
 
-// The live weights of Groups row tiles and `count` panels from panel `first` on, as split:
-// [Groups, panels_per_pass].
-template <int Groups, int Parts, class Shape>
-HEED_INLINE void split_m_tiles(const ScoreTiles<float, Shape>& p, int m_tile, int first,
-                               int count) {
-  for (int g = 0; g < Groups; ++g) {
+// The live weights of some row tiles and `count` panels from panel `first` on, as split:
+// [row tiles, panels_per_pass].
+template <int Parts, class Shape>
+HEED_INLINE void split_m_tiles(const ScoreTiles<float, Shape>& p, int m_tile, int m_tiles,
+                               int first, int count) {
+  for (int g = 0; g < m_tiles; ++g) {
     float* to = p.packed_p + g * panels_per_pass<Parts> * split_size<Parts>;
     for (int n = 0; n < count; ++n, to += split_size<Parts>) {
       if (p.live(m_tile + g, first + n)) split_weights<Parts>(p.tile(m_tile + g, first + n), to);
@@ -75,10 +75,8 @@ HEED_INLINE void pv_amx_tiles(const ScoreTiles<float, Shape>& p, int m_tile, int
 template <int Groups, int Parts, class Shape>
 HEED_INLINE void pv_amx_m_tiles(const ScoreTiles<float, Shape>& p,
                                 const PackedB<const float, Shape>& v,
-                                const Accumulator<float, Shape>& o, int m_tile, int first) {
-  const int left = p.panels - first;
-  const int count = left < panels_per_pass<Parts> ? left : panels_per_pass<Parts>;
-  split_m_tiles<Groups, Parts>(p, m_tile, first, count);
+                                const Accumulator<float, Shape>& o, int m_tile, int first,
+                                int count) {
   for (Index n = 0; n < v.panels(); ++n) {
     const float* from = v.panel(n) + Index{first} * step_pairs * v.width(n);
     Array<float*, Groups> acc;
@@ -102,40 +100,46 @@ void pv_amx(const ScoreTiles<float>& scores, const PackedB<const float>& values,
   const auto o = acc.in(shape);
   const Tiles in_use;
   for (int first = 0; first < p.panels; first += panels_per_pass<Parts>) {
-    int m_tile = 0;
-    for (; m_tile + 2 <= p.m_tiles; m_tile += 2) {
-      pv_amx_m_tiles<2, Parts>(p, v, o, m_tile, first);
+    const int left = p.panels - first;
+    const int count = left < panels_per_pass<Parts> ? left : panels_per_pass<Parts>;
+    for (int m_tile = 0; m_tile < p.m_tiles; m_tile += 2) {
+      const int m_tiles = m_tile + 1 < p.m_tiles ? 2 : 1;
+      split_m_tiles<Parts>(p, m_tile, m_tiles, first, count);
+      if (m_tiles == 2) {
+        pv_amx_m_tiles<2, Parts>(p, v, o, m_tile, first, count);
+      } else {
+        pv_amx_m_tiles<1, Parts>(p, v, o, m_tile, first, count);
+      }
     }
-    if (m_tile < p.m_tiles) pv_amx_m_tiles<1, Parts>(p, v, o, m_tile, first);
   }
 }
 
-// acc += weights · v of one tile, where values may be NaN or infinite.
-//   v, unmasked  of the tile
+// acc += weights · v of one tile and one register of columns, where values may be NaN or infinite.
+//   v, unmasked  of the tile; rows of v and of acc are `stride` apart
 //   part         from a split of v to the next
 //   packed       the weights as split
-template <int N, int Parts>
-void pv_masked_amx_tile(const float* v, Index part, const float* weights, const float* packed,
-                        const std::uint8_t* unmasked, float* acc) {
-  constexpr Index stride = N * vl<float>;
-  constexpr Index size = step_pairs * stride;
+template <int Parts>
+HEED_INLINE void pv_masked_amx_column(const float* v, Index stride, Index part,
+                                      const float* weights, const float* packed,
+                                      const std::uint8_t* unmasked, float* acc) {
+  constexpr Index lanes = vl<float>, size = step_pairs * lanes;
   Array<float, Parts * size> finite;
-  for (Index n = 0; n < size; n += vl<float>) {
-    store(finite + n, sort_pairs(load(v + n)).finite);
+  for (int pair = 0; pair < step_pairs; ++pair) {
+    const float* from = v + pair * stride;
+    float* to = finite + pair * lanes;
+    store(to, sort_pairs(load(from)).finite);
     // A number that is not finite is its own first split; the others are 0.
-    for (int p = 1; p < Parts; ++p) store(finite + p * size + n, load(v + p * part + n));
+    for (int p = 1; p < Parts; ++p) store(to + p * size, load(from + p * part));
   }
   const float* const split[] = {packed};
   float* const sums[] = {acc};
-  move_sums<1, N, true>(sums, stride);
-  multiply_step<0, 1, N, Parts>(split, {step_pairs, mr<float> * step_pairs}, finite,
-                                {stride, size});
-  move_sums<1, N, false>(sums, stride);
-  for (Index n = 0; n < size; n += vl<float>) {
-    const Sorted sorted = sort_pairs(load(v + n));
-    const auto pair = static_cast<int>(n / stride);
+  move_sums<1, 1, true>(sums, stride);
+  multiply_step<0, 1, 1, Parts>(split, {step_pairs, mr<float> * step_pairs}, finite, {lanes, size});
+  move_sums<1, 1, false>(sums, stride);
+  for (int pair = 0; pair < step_pairs; ++pair) {
+    const Sorted sorted = sort_pairs(load(v + pair * stride));
     for (int r = 0; r < mr<float>; ++r) {
-      float* to = acc + r * stride + n % stride;
+      float* to = acc + r * stride;
       const int first = r * nr<float> + key_of<Parts>(pair, 0);
       const int second = r * nr<float> + key_of<Parts>(pair, 1);
       if (unmasked[first] != 0) store(to, fma(broadcast(weights[first]), sorted.first, load(to)));
@@ -161,10 +165,12 @@ void pv_masked_amx(const ScoreTiles<float>& scores, const PackedB<const float>& 
     const Index g = at / p.panels, panel = at % p.panels;
     split_weights<Parts>(p.tile(g, panel), p.packed_p);
     for (Index n = 0; n < v.panels(); ++n) {
-      const bool whole = v.width(n) == nr<float>;
-      const auto add = whole ? &pv_masked_amx_tile<2, Parts> : &pv_masked_amx_tile<1, Parts>;
-      add(v.panel(n) + panel * step_pairs * v.width(n), v.split_stride(n), p.tile(g, panel),
-          p.packed_p, unmasked + at * p.tile_size(), o.tile(g, n));
+      const Index stride = v.width(n);
+      for (Index d = 0; d < stride; d += vl<float>) {
+        pv_masked_amx_column<Parts>(v.panel(n) + panel * step_pairs * stride + d, stride,
+                                    v.split_stride(n), p.tile(g, panel), p.packed_p,
+                                    unmasked + at * p.tile_size(), o.tile(g, n) + d);
+      }
     }
   }
 }
