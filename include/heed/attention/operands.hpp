@@ -194,19 +194,20 @@ void check_workspace(const Problem<T>& problem, const Options& options) {
   check_workspace(options, "options.sinks", problem.sinks.bytes());
 }
 
-// Throws heed::Error where a call writes over its sinks.
+// Throws heed::Error where a call writes over its sinks, which are some bytes.
+[[gnu::noinline]] inline void check_sinks(const View<const std::byte, 1>& sinks, const char* name,
+                                          const ViewMemory& x) {
+  if (x.data == nullptr || !may_overlap(sinks, x)) return;
+  refuse({"heed: options.sinks overlaps ", name, " ", ErrorPart(x.extent, x.rank)});
+}
+
 template <class T>
 void check_sinks(const Problem<T>& problem) {
   const View<const std::byte, 1> sinks = problem.sinks.bytes();
   if (sinks.empty()) return;
-  const auto apart = [&](const char* name, const ViewMemory& x) {
-    if (x.data != nullptr && may_overlap(sinks, x)) {
-      refuse({"heed: options.sinks overlaps ", name, " ", ErrorPart(x.extent, x.rank)});
-    }
-  };
-  apart("out", problem.out);
-  apart("out", problem.unrounded_out);
-  apart("lse", problem.lse);
+  check_sinks(sinks, "out", problem.out);
+  check_sinks(sinks, "out", problem.unrounded_out);
+  check_sinks(sinks, "lse", problem.lse);
 }
 
 // The problem of a checked call, results not yet set.

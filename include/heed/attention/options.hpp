@@ -75,7 +75,7 @@ inline void check_options(const char* call, const Options& options) {
     refuse({call, ": the scale is not finite"});
   }
   if (!is_finite(options.dropout) || options.dropout < 0 || options.dropout > 1) {
-    refuse({call, ": dropout ", std::to_string(options.dropout), " is outside [0, 1]"});
+    refuse({call, ": dropout ", options.dropout, " is outside [0, 1]"});
   }
   check_threads(call, options.threads);
   if (options.tf32) {

@@ -17,6 +17,17 @@ namespace heed {
 
 inline constexpr std::size_t scratch_alignment = 64;  // a cache line, and the widest vector
 
+inline namespace HEED_ABI {
+
+// Bytes that are used with `count` pieces of `size` bytes more, in whole cache lines. Out of line:
+// a plan carves a dozen arrays. Throws heed::Error where that does not fit 64 bits.
+[[gnu::noinline]] inline Index used_with(Index used, Index count, Index size) {
+  constexpr auto line = static_cast<Index>(scratch_alignment);
+  return checked_sum(used, checked_sum(checked_product(count, size), line - 1) / line * line);
+}
+
+}  // namespace HEED_ABI
+
 // Hands out pieces of a block in order, each on a cache line of its own. A Carver over nothing
 // only counts, so that the sizes are written down once: in the code that carves.
 class Carver {
@@ -26,11 +37,9 @@ class Carver {
   // Throws heed::Error where the pieces together do not fit 64 bits.
   template <class T>
   T* array(Index count) {
-    constexpr auto line = static_cast<Index>(scratch_alignment);
     T* piece = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + used_);
     // NOLINTNEXTLINE(bugprone-sizeof-expression): of a pointer, where pointers are what is stored
-    const Index bytes = checked_product(count, static_cast<Index>(sizeof(T)));
-    used_ = checked_sum(used_, checked_sum(bytes, line - 1) / line * line);
+    used_ = used_with(used_, count, static_cast<Index>(sizeof(T)));
     return piece;
   }
 

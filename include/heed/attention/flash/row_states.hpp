@@ -24,7 +24,12 @@ struct RowStates {
     first.sum = carver.array<R>(all_rows);
   }
 
-  simd::RowState<R> operator[](Index n) const { return first.from_row(n * rows); }
+  simd::RowState<R> operator[](Index n) const {
+    const simd::Accumulator<R>& acc = first.acc;
+    const Index row = n * rows;
+    return {
+        first.max + row, first.sum + row, {acc.data + row * acc.columns, acc.columns, acc.shape}};
+  }
 };
 
 inline namespace HEED_ABI {
