@@ -6,7 +6,7 @@
 #include <concepts>
 #include <initializer_list>
 #include <limits>
-#include <ranges>
+#include <span>  // concepts of ranges
 #include <string>
 #include <vector>
 

@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
-#include <ranges>
+#include <span>  // concepts of ranges
 #include <string>
 #include <type_traits>
 #include <utility>

@@ -14,8 +14,7 @@
 
 #include <array>
 #include <optional>
-#include <ranges>
-#include <span>
+#include <span>  // and concepts of ranges
 #include <string>
 #include <tuple>
 #include <type_traits>

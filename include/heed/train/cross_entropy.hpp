@@ -4,7 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
-#include <ranges>
+#include <span>  // concepts of ranges
 #include <string>
 #include <utility>
 #include <vector>
