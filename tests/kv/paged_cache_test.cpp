@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "heed/kv/cache.hpp"
+#include "kv/cut_text.hpp"
 #include "kv/vector_model.hpp"
 #include "support/allocations.hpp"
 #include "support/sweep.hpp"
@@ -90,35 +91,6 @@ bool fills_pool(kv::PagedCache<float>& cache, const test::Operation& operation) 
   return full;
 }
 
-// A text of L tokens whose rows in one call are those of the same text in any cuts.
-template <class T>
-struct CutText {
-  Index L, D, Dv;
-  Tensor4<float> q = test::random4<float>(1, 2, L, D, 1), k = test::random4<float>(1, 1, L, D, 2),
-                 v = test::random4<float>(1, 1, L, Dv, 3);
-  mask::any mask = mask::causal();
-  Tensor4<float> all = [this] {
-    kv::Cache<T> whole({1, 1, D, Dv});
-    whole.append(k, v);
-    return attention(q, whole, mask).out;
-  }();
-
-  // The number of cuts, most of a few tokens, each third one of up to `longest`.
-  template <class Cache>
-  int compare(Cache cache, Index longest, std::uint64_t seed) const {
-    int cuts = 0;
-    for (Index first = 0, n = 0; first < L; first += n, ++cuts) {
-      const auto step = seed + static_cast<std::uint64_t>(first);
-      n = std::min(L - first, 1 + test::draw(step, 1, test::draw(step, 2, 3) == 0 ? longest : 5));
-      cache.append(test::part(view_of(k), 0, 1, first, n), test::part(view_of(v), 0, 1, first, n));
-      const auto part = attention(test::part(view_of(q), 0, 1, first, n), cache, mask);
-      CAPTURE(seed, first, n);
-      REQUIRE(test::same(view_of(part.out), test::part(view_of(all), 0, 1, first, n)));
-    }
-    return cuts;
-  }
-};
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("paged cache: random operations give the bits of packed dense calls", "", float,
@@ -135,14 +107,14 @@ TEMPLATE_TEST_CASE("paged cache: random operations give the bits of packed dense
 TEMPLATE_TEST_CASE("caches: a row has the same bits in prefill, cut anyhow, and in decoding", "",
                    float, Half, BFloat16) {
   using Paged = kv::PagedCache<TestType>;
-  const CutText<TestType> text{2300, 64, 20};  // several KV blocks, and two KV splits
+  const test::CutText<TestType> text{2300, 64, 20};  // several KV blocks, and two KV splits
   text.compare(kv::Cache<TestType>({1, 1, 64, 20}), 700, 0);
   for (const Index page : {16, 48, 64}) {
     const auto seed = static_cast<std::uint64_t>(page) << 32;
     text.compare(Paged({1, 1, 64, 20}, {page, 2300 / page + 1}), 700, seed);
     text.compare(Scattered<TestType>({1, 1, 64, 20}, page, 2300 / page + 1).cache, 700, seed + 7);
   }
-  const CutText<TestType> brief{150, 8, 5};
+  const test::CutText<TestType> brief{150, 8, 5};
   int cuts = 0;
   for (std::uint64_t seed = 0; cuts < 10'000 / test::cases_per_run; seed += 1000) {
     cuts += brief.compare(kv::Cache<TestType>({1, 1, 8, 5}), 90, seed);

@@ -6,7 +6,9 @@
 
 #include "heed/kv/cache.hpp"
 #include "heed/kv/paged_cache.hpp"
+#include "kv/cut_text.hpp"
 #include "kv/vector_model.hpp"
+#include "support/sweep.hpp"
 
 namespace heed {
 
@@ -47,7 +49,7 @@ double error_of(bool rotates, const Tensor4<float>& q, const Tensor4<float>& k,
 
 TEMPLATE_TEST_CASE("cache of codes: random operations give the bits of packed dense calls", "",
                    kv::K8V8, kv::K4V4) {
-  test::compare_with_model<TestType>(make_cache<TestType>(), 700, 200, 1);
+  test::compare_with_model<TestType>(make_cache<TestType>(), 10'000 / test::cases_per_run, 200, 1);
 }
 
 TEST_CASE("paged cache of codes: random operations give the bits of packed dense calls") {
@@ -56,7 +58,9 @@ TEST_CASE("paged cache of codes: random operations give the bits of packed dense
     CAPTURE(page);
     kv::PagedCache<kv::K8V4> cache({3, Model::Hkv, Model::D, Model::Dv},
                                    {page, 6 * (200 / page + 1), false});
-    test::compare_with_model<kv::K8V4>(cache, 400, 200, static_cast<std::uint64_t>(page) << 32);
+    const Index steps = page == 32 ? 10'000 : 400;
+    test::compare_with_model<kv::K8V4>(cache, steps / test::cases_per_run, 200,
+                                       static_cast<std::uint64_t>(page) << 32);
   }
 }
 
@@ -69,25 +73,19 @@ TEST_CASE("caches of codes: random operations keep the bits of rotated rows of 2
 }
 
 TEST_CASE("caches of codes: a row has the same bits in prefill, cut anyhow, and in decoding") {
-  const Index L = 2300, D = 48, Dv = 20;  // several KV blocks, and two KV splits
-  const auto q = test::random4<float>(1, 2, L, D, 1), k = test::random4<float>(1, 1, L, D, 2),
-             v = test::random4<float>(1, 1, L, Dv, 3);
-  const mask::any mask = mask::causal();
-  kv::Cache<kv::K4V4> whole({1, 1, D, Dv});
-  whole.append(k, v);
-  const auto all = attention(view_of(q), whole, mask);
-  const auto compare = [&](auto cache, std::uint64_t seed) {
-    for (Index first = 0, n = 0; first < L; first += n) {
-      const auto step = seed + static_cast<std::uint64_t>(first);
-      n = std::min(L - first, 1 + test::draw(step, 1, test::draw(step, 2, 3) == 0 ? 700 : 5));
-      cache.append(part(view_of(k), 0, 1, first, n), part(view_of(v), 0, 1, first, n));
-      const auto found = attention(part(view_of(q), 0, 1, first, n), cache, mask);
-      CAPTURE(seed, first, n);
-      REQUIRE(test::same(view_of(found.out), part(view_of(all.out), 0, 1, first, n)));
-    }
-  };
-  compare(kv::Cache<kv::K4V4>({1, 1, D, Dv}), 0);
-  compare(kv::PagedCache<kv::K4V4>({1, 1, D, Dv}, {.page = 32, .pages = L / 32 + 1}), 5);
+  const test::CutText<kv::K4V4> text{2300, 48, 20};  // several KV blocks, and two KV splits
+  text.compare(kv::Cache<kv::K4V4>({1, 1, 48, 20}), 700, 0);
+  text.compare(kv::PagedCache<kv::K4V4>({1, 1, 48, 20}, {.page = 32, .pages = 72}), 700, 5);
+}
+
+TEMPLATE_TEST_CASE("caches of codes: 10,000 cuts of brief texts", "", kv::K8V8, kv::K4V4) {
+  const test::CutText<TestType> brief{150, 8, 8};
+  int cuts = 0;
+  for (std::uint64_t seed = 0; cuts < 10'000 / test::cases_per_run; seed += 1000) {
+    cuts += brief.compare(kv::Cache<TestType>({1, 1, 8, 8}), 90, seed);
+    cuts += brief.compare(kv::PagedCache<TestType>({1, 1, 8, 8}, {.page = 32, .pages = 5}), 90,
+                          seed + 500);
+  }
 }
 
 TEST_CASE("caches of codes: products of bytes are those of the numbers, to the bits of q and p") {
