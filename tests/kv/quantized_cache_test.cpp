@@ -1,5 +1,6 @@
 // Caches of codes: numbers that codes stand for exactly give the bits of dense calls; others are
 // rounded to half a scale. A row has the same bits however calls are cut.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -190,6 +191,60 @@ TEST_CASE("caches of codes: scales whose product overflows leave scores of 0 alo
   cache.append(k, v);
   const auto found = attention(q, cache, mask::any());
   CHECK(std::abs(found.out(0, 0, 0, 0) - 1) < 1e-4F);
+}
+
+// Rows of tokens as no model should have them, but some do.
+float hostile(Index kind, Index j, Index d) {
+  const auto noise = static_cast<float>(test::uniform(77, j * 64 + d));
+  switch (kind) {
+    case 0:
+      return 0;
+    case 1:
+      return j % 3 == 0 ? 1e-40F * noise : 0;  // below the smallest normal number
+    case 2:
+      return 1e35F * (d % 2 == 0 ? 1.0F : -1.0F);
+    case 3:
+      return d == 5 ? 1e4F * noise : 1e-3F * noise;  // a channel that drowns the others
+    case 4:
+      return j == 40 ? 1e30F : noise;  // a token that does
+    case 5:
+      return j % 2 == 0 ? 1e-30F : 1e30F;
+    default:
+      return -3;
+  }
+}
+
+TEMPLATE_TEST_CASE("caches of codes: hostile rows give numbers between those of their values", "",
+                   kv::K8V8, kv::K8V4, kv::K4V4) {
+  const Index L = 100, D = 32, kinds = 7;
+  const double loss = std::is_same_v<TestType, kv::K8V8> ? 0.5 / 127 + 0.001 : 1.0 / 7 + 0.021;
+  const auto q = test::random4<float>(1, 2, 3, D, 1);
+  for (Index kind = 0; kind < kinds * kinds; ++kind) {
+    CAPTURE(kind);
+    Tensor4<float> k(1, 1, L, D), v(1, 1, L, D);
+    for (Index j = 0; j < L; ++j) {
+      for (Index d = 0; d < D; ++d) {
+        k(0, 0, j, d) = hostile(kind / kinds, j, d), v(0, 0, j, d) = hostile(kind % kinds, j, d);
+      }
+    }
+    kv::Cache<TestType> cache({1, 1, D, D}, {.rotates = false}), turned({1, 1, D, D});
+    cache.append(k, v), turned.append(k, v);
+    const auto found = attention(q, cache, mask::any());
+    const auto rotated = attention(q, turned, mask::any());
+    const float size = *std::max_element(
+        v.data(), v.data() + v.size(), [](float a, float b) { return std::abs(a) < std::abs(b); });
+    for (Index d = 0; d < D; ++d) {
+      float least = v(0, 0, 0, d), most = least;
+      for (Index j = 1; j < L; ++j) {
+        least = std::min(least, v(0, 0, j, d)), most = std::max(most, v(0, 0, j, d));
+      }
+      for (Index row = 0; row < 6; ++row) {
+        CHECK(is_finite(rotated.out(0, row / 3, row % 3, d)));
+        CHECK(found.out(0, row / 3, row % 3, d) >= least - loss * std::abs(size));
+        CHECK(found.out(0, row / 3, row % 3, d) <= most + loss * std::abs(size));
+      }
+    }
+  }
 }
 
 TEST_CASE("cache of codes: a number is the nearest multiple of its row's scale") {
