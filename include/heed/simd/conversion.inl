@@ -33,10 +33,13 @@ HEED_INLINE void load_pairs(const T* from, Array<Vec<R>, N>& to) {
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) {
     if constexpr (by_pairs<R, T, N>) {
-      using Bits = Register<std::uint32_t, vl<R>>;
-      const auto* words =
-          reinterpret_cast<const typename Bits::unaligned*>(from + n / 2 * 2 * vl<R>);
-      to[n] = n % 2 == 0 ? (Vec<R>)(*words << 16) : (Vec<R>)(*words & 0xffff0000u);
+      using Shorts = Register<std::uint16_t, 2 * vl<R>>;
+      using Bits = typename Register<std::uint32_t, vl<R>>::type;
+      const auto* pairs =
+          reinterpret_cast<const typename Shorts::unaligned*>(from + n / 2 * 2 * vl<R>);
+      const typename Shorts::type shorts = *pairs;
+      const auto words = (Bits)shorts;
+      to[n] = n % 2 == 0 ? (Vec<R>)(words << 16) : (Vec<R>)(words & 0xffff0000u);
     } else {
       to[n] = load_as<R>(from + n * vl<R>);
     }

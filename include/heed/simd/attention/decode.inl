@@ -238,8 +238,9 @@ struct PvUnpacked {
     return column;
   }
 
+  // Out of line: several loops call each.
   template <int Rows, int N>
-  HEED_INLINE void block(int row, Index column) const {
+  [[gnu::noinline]] void block(int row, Index column) const {
     pv_block<Rows, N>(v, tile.end - tile.begin, column, columns - column, weights + row * nr<R>,
                       [&](int r, Index d) { return &acc.tile_at(m_tile, row + r, d); });
   }
