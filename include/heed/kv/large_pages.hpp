@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <new>
 
 #include "heed/core/abi.hpp"
@@ -26,6 +27,9 @@ struct LargePages {
   static constexpr std::size_t page = std::size_t{2} << 20;
 
   T* allocate(std::size_t count) {
+    if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) {
+      throw std::bad_array_new_length();
+    }
     const std::size_t bytes = count * sizeof(T);
     void* memory = ::operator new(bytes, alignment(bytes));
 #if defined(__linux__)

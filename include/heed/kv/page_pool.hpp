@@ -45,7 +45,8 @@ class PagePool {
   Index holders(Index n) const { return holders_[at(n)]; }
 
   // A page that one table holds, behind its page `last` (-1: it has none). There must be a free
-  // one. Sequences that grow by turns get 256 tokens each that lie together, while there is room.
+  // one. Sequences that grow by turns get up to 256 tokens each, in whole pages, that lie together,
+  // while there is room. Time O(pages), of 256 tokens or more, where every group of them is in use.
   Index take(Index last) {
     HEED_ASSERT(!free_.empty());
     const Index n = find_free(last);

@@ -26,7 +26,8 @@ inline namespace HEED_ABI {
 //   erased  [B]   tokens before the next one that the cache holds no more; none: 0 of each
 //
 // The next token of sequence b stands at position length(b) + erased[b], so that the tokens around
-// a gap (erase) are as far apart as they are in the text.
+// a gap (erase) are as far apart as they are in the text: for learned and rotary positions. Masks
+// and scores that count distances, as window and alibi do, count the cache's tokens.
 template <GrowingCache C>
 struct AttendCache {
   C& cache;

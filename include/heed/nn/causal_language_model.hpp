@@ -60,14 +60,16 @@ class CausalLanguageModel {
                     const Options& options = {}) const {
     const View<T, 3> to = mutable_view_of(logits);
     const auto from = view_of(ids);
-    require(to.extent[1] == from.extent[1], "heed::nn::CausalLanguageModel::forward",
-            "logits are not [B,L,vocabulary]",
+    require(to.extent[0] == from.extent[0] && to.extent[1] == from.extent[1] &&
+                to.extent[2] == vocabulary(),
+            "heed::nn::CausalLanguageModel::forward", "logits are not [B,L,vocabulary]",
             [&] { return "logits " + to_string(to) + ", ids " + to_string(from); });
     parts_.run(to, ids, {}, mask, score, options, [](std::size_t) { return AttendHere{}; });
   }
 
   // Empty caches of B sequences for forward: kv::Cache<T>, or make_caches<C>(B, options of C), such
-  // as kv::PagedCache<T> or kv::Cache<kv::K8V8>.
+  // as kv::PagedCache<T> or kv::Cache<kv::K8V8>. All layers take their pages from one pool: it has
+  // room where PageOptions::pages counts those of each layer.
   template <GrowingCache C = kv::Cache<T>, class... CacheOptions>
   LayerCaches<C> make_caches(Index B, const CacheOptions&... options) const {
     return empty_caches<C>(blocks().size(), parts_.cache_extents(B), options...);
@@ -92,10 +94,14 @@ class CausalLanguageModel {
   }
 
   // The same, [B, 1, vocabulary] of the last of these tokens: what a sampler picks the next from.
+  // Throws heed::Error also for ids without a token.
   template <TokenIds Ids, GrowingCache C, class M = mask::None, class S = score::None>
   Tensor3<T> next_logits(const Ids& ids, LayerCaches<C>& caches, const M& mask = {},
                          const S& score = {}, const Options& options = {}) const {
-    auto logits = make_tensor3<T>(view_of(ids).extent[0], 1, vocabulary());
+    const auto from = view_of(ids);
+    require(from.extent[1] > 0, "heed::nn::CausalLanguageModel::next_logits", "ids have no token",
+            [&] { return "ids " + to_string(from); });
+    auto logits = make_tensor3<T>(from.extent[0], 1, vocabulary());
     parts_.run(mutable_view_of(logits), ids, caches, mask, score, options);
     return logits;
   }

@@ -98,9 +98,7 @@ struct CausalLanguageModelParts {
            const S& score, const Options& options, const AttendOf& attend) const {
     const auto from = view_of(ids);
     const Index B = from.extent[0], L = from.extent[1], last = logits.extent[1];
-    require(logits.extent[0] == B && last <= L && logits.extent[2] == vocabulary(),
-            "heed::nn::CausalLanguageModel::forward", "logits are not [B,L,vocabulary]",
-            [&] { return "logits " + to_string(logits) + ", ids " + to_string(from); });
+    HEED_ASSERT(logits.extent[0] == B && last <= L && logits.extent[2] == vocabulary());
     const auto bytes = layer_bytes(B, L, counted<mask::None>(attend(0), mask),
                                    counted<score::None>(attend(0), score), options);
     const Workspace room(own_bytes(B, L), bytes, options);

@@ -30,9 +30,9 @@ class ErasedTokens {
     gaps.push_back(joined);
     gaps_.swap(gaps);
   }
-  // The first `length` tokens stay, and the gaps among them and at their end.
+  // The first `length` tokens stay, and the gaps among them.
   void truncate(Index length) {
-    std::erase_if(gaps_, [&](const Gap& gap) { return gap.first > length; });
+    std::erase_if(gaps_, [&](const Gap& gap) { return gap.first >= length; });
   }
   Index count() const {
     Index sum = 0;
@@ -82,10 +82,12 @@ class LayerCaches {
   Index position(Index b) const { return length(b) + erased(b); }  // of its next token
 
   // Sequence b keeps its first `length` tokens, as after the call that appended the last of them:
-  // what was erased behind that is taken back too.
+  // what was erased behind that is taken back too. The present length changes nothing.
   void truncate(Index b, Index length) {
-    for (C& layer : layers_) layer.truncate(b, length);
-    erased_[at(b)].truncate(length);
+    kv::check_entry("heed::nn::LayerCaches::truncate", b, extents().B);
+    const bool cuts = length < this->length(b);
+    take_back(b, length);
+    if (cuts) erased_[at(b)].truncate(length);
   }
 
   // Sequence b loses `count` tokens from `first` on (kv::Cache::erase; kv::PagedCache::erase of
@@ -116,7 +118,14 @@ class LayerCaches {
   }
 
  private:
+  template <GrowingCache D, class F>
+  friend auto forward_behind(LayerCaches<D>& caches, F&& forward);
+
   static std::size_t at(Index n) { return static_cast<std::size_t>(n); }
+  // Tokens behind the first `length`, before any of which nothing was erased since.
+  void take_back(Index b, Index length) {
+    for (C& layer : layers_) layer.truncate(b, length);
+  }
   static bool same_extents(const kv::Extents& a, const kv::Extents& b) {
     return a.B == b.B && a.Hkv == b.Hkv && a.D == b.D && a.Dv == b.Dv;
   }
@@ -135,7 +144,7 @@ auto forward_behind(LayerCaches<C>& caches, F&& forward) {
     return std::forward<F>(forward)();
   } catch (...) {
     for (Index b = 0; b < caches.extents().B; ++b) {
-      caches.truncate(b, lengths[static_cast<std::size_t>(b)]);
+      caches.take_back(b, lengths[static_cast<std::size_t>(b)]);
     }
     throw;
   }

@@ -119,6 +119,7 @@ void push_all(const TopKTask<T, M, S, Kv>& task) {
   const FlashTask<T, M, S>& flash = task.flash;
   const int rows = flash.plan.q_inner * flash.plan.tile_shape.mr;
   KvBlock<typename Kv::Scalar> block;
+  block.last = task.kv.length;
   const auto push = [&](int begin, int keys, const BlockMask& map, int panel) {
     load_kv(flash, task.kv, begin, keys, true, block);
     for (int row = 0; row < flash.rows.count(); row += rows) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "heed/core/assert.hpp"
 #include "heed/kv/source.hpp"
 #include "heed/simd/gemm/tile_shape.hpp"
 
@@ -12,7 +13,9 @@ namespace heed {
 // The slices of a block in whole panels, then those of the panel behind it, for prefetch.
 template <class T>
 struct KvSlices {
-  static constexpr Index room = 68;  // of a block of 512 keys, 8 tokens each, and of a panel
+  // Of a block of 512 keys, 8 tokens each, and of a panel; shorter registers of longer blocks are
+  // gathered.
+  static constexpr Index room = 68;
 
   simd::KvSlice<T> list[room];
   Index width = 0;    // from a feature of a key to its next
@@ -29,6 +32,7 @@ void find_slices(const Kv& kv, const Shape& shape, const simd::TileShape& tile_s
                  Index keys, Index last, KvSlices<T>& to) {
   const Index vl = tile_shape.vl, nr = tile_shape.nr;
   const Index wanted = (tile_shape.panels(keys) + 1) * (nr / vl);
+  HEED_ASSERT(keys > 0 && begin + keys <= last);
   Index runs = 0, found = 0;
   bool fits = wanted <= to.room;
   const auto add = [&](Index first, const kv::PanelKeys<T>& k, const View<const T, 2>& v) {
