@@ -56,15 +56,21 @@ class TokensBehind {
 }  // namespace
 
 Tensor2<float> look_at(const View<float, 4>& q, LayerCaches& caches, Index layer) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const kv::Extents of = caches.extents();
-  const Index length = caches.length(layer);
-  Tensor4<float> k(1, of.Hkv, length, of.D), v(1, of.Hkv, length, of.Dv);
-  caches.read(layer, 0, k, v);
-  const auto weights = attention_weights(q.as_const(), k, {0});  // [1, heads, 1, length]
-  Tensor2<float> rows(q.extent[1], length);
-  const auto from = view_of(weights);
-  for (Index h = 0; h < rows.dimension(0); ++h) {
-    for (Index j = 0; j < length; ++j) rows(h, j) = from(0, h, 0, j);
+  const Index length = caches.length(layer), heads = q.extent[1];
+  Tensor4<float> k(1, of.Hkv, length, of.D), no_v(1, of.Hkv, length, 0);
+  caches.read(layer, 0, k, no_v);
+  Tensor2<float> rows(heads, length);
+  for (Index h = 0; h < heads; ++h) {
+    const float* of_head = k.data() + h / (heads / of.Hkv) * length * of.D;
+    const Eigen::Map<const Matrix> keys(of_head, length, of.D);
+    const Eigen::Map<const Eigen::VectorXf> query(&q(0, h, 0, 0), of.D);
+    Eigen::Map<Eigen::VectorXf> weights(rows.data() + h * length, length);
+    // A product of matrices would start Eigen's threads beside the pool's.
+    weights.noalias() = keys * (query / std::sqrt(static_cast<float>(of.D)));
+    weights = (weights.array() - weights.maxCoeff()).exp();
+    weights /= weights.sum();
   }
   return rows;
 }

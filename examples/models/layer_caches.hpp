@@ -47,7 +47,7 @@ class LayerCaches {
 
   // The tokens of a layer from `first` on as floats, so many as k and v hold.
   //   k  [1, Hkv, n, D]    written
-  //   v  [1, Hkv, n, Dv]   written
+  //   v  [1, Hkv, n, Dv]   written; or [1, Hkv, n, 0]: keys alone
   virtual void read(Index layer, Index first, Tensor4<float>& k, Tensor4<float>& v) = 0;
 
   // Tokens k and v take the place of those of a layer from `first` on, which are as many at least.

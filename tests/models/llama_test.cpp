@@ -469,6 +469,31 @@ TEST_CASE("each layer tells the last token's attention") {
   CHECK(layers == 2);
 }
 
+TEST_CASE("what a query looks at is the softmax of its scores, in every cache") {
+  const Index n = 300;
+  const Tensor4<float> keys = wavy(n, 1), values = wavy(n, 2), q4 = wavy(4, 3);
+  Tensor4<float> q(1, 4, 1, 16), k(1, 2, n, 16), v(1, 2, n, 16);
+  std::copy_n(q4.data(), q.size(), q.data());
+  for (const FormatCase& of : formats) {
+    INFO(std::string(name_of(of.format)));
+    const auto caches = heed::models::make_layer_caches(of.format, 1, {1, 2, 16, 16});
+    caches->make_room(n, n);
+    caches->append(0, heed::view_of(keys), heed::view_of(values));
+    caches->read(0, 0, k, v);
+    const auto expected = heed::attention_weights(q, k, {0});
+    const auto weights = heed::models::look_at(heed::mutable_view_of(q), *caches, 0);
+    REQUIRE(weights.dimension(0) == 4);
+    REQUIRE(weights.dimension(1) == n);
+    for (Index h = 0; h < 4; ++h) {
+      float worst = 0;
+      for (Index j = 0; j < n; ++j) {
+        worst = std::max(worst, std::abs(weights(h, j) - expected(0, h, 0, j)));
+      }
+      CHECK(worst < 1e-6F);
+    }
+  }
+}
+
 TEST_CASE("tokens that a model cannot read are refused, and the sequence stays") {
   LlamaSequence sequence = tiny().start();
   tiny().forward(some_ids(5), sequence);
