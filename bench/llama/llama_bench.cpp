@@ -16,6 +16,7 @@ using heed::models::CacheFormat;
 using heed::models::Llama;
 using heed::models::LlamaSequence;
 using heed::models::TokenId;
+using heed::models::WeightFormat;
 
 struct LlamaRow {
   const char* name;
@@ -23,12 +24,17 @@ struct LlamaRow {
   int threads;
   bool prefill;
   double goal;
+  WeightFormat weights = WeightFormat::file;
 };
-constexpr LlamaRow rows[] = {{"prefill_1024", 1024, 1, true, 0.6},
-                             {"prefill_1024_2", 1024, 2, true, 0.6},
-                             {"decode_100", 100, 1, false, 0.75},
-                             {"decode_100_2", 100, 2, false, 0.75},
-                             {"decode_1000_2", 1000, 2, false, 0.75}};
+constexpr LlamaRow rows[] = {
+    {"prefill_1024", 1024, 1, true, 0.6},
+    {"prefill_1024_2", 1024, 2, true, 0.6},
+    {"decode_100", 100, 1, false, 0.75},
+    {"decode_100_2", 100, 2, false, 0.75},
+    {"decode_1000_2", 1000, 2, false, 0.75},
+    {"prefill_1024_bfloat16", 1024, 1, true, 0.6, WeightFormat::bfloat16},
+    {"decode_100_bfloat16", 100, 1, false, 0.75, WeightFormat::bfloat16},
+    {"decode_100_bfloat16_2", 100, 2, false, 0.75, WeightFormat::bfloat16}};
 
 std::vector<TokenId> some_ids(Index count, const heed::models::LlamaConfig& config) {
   std::vector<TokenId> ids;
@@ -118,7 +124,7 @@ void measure_format(benchmark::State& state, const heed::models::Gguf& file, Cac
 
 void measure(benchmark::State& state, const heed::models::Gguf& file, LlamaRow row) {
   if (heed::bench::quick()) row.tokens = 16;
-  const Llama model(file, {.threads = row.threads});
+  const Llama model(file, {.weights = row.weights, .threads = row.threads});
   if (row.prefill) {
     measure_prefill(state, model, row);
   } else {

@@ -1,5 +1,5 @@
-// The products of a weight whose elements are codes of 8 or 4 bits, as functors that simd::for_isa
-// compiles for each instruction set.
+// The products of a weight whose elements are codes of 8 or 4 bits, or bfloat16, as functors that
+// simd::for_isa compiles for each instruction set.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace heed::models {
 
-inline constexpr Index code_block = 32;  // features that share a scale and an offset
+inline constexpr Index code_block = 32;  // features that share a scale and an offset, if any
 // Words from those that are read to those that are prefetched, 2 KiB. Measured (Zen 4, decoding):
 // 1.1 times as fast as without; 8 KiB helped less, 32 KiB not at all.
 inline constexpr Index prefetch_ahead = 512;
@@ -17,16 +17,16 @@ inline constexpr Index prefetch_ahead = 512;
 // codes are features 0 … 3, the high ones 4 … 7.
 template <int Bits>
 constexpr int code_bit(int i) {
-  return Bits == 8 ? 8 * i : i % 4 * 8 + i / 4 * 4;
+  return Bits == 4 ? i % 4 * 8 + i / 4 * 4 : Bits * i;
 }
 
 // A panel of words that hold the codes of several features each, `bits` bits of each (code_bit).
 struct CodePanel {
   const std::int32_t* words;  // [in · bits / 32, NR]
-  const float* scales;        // [in / 32, NR]
+  const float* scales;        // [in / 32, NR]; null beside bfloat16
   const float* offsets;       // the same, or null: 0
   Index in;
-  int bits;  // 8, signed, or 4, unsigned
+  int bits;  // 16, bfloat16; 8, signed; or 4, unsigned
 };
 
 // Registers of NR numbers. They are passed by reference: a function that returns one would need
@@ -60,6 +60,18 @@ struct Lanes {
 #endif
     to = __builtin_convertvector(words & 15, Floats);
   }
+
+  // The code of feature i of each word as a number.
+  template <int Bits>
+  [[gnu::always_inline]] static void number(const Integers& words, int i, Floats& to) {
+    if constexpr (Bits == 16) {  // a bfloat16 is the upper half of a float
+      to = __builtin_bit_cast(Floats, i == 0 ? words << 16 : words & -65536);
+    } else if constexpr (Bits == 8) {
+      to = __builtin_convertvector(words << (24 - code_bit<8>(i)) >> 24, Floats);
+    } else {
+      low_bits(words >> code_bit<4>(i), to);
+    }
+  }
 };
 
 // f(first, i, n, code) for features k … k + 31 of a panel: register n of the codes of feature
@@ -78,12 +90,7 @@ template <int Nr, int Bits, class F>
 #pragma GCC unroll 4
       for (int n = 0; n < L::count; ++n) {
         typename L::Floats code;
-        if constexpr (Bits == 8) {
-          code =
-              __builtin_convertvector(word[n] << (24 - code_bit<8>(i)) >> 24, typename L::Floats);
-        } else {
-          L::low_bits(word[n] >> code_bit<4>(i), code);
-        }
+        L::template number<Bits>(word[n], i, code);
         f(first, i, n, code);
       }
     }
@@ -93,6 +100,7 @@ template <int Nr, int Bits, class F>
 // f.run<Nr, Bits, HasOffset>(rows) for a panel's kind.
 template <int Nr, class F, class... Args>
 [[gnu::always_inline]] inline void for_kind(const F& f, Args... args) {
+  if (f.panel.bits == 16) return f.template run<Nr, 16, false>(args...);
   if (f.panel.bits == 4) return f.template run<Nr, 4, true>(args...);
   if (f.panel.offsets != nullptr) return f.template run<Nr, 8, true>(args...);
   f.template run<Nr, 8, false>(args...);
@@ -113,9 +121,9 @@ struct PanelToFloats {
     using L = Lanes<Nr>;
     for (Index k = 0; k < panel.in; k += code_block) {
       float* at = to + k * Nr;
-      simd::Array<typename L::Floats, L::count> scale, offset = {};
+      simd::Array<typename L::Floats, L::count> scale = {}, offset = {};
       for (int n = 0; n < L::count; ++n) {
-        L::load(panel.scales + k / code_block * Nr + n * L::vl, scale[n]);
+        if constexpr (Bits != 16) L::load(panel.scales + k / code_block * Nr + n * L::vl, scale[n]);
         if constexpr (HasOffset)
           L::load(panel.offsets + k / code_block * Nr + n * L::vl, offset[n]);
       }
@@ -123,21 +131,22 @@ struct PanelToFloats {
           panel, k,
           [&](int first, int i, int n, const typename L::Floats& code)
               __attribute__((always_inline)) {
-                L::store(at + (first + i) * Nr + n * L::vl,
-                         HasOffset ? scale[n] * code + offset[n] : scale[n] * code);
+                L::store(at + (first + i) * Nr + n * L::vl, HasOffset ? scale[n] * code + offset[n]
+                                                            : Bits == 16 ? code
+                                                                         : scale[n] * code);
               });
     }
   }
 };
 
-// sums [rows, NR] = x · a panel, Σ over blocks of scale·Σ x·code + offset·Σ x. Codes become numbers
-// once for up to four rows. A block has two sums, of even and of odd features, which wait for each
-// other less; a row has the same bits alone and beside others.
+// sums [rows, NR] = x · a panel, Σ over blocks of scale·Σ x·code + offset·Σ x; of bfloat16
+// Σ x·code. Codes become numbers once for up to four rows. A block has two sums, of even and of odd
+// features, which wait for each other less; a row has the same bits alone and beside others.
 struct MultiplyPanel {
   CodePanel panel;
   const float* x;  // [rows, in]
   Index x_stride;
-  const float* block_sums;  // [rows, in / 32], of x
+  const float* block_sums;  // [rows, in / 32], of x; null where there are no offsets
   float* sums;
 
   template <int Nr>
@@ -172,25 +181,26 @@ struct MultiplyPanel {
                   part[r][n] = at[r * x_stride + first + i] * code + part[r][n];
                 }
               });
-      add_block<Nr, HasOffset>(row, k / code_block, even, odd, sum);
+      add_block<Nr, Bits, HasOffset>(row, k / code_block, even, odd, sum);
     }
     for (int r = 0; r < Rows; ++r) {
       for (int n = 0; n < L::count; ++n) L::store(sums + (row + r) * Nr + n * L::vl, sum[r][n]);
     }
   }
 
-  template <int Nr, bool HasOffset, class Tile>
+  template <int Nr, int Bits, bool HasOffset, class Tile>
   [[gnu::always_inline]] void add_block(Index row, Index block, const Tile& even, const Tile& odd,
                                         Tile& sum) const {
     using L = Lanes<Nr>;
     constexpr int rows = sizeof(Tile) / sizeof(sum[0]);
     for (int n = 0; n < L::count; ++n) {
-      typename L::Floats scale, offset;
-      L::load(panel.scales + block * Nr + n * L::vl, scale);
+      typename L::Floats scale = {}, offset;
+      if constexpr (Bits != 16) L::load(panel.scales + block * Nr + n * L::vl, scale);
       if constexpr (HasOffset) L::load(panel.offsets + block * Nr + n * L::vl, offset);
 #pragma GCC unroll 4
       for (int r = 0; r < rows; ++r) {
-        sum[r][n] = scale * (even[r][n] + odd[r][n]) + sum[r][n];
+        const typename L::Floats products = even[r][n] + odd[r][n];
+        sum[r][n] = Bits == 16 ? products + sum[r][n] : scale * products + sum[r][n];
         if constexpr (HasOffset) {
           sum[r][n] = block_sums[(row + r) * (panel.in / code_block) + block] * offset + sum[r][n];
         }

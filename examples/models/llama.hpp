@@ -18,7 +18,7 @@
 namespace heed::models {
 
 struct LlamaOptions {
-  WeightFormat weights = WeightFormat::codes;
+  WeightFormat weights = WeightFormat::file;
   int threads = 0;  // 0: as many as there are
 };
 

@@ -200,7 +200,7 @@ with tempfile.TemporaryDirectory() as name:
     refused(2, 'wants a number from 0.0 to 1.0, not "2"', "--top-p", "2")
     refused(2, "wants a number", "--temperature", "nan")
     refused(2, "wants a whole number", "--top-k=-1")
-    refused(2, "file or float", "--weights", "int3")
+    refused(2, "file, bfloat16 or float", "--weights", "int3")
     refused(2, 'k4v4 or paged, not "int4"', "--cache", "int4")
     refused(2, "exclude each other", "--look", "x.png", "--speculate", "3")
     refused(2, "exclude each other", "--look", "x.png", "--window", "300")
@@ -228,6 +228,8 @@ with tempfile.TemporaryDirectory() as name:
                  ["--seed", "4"], ["--cache", "paged"]):
         check(said("--prompt", "Hello", *few, *same) == answer, f"{same} changes a greedy answer")
     check(said("--prompt", "Hello", *few, "--system", "x") != answer, "--system changes nothing")
+    for weights in ("bfloat16", "float"):
+        check(len(said("--prompt", "Hello", *few, "--weights", weights)) > 5, f"{weights}: no answer")
     warm = ("--temperature", "1", *few)
     check(said("--prompt", "Hello", *warm) == said("--prompt", "Hello", *warm),
           "a seed gives two answers")

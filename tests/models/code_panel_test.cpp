@@ -1,9 +1,10 @@
-// Products with a panel of codes, on each instruction set that this machine has, against plain sums
-// in double; the memory of panels, and how they are shared out.
+// Products with a panel of codes or bfloat16, on each instruction set that this machine has,
+// against plain sums in double; the memory of panels, and how they are shared out.
 #include "models/code_panel.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -28,7 +29,7 @@ using heed::models::DigitKernels;
 
 std::size_t at(Index n) { return static_cast<std::size_t>(n); }
 
-// A panel of random codes, and its elements [in, NR].
+// A panel of random codes or bfloat16, and its elements [in, NR].
 struct RandomPanel {
   Index in, nr;
   int bits;
@@ -41,14 +42,17 @@ struct RandomPanel {
         nr(columns),
         bits(code_bits),
         words(at(in * nr * bits / 32)),
-        scales(at(in / code_block * nr)),
+        scales(bits == 16 ? 0 : at(in / code_block * nr)),
         offsets(has_offset ? scales.size() : 0),
         elements(at(in * nr)) {
     std::mt19937 random(static_cast<unsigned>(in + bits));
     std::uniform_real_distribution<float> number(-0.1F, 0.1F);
     for (float& scale : scales) scale = number(random);
     for (float& offset : offsets) offset = number(random);
-    set_codes([&] { return static_cast<int>(random() & (bits == 4 ? 15U : 255U)); });
+    set_codes([&] {
+      if (bits == 16) return static_cast<int>((random() & 0x807fU) | 0x3d80U);  // 1/16 … 1/8
+      return static_cast<int>(random() & (bits == 4 ? 15U : 255U));
+    });
   }
 
   // code()  the bits of each code
@@ -61,16 +65,23 @@ struct RandomPanel {
   }
 
   CodePanel panel() const {
-    return {words.data(), scales.data(), offsets.empty() ? nullptr : offsets.data(), in, bits};
+    return {words.data(), scales.empty() ? nullptr : scales.data(),
+            offsets.empty() ? nullptr : offsets.data(), in, bits};
   }
 
  private:
   void put(Index k, Index column, int code) {
     const Index in_word = 32 / bits;
     const auto i = static_cast<int>(k % in_word);
-    const int bit = bits == 4 ? heed::models::code_bit<4>(i) : heed::models::code_bit<8>(i);
-    words[at(k / in_word * nr + column)] |=
-        static_cast<std::int32_t>(static_cast<std::uint32_t>(code) << bit);
+    const int bit = bits == 4   ? heed::models::code_bit<4>(i)
+                    : bits == 8 ? heed::models::code_bit<8>(i)
+                                : heed::models::code_bit<16>(i);
+    const auto code_bits = static_cast<std::uint32_t>(code);
+    words[at(k / in_word * nr + column)] |= static_cast<std::int32_t>(code_bits << bit);
+    if (bits == 16) {
+      elements[at(k * nr + column)] = static_cast<double>(std::bit_cast<float>(code_bits << 16));
+      return;
+    }
     const std::size_t scale = at(k / code_block * nr + column);
     elements[at(k * nr + column)] =
         static_cast<double>(scales[scale]) * (bits == 8 && code > 127 ? code - 256 : code) +
@@ -128,10 +139,17 @@ void for_each_way(const F& f) {
 }
 
 template <class F>
-void for_each_kind(const F& f) {
+void for_each_code_kind(const F& f) {
   f(4, true);
   f(8, true);
   f(8, false);
+}
+
+// bfloat16 has no products in digits.
+template <class F>
+void for_each_kind(const Multiply& multiply, const F& f) {
+  for_each_code_kind(f);
+  if (multiply.digits == nullptr) f(16, false);
 }
 
 std::vector<float> row_of(const std::vector<float>& x, Index r, Index size) {
@@ -174,7 +192,7 @@ std::vector<float> normals(Index n) {
 
 TEST_CASE("products with codes are plain sums, a row alone as beside others") {
   for_each_way([](const Multiply& multiply, Index nr) {
-    for_each_kind([&](int bits, bool has_offset) {
+    for_each_kind(multiply, [&](int bits, bool has_offset) {
       for (const Index in : {32, 96, 320}) {
         const RandomPanel panel(in, nr, bits, has_offset);
         const std::vector<float> x = normals(12 * in);
@@ -194,7 +212,7 @@ TEST_CASE("products with codes are plain sums, a row alone as beside others") {
 TEST_CASE("products of zeros, of one number far above the others and of tiny ones") {
   constexpr Index in = 96;
   for_each_way([](const Multiply& multiply, Index nr) {
-    for_each_kind([&](int bits, bool has_offset) {
+    for_each_kind(multiply, [&](int bits, bool has_offset) {
       const RandomPanel panel(in, nr, bits, has_offset);
       INFO(bits << " bits");
       const std::vector<float> zeros(in);
@@ -213,7 +231,7 @@ TEST_CASE("tiny scales lose no bits of products with tiny numbers") {
   std::vector<float> x = normals(in);
   for (float& each : x) each *= 0x1p-96F;
   for_each_way([&](const Multiply& multiply, Index nr) {
-    for_each_kind([&](int bits, bool has_offset) {
+    for_each_code_kind([&](int bits, bool has_offset) {
       INFO(bits << " bits");
       RandomPanel panel(in, nr, bits, has_offset);
       std::vector<float> expected = multiply(panel, x, 1);
@@ -235,7 +253,7 @@ TEST_CASE("products of the largest codes with the largest digits") {
     x[at(3 * in + k)] = k % 64 < 32 ? largest : -largest;
   }
   for_each_way([&](const Multiply& multiply, Index nr) {
-    for_each_kind([&](int bits, bool has_offset) {
+    for_each_code_kind([&](int bits, bool has_offset) {
       RandomPanel panel(in, nr, bits, has_offset);
       for (const int code : bits == 4 ? std::vector{0, 15} : std::vector{-128 & 255, 127}) {
         INFO(bits << " bits, code " << code);
@@ -253,7 +271,7 @@ TEST_CASE("a row with a number that is not finite has no finite product, and oth
     return std::ranges::none_of(sums, [](float sum) { return heed::is_finite(sum); });
   };
   for_each_way([&](const Multiply& multiply, Index nr) {
-    for_each_kind([&](int bits, bool has_offset) {
+    for_each_kind(multiply, [&](int bits, bool has_offset) {
       const RandomPanel panel(in, nr, bits, has_offset);
       for (const float wrong : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
         std::vector<float> x = normals(3 * in);
@@ -327,4 +345,22 @@ TEST_CASE("weights share blocks of memory, and large ones have their own") {
   }
   CHECK(weights[1] == Weights(20, 5));
   CHECK_THROWS_AS(Weights().get_allocator().allocate(~std::size_t{0}), std::bad_alloc);
+}
+
+TEST_CASE("a panel becomes the floats that its elements are, on each instruction set") {
+  constexpr Index in = 96;
+  for_each_way([](const Multiply& multiply, Index nr) {
+    for_each_kind(multiply, [&](int bits, bool has_offset) {
+      const RandomPanel panel(in, nr, bits, has_offset);
+      std::vector<float> floats(at(in * nr));
+      heed::simd::for_isa<float, heed::models::PanelToFloats>(multiply.isa)(
+          {panel.panel(), floats.data()});
+      double worst = 0;
+      for (std::size_t n = 0; n < floats.size(); ++n) {
+        worst = std::max(worst, std::abs(static_cast<double>(floats[n]) - panel.elements[n]));
+      }
+      INFO(bits << " bits");
+      CHECK(worst <= (bits == 16 ? 0 : 1e-6));
+    });
+  });
 }

@@ -165,6 +165,56 @@ TEST_CASE("logits are the reference's, of codes and of floats") {
   CHECK(floats.weight_bytes() > 2 * tiny().weight_bytes());
 }
 
+TEST_CASE("weights in bfloat16 have the logits of floats that are rounded to it") {
+  TinyLlama rounded;
+  rounded.rounded = true;
+  const TemporaryFile on_disk(rounded.bytes());
+  const Gguf file(on_disk.path());
+  const Ids ids = some_ids(40);
+  const auto expected = LlamaReference(file).forward(ids);
+  const Llama floats(file, {.weights = WeightFormat::floats, .threads = 1});
+  const Llama kept(file, {.threads = 2});
+  const Llama made(tiny_file(), {.weights = WeightFormat::bfloat16, .threads = 2});
+  LlamaSequence whole = kept.start(), of_made = made.start(), of_floats = floats.start();
+  const Tensor2<float> logits = kept.forward(ids, whole, 40);
+  check_logits(logits, expected, 2e-4);
+  const Tensor2<float> made_logits = made.forward(ids, of_made, 40);
+  const Tensor2<float> float_logits = floats.forward(ids, of_floats, 40);
+  for (Index i = 0; i < 40; ++i) {
+    CHECK(same(made_logits, i, logits, i));
+    CHECK(same(float_logits, i, logits, i));
+  }
+  CHECK(distance(logits, LlamaReference(tiny_file()).forward(ids)) > 1e-4);
+  CHECK(2 * kept.weight_bytes() == floats.weight_bytes());
+  CHECK(made.weight_bytes() == kept.weight_bytes());
+  LlamaSequence single = kept.start();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    check_logits(kept.forward(std::span(ids).subspan(i, 1), single), {expected[i]}, 2e-4);
+  }
+}
+
+TEST_CASE("a weight in bfloat16 is refused beyond its largest, and of odd rows stays in floats") {
+  const auto file_of = [](std::uint64_t in, float last) {
+    std::string data;
+    for (std::uint64_t n = 1; n < in; ++n) data += heed::models::test::bytes_of(0.3F);
+    GgufFile file;
+    file.tensor("w", {in, 1}, 0, data + heed::models::test::bytes_of(last));
+    return TemporaryFile(file.bytes());
+  };
+  const auto weight_of = [](const TemporaryFile& on_disk, Index in) {
+    return heed::models::ModelWeight(Gguf(on_disk.path()), {{"w", 1}}, in, WeightFormat::bfloat16);
+  };
+  std::vector<float> row(40);
+  weight_of(file_of(32, 3.3e38F), 32).row_into(0, row.data());
+  CHECK(row[0] == static_cast<float>(heed::BFloat16(0.3F)));
+  CHECK(row[31] == static_cast<float>(heed::BFloat16(3.3e38F)));
+  CHECK_THAT(error_of([&] { weight_of(file_of(32, 3.4e38F), 32); }),
+             ContainsSubstring("\"w\" has elements beyond the largest bfloat16"));
+  weight_of(file_of(40, 3.4e38F), 40).row_into(0, row.data());
+  CHECK(row[0] == 0.3F);
+  CHECK(row[39] == 3.4e38F);
+}
+
 TEST_CASE("tokens one by one, in pieces and after a rollback have the logits of one call") {
   const Ids ids = some_ids(30);
   LlamaSequence whole = tiny().start(), single = tiny().start();
@@ -433,7 +483,7 @@ TEST_CASE("products of few rows have the bits of each row alone") {
   REQUIRE(tiny_file().tensor("blk.0.ffn_up.weight", shape).type == heed::models::GgufType::q4_1);
   const heed::models::ModelWeight weight(
       tiny_file(), {{"blk.0.ffn_gate.weight", 96}, {"blk.0.ffn_up.weight", 96}}, 64,
-      WeightFormat::codes);
+      WeightFormat::file);
   Tensor2<float> x(40, 64), all(40, 192), some(7, 192), one(1, 192);
   for (Index n = 0; n < x.size(); ++n) x.data()[n] = std::sin(static_cast<float>(n));
   std::vector<float> room;

@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "gguf_file.hpp"
 #include "heed/core/eigen.hpp"
+#include "models/gguf_blocks.hpp"
 
 namespace heed::models::test {
 
@@ -16,6 +18,7 @@ struct TinyLlama {
   std::uint64_t features = 64, hidden = 96, heads = 4, kv_heads = 2, layers = 2, context = 160;
   std::uint64_t claimed_layers = 0;  // that the header says; 0: those that are there
   bool output_norm = true;           // is written
+  bool rounded = false;              // matrices are the nearest bfloat16 of what they would be
   std::vector<std::string> words{"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 
   // Values and tensors; `file` may have some already.
@@ -85,7 +88,7 @@ struct TinyLlama {
     if (rows > 0) extents.push_back(rows);
     const std::uint64_t count = columns * (rows > 0 ? rows : 1);
     std::string data;
-    const bool is_block = type == q4_0 || type == q4_1 || type == q8_0;
+    const bool is_block = is_quantised(static_cast<GgufType>(type));
     for (std::uint64_t n = 0; n < count; n += is_block ? 32 : 1) {
       if (is_block) {
         data += block(type, scale);
@@ -96,7 +99,23 @@ struct TinyLlama {
                               : bytes_of(static_cast<Eigen::bfloat16>(x));
       }
     }
+    if (rounded && rows > 0) {
+      data = as_bfloat16(static_cast<GgufType>(type), data);
+      type = bf16;
+    }
     file.tensor(name + ".weight", extents, type, data);
+  }
+
+  static std::string as_bfloat16(GgufType type, const std::string& data) {
+    const GgufBlock block = gguf_block(type);
+    const auto bytes = std::as_bytes(std::span(data));
+    std::vector<float> numbers(block.elements);
+    std::string rounded;
+    for (std::size_t at = 0; at < data.size(); at += block.bytes) {
+      read_gguf_block(type, bytes.subspan(at, block.bytes), numbers);
+      for (const float x : numbers) rounded += bytes_of(static_cast<Eigen::bfloat16>(x));
+    }
+    return rounded;
   }
 
   std::string block(std::uint32_t type, float scale) {

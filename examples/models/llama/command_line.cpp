@@ -34,9 +34,10 @@ double real(std::string_view option, std::string_view value, double high) {
 }
 
 WeightFormat format_named(std::string_view value) {
-  if (value == "file") return WeightFormat::codes;
+  if (value == "file") return WeightFormat::file;
+  if (value == "bfloat16") return WeightFormat::bfloat16;
   if (value == "float") return WeightFormat::floats;
-  throw UsageError("--weights wants file or float, not \"" + std::string(value) + "\"");
+  throw UsageError("--weights wants file, bfloat16 or float, not \"" + std::string(value) + "\"");
 }
 
 CacheFormat cache_named(std::string_view value) {
@@ -134,7 +135,8 @@ std::string_view usage_text() {
   --window N        see the first 4 and at most the last N tokens, and so go on where the context is full;
                     0: all tokens, until it is full (0)
   --look FILE.png   draw which earlier tokens each token of the answer was written from
-  --weights float   in memory as floats; file: in the 4 and 8 bits that the file has (file)
+  --weights FORMAT  in memory and multiplied from there: file, in the 4, 8 or 16 bits that the file has;
+                    bfloat16, each rounded to 16 bits; or float (file)
   --cache FORMAT    keys and values in float, bfloat16 or half; in codes of 8 and 4 bits: k8v8 (int8), k8v4,
                     k4v4; paged: floats in pages. --window rounds those that it keeps again (float)
   --model FILE      a GGUF file; without it, the one in the cache

@@ -27,7 +27,7 @@ struct CommandLine {
   std::optional<std::string> file;    // --file
   std::optional<std::string> system;  // --system
   std::optional<std::string> look;    // --look
-  WeightFormat weights = WeightFormat::codes;
+  WeightFormat weights = WeightFormat::file;
   CacheFormat cache = CacheFormat::float32;  // --cache
   SamplerOptions sampler = {};
   std::size_t max_tokens = 512;  // --max-tokens, of an answer
