@@ -73,8 +73,11 @@ std::span<const float> Generator::logits(Index row) const {
 bool Generator::read(std::span<const TokenId> ids,
                      const std::function<bool(std::size_t)>& progress) {
   if (ids.size() > room()) {
+    const bool slides = options_.window > 0;
     throw Error("heed::models::Generator: the text has " + std::to_string(ids.size()) +
-                " tokens but the context of " + std::to_string(model_.config().context) +
+                " tokens but the " + (slides ? "window of " : "context of ") +
+                std::to_string(slides ? options_.window
+                                      : static_cast<std::size_t>(model_.config().context)) +
                 " has room for " + std::to_string(room()));
   }
   const std::size_t before = ids_.size();

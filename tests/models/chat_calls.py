@@ -101,9 +101,9 @@ def model(ends=True, context=CONTEXT):
 
 # ---- calls ----------------------------------------------------------------------------------------
 
-def call(*arguments, stdin=b"", env=None):
+def call(*arguments, stdin=b"", env=None, pass_fds=()):
     return subprocess.run([PROGRAM, *arguments], input=stdin, capture_output=True, timeout=120,
-                          env={**os.environ, **(env or {})})
+                          env={**os.environ, **(env or {})}, pass_fds=pass_fds)
 
 
 def refused(code, part, *arguments, **more):
@@ -197,6 +197,8 @@ with tempfile.TemporaryDirectory() as name:
     check(b"--temperature" in call("--help").stdout, "--help does not tell the options")
     refused(2, "there is no option --tempo", "--tempo", "1")
     refused(2, "wants a value behind it", "--prompt")
+    refused(2, '"Hello" stands behind no option; a text stands behind --prompt', "Hello")
+    refused(2, '"" stands behind no option', "")
     refused(2, 'wants a number from 0.0 to 1.0, not "2"', "--top-p", "2")
     refused(2, "wants a number", "--temperature", "nan")
     refused(2, "wants a whole number", "--top-k=-1")
@@ -211,6 +213,11 @@ with tempfile.TemporaryDirectory() as name:
     refused(1, "No such file", "--model", "", "--prompt", "a")
     refused(1, "--look: cannot write to the folder", "--model", str(file), "--prompt", "a", "--look",
             name + "/none/x.png")
+    refused(1, f"{name} is a folder", "--model", str(file), "--prompt", "a", "--look", name)
+    (folder / "blank").write_text(" \n\n")
+    for blank in (("--prompt", ""), ("--prompt", "  "), ("--file", str(folder / "blank")),
+                  ("--file", "-")):
+        refused(1, "there is nothing to answer", "--model", str(file), *blank)
     refused(1, "No such file", "--model", name + "/none", "--prompt", "a")
     refused(1, "does not begin with", "--model", str(folder / "text"), "--prompt", "a")
     (folder / "cut.gguf").write_bytes(model()[:-4000])
@@ -219,7 +226,11 @@ with tempfile.TemporaryDirectory() as name:
     refused(1, "byte 4 is not UTF-8", "--model", str(file), "--file", str(folder / "latin"))
     (folder / "long").write_text("x" * 500)
     done = call("--model", str(file), "--file", str(folder / "long"))
-    check(done.returncode == 1 and b"has room for 400" in done.stderr, "a long text is not refused")
+    check(done.returncode == 1 and b"context of 400 has room for 400" in done.stderr,
+          "a long text is not refused")
+    done = call("--model", str(file), "--file", str(folder / "long"), "--window", "300")
+    check(done.returncode == 1 and b"window of 300 has room for 300" in done.stderr,
+          f"a text longer than the window: {done.stderr!r}")
 
     few = ("--max-tokens", "30")
     answer = said("--prompt", "Hello", *few)
@@ -236,6 +247,14 @@ with tempfile.TemporaryDirectory() as name:
     check(said("--prompt", "Hello", *warm) != said("--prompt", "Hello", *warm, "--seed", "1"),
           "two seeds give one answer")
     check(said("--file", "-", *few, stdin=b"Hello") == answer, "--file - is not the prompt")
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"Hello")
+    os.close(write_end)
+    refused(1, "fetch.sh downloads it", "--file", f"/dev/fd/{read_end}", env={"HEED_CACHE": name},
+            pass_fds=[read_end])
+    check(said("--file", f"/dev/fd/{read_end}", *few, pass_fds=[read_end]) == answer,
+          "--file of a pipe is not the prompt")
+    os.close(read_end)
     check(said(*few, stdin=b"Hello\n") == answer, "a line is not a prompt")
     check(len(said(*few, stdin=b"Hello\n\nAgain\n")) > len(answer), "the second line has no answer")
     done = call("--model", str(file), stdin=b"Hello\n" * 9, *("--max-tokens", "100"))

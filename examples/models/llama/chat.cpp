@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -41,15 +42,26 @@ std::filesystem::path model_path(const CommandLine& line) {
 }
 
 // Throws heed::Error where a file cannot be made there, before the answer is waited for.
-void check_folder(const std::filesystem::path& file) {
+void check_picture(const std::filesystem::path& file) {
   const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (std::filesystem::is_directory(file)) {
+    throw Error("chat: --look: " + file.string() + " is a folder, not a file");
+  }
   if (::access(folder.c_str(), W_OK) == 0) return;
   throw Error("chat: --look: cannot write to the folder " + folder.string());
 }
 
+// A pipe, such as a shell's <(command), has no size and is read to its end.
+std::string bytes_of(const std::string& path) {
+  const std::istreambuf_iterator<char> end;
+  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), end};
+  if (!std::filesystem::is_fifo(path)) return InputFile(path).text();
+  std::ifstream pipe(path);
+  return {std::istreambuf_iterator<char>(pipe), end};
+}
+
 std::string text_of(const std::string& path) {
-  std::string text = path == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {})
-                                 : InputFile(path).text();
+  std::string text = bytes_of(path);
   if (const auto bad = utf8_error(text)) {
     throw Error("chat: " + path + ": byte " + std::to_string(*bad + 1) + " is not UTF-8");
   }
@@ -211,14 +223,18 @@ int talk(Conversation& conversation) {
 }  // namespace
 
 int run(const CommandLine& line) {
+  static_cast<void>(model_path(line));  // a pipe is left unread where there is no model
   std::string text = line.prompt.value_or("");
   if (line.file) text += (text.empty() ? "" : "\n\n") + text_of(*line.file);
   if (utf8_error(text)) throw Error("chat: --prompt is not UTF-8");
   if (utf8_error(line.system.value_or(""))) throw Error("chat: --system is not UTF-8");
-  if (line.look) check_folder(*line.look);
+  const bool one = line.prompt || line.file;
+  if (one && text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw Error("chat: there is nothing to answer: the text is empty");
+  }
+  if (line.look) check_picture(*line.look);
   catch_interrupts();
   Conversation conversation(line);
-  const bool one = line.prompt || line.file;
   const int code = one ? (conversation.answer(text) ? 0 : stopped) : talk(conversation);
   conversation.print_times();
   return code;

@@ -100,6 +100,10 @@ CommandLine parse_command_line(std::span<const char* const> arguments) {
       line.help = true;
       return line;
     }
+    if (!argument.starts_with('-')) {
+      throw UsageError("\"" + std::string(argument) +
+                       "\" stands behind no option; a text stands behind --prompt");
+    }
     const std::size_t equals = argument.find('=');
     const auto* rule = std::ranges::find(rules, argument.substr(0, equals), &OptionRule::name);
     if (rule == rules.end()) throw UsageError("there is no option " + std::string(argument));
