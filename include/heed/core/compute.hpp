@@ -33,6 +33,6 @@ struct Compute : ComputeValues<> {
 };
 
 template <class Flags>
-constexpr Compute ComputeValues<Flags>::full{Format::binary32, nullptr};
+const Compute ComputeValues<Flags>::full{Format::binary32, nullptr};
 
 }  // namespace heed
