@@ -2,6 +2,7 @@
 #pragma once
 
 #include "heed/core/abi.hpp"
+#include "heed/core/device.hpp"
 #include "heed/core/types.hpp"
 
 namespace heed {
@@ -33,6 +34,6 @@ struct Compute : ComputeValues<> {
 };
 
 template <class Flags>
-const Compute ComputeValues<Flags>::full{Format::binary32, nullptr};
+HEED_CONSTANT Compute ComputeValues<Flags>::full{Format::binary32, nullptr};
 
 }  // namespace heed
