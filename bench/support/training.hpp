@@ -18,7 +18,7 @@ struct TrainingRow {
 };
 
 // clang-format off
-inline constexpr TrainingRow training_rows[] = {
+inline const TrainingRow training_rows[] = {
 //                          B    L  feat heads layers dropout threads
 {"train_l64",              32,  64, 128, 4, 2, 0.0, 1},
 {"train_l64_dropout",      32,  64, 128, 4, 2, 0.1, 1},

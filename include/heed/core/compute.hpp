@@ -2,7 +2,6 @@
 #pragma once
 
 #include "heed/core/abi.hpp"
-#include "heed/core/device.hpp"
 #include "heed/core/types.hpp"
 
 namespace heed {
@@ -34,6 +33,6 @@ struct Compute : ComputeValues<> {
 };
 
 template <class Flags>
-HEED_CONSTANT Compute ComputeValues<Flags>::full{Format::binary32, nullptr};
+const Compute ComputeValues<Flags>::full{Format::binary32, nullptr};
 
 }  // namespace heed

@@ -45,9 +45,8 @@ const GradientKernels<T>& gradient_kernels(Isa isa, Compute compute) {
 }  // namespace simd
 
 template <class Flags>
-HEED_CONSTANT Compute ComputeValues<Flags>::bfloat16{Format::bfloat16,
-                                                     &simd::rounded_kernels<BFloat16>};
+const Compute ComputeValues<Flags>::bfloat16{Format::bfloat16, &simd::rounded_kernels<BFloat16>};
 template <class Flags>
-HEED_CONSTANT Compute ComputeValues<Flags>::half{Format::binary16, &simd::rounded_kernels<Half>};
+const Compute ComputeValues<Flags>::half{Format::binary16, &simd::rounded_kernels<Half>};
 
 }  // namespace heed
