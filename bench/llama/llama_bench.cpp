@@ -32,9 +32,9 @@ constexpr LlamaRow rows[] = {
     {"decode_100", 100, 1, false, 0.75},
     {"decode_100_2", 100, 2, false, 0.75},
     {"decode_1000_2", 1000, 2, false, 0.75},
-    {"prefill_1024_bfloat16", 1024, 1, true, 0.6, WeightFormat::bfloat16},
-    {"decode_100_bfloat16", 100, 1, false, 0.75, WeightFormat::bfloat16},
-    {"decode_100_bfloat16_2", 100, 2, false, 0.75, WeightFormat::bfloat16}};
+    {"prefill_1024_weights_bfloat16", 1024, 1, true, 0.6, WeightFormat::bfloat16},
+    {"decode_100_weights_bfloat16", 100, 1, false, 0.75, WeightFormat::bfloat16},
+    {"decode_100_weights_bfloat16_2", 100, 2, false, 0.75, WeightFormat::bfloat16}};
 
 std::vector<TokenId> some_ids(Index count, const heed::models::LlamaConfig& config) {
   std::vector<TokenId> ids;
