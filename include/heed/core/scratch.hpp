@@ -23,7 +23,7 @@ inline namespace HEED_ABI {
 // a plan carves a dozen arrays. Throws heed::Error where that does not fit 64 bits.
 [[gnu::noinline]] inline Index used_with(Index used, Index count, Index size) {
   constexpr auto line = static_cast<Index>(scratch_alignment);
-  return checked_sum(used, checked_sum(checked_product(count, size), line - 1) / line * line);
+  return checked_sum(used, checked_sum(checked_product(count, size), line - 1) & -line);
 }
 
 }  // namespace HEED_ABI

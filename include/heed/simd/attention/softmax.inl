@@ -55,17 +55,17 @@ HEED_INLINE void exp(Array<Vec<R>, N>& x) {
 template <class R>
 inline constexpr int interleave = vectors<R> >= 4 ? 1 : 4 / vectors<R>;
 
-// The largest score of each row, `before` among them. Tiles have `size` scores.
+// The largest score of each row, `before` among them.
 template <class R>
-HEED_INLINE void row_max(const R* s, Index size, const std::uint8_t* coverage, int panels,
-                         const R* before, R* after) {
+HEED_INLINE void row_max(const R* s, const std::uint8_t* coverage, int panels, const R* before,
+                         R* after) {
   Array<Array<Vec<R>, vectors<R>>, interleave<R>> high;
 #pragma GCC unroll 16
   for (int r = 0; r < interleave<R>; ++r) {
 #pragma GCC unroll 16
     for (int n = 0; n < vectors<R>; ++n) high[r][n] = broadcast(before[r]);
   }
-  for (int p = 0; p < panels; ++p, s += size) {
+  for (int p = 0; p < panels; ++p, s += mr<R> * nr<R>) {
     if (coverage[p] == 0) continue;
 #pragma GCC unroll 16
     for (int r = 0; r < interleave<R>; ++r) {
@@ -85,11 +85,10 @@ HEED_INLINE void row_max(const R* s, Index size, const std::uint8_t* coverage, i
 
 // s = exp(s − max) in place, and the sum of each row.
 template <class R>
-HEED_INLINE void row_exp(R* s, Index size, const std::uint8_t* coverage, int panels, const R* max,
-                         R* sum) {
+HEED_INLINE void row_exp(R* s, const std::uint8_t* coverage, int panels, const R* max, R* sum) {
   constexpr int count = interleave<R> * vectors<R>;
   Array<Vec<R>, interleave<R>> sums = {};
-  for (int p = 0; p < panels; ++p, s += size) {
+  for (int p = 0; p < panels; ++p, s += mr<R> * nr<R>) {
     if (coverage[p] == 0) continue;
     Array<Vec<R>, count> x;
 #pragma GCC unroll 16
@@ -108,53 +107,48 @@ HEED_INLINE void row_exp(R* s, Index size, const std::uint8_t* coverage, int pan
   for (int r = 0; r < interleave<R>; ++r) sum[r] = reduce_add<R>(sums[r])[0];
 }
 
-// Rescales the accumulator of row r of row tile g when its maximum rises: times e^by, which is
-// returned.
-template <class R>
-HEED_INLINE R rescale_row(const Accumulator<R>& acc, Index g, Index r, R by) {
+// Rescales the accumulator of one row when its maximum rises: times e^by, which is returned.
+template <class R, class Shape>
+HEED_INLINE R rescale_row(const Accumulator<R, Shape>& acc, Index row, R by) {
   Array<Vec<R>, 1> shrink = {broadcast(by)};
   exp<R, 1>(shrink);
-  R* o = acc.tile(g, 0);
-  for (Index left = acc.columns; left > 0; left -= nr<R>) {
-    const Index width = left < nr<R> ? left : nr<R>;
-    for (Index n = r * width; n < (r + 1) * width; n += vl<R>) {
-      store(o + n, load(o + n) * shrink[0]);
-    }
-    o += acc.shape.mr * nr<R>;
+  for (Index p = 0; p < acc.panels(); ++p) {
+    R* o = acc.row(row, p);
+    for (Index n = 0; n < acc.width(p); n += vl<R>) store(o + n, load(o + n) * shrink[0]);
   }
   return shrink[0][0];
 }
 
 // The running softmax of natural logits: scores become weights under the new maximum, and the state
 // of their rows follows. Exactly 0 for a score of −inf; NaN for NaN. Rows that are no
-// queries keep their state. Tiles have any MR. Milakov and Gimelshein, "Online normalizer
-// calculation for softmax" (2018), Algorithm 3.
+// queries keep their state. Milakov and Gimelshein, "Online normalizer calculation for softmax"
+// (2018), Algorithm 3.
 template <class R>
 void softmax(const ScoreTiles<R>& of_rows, const RowState<R>& state) {
-  const ScoreTiles<R> scores = of_rows;  // whose shape stays in registers
-  const Accumulator<R> acc = state.acc;
-  const Index rows_of_tile = scores.shape.mr, size = scores.tile_size();
-  HEED_ASSERT(scores.shape.nr == nr<R> && acc.shape.mr == scores.shape.mr);
-  Array<R, max_mr> max;
-  Array<R, max_mr> sum;
+  static_assert(mr<R> % interleave<R> == 0);
+  constexpr ConstantShape<tile_shape<R>> shape;
+  const auto scores = of_rows.in(shape);
+  const auto acc = state.acc.in(shape);
+  Array<R, mr<R>> max;
+  Array<R, mr<R>> sum;
   for (Index g = 0; g < scores.m_tiles; ++g) {
     const std::uint8_t* coverage = scores.coverage + g * scores.panels;
     R* s = scores.tile(g, 0);
-    R* running_max = state.max + g * rows_of_tile;
-    R* running_sum = state.sum + g * rows_of_tile;
+    R* running_max = state.max + g * mr<R>;
+    R* running_sum = state.sum + g * mr<R>;
     // In decoding most rows of the only row tile are no queries.
-    const Index left = scores.rows - g * rows_of_tile;
-    const Index real = left < rows_of_tile ? left : rows_of_tile;
-    for (Index r = 0; r < real; r += interleave<R>) {
-      row_max(s + r * nr<R>, size, coverage, scores.panels, running_max + r, max + r);
+    const Index left = scores.rows - g * mr<R>;
+    const int real = left < mr<R> ? static_cast<int>(left) : mr<R>;
+    for (int r = 0; r < real; r += interleave<R>) {
+      row_max(s + r * nr<R>, coverage, scores.panels, running_max + r, max + r);
     }
-    for (Index r = 0; r < real; r += interleave<R>) {
-      row_exp(s + r * nr<R>, size, coverage, scores.panels, max + r, sum + r);
+    for (int r = 0; r < real; r += interleave<R>) {
+      row_exp(s + r * nr<R>, coverage, scores.panels, max + r, sum + r);
     }
-    for (Index r = 0; r < real; ++r) {
+    for (int r = 0; r < real; ++r) {
       if (max[r] > running_max[r]) {
         if (running_sum[r] != R(0)) {  // else nothing was seen, and acc is 0
-          running_sum[r] *= rescale_row(acc, g, r, running_max[r] - max[r]);
+          running_sum[r] *= rescale_row(acc, g * mr<R> + r, running_max[r] - max[r]);
         }
         running_max[r] = max[r];
       }
