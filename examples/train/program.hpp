@@ -13,8 +13,8 @@
 #include <string_view>
 #include <system_error>
 
-#include "heed/simd/compute.hpp"
 #include "heed/core/error.hpp"
+#include "heed/simd/compute.hpp"
 #include "heed/train/loss_scale.hpp"
 
 namespace learn {
