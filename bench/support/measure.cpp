@@ -39,9 +39,15 @@ double turn(const std::function<void()>& call, const Turns& turns, double expect
   return (turns.one_thread ? thread_seconds() - thread_start : seconds_since(start)) / calls;
 }
 
-// A line of /proc/self/status, in bytes.
-double status_bytes(const std::string& key) {
-  std::ifstream file("/proc/self/status");
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// A line of /proc/self/status or another such table, in bytes.
+double status_bytes(const std::string& key, const char* table = "/proc/self/status") {
+  std::ifstream file(table);
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with(key + ":")) return 1024 * std::stod(line.substr(key.size() + 1));
   }
@@ -62,22 +68,24 @@ Turns Turns::from_environment(int threads) {
 std::vector<double> alternate(const std::vector<std::function<void()>>& contestants,
                               const Turns& turns, const std::function<void()>& before) {
   const auto start = Clock::now();
-  const auto timed = [&](const std::function<void()>& call, double expected) {
-    if (before) before();
-    return turn(call, turns, expected);
-  };
+  std::vector<std::vector<double>> seconds(contestants.size());  // [contestants][turns]
   std::vector<double> best;
-  best.reserve(contestants.size());
-  for (const auto& call : contestants) best.push_back(timed(call, turns.slice));
+  const auto take_turn = [&](std::size_t n, double expected) {
+    if (before) before();
+    seconds[n].push_back(turn(contestants[n], turns, expected));
+    return seconds[n].back();
+  };
+  for (std::size_t n = 0; n < contestants.size(); ++n) best.push_back(take_turn(n, turns.slice));
   // Turns behind the time limit are for the short calls beside a long one.
   for (int round = 0; turns.seconds > 0; ++round) {
     const bool late = seconds_since(start) >= turns.seconds;
     if (late && round >= least_rounds) break;
     for (std::size_t n = 0; n < contestants.size(); ++n) {
       if (late && best[n] > short_call) continue;
-      best[n] = std::min(best[n], timed(contestants[n], best[n]));
+      best[n] = std::min(best[n], take_turn(n, best[n]));
     }
   }
+  if (turns.median) std::transform(seconds.begin(), seconds.end(), best.begin(), median_of);
   return best;
 }
 
@@ -90,5 +98,7 @@ double extra_memory(const std::function<void()>& call) {
   call();
   return std::max(0.0, status_bytes("VmHWM") - before);
 }
+
+double large_page_memory() { return status_bytes("AnonHugePages", "/proc/self/smaps_rollup"); }
 
 }  // namespace heed::bench

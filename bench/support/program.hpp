@@ -47,6 +47,7 @@ inline std::vector<double> alternate_cold(const std::vector<std::function<void()
   const ReadLoop sweep(threads, swept_bytes(quick()));
   auto turns = Turns::from_environment(threads);
   turns.slice = 0;
+  turns.median = true;
   return alternate(contestants, turns, std::cref(sweep));
 }
 
