@@ -1,6 +1,8 @@
 // Scratch of a flash call: what it holds, and sizes that no machine has.
 #include "heed/attention/flash/scratch.hpp"
 
+#include <algorithm>
+
 #include "support/catch.hpp"
 
 namespace heed {
@@ -29,11 +31,27 @@ TEST_CASE("scratch: a state for each level of the tree of KV splits") {
   CHECK(std::abs(bytes(Index{1} << 20) - (one + 9 * state + more_mask(8192))) < 4096);
 }
 
-TEST_CASE("scratch: tasks that share their queries have a state each") {
+TEST_CASE("scratch: tasks that share their queries have a state each, and a count") {
   const Shape decode{1, 8, 2, 1, 5000, 64, 64};
-  CHECK(task_state_bytes<float>(decode, plan_of(decode)) == 6 * 8 * (64 + 2) * 4);
+  CHECK(shared_state_bytes<float>(decode, plan_of(decode)) == 6 * 8 * (64 + 2) * 4 + 64);
   const Shape prefill{1, 8, 2, 100, 5000, 64, 64};
-  CHECK(task_state_bytes<float>(prefill, plan_of(prefill)) == 0);
+  CHECK(shared_state_bytes<float>(prefill, plan_of(prefill)) == 0);
+}
+
+TEST_CASE("scratch: of the tasks that share their queries one is the last, whatever their order") {
+  const Shape decode{1, 8, 2, 1, 5000, 64, 64};
+  const FlashPlan plan = plan_of(decode);
+  alignas(scratch_alignment) static std::byte memory[1 << 14];
+  REQUIRE(shared_state_bytes<float>(decode, plan) <= static_cast<Index>(sizeof memory));
+  std::fill(std::begin(memory), std::end(memory), std::byte{255});
+  Carver carver(memory);
+  const auto shared = shared_states<float>(carver, decode, plan);
+  shared.start(plan);
+  REQUIRE(plan.key_tasks() == 3);
+  const bool last[] = {shared.is_last(2, 3), shared.is_last(4, 3), shared.is_last(0, 3),
+                       shared.is_last(5, 3), shared.is_last(1, 3), shared.is_last(3, 3)};
+  CHECK(std::count(std::begin(last), std::end(last), true) == 2);
+  CHECK((last[4] && last[5]));
 }
 
 TEST_CASE("scratch: decoding has no room for packed keys") {

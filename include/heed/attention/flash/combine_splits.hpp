@@ -50,16 +50,18 @@ class SplitStates {
   MergeTree tree_;
 };
 
-// Merges the states of the tasks [first, first + tasks), which share their queries, into the first.
+// The states of the tasks that share their queries with `task`, merged into the first of them.
 template <class R>
-void combine_splits(const RowStates<R>& states, Isa isa, Index first, Index tasks) {
+simd::RowState<R> combine_splits(const RowStates<R>& states, Isa isa, Index task, Index tasks) {
+  const Index first = task / tasks * tasks;
   const auto merge = simd::for_isa<R, MergeStates<R>, Index>(isa);
   MergeTree tree;
   const auto merge_slots = [&](int into, int from) {
     merge({states[first + tree.at(into)], states[first + tree.at(from)]}, states.rows);
   };
-  for (Index task = 0; task < tasks; ++task) tree.add(task, merge_slots);
+  for (Index split = 0; split < tasks; ++split) tree.add(split, merge_slots);
   tree.finish(merge_slots);
+  return states[first];
 }
 
 }  // namespace HEED_ABI

@@ -189,40 +189,36 @@ void flash_forward(const Problem<T>& problem, const K& source, const M& mask, co
   const Shape& shape = problem.shape;
   const Index bytes = flash_scratch_bytes<R>(shape, plan);
   Carver carver(memory);
-  const RowStates<R> states = task_states<R>(carver, shape, plan);
+  const SharedStates<R> shared = shared_states<R>(carver, shape, plan);
+  shared.start(plan);
   const Index key_tasks = plan.key_tasks();
   std::byte* scratch = memory + carver.used();
   const auto scratch_of = [&](int worker) {
     Carver own(scratch + worker * bytes);
     return flash_scratch<R>(own, shape, plan);
   };
-  const auto run_task = [&](Index index, const FlashScratch<R>& own, bool attends, bool stores) {
+  const auto run_task = [&](Index index, const FlashScratch<R>& own) {
     const QueryBlock rows = query_block_of(plan, shape, index);
     const Shape entry = kv::shape_of_entry(source, shape, rows.b);
-    const FlashTask<T, M, S> task{problem,
-                                  {mask, score, entry, rows},
-                                  plan,
-                                  kernels,
-                                  rows,
-                                  own,
-                                  key_tasks > 1 ? states[index] : own.state};
+    FlashTask<T, M, S> task{problem,
+                            {mask, score, entry, rows},
+                            plan,
+                            kernels,
+                            rows,
+                            own,
+                            key_tasks > 1 ? shared.states[index] : own.state};
     const auto kv = source.bind(shape, rows.b, task.kv_head());
     const Index length = source.length(rows.b), keys = plan.task_splits * plan.split_keys;
     const Index first = index % key_tasks * keys;
-    if (attends) attend_keys<U>(task, kv, first, std::min(first + keys, length));
-    if (!stores) return;
+    attend_keys<U>(task, kv, first, std::min(first + keys, length));
+    if (key_tasks > 1) {
+      if (!shared.is_last(index, key_tasks)) return;
+      task.state = combine_splits(shared.states, kernels.packed.isa, index, key_tasks);
+    }
     if constexpr (kv::CodeSource<std::remove_cvref_t<decltype(kv)>>) rotate_output(task, kv);
     if (!store_output(task)) attend_again<U>(task, kv, length);
   };
-  parallel_for(
-      plan.tasks, plan.workers, executor, scratch_of,
-      [&](Index index, const FlashScratch<R>& own) { run_task(index, own, true, key_tasks == 1); });
-  if (key_tasks == 1) return;
-  parallel_for(plan.tasks / key_tasks, plan.workers, executor, scratch_of,
-               [&](Index set, const FlashScratch<R>& own) {
-                 combine_splits(states, kernels.packed.isa, set * key_tasks, key_tasks);
-                 run_task(set * key_tasks, own, false, true);
-               });
+  parallel_for(plan.tasks, plan.workers, executor, scratch_of, run_task);
 }
 
 }  // namespace HEED_ABI

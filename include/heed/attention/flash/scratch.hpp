@@ -1,11 +1,34 @@
 // Scratch of a flash call: a worker's operands and states, and the states of tasks that share rows.
 #pragma once
 
+#include <atomic>
+#include <memory>
+
 #include "heed/attention/flash/plan.hpp"
 #include "heed/attention/flash/row_states.hpp"
 #include "heed/core/scratch.hpp"
 
 namespace heed {
+
+// What tasks that share their queries leave to the last of them.
+template <class R>
+struct SharedStates {
+  RowStates<R> states;        // [tasks]
+  std::atomic<Index>* ended;  // [tasks / key_tasks], tasks of each set
+
+  // Before the first task.
+  void start(const FlashPlan& plan) const {
+    for (Index n = 0; n < sets(plan); ++n) std::construct_at(ended + n, 0);
+  }
+  // Task `task` has left its state. True for the last of its set, which sees those of the others.
+  bool is_last(Index task, Index key_tasks) const {
+    return ended[task / key_tasks].fetch_add(1) == key_tasks - 1;
+  }
+  // Sets of tasks that share their queries.
+  static Index sets(const FlashPlan& plan) {
+    return plan.key_tasks() == 1 ? 0 : plan.tasks / plan.key_tasks();
+  }
+};
 
 // Scratch of one worker. R is the type of sums.
 template <class R>
@@ -57,10 +80,11 @@ FlashScratch<R> flash_scratch(Carver& carver, const Shape& shape, const FlashPla
   };
 }
 
-// The state of each task where several tasks share their queries, else nothing.
 template <class R>
-RowStates<R> task_states(Carver& carver, const Shape& shape, const FlashPlan& plan) {
-  return row_states<R>(carver, plan.key_tasks() == 1 ? 0 : plan.tasks, shape, plan);
+SharedStates<R> shared_states(Carver& carver, const Shape& shape, const FlashPlan& plan) {
+  const Index sets = SharedStates<R>::sets(plan);
+  return {row_states<R>(carver, sets * plan.key_tasks(), shape, plan),
+          carver.array<std::atomic<Index>>(sets)};
 }
 
 template <class R>
@@ -71,16 +95,16 @@ Index flash_scratch_bytes(const Shape& shape, const FlashPlan& plan) {
 }
 
 template <class R>
-Index task_state_bytes(const Shape& shape, const FlashPlan& plan) {
+Index shared_state_bytes(const Shape& shape, const FlashPlan& plan) {
   Carver counter(nullptr);
-  task_states<R>(counter, shape, plan);
+  shared_states<R>(counter, shape, plan);
   return static_cast<Index>(counter.used());
 }
 
 // Of all workers together. Throws heed::Error where that does not fit 64 bits.
 template <class R>
 Index flash_workspace_bytes(const Shape& shape, const FlashPlan& plan) {
-  return checked_sum(task_state_bytes<R>(shape, plan),
+  return checked_sum(shared_state_bytes<R>(shape, plan),
                      checked_product(flash_scratch_bytes<R>(shape, plan), plan.workers));
 }
 
