@@ -10,7 +10,25 @@
 
 namespace heed {
 
-// What tasks that share their queries leave to the last of them.
+// Scratch of one worker. R is the type of sums.
+template <class R>
+struct FlashScratch {
+  simd::PackedA<R> q;        // [rows of a task, D]
+  simd::PackedB<R> kt;       // [D, block]; without columns where keys are not packed
+  simd::PackedB<R> v;        // [block, Dv]
+  R* scores;                 // [rows of a query sub-block, block]
+  R* packed_p;               // where the products pack p
+  simd::RowState<R> state;   // of the task
+  RowStates<R> pending;      // of its KV splits that wait to be merged, [states() − 1]
+  std::uint8_t* block_mask;  // [row tiles, panels of a mask window of keys], mask::Coverage
+  std::uint8_t* coverage;    // [row tiles of a query sub-block, panels of a block], the same
+  std::uint8_t* unmasked;    // as scores; written only where values are not finite
+  R* gathered;               // [block, D], then [block, Dv]; of the tensors' type, or nothing
+};
+
+inline namespace HEED_ABI {
+
+// States of tasks that share their queries, for the last of them to end.
 template <class R>
 struct SharedStates {
   RowStates<R> states;        // [tasks]
@@ -29,24 +47,6 @@ struct SharedStates {
     return plan.key_tasks() == 1 ? 0 : plan.tasks / plan.key_tasks();
   }
 };
-
-// Scratch of one worker. R is the type of sums.
-template <class R>
-struct FlashScratch {
-  simd::PackedA<R> q;        // [rows of a task, D]
-  simd::PackedB<R> kt;       // [D, block]; without columns where keys are not packed
-  simd::PackedB<R> v;        // [block, Dv]
-  R* scores;                 // [rows of a query sub-block, block]
-  R* packed_p;               // where the products pack p
-  simd::RowState<R> state;   // of the task
-  RowStates<R> pending;      // of its KV splits that wait to be merged, [states() − 1]
-  std::uint8_t* block_mask;  // [row tiles, panels of a mask window of keys], mask::Coverage
-  std::uint8_t* coverage;    // [row tiles of a query sub-block, panels of a block], the same
-  std::uint8_t* unmasked;    // as scores; written only where values are not finite
-  R* gathered;               // [block, D], then [block, Dv]; of the tensors' type, or nothing
-};
-
-inline namespace HEED_ABI {
 
 // `count` states of a task's rows.
 template <class R>
