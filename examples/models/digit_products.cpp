@@ -113,7 +113,7 @@ HEED_INLINE void multiply_block(const std::int32_t* words, const DigitBlock* x, 
     sum[r][i / digits % registers][d] =
         broadcast(Bits == 8 ? -128 * x[r * stride].digit_sums[d] : 0);
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 1
   for (int k = 0; k < code_block; k += in_word, words += nr) {
     Words word[registers];
 #pragma GCC unroll 2
