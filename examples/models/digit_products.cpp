@@ -113,8 +113,8 @@ HEED_INLINE void multiply_block(const std::int32_t* words, const DigitBlock* x, 
     sum[r][i / digits % registers][d] =
         broadcast(Bits == 8 ? -128 * x[r * stride].digit_sums[d] : 0);
   }
-  // Unrolled, the prefetches of a block stand together: one thread then reads 8-bit codes at 0.74 of
-  // the reading rate, not at 0.93 (Zen 4).
+  // Unrolled, the prefetches of a block stand together: one thread then reads 8-bit codes at 0.74
+  // of the reading rate, not at 0.93 (Zen 4).
 #pragma GCC unroll 1
   for (int k = 0; k < code_block; k += in_word, words += nr) {
     Words word[registers];
