@@ -78,9 +78,11 @@ struct Products {
   float score(int i, int j) const { return scores[static_cast<std::size_t>(keys * i + j)]; }
 };
 
-// A cache whose first sequence has pages that do not follow each other.
+// A cache whose first sequence has pages that do not follow each other: the pool has room for the
+// tokens of both alone.
 kv::PagedCache<float> scattered(const test::OneTask<float>& of, Index page) {
-  kv::PagedCache<float> cache({2, 1, 7, 20}, {.page = page, .pages = 200 / page + 8});
+  kv::PagedCache<float> cache({2, 1, 7, 20},
+                              {.page = page, .pages = 2 * ((100 + page - 1) / page)});
   const auto k = of.in.k.cview(), v = of.in.v.cview();
   for (Index at = 0; at < 100; at += page) {
     const Index n = std::min(page, 100 - at);
@@ -88,6 +90,9 @@ kv::PagedCache<float> scattered(const test::OneTask<float>& of, Index page) {
       cache.append(b, slice(k.matrix(0, 0), at, n), slice(v.matrix(0, 0), at, n));
     }
   }
+  int runs = 0;
+  cache.bind({}, 0, 0).for_each_panel_run(0, 100, [&](Index, auto, auto) { ++runs; });
+  REQUIRE(runs > 1);
   return cache;
 }
 
