@@ -6,7 +6,7 @@
 #include "approx/naive.hpp"
 #include "heed/approx/compare.hpp"
 #include "heed/approx/lsh/over_source.hpp"
-#include "heed/kv/paged_cache.hpp"
+#include "kv/scattered_pages.hpp"
 
 namespace heed {
 namespace {
@@ -165,7 +165,6 @@ constexpr Shape two_texts{2, 4, 2, 30, 611, 16, 12, 4};
 const std::vector<Index> two_lengths{611, 300};
 constexpr approx::LshOptions four_buckets{.buckets = 4, .rounds = 3, .chunk = 16};
 
-// The tokens of both come in turns, so that the pages of one are scattered among the other's.
 template <class Cache>
 void append_in_turns(Cache& cache, const View<const typename Cache::Scalar, 4>& k,
                      const View<const typename Cache::Scalar, 4>& v) {
@@ -238,9 +237,10 @@ TEST_CASE("LSH attention over caches has the bits of dense keys, in each sequenc
   const kv::Extents extents{2, 2, 16, 12};
   require_rows_of_dense_calls<float>(kv::Cache<float>(extents), mask::None{});
   require_rows_of_dense_calls<float>(kv::Cache<float>(extents), mask::causal());
-  require_rows_of_dense_calls<float>(kv::PagedCache<float>(extents, {16, 60}), mask::causal());
-  require_rows_of_dense_calls<float>(kv::PagedCache<kv::Latent<float>>(extents, {16, 60}),
-                                     mask::causal());
+  const test::ScatteredPages<float> pages(extents, 16, 60);
+  require_rows_of_dense_calls<float>(pages.cache, mask::causal());
+  const test::ScatteredPages<kv::Latent<float>> latent(extents, 16, 60);
+  require_rows_of_dense_calls<float>(latent.cache, mask::causal());
   require_rows_of_dense_calls<BFloat16>(kv::Cache<BFloat16>(extents), mask::causal());
 }
 

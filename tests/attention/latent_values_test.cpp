@@ -3,7 +3,7 @@
 
 #include "attention/one_task.hpp"
 #include "heed/attention/flash/kv_block.hpp"
-#include "heed/kv/paged_cache.hpp"
+#include "kv/scattered_pages.hpp"
 
 namespace heed {
 
@@ -12,25 +12,17 @@ TEST_CASE("latent values: the first features of each key of a block, of one run 
   test::OneTask<float> of({1, 2, 1, 3, L, D, Dv}, 2);
   of.plan.unpacked = true;
   const auto k = of.in.k.cview();
-  kv::PagedCache<kv::Latent<float>> cache({2, 1, D, Dv}, {.page = 32, .pages = 12});
-  const auto append = [&](Index b, const View<const float, 4>& x, Index first, Index count) {
-    cache.append(
-        b, View<const float, 4>{
-               &x(0, 0, first, 0), {1, 1, count, D}, {x.stride[0], x.stride[1], x.stride[2], 1}});
-  };
-  for (Index first = 0; first < L; first += 50) {  // pages of two sequences in turns
-    append(0, k, first, 50);
-    append(1, k, 0, 50);
-  }
-  const auto check = [&](int begin, int keys, int most_runs) {
+  test::ScatteredPages<kv::Latent<float>> scattered({1, 1, D, Dv}, 32, 5);
+  scattered.cache.append(slice(k.matrix(0, 0), 0, L));
+  const auto check = [&](int begin, int keys, int runs) {
     KvBlock<float> block;
     block.of_panels = &simd::panel_kernels<float>(of.kernels.packed.isa);
     block.begin = begin, block.keys = keys;
     const auto task = of.task();
-    find_runs(task, cache.bind(of.shape, 0, 0), block);
+    find_runs(task, scattered.cache.bind(of.shape, 0, 0), block);
     find_latent_values(task, block);
     CAPTURE(begin, keys);
-    REQUIRE(block.run_count <= most_runs);
+    REQUIRE(block.run_count == runs);
     Index found = 0;
     for (int n = 0; n < block.run_count; ++n) {
       const auto& run = block.runs[n];

@@ -6,7 +6,7 @@
 
 #include "attention/one_task.hpp"
 #include "heed/kv/cache.hpp"
-#include "heed/kv/paged_cache.hpp"
+#include "kv/scattered_pages.hpp"
 
 namespace heed {
 namespace {
@@ -78,22 +78,11 @@ struct Products {
   float score(int i, int j) const { return scores[static_cast<std::size_t>(keys * i + j)]; }
 };
 
-// A cache whose first sequence has pages that do not follow each other: the pool has room for the
-// tokens of both alone.
 kv::PagedCache<float> scattered(const test::OneTask<float>& of, Index page) {
-  kv::PagedCache<float> cache({2, 1, 7, 20},
-                              {.page = page, .pages = 2 * ((100 + page - 1) / page)});
-  const auto k = of.in.k.cview(), v = of.in.v.cview();
-  for (Index at = 0; at < 100; at += page) {
-    const Index n = std::min(page, 100 - at);
-    for (const Index b : {0, 1}) {
-      cache.append(b, slice(k.matrix(0, 0), at, n), slice(v.matrix(0, 0), at, n));
-    }
-  }
-  int runs = 0;
-  cache.bind({}, 0, 0).for_each_panel_run(0, 100, [&](Index, auto, auto) { ++runs; });
-  REQUIRE(runs > 1);
-  return cache;
+  test::ScatteredPages<float> pages({1, 1, 7, 20}, page, (100 + page - 1) / page);
+  pages.cache.append(of.in.k.cview(), of.in.v.cview());
+  REQUIRE(test::pieces_of(pages.cache, 0) > 1);
+  return pages.cache;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "heed/kv/cache.hpp"
 #include "kv/cut_text.hpp"
+#include "kv/scattered_pages.hpp"
 #include "kv/vector_model.hpp"
 #include "support/allocations.hpp"
 #include "support/sweep.hpp"
@@ -55,24 +56,6 @@ void append(kv::PagedCache<float>& cache, Index b, Index tokens) {
   cache.append(b, k, v);
 }
 
-// A cache of one sequence and n pages, of which none lie together: others hold every second page of
-// the pool.
-template <class T>
-struct Scattered {
-  Scattered(const kv::Extents& extents, Index page, Index n)
-      : cache(extents, {.page = page, .pages = 2 * n}) {
-    const Tensor4<float> k(1, extents.Hkv, page, extents.D), v(1, extents.Hkv, page, extents.Dv);
-    for (Index at = 0; at < 2 * n; ++at) {
-      held.push_back(cache.fork({0}));
-      held.back().append(0, k, v);
-    }
-    for (Index at = 0; at < n; ++at) held[static_cast<std::size_t>(at * 13 % n * 2)].truncate(0, 0);
-  }
-
-  kv::PagedCache<T> cache;
-  std::vector<kv::PagedCache<T>> held;
-};
-
 // True where as many tokens as an operation has, appended one by one, find no room either, and then
 // only at the last page. They are cut off again.
 bool fills_pool(kv::PagedCache<float>& cache, const test::Operation& operation) {
@@ -112,7 +95,8 @@ TEMPLATE_TEST_CASE("caches: a row has the same bits in prefill, cut anyhow, and 
   for (const Index page : {16, 48, 64}) {
     const auto seed = static_cast<std::uint64_t>(page) << 32;
     text.compare(Paged({1, 1, 64, 20}, {page, 2300 / page + 1}), 700, seed);
-    text.compare(Scattered<TestType>({1, 1, 64, 20}, page, 2300 / page + 1).cache, 700, seed + 7);
+    const test::ScatteredPages<TestType> scattered({1, 1, 64, 20}, page, 2300 / page + 1);
+    text.compare(scattered.cache, 700, seed + 7);
   }
   const test::CutText<TestType> brief{150, 8, 5};
   int cuts = 0;
@@ -178,6 +162,15 @@ TEST_CASE("paged cache: the ring of a sliding window keeps the first page, in pa
     }
   }
   CHECK(cache.free_pages() == 0);
+}
+
+TEST_CASE("paged cache: pages that lie apart are a run each") {
+  for (const Index page : {7, 16, 64}) {
+    CAPTURE(page);
+    test::ScatteredPages<float> scattered({1, 2, 5, 3}, page, 200 / page + 1);
+    append(scattered.cache, 0, 200);
+    CHECK(test::pieces_of(scattered.cache, 0) == 200 / page + 1);
+  }
 }
 
 TEST_CASE("paged cache: pages that follow each other are one run, of any size") {
