@@ -46,7 +46,7 @@ void for_each_pair(const F& f) {
   }
 }
 
-// 2 s + the distance, whose slope depends on the pair.
+// s² + i − j: a slope that depends on the score.
 struct Bent {
   template <class R>
   R value(R s, int i, int j) const {

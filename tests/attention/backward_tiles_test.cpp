@@ -48,7 +48,7 @@ struct Expected {
   }
 };
 
-// 2-step curve with a slope of its own at each score.
+// s + s²/4: a slope of its own at each score.
 struct Bent {
   template <class R>
   R value(R s, int, int) const {
