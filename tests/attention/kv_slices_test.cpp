@@ -86,6 +86,7 @@ TEST_CASE("KV slices: none of one run, of pages that cut registers, and of too m
   CHECK_FALSE(slices_of({8 * nr, nr, 8 * nr}, nr, 3 * nr, 8 * nr).used);
   CHECK_FALSE(slices_of({vl + 1, vl + 1, 8 * (vl + 1)}, 0, 2 * vl, 8 * vl).used);
   CHECK_FALSE(slices_of({vl, vl, 8 * nr}, 1, 2 * nr, 8 * nr).used);
+  CHECK_FALSE(slices_of({vl / 2, vl, 8 * vl}, 0, 2 * nr, 4 * nr).used);
   const Index many = KvSlices<float>::room * vl;
   CHECK_FALSE(slices_of({vl, vl, 2 * many}, 0, many, 2 * many).used);
 }

@@ -92,7 +92,7 @@ TEMPLATE_TEST_CASE("caches: a row has the same bits in prefill, cut anyhow, and 
   using Paged = kv::PagedCache<TestType>;
   const test::CutText<TestType> text{2300, 64, 20};  // several KV blocks, and two KV splits
   text.compare(kv::Cache<TestType>({1, 1, 64, 20}), 700, 0);
-  for (const Index page : {16, 48, 64}) {
+  for (const Index page : {8, 16, 48, 64}) {
     const auto seed = static_cast<std::uint64_t>(page) << 32;
     text.compare(Paged({1, 1, 64, 20}, {page, 2300 / page + 1}), 700, seed);
     const test::ScatteredPages<TestType> scattered({1, 1, 64, 20}, page, 2300 / page + 1);

@@ -10,9 +10,9 @@
 
 #include "heed/attention/sinks.hpp"
 #include "heed/core/check.hpp"
-#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/random.hpp"
+#include "heed/simd/compute.hpp"
 
 namespace heed {
 

@@ -52,14 +52,15 @@ template <class N>
   std::string all;
   for (const ErrorPart& part : parts) {
     if (part.data == nullptr) {
-      append(all, "%td", part.count);
+      append(all, "%lld", static_cast<long long>(part.count));
     } else if (part.count == ErrorPart::is_text) {
       all += static_cast<const char*>(part.data);
     } else if (part.count == ErrorPart::is_real) {
       append(all, "%f", *static_cast<const double*>(part.data));
     } else {
       for (Index d = 0; d < part.count; ++d) {
-        append(all, d == 0 ? "[%td" : ",%td", static_cast<const Index*>(part.data)[d]);
+        append(all, d == 0 ? "[%lld" : ",%lld",
+               static_cast<long long>(static_cast<const Index*>(part.data)[d]));
       }
       all += "]";
     }

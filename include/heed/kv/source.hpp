@@ -5,7 +5,9 @@
 //   - Packed calls copy a KV block of several runs (64 to 512 keys) together before they pack it.
 //   - Unpacked calls (decoding) read runs in place where they begin and end at multiples of the
 //     kernels' NR (32 keys at most), those in panels at multiples of a register (16 at most): pages
-//     of multiples of 16 tokens are never copied.
+//     of multiples of 16 tokens are not copied, but for those of latent caches, which have
+//     multiples of NR then, and blocks of more than 68 registers (4 lanes and fewer than 64
+//     features).
 // Row sources have the bits of a dense tensor with the same keys, however they are cut into runs.
 #pragma once
 
@@ -156,9 +158,14 @@ Shape shape_of_entry(const S& source, const Shape& shape, Index b) {
 struct Extents {
   Index B, Hkv, D, Dv;
 };
+
+inline namespace HEED_ABI {
+
 inline std::string to_string(const Extents& of) {
   return joined({"B ", of.B, ", Hkv ", of.Hkv, ", D ", of.D, ", Dv ", of.Dv});
 }
+
+}  // namespace HEED_ABI
 
 // A source that stands in a call for k and v: heed::attention(q, source, mask, score, options).
 template <class S>

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
+#include "heed/simd/compute.hpp"
 
 namespace heed::nn {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
+#include "heed/simd/compute.hpp"
 #include "heed/train/loss_scale.hpp"
 #include "heed/train/progress.hpp"
 

@@ -36,9 +36,10 @@ void find_slices(const Kv& kv, const Shape& shape, const simd::TileShape& tile_s
   Index runs = 0, found = 0;
   bool fits = wanted <= to.room;
   const auto add = [&](Index first, const kv::PanelKeys<T>& k, const View<const T, 2>& v) {
-    ++runs;
-    to.width = k.width;
     fits &= (first - begin) % vl == 0 && k.offset % vl == 0 && k.width % vl == 0;
+    fits &= runs == 0 || k.width == to.width;
+    to.width = k.width;
+    ++runs;
     for (Index j = 0; fits && j < k.count; j += vl) {
       to.list[found++] = {k.column(j, shape.D), v.data + j * v.stride[0]};
     }

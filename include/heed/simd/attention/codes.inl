@@ -27,6 +27,10 @@ HEED_INLINE Vec<float> code_offset(Vec<float> scales) {
   return scales < 0.0F ? broadcast(7.0F) : broadcast(8.0F);
 }
 
+// Prefetch distance in words of codes that are widened: 6 KiB, as of panels of one query
+// (panels.inl).
+inline constexpr Index prefetched_words = 1536;
+
 // to [panels, D, NR] = scale · code of keys.
 //   words   [panels, D · Bits / 32 rounded up, NR]
 //   scales  [panels, NR]
@@ -37,7 +41,7 @@ void widen_keys(const std::uint32_t* words, const float* scales, Index panels, I
   for (Index p = 0; p < panels; ++p, scales += width) {
     for (Index d = 0; d < D; d += in_word, words += width, to += in_word * width) {
       for (int n = 0; n < vectors<float>; ++n) {
-        __builtin_prefetch(words + n * vl<float> + 1536, 0, 2);
+        __builtin_prefetch(words + n * vl<float> + prefetched_words, 0, 2);
         const CodeWords word = load_words(words + n * vl<float>);
         const Vec<float> scale = load(scales + n * vl<float>);
 #pragma GCC unroll 8
