@@ -410,6 +410,43 @@ TEST_CASE("decoder block: behind a gap a token stands where the text has it") {
   CHECK(cache.length(0) == 22);
 }
 
+TEST_CASE("layer caches: a draft behind erased tokens is taken back by itself") {
+  const auto model = reader(false);
+  auto caches = model.make_caches(1);
+  model.forward(token_ids(1, 16, 11, 1), caches);
+  const auto draft = [&] {
+    const Index length = caches.length(0), position = caches.position(0);
+    const auto before = model.forward(token_ids(1, 4, 11, 3), caches);
+    caches.truncate(0, length);
+    CHECK(caches.position(0) == position);
+    CHECK(same_bits(model.forward(token_ids(1, 4, 11, 3), caches), before));
+    caches.truncate(0, length);
+  };
+  caches.erase(0, 4, 2);  // tokens stand behind it
+  draft();
+  caches.erase(0, 10, 4);  // the last ones
+  draft();
+  CHECK(caches.position(0) == 16);
+  caches.erase(0, 4, 6);  // all between both gaps
+  CHECK(caches.length(0) == 4);
+  draft();
+  CHECK(caches.position(0) == 16);
+  model.forward(token_ids(1, 8, 11, 4), caches);
+  caches.erase(0, 2, 4);  // around the gap: tokens stand behind it
+  caches.truncate(0, 2);
+  CHECK(caches.position(0) == 2);
+}
+
+TEST_CASE("layer caches: what was moved from has batch 0") {
+  const auto model = reader(false);
+  auto caches = model.make_caches(1);
+  const auto moved = std::move(caches);
+  CHECK(moved.extents().B == 1);
+  CHECK(caches.extents().B == 0);  // NOLINT(bugprone-use-after-move)
+  CHECK_THROWS_AS(caches.truncate(0, 0), heed::Error);
+  CHECK_THROWS_AS(model.forward(token_ids(1, 1, 11, 1), caches), heed::Error);
+}
+
 TEST_CASE("layer caches: gaps add up, and truncate takes them back") {
   const auto model = reader(false);
   auto caches = model.make_caches(1);

@@ -71,7 +71,16 @@ struct Tree {
     return {arena.copy(parents), count};
   }
 
+  // False where each drafted token follows the one before, as text does.
+  bool has_branches() const {
+    for (Index n = 0; n < parents.size(); ++n) {
+      if (parents[n] != n % count - 1) return true;
+    }
+    return false;
+  }
+
   [[gnu::always_inline]] void check(const Shape& shape) const {
+    if (shape.B == 0) return;
     if (parents.size() != count && parents.size() != shape.B * count) {
       throw Error("heed::mask::tree: " + std::to_string(parents.size()) + " parents of " +
                   std::to_string(count) + " drafted tokens and a batch of " +
@@ -97,7 +106,8 @@ inline namespace HEED_ABI {
 //   parents  parents[n] < n is the parent of drafted token n, −1 where it follows the text; [count]
 //            for all batch entries, or [B, count]. Referred to: they must outlive the mask.
 //
-// Throws heed::Error for a parent that does not come before its child. Time of allows: O(depth).
+// Throws heed::Error for a parent that does not come before its child. Time O(depth) a pair of
+// drafted tokens, for drafts of up to some hundreds.
 inline Tree tree(BorrowedSpan<int> parents) { return {parents, parents.size()}; }
 inline Tree tree(BorrowedSpan<int> parents, Index count) { return {parents, count}; }
 

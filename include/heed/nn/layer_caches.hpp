@@ -16,23 +16,38 @@ inline namespace HEED_ABI {
 // The tokens that a sequence has lost, each gap with the place where it is.
 class ErasedTokens {
  public:
-  // `count` tokens from `first` on; gaps among them and at their ends become one.
-  void erase(Index first, Index count) {
+  // `count` tokens from `first` on, of a sequence that has `length`.
+  void erase(Index first, Index count, Index length) {
+    const bool at_end = first + count == length;
     std::vector<Gap> gaps;
-    Gap joined{first, count};
-    for (const Gap& gap : gaps_) {
-      if (gap.first >= first && gap.first <= first + count) joined.count += gap.count;
+    const auto add = [&](const Gap& gap) {
+      for (Gap& other : gaps) {
+        if (other.first == gap.first && other.at_end == gap.at_end) {
+          other.count += gap.count;
+          return;
+        }
+      }
+      gaps.push_back(gap);
+    };
+    for (Gap gap : gaps_) {
+      if (gap.first > first + count) {
+        gap.first -= count;
+      } else if (gap.first > first) {
+        gap = {first, gap.count, at_end};
+      } else if (gap.first == first) {
+        gap.at_end |= at_end;
+      }
+      add(gap);
     }
-    for (const Gap& gap : gaps_) {
-      if (gap.first < first) gaps.push_back(gap);
-      if (gap.first > first + count) gaps.push_back({gap.first - count, gap.count});
-    }
-    gaps.push_back(joined);
+    add({first, count, at_end});
     gaps_.swap(gaps);
   }
-  // The first `length` tokens stay, and the gaps among them.
+  // The first `length` tokens stay, the gaps among them, and those at their end that no token stood
+  // behind.
   void truncate(Index length) {
-    std::erase_if(gaps_, [&](const Gap& gap) { return gap.first >= length; });
+    std::erase_if(gaps_, [&](const Gap& gap) {
+      return gap.first > length || (gap.first == length && !gap.at_end);
+    });
   }
   Index count() const {
     Index sum = 0;
@@ -43,6 +58,7 @@ class ErasedTokens {
  private:
   struct Gap {
     Index first, count;  // `count` tokens stood before token `first`
+    bool at_end;         // they were the last ones
   };
   std::vector<Gap> gaps_;  // in any order
 };
@@ -76,13 +92,18 @@ class LayerCaches {
 
   Index layers() const { return std::ssize(layers_); }
   const C& operator[](Index layer) const { return layers_[at(layer)]; }
-  kv::Extents extents() const { return layers_[0].extents(); }     // of a layer
-  Index length(Index b) const { return layers_[0].length(b); }     // tokens of sequence b
+  // Of a layer. What was moved from has no layer, and batch 0.
+  kv::Extents extents() const { return layers_.empty() ? kv::Extents{} : layers_[0].extents(); }
+  Index length(Index b) const {  // tokens of sequence b
+    HEED_ASSERT(b >= 0 && b < extents().B);
+    return layers_[0].length(b);
+  }
   Index erased(Index b) const { return erased_[at(b)].count(); }   // before its next token
   Index position(Index b) const { return length(b) + erased(b); }  // of its next token
 
   // Sequence b keeps its first `length` tokens, as after the call that appended the last of them:
-  // what was erased behind that is taken back too. The present length changes nothing.
+  // what was erased behind that is taken back too. Tokens that were erased as the last ones stay
+  // erased: a draft that follows them is taken back by itself. The present length changes nothing.
   void truncate(Index b, Index length) {
     kv::check_entry("heed::nn::LayerCaches::truncate", b, extents().B);
     const bool cuts = length < this->length(b);
@@ -97,7 +118,7 @@ class LayerCaches {
     kv::check_entry(call, b, extents().B);
     kv::check_erase(call, b, first, count, length(b));
     auto erased = erased_;
-    erased[at(b)].erase(first, count);
+    erased[at(b)].erase(first, count, length(b));
     for (C& layer : layers_) layer.erase(b, first, count);
     erased_.swap(erased);
   }
