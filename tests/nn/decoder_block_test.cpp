@@ -437,6 +437,21 @@ TEST_CASE("layer caches: a draft behind erased tokens is taken back by itself") 
   CHECK(caches.position(0) == 2);
 }
 
+TEST_CASE("language model: drafted tokens on several branches are refused, a chain is not") {
+  const std::vector<int> branches{-1, 0, -1, 2}, chain{-1, 0, 1, 2};
+  for (const bool learned : {false, true}) {
+    const auto model = reader(learned);
+    auto caches = model.make_caches(1), plain = caches;
+    const auto ids = token_ids(1, 4, 11, 1);
+    CHECK_THROWS_WITH(model.forward(ids, caches, mask::tree(branches)),
+                      heed::test::ContainsSubstring("several branches"));
+    CHECK_THROWS_WITH(model.forward(ids, caches, mask::window(3) & mask::tree(branches)),
+                      heed::test::ContainsSubstring("several branches"));
+    CHECK(caches.length(0) == 0);
+    CHECK(same_bits(model.forward(ids, caches, mask::tree(chain)), model.forward(ids, plain)));
+  }
+}
+
 TEST_CASE("layer caches: what was moved from has batch 0") {
   const auto model = reader(false);
   auto caches = model.make_caches(1);

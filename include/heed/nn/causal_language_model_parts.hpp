@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "heed/nn/branches.hpp"
 #include "heed/nn/causal_language_model_options.hpp"
 #include "heed/nn/decoder_block.hpp"
 #include "heed/nn/embedding.hpp"
@@ -122,6 +123,7 @@ struct CausalLanguageModelParts {
            const S& score, const Options& options) const {
     check_caches("heed::nn::CausalLanguageModel::forward", caches, blocks.size(),
                  cache_extents(view_of(ids).extent[0]));
+    if (positions) refuse_branches("heed::nn::CausalLanguageModel::forward", mask);
     const CachePositions at(caches);
     forward_behind(caches, [&] {
       run(logits, ids, at.next, mask, score, options,

@@ -92,7 +92,7 @@ class LayerCaches {
 
   Index layers() const { return std::ssize(layers_); }
   const C& operator[](Index layer) const { return layers_[at(layer)]; }
-  // Of a layer. What was moved from has no layer, and batch 0.
+  // Of a layer; of batch 0 where they were moved from.
   kv::Extents extents() const { return layers_.empty() ? kv::Extents{} : layers_[0].extents(); }
   Index length(Index b) const {  // tokens of sequence b
     HEED_ASSERT(b >= 0 && b < extents().B);

@@ -8,6 +8,7 @@
 
 #include "heed/attention/attention.hpp"
 #include "heed/attention/row_weights.hpp"
+#include "heed/nn/branches.hpp"
 #include "heed/nn/multi_head_parts.hpp"
 
 namespace heed::nn {
@@ -111,7 +112,10 @@ void multi_head_run(const MultiHeadParts<T>& parts, const View<T, 3>& out,
            " are not one tensor"});
     }
     const auto lengths = in.lengths();
-    if (options.rope) positions = attend.positions(lengths.B, lengths.Lq);
+    if (options.rope) {
+      refuse_branches("heed::nn::MultiHeadAttention", mask);
+      positions = attend.positions(lengths.B, lengths.Lq);
+    }
   }
   Projected<T> p = multi_head_project(parts, in, room, positions);
   if (!options.output_projection) p.context = out;
