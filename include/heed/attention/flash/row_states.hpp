@@ -24,7 +24,7 @@ struct RowStates {
     first.sum = carver.array<R>(all_rows);
   }
 
-  simd::RowState<R> operator[](Index n) const {
+  [[gnu::noinline]] simd::RowState<R> operator[](Index n) const {
     const simd::Accumulator<R>& acc = first.acc;
     const Index row = n * rows;
     return {
