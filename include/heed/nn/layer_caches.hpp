@@ -1,6 +1,7 @@
 // The caches of a model's layers, which hold keys and values of the same tokens.
 #pragma once
 
+#include <concepts>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,10 +15,11 @@ namespace heed::nn {
 inline namespace HEED_ABI {
 
 // The tokens that a sequence has lost, each gap with the place where it is.
+template <std::integral N>
 class ErasedTokens {
  public:
   // `count` tokens from `first` on; gaps among them and at their ends become one.
-  void erase(Index first, Index count) {
+  void erase(N first, N count) {
     std::vector<Gap> gaps;
     Gap joined{first, count};
     for (const Gap& gap : gaps_) {
@@ -31,18 +33,18 @@ class ErasedTokens {
     gaps_.swap(gaps);
   }
   // The first `length` tokens stay, and the gaps among them.
-  void truncate(Index length) {
+  void truncate(N length) {
     std::erase_if(gaps_, [&](const Gap& gap) { return gap.first >= length; });
   }
-  Index count() const {
-    Index sum = 0;
+  N count() const {
+    N sum = 0;
     for (const Gap& gap : gaps_) sum += gap.count;
     return sum;
   }
 
  private:
   struct Gap {
-    Index first, count;  // `count` tokens stood before token `first`
+    N first, count;  // `count` tokens stood before token `first`
   };
   std::vector<Gap> gaps_;  // in any order
 };
@@ -131,7 +133,7 @@ class LayerCaches {
   }
 
   std::vector<C> layers_;
-  std::vector<ErasedTokens> erased_;  // [B]
+  std::vector<ErasedTokens<Index>> erased_;  // [B]
 };
 
 // A model's whole call. Where it throws, the caches have the tokens that they had; a page that a
