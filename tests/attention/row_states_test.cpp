@@ -48,7 +48,7 @@ struct Two {
   }
   // Merges `from` into `into`.
   void merge(Isa isa, Index into, Index from) const {
-    simd::for_isa<R, MergeStates<R>, Index>(isa)({states[into], states[from]}, rows);
+    merge_states(isa, states[into], states[from], rows);
   }
 };
 

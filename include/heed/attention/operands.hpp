@@ -188,8 +188,8 @@ void check_workspace(const Problem<T>& problem, const Options& options) {
   check_workspace(options, "q", problem.q);
   check_workspace(options, "k", problem.k);
   check_workspace(options, "v", problem.v);
-  check_workspace(options, "out", problem.out.as_const());
-  check_workspace(options, "out", problem.unrounded_out.as_const());
+  check_workspace(options, "out", problem.out);
+  check_workspace(options, "out", problem.unrounded_out);
   check_workspace(options, "lse", problem.lse);
   check_workspace(options, "options.sinks", problem.sinks.bytes());
 }

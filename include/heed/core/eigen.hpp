@@ -44,7 +44,7 @@ inline namespace HEED_ABI {
 // The view of a tensor with dimensions `extent` packed in Eigen's row- or column-major order.
 // Throws heed::Error for a map of more elements than there can be.
 template <class T, int Rank, class Dimensions>
-View<T, Rank> packed_view(T* data, const Dimensions& extent, bool row_major) {
+[[gnu::noinline]] View<T, Rank> packed_view(T* data, const Dimensions& extent, bool row_major) {
   View<T, Rank> view{data, {}, {}};
   Index step = 1;
   for (int n = 0; n < Rank; ++n) {

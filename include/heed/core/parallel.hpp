@@ -71,7 +71,7 @@ inline void check_threads(const char* call, int threads) {
 
 // Workers for `tasks` tasks: at most `threads` (0: as many as there are), and never more than an
 // executor has, or OpenMP is asked for. Throws heed::Error for a negative number of threads.
-inline int worker_count(Index tasks, int threads, const Executor* executor) {
+[[gnu::noinline]] inline int worker_count(Index tasks, int threads, const Executor* executor) {
   check_threads("heed", threads);
   const int available = available_threads(executor);
 #if defined(_OPENMP)

@@ -78,7 +78,7 @@ struct AnyInteger {
 inline namespace HEED_ABI {
 
 // a · b, or heed::Error where the product of two sizes does not fit 64 bits.
-inline Index checked_product(Index a, Index b) {
+[[gnu::noinline]] inline Index checked_product(Index a, Index b) {
   Index product = 0;
   if (__builtin_mul_overflow(a, b, &product)) {
     refuse({"heed: a size of ", a, " times ", b, " does not fit 64 bits"});

@@ -53,13 +53,15 @@ std::vector<Attends> attends_most(const M& weights, double tie = 1e-5) {
 
 namespace attends {
 
-inline bool repeated(const std::vector<std::string>& tokens, Index position) {
+template <class = void>
+bool repeated(const std::vector<std::string>& tokens, Index position) {
   const std::string& token = tokens[static_cast<std::size_t>(position)];
   return std::count(tokens.begin(), tokens.end(), token) > 1;
 }
 
 // 'cat', or 'the' (5) where the sentence has several, counted from 1 as people count words.
-inline std::string name(const std::vector<std::string>& tokens, Index position) {
+template <class = void>
+std::string name(const std::vector<std::string>& tokens, Index position) {
   if (position < 0 || position >= static_cast<Index>(tokens.size())) {
     throw Error("heed::inspect::attends_text: position " + std::to_string(position) + " but only " +
                 std::to_string(tokens.size()) + " tokens");
@@ -68,7 +70,8 @@ inline std::string name(const std::vector<std::string>& tokens, Index position) 
   return repeated(tokens, position) ? quoted + " (" + std::to_string(position + 1) + ")" : quoted;
 }
 
-inline std::string list(const std::vector<std::string>& tokens, const std::vector<Index>& keys) {
+template <class = void>
+std::string list(const std::vector<std::string>& tokens, const std::vector<Index>& keys) {
   std::string text;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (i > 0) text += i + 1 == keys.size() ? " and " : ", ";
@@ -81,8 +84,9 @@ inline std::string list(const std::vector<std::string>& tokens, const std::vecto
 
 // "'cat' attends most to 'cat' and 'mat', 28.3 % each". Throws heed::Error where a position has no
 // token.
-inline std::string attends_text(const Attends& row, const std::vector<std::string>& query_tokens,
-                                const std::vector<std::string>& key_tokens) {
+template <class = void>
+std::string attends_text(const Attends& row, const std::vector<std::string>& query_tokens,
+                         const std::vector<std::string>& key_tokens) {
   const std::string query = attends::name(query_tokens, row.query);
   if (row.has_nan) return query + " has a NaN among its weights";
   if (row.keys.empty()) return query + " attends to nothing";
@@ -98,7 +102,8 @@ inline std::string attends_text(const Attends& row, const std::vector<std::strin
 }
 
 // Self-attention: the queries are the keys.
-inline std::string attends_text(const Attends& row, const std::vector<std::string>& tokens) {
+template <class = void>
+std::string attends_text(const Attends& row, const std::vector<std::string>& tokens) {
   return attends_text(row, tokens, tokens);
 }
 

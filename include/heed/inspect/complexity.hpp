@@ -59,7 +59,8 @@ std::uint64_t product(const char* what, Factors... factors) {
 }
 
 // "512 B", "4.00 KiB", "1.50 GiB": 1 KiB is 1024 bytes, and the unit is always written.
-inline std::string bytes_text(std::uint64_t bytes) {
+template <class = void>
+std::string bytes_text(std::uint64_t bytes) {
   static constexpr std::array<const char*, 6> units{" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
   if (bytes < 1024) return std::to_string(bytes) + " B";
   double value = static_cast<double>(bytes) / 1024;
@@ -68,14 +69,16 @@ inline std::string bytes_text(std::uint64_t bytes) {
   return formatted("%.2f", value) + units[unit];
 }
 
-inline std::string right(const std::string& text, std::size_t width) {
+template <class = void>
+std::string right(const std::string& text, std::size_t width) {
   return std::string(text.size() < width ? width - text.size() : 0, ' ') + text;
 }
 
 }  // namespace count
 
 // The cost of one call at one length. Throws heed::Error if a count does not fit 64 bits.
-inline ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions& options = {}) {
+template <class = void>
+ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions& options = {}) {
   const auto& o = options;
   ComplexityRow row;
   row.length = length;
@@ -91,8 +94,9 @@ inline ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions
 }
 
 // One row a length, in the order given.
-inline std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& lengths,
-                                             const ComplexityOptions& options = {}) {
+template <class = void>
+std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& lengths,
+                                      const ComplexityOptions& options = {}) {
   std::vector<ComplexityRow> rows;
   rows.reserve(lengths.size());
   for (const std::uint64_t length : lengths) rows.push_back(complexity_at(length, options));
@@ -101,7 +105,8 @@ inline std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& l
 
 // The rows as a table with named units, one line each; ends with a newline. KiB, MiB and GiB are
 // powers of 1024; M and GFLOP powers of 1000.
-inline std::string complexity_table(const std::vector<ComplexityRow>& rows) {
+template <class = void>
+std::string complexity_table(const std::vector<ComplexityRow>& rows) {
   std::string table =
       "   length | n^2 d_model [M] | 4 n^2 d [GFLOP] |     scores | scores+weights | flash: lse | "
       "q, k, v, out\n"

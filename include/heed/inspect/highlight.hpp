@@ -47,11 +47,13 @@ namespace words {
 
 inline constexpr std::string_view piece_prefix = "##";
 
-inline bool continues_word(const std::string& token) {
+template <class = void>
+bool continues_word(const std::string& token) {
   return token.size() > piece_prefix.size() && std::string_view(token).starts_with(piece_prefix);
 }
 
-inline double darkest_weight(const std::vector<WeightedWord>& words, double full_scale) {
+template <class = void>
+double darkest_weight(const std::vector<WeightedWord>& words, double full_scale) {
   if (!is_finite(full_scale) || full_scale < 0) {
     throw Error("heed::inspect::highlight: full_scale is " + formatted("%g", full_scale) +
                 ", neither 0 nor a finite weight above it");
@@ -64,12 +66,14 @@ inline double darkest_weight(const std::vector<WeightedWord>& words, double full
   return largest > 0 ? largest : 1;
 }
 
-inline Color ground_of(const Colormap& colors, double weight, double darkest) {
+template <class = void>
+Color ground_of(const Colormap& colors, double weight, double darkest) {
   if (is_nan(weight)) return palette::not_a_number;
   return colors(weight / darkest);
 }
 
-inline std::string escape_html(std::string_view text) {
+template <class = void>
+std::string escape_html(std::string_view text) {
   std::string escaped;
   for (const char c : printable(text)) {
     switch (c) {
@@ -95,7 +99,8 @@ inline std::string escape_html(std::string_view text) {
   return escaped;
 }
 
-inline std::string css(Color color) {
+template <class = void>
+std::string css(Color color) {
   std::array<char, 8> text{};
   std::snprintf(text.data(), text.size(), "#%02x%02x%02x", static_cast<unsigned>(color.red),
                 static_cast<unsigned>(color.green), static_cast<unsigned>(color.blue));
@@ -103,14 +108,16 @@ inline std::string css(Color color) {
 }
 
 // The nearest colour of xterm's 6 × 6 × 6 cube, whose levels are 0, 95, 135, 175, 215, 255.
-inline int cube_index(Color color) {
+template <class = void>
+int cube_index(Color color) {
   const auto level = [](std::uint8_t channel) {
     return channel < 48 ? 0 : channel < 115 ? 1 : (channel - 35) / 40;
   };
   return 16 + 36 * level(color.red) + 6 * level(color.green) + level(color.blue);
 }
 
-inline std::string sgr(const char* layer, Color color, TerminalColors colors) {
+template <class = void>
+std::string sgr(const char* layer, Color color, TerminalColors colors) {
   std::array<char, 40> text{};
   if (colors == TerminalColors::palette_256) {
     std::snprintf(text.data(), text.size(), "\x1b[%s;5;%dm", layer, cube_index(color));

@@ -74,7 +74,8 @@ struct MultiHeadAttentionOptions {
 inline namespace HEED_ABI {
 
 // Throws heed::Error where a fused projection would have more than one input.
-inline void check_fused(const MultiHeadAttentionOptions& options, Index features) {
+template <class = void>
+void check_fused(const MultiHeadAttentionOptions& options, Index features) {
   const auto refuse = [&](const char* what, Index number) {
     throw Error(
         "heed::nn::MultiHeadAttention: a fused projection takes one input, but queries have " +
@@ -85,7 +86,8 @@ inline void check_fused(const MultiHeadAttentionOptions& options, Index features
 }
 
 // The options with every 0 filled in. Throws heed::Error, with the numbers, where they do not fit.
-inline MultiHeadAttentionOptions resolve(MultiHeadAttentionOptions options, Index features) {
+template <class = void>
+MultiHeadAttentionOptions resolve(MultiHeadAttentionOptions options, Index features) {
   const auto refuse = [&](const std::string& text) {
     throw Error("heed::nn::MultiHeadAttention: " + text);
   };

@@ -135,7 +135,7 @@ constexpr Isa lowered(Isa machine, std::string_view wish) {
 }
 
 // The instruction set of all calls, the same for the life of the process.
-inline Isa isa() {
+[[gnu::noinline]] inline Isa isa() {
   static const Isa chosen = [] {
     const char* wish = std::getenv("HEED_ISA");
     return lowered(machine_isa(), wish == nullptr ? "" : wish);

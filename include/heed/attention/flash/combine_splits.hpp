@@ -14,8 +14,7 @@ class SplitStates {
   using R = Accum<T>;
 
  public:
-  explicit SplitStates(const FlashTask<T, M, S>& task)
-      : task_(task), merge_(simd::for_isa<R, MergeStates<R>, Index>(task.kernels.packed.isa)) {}
+  explicit SplitStates(const FlashTask<T, M, S>& task) : task_(task) {}
 
   // Goes on to the KV split of key `begin`; keys come in ascending order. True where it is another
   // one, whose rows are to be cleared.
@@ -42,11 +41,12 @@ class SplitStates {
   const RowStates<R>& pending() const { return task_.scratch.pending; }
   simd::RowState<R> slot(int n) const { return n == 0 ? task_.state : pending()[n - 1]; }
   auto merger() const {
-    return [this](int into, int from) { merge_({slot(into), slot(from)}, task_.rows.count()); };
+    return [this](int into, int from) {
+      merge_states(task_.kernels.packed.isa, slot(into), slot(from), task_.rows.count());
+    };
   }
 
   const FlashTask<T, M, S>& task_;
-  void (*merge_)(const MergeStates<R>&, Index);
   MergeTree tree_;
 };
 
@@ -54,10 +54,9 @@ class SplitStates {
 template <class R>
 simd::RowState<R> combine_splits(const RowStates<R>& states, Isa isa, Index task, Index tasks) {
   const Index first = task / tasks * tasks;
-  const auto merge = simd::for_isa<R, MergeStates<R>, Index>(isa);
   MergeTree tree;
   const auto merge_slots = [&](int into, int from) {
-    merge({states[first + tree.at(into)], states[first + tree.at(from)]}, states.rows);
+    merge_states(isa, states[first + tree.at(into)], states[first + tree.at(from)], states.rows);
   };
   for (Index split = 0; split < tasks; ++split) tree.add(split, merge_slots);
   tree.finish(merge_slots);

@@ -82,7 +82,8 @@ inline int q_block_queries(const Shape& shape, const simd::TileShape& tile_shape
 // neither threads nor batch, and rounding errors grow with the keys of a split alone. Clearing and
 // merging states takes 0.3 to 0.5 % of a call (Zen 4, one thread, 1024 queries a task, D 64 and
 // 128, 4096 and 16384 keys); splits of 1024 keys would take twice as much, and half the error.
-inline FlashPlan split_plan(const Shape& shape, const simd::TileShape& tile_shape) {
+[[gnu::noinline]] inline FlashPlan split_plan(const Shape& shape,
+                                              const simd::TileShape& tile_shape) {
   FlashPlan plan{tile_shape, kv_block_keys(shape, tile_shape)};
   plan.split_keys = 2048;
   plan.splits = std::max<Index>(1, (shape.Lk + plan.split_keys - 1) / plan.split_keys);

@@ -24,7 +24,7 @@ struct RowStates {
     first.sum = carver.array<R>(all_rows);
   }
 
-  simd::RowState<R> operator[](Index n) const {
+  [[gnu::noinline]] simd::RowState<R> operator[](Index n) const {
     const simd::Accumulator<R>& acc = first.acc;
     const Index row = n * rows;
     return {
@@ -42,68 +42,85 @@ void clear(const simd::RowState<R>& state, Index count) {
   std::fill_n(state.acc.data, state.acc.size(state.acc.shape, count, state.acc.columns), R(0));
 }
 
-// into becomes the state over the keys of both, for the first `rows` rows. A row that saw nothing
-// in one keeps the other's bits. Compiled once per instruction set (simd::for_isa).
+// A row that saw nothing in one state has no factor there: 0 times an infinity would be NaN.
 template <class R>
-struct MergeStates {
-  simd::RowState<R> into, from;
+struct MergeFactors {
+  enum class Seen { by_both, by_from, by_into } seen;
+  R of_into, of_from;
+};
+
+// o of some rows of a tile and panel becomes that of both states. Compiled once per instruction set
+// (simd::for_isa); all else of a merge is compiled once.
+template <class R>
+struct MergeTile {
+  R* into;
+  const R* from;
+  Index width;
+  const MergeFactors<R>* by;  // a row each
 
   template <int Nr>
   [[gnu::always_inline]] inline void operator()(Index rows) const {
-    const int mr = into.acc.shape.mr;
-    simd::Array<Factors, simd::max_mr> factors;
-    for (Index row = 0; row < rows; row += mr) {
-      const Index count = std::min<Index>(mr, rows - row);
-      for (Index r = 0; r < count; ++r) factors[r] = merge_row(row + r);
-      // Accumulators are read as they lie: by rows, their panels would be a KiB apart.
-      for (Index p = 0; p < into.acc.panels(); ++p) {
-        const Index width = into.acc.width(p);
-        R* x = into.acc.tile(into.acc.shape.tile_of(row), p);
-        const R* y = from.acc.tile(from.acc.shape.tile_of(row), p);
-        for (Index r = 0; r < count; ++r) add<Nr>(x + r * width, y + r * width, width, factors[r]);
-      }
+    using Seen = typename MergeFactors<R>::Seen;
+    for (Index r = 0; r < rows; ++r) {
+      R* x = into + r * width;
+      const R* y = from + r * width;
+      if (by[r].seen == Seen::by_from) std::copy_n(y, width, x);
+      if (by[r].seen != Seen::by_both) continue;
+      const bool into_is_lower = by[r].of_into != R(1);
+      multiply_add<Nr>(x, into_is_lower ? x : y, into_is_lower ? by[r].of_into : by[r].of_from,
+                       into_is_lower ? y : x);
     }
   }
 
  private:
-  // A row that saw nothing in one state has no factor there: 0 times an infinity would be NaN.
-  enum class Seen { by_both, by_from, by_into };
-  struct Factors {
-    Seen seen;
-    R of_into, of_from;
-  };
-
-  // Merges m and l of a row.
-  [[gnu::always_inline]] Factors merge_row(Index row) const {
-    const softmax::Row<R> a{into.max[row], into.sum[row]}, b{from.max[row], from.sum[row]};
-    if (b.fully_masked()) return {Seen::by_into, R(1), R(0)};
-    const auto [both, of_a, of_b] = softmax::merge(a, b);
-    into.max[row] = a.fully_masked() ? b.max : both.max;
-    into.sum[row] = a.fully_masked() ? b.sum : both.sum;
-    return {a.fully_masked() ? Seen::by_from : Seen::by_both, of_a, of_b};
-  }
-
-  // One factor is 1, so there is one way to contract to a multiply-add, and one result. A panel as
-  // wide as a register's tile has loops of known length.
+  // x = a · factor + b, where x is a or b. One factor is 1, so there is one way to contract to a
+  // multiply-add, and one result. A panel as wide as a register's tile has a loop of known length.
   template <int Nr>
-  [[gnu::always_inline]] static void add(R* __restrict x, const R* __restrict y, Index width,
-                                         const Factors& by) {
-    if (by.seen == Seen::by_into) return;
-    if (by.seen == Seen::by_from) {
-      std::copy_n(y, width, x);
-    } else if (by.of_into != R(1)) {
-      if (width == Nr) {
-        for (int n = 0; n < Nr; ++n) x[n] = x[n] * by.of_into + y[n];
-      } else {
-        for (Index n = 0; n < width; ++n) x[n] = x[n] * by.of_into + y[n];
-      }
-    } else if (width == Nr) {
-      for (int n = 0; n < Nr; ++n) x[n] += y[n] * by.of_from;
+  [[gnu::always_inline]] void multiply_add(R* x, const R* a, R factor, const R* b) const {
+    if (width == Nr) {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
+#pragma GCC ivdep
+#endif
+      for (int n = 0; n < Nr; ++n) x[n] = a[n] * factor + b[n];
     } else {
-      for (Index n = 0; n < width; ++n) x[n] += y[n] * by.of_from;
+      for (Index n = 0; n < width; ++n) x[n] = a[n] * factor + b[n];
     }
   }
 };
+
+// Merges m and l of a row.
+template <class R>
+MergeFactors<R> merge_row(const simd::RowState<R>& into, const simd::RowState<R>& from, Index row) {
+  using Seen = typename MergeFactors<R>::Seen;
+  const softmax::Row<R> a{into.max[row], into.sum[row]}, b{from.max[row], from.sum[row]};
+  if (b.fully_masked()) return {Seen::by_into, R(1), R(0)};
+  const auto [both, of_a, of_b] = softmax::merge(a, b);
+  into.max[row] = a.fully_masked() ? b.max : both.max;
+  into.sum[row] = a.fully_masked() ? b.sum : both.sum;
+  return {a.fully_masked() ? Seen::by_from : Seen::by_both, of_a, of_b};
+}
+
+// into becomes the state over the keys of both, for the first `rows` rows. A row that saw nothing
+// in one keeps the other's bits.
+template <class R>
+void merge_states(Isa isa, const simd::RowState<R>& into, const simd::RowState<R>& from,
+                  Index rows) {
+  const auto merge_tile = simd::for_isa<R, MergeTile<R>, Index>(isa);
+  const int mr = into.acc.shape.mr;
+  simd::Array<MergeFactors<R>, simd::max_mr> factors;
+  for (Index row = 0; row < rows; row += mr) {
+    const Index count = std::min<Index>(mr, rows - row);
+    for (Index r = 0; r < count; ++r) factors[r] = merge_row(into, from, row + r);
+    // Accumulators are read as they lie: by rows, their panels would be a KiB apart.
+    for (Index p = 0; p < into.acc.panels(); ++p) {
+      merge_tile({into.acc.tile(into.acc.shape.tile_of(row), p),
+                  from.acc.tile(from.acc.shape.tile_of(row), p), into.acc.width(p), &factors[0]},
+                 count);
+    }
+  }
+}
 
 }  // namespace HEED_ABI
 }  // namespace heed
