@@ -247,6 +247,14 @@ with tempfile.TemporaryDirectory() as name:
     check(said("--prompt", "Hello", *warm) != said("--prompt", "Hello", *warm, "--seed", "1"),
           "two seeds give one answer")
     check(said("--file", "-", *few, stdin=b"Hello") == answer, "--file - is not the prompt")
+    for closed, code, wrote in (("<&- 2>&-", 0, answer.encode()), ("<&- >&-", 1, b"")):
+        done = subprocess.run(["sh", "-c", f'exec "$0" "$@" {closed}', PROGRAM, "--model", str(file),
+                               "--prompt", "Hello", *few], capture_output=True, timeout=60)
+        check(done.returncode == code and done.stdout == wrote,
+              f"{closed}: exit code {done.returncode}, wrote {done.stdout[:40]!r}")
+    done = subprocess.run(["sh", "-c", 'exec "$0" "$@" <&-', PROGRAM, "--model", str(file)],
+                          capture_output=True, timeout=60)
+    check(done.returncode == 0, f"without standard input: exit code {done.returncode}")
     read_end, write_end = os.pipe()
     os.write(write_end, b"Hello")
     os.close(write_end)

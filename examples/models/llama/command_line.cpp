@@ -136,8 +136,8 @@ std::string_view usage_text() {
   --max-tokens N    of an answer (512)
   --speculate N     draft up to N tokens from the text so far, as a tree, and verify them in one call:
                     the same text, sooner where it repeats itself (0)
-  --window N        see the first 4 and at most the last N tokens, and so go on where the context is full;
-                    0: all tokens, until it is full (0)
+  --window N        see the first 4 and at most the last N tokens, from 32 on, and so go on where the
+                    context is full; 0: all tokens, until it is full (0)
   --look FILE.png   draw which earlier tokens each token of the answer was written from
   --weights FORMAT  in memory and multiplied from there: file, in the 4, 8 or 16 bits that the file has;
                     bfloat16, each rounded to 16 bits; or float (file)

@@ -1,4 +1,7 @@
 // chat: a language model in the terminal.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -8,8 +11,16 @@
 #include "models/llama/chat.hpp"
 #include "models/llama/command_line.hpp"
 
+// A standard stream that the caller has closed is an empty one: its number would go to a pipe.
+static void open_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);
+  }
+}
+
 int main(int argc, char** argv) {
   namespace chat = heed::models::chat;
+  open_closed_streams();
   try {
     const auto line =
         chat::parse_command_line(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));

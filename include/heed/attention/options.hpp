@@ -10,9 +10,12 @@
 
 #include "heed/attention/sinks.hpp"
 #include "heed/core/check.hpp"
+#include "heed/core/compute.hpp"
 #include "heed/core/parallel.hpp"
 #include "heed/core/random.hpp"
-#include "heed/simd/compute.hpp"
+#if !defined(__CUDACC__)
+#include "heed/simd/compute.hpp"  // defines its values; brings Eigen, which a .cu file does not need
+#endif
 
 namespace heed {
 

@@ -58,30 +58,25 @@ struct Report {
   Summary out = {};
   std::vector<std::string> findings = {};  // what looks wrong, in sentences; none: nothing does
 
-  template <class Text = std::string>
-  Text text() const;
+  std::string text() const;
 };
 
 namespace report_lines {
 
-template <class = void>
-std::string padded(const std::string& text, std::size_t width) {
+inline std::string padded(const std::string& text, std::size_t width) {
   return text + std::string(text.size() < width ? width - text.size() : 1, ' ');
 }
 
-template <class = void>
-std::string line(const std::string& name, const std::string& value) {
+inline std::string line(const std::string& name, const std::string& value) {
   return "  " + padded(name, 24) + value + '\n';
 }
 
-template <class = void>
-std::string numbers(const char* name, const std::string& shape, const Summary& s) {
+inline std::string numbers(const char* name, const std::string& shape, const Summary& s) {
   return line(name, padded(shape, 16) + padded(range_text(s), 22) + "NaN " + std::to_string(s.nan) +
                         ", inf " + std::to_string(s.infinities()));
 }
 
-template <class = void>
-std::string mask_lines(const MaskReport& m) {
+inline std::string mask_lines(const MaskReport& m) {
   const auto of = [](Index part, Index whole) {
     return std::to_string(part) + " of " + std::to_string(whole);
   };
@@ -94,8 +89,7 @@ std::string mask_lines(const MaskReport& m) {
 }  // namespace report_lines
 
 // Six sections and the findings; plain ASCII, ends with a newline.
-template <class Text>
-Text Report::text() const {
+inline std::string Report::text() const {
   using report_lines::line;
   using report_lines::numbers;
   std::string page = "Attention report\n\n1. Shapes (" + element + ")\n" + line("q", q_shape) +
@@ -119,8 +113,7 @@ Text Report::text() const {
   return findings.empty() ? page + "  nothing looks wrong\n" : page;
 }
 
-template <class = void>
-std::ostream& operator<<(std::ostream& stream, const Report& report) {
+inline std::ostream& operator<<(std::ostream& stream, const Report& report) {
   return stream << report.text();
 }
 

@@ -30,8 +30,7 @@ HEED_DEVICE constexpr Index sequence_at(const Span<int>& ends, int at) {
 }
 
 // Throws heed::Error unless the ends ascend from 0 to `length`.
-template <class = void>
-void require_ends(const Span<int>& ends, Index length, const char* what) {
+inline void require_ends(const Span<int>& ends, Index length, const char* what) {
   std::string problem;
   if (ends.size() == 0) {
     problem = "are empty; they begin with 0";
@@ -160,8 +159,7 @@ Packed<AsMask<M>> packed(BorrowedSpan<int> lengths, const M& inside = {}) {
 
 // Where sequences of these lengths end, from 0 on: the cumulative lengths that `packed` wants.
 // Throws heed::Error for a negative length and where their sum does not fit an int.
-template <class = void>
-std::vector<int> cumulative(std::span<const int> lengths) {
+inline std::vector<int> cumulative(std::span<const int> lengths) {
   std::vector<int> ends{0};
   for (const int length : lengths) {
     int end = 0;

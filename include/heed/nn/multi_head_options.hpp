@@ -74,8 +74,7 @@ struct MultiHeadAttentionOptions {
 inline namespace HEED_ABI {
 
 // Throws heed::Error where a fused projection would have more than one input.
-template <class = void>
-void check_fused(const MultiHeadAttentionOptions& options, Index features) {
+inline void check_fused(const MultiHeadAttentionOptions& options, Index features) {
   const auto refuse = [&](const char* what, Index number) {
     throw Error(
         "heed::nn::MultiHeadAttention: a fused projection takes one input, but queries have " +
@@ -86,8 +85,7 @@ void check_fused(const MultiHeadAttentionOptions& options, Index features) {
 }
 
 // The options with every 0 filled in. Throws heed::Error, with the numbers, where they do not fit.
-template <class = void>
-MultiHeadAttentionOptions resolve(MultiHeadAttentionOptions options, Index features) {
+inline MultiHeadAttentionOptions resolve(MultiHeadAttentionOptions options, Index features) {
   const auto refuse = [&](const std::string& text) {
     throw Error("heed::nn::MultiHeadAttention: " + text);
   };

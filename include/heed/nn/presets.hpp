@@ -17,30 +17,24 @@ inline namespace HEED_ABI {
 
 // Multi-head attention as research code often has it: no biases, dropout 0.1 in training. Never
 // forming the scores is what heed's attention does anyway, so there is no second, efficient one.
-template <class = void>
-MultiHeadAttentionOptions unbiased(Index heads) {
+inline MultiHeadAttentionOptions unbiased(Index heads) {
   return {.heads = heads, .bias = Bias::no, .dropout = 0.1};
 }
 
 // The same with a bias in each projection.
-template <class = void>
-MultiHeadAttentionOptions biased(Index heads) {
-  return {.heads = heads, .dropout = 0.1};
-}
+inline MultiHeadAttentionOptions biased(Index heads) { return {.heads = heads, .dropout = 0.1}; }
 
 // An encoder block as tutorials have it: biases, norms after, dropout of the weights, after the
 // activation and after the second map. hidden 0: 4 · features.
-template <class = void>
-EncoderBlockOptions tutorial_block(Index heads, Index hidden = 0, double dropout = 0.1) {
+inline EncoderBlockOptions tutorial_block(Index heads, Index hidden = 0, double dropout = 0.1) {
   return {.attention = {.heads = heads, .dropout = dropout}, .hidden = hidden, .dropout = dropout};
 }
 
 // torch.nn.TransformerEncoderLayer(features, heads, hidden, dropout, bias=…), which also drops
 // attention's output. Its default activation is ReLU: EncoderBlock<T, nn::Relu>. Its weights are
 // loaded by load_torch (torch_names.hpp).
-template <class = void>
-EncoderBlockOptions torch_block(Index heads, Index hidden = 2048, double dropout = 0.1,
-                                Bias bias = Bias::yes, NormPlace norm = NormPlace::post) {
+inline EncoderBlockOptions torch_block(Index heads, Index hidden = 2048, double dropout = 0.1,
+                                       Bias bias = Bias::yes, NormPlace norm = NormPlace::post) {
   return {.attention = {.heads = heads, .projection = Projection::fused, .dropout = dropout},
           .hidden = hidden,
           .norm = norm,
@@ -51,9 +45,9 @@ EncoderBlockOptions torch_block(Index heads, Index hidden = 2048, double dropout
 
 // torch.nn.TransformerDecoderLayer(features, heads, hidden, dropout, bias=…), causal. Its default
 // activation is ReLU: DecoderBlock<T, nn::Relu>. Its weights are loaded by load_torch.
-template <class = void>
-DecoderBlockOptions torch_decoder_block(Index heads, Index hidden = 2048, double dropout = 0.1,
-                                        Bias bias = Bias::yes, NormPlace norm = NormPlace::post) {
+inline DecoderBlockOptions torch_decoder_block(Index heads, Index hidden = 2048,
+                                               double dropout = 0.1, Bias bias = Bias::yes,
+                                               NormPlace norm = NormPlace::post) {
   const MultiHeadAttentionOptions attention{
       .heads = heads, .projection = Projection::fused, .dropout = dropout};
   return {.attention = attention,
@@ -69,8 +63,7 @@ DecoderBlockOptions torch_decoder_block(Index heads, Index hidden = 2048, double
 // the hidden features. Of the embedding, which GPT-2 drops too, it is
 // CausalLanguageModelOptions::embedding_dropout. Its activation is GELU as tanh approximates it:
 // CausalLanguageModel<T, nn::GeluTanh>.
-template <class = void>
-DecoderBlockOptions gpt2_block(Index heads, double dropout = 0.1) {
+inline DecoderBlockOptions gpt2_block(Index heads, double dropout = 0.1) {
   return {.attention = {.heads = heads, .dropout = dropout},
           .norm = NormPlace::pre,
           .dropout = dropout,

@@ -38,8 +38,7 @@ struct TorchOptions {
 inline namespace HEED_ABI {
 
 // heed's name of a tensor. A pattern that ends in '.' or '_' is a beginning, any other the rest.
-template <class = void>
-std::string name_from_torch(std::string name) {
+inline std::string name_from_torch(std::string name) {
   using Pair = std::pair<std::string_view, std::string_view>;
   constexpr std::array<Pair, 20> parts{{{"self_attn.", "attention."},
                                         {"multihead_attn.", "cross_attention."},

@@ -33,8 +33,7 @@ struct YarnRamp {
 
 // A pair turns `turns` times in the old context at n = dim · ln(length / (2π · turns)) / (2 ln
 // base).
-template <class = void>
-YarnRamp yarn_ramp(const RopeScaling& scaling, Index dim, double base) {
+inline YarnRamp yarn_ramp(const RopeScaling& scaling, Index dim, double base) {
   const auto features = static_cast<double>(dim);
   const auto pair_at = [&](double turns) {
     return features * std::log(scaling.original_length / (2 * std::numbers::pi * turns)) /
@@ -49,8 +48,8 @@ YarnRamp yarn_ramp(const RopeScaling& scaling, Index dim, double base) {
 }
 
 // Throws heed::Error for a base and a number of features that this scaling has no frequencies for.
-template <class = void>
-void check_frequencies(const char* call, Index dim, double base, const RopeScaling& scaling) {
+inline void check_frequencies(const char* call, Index dim, double base,
+                              const RopeScaling& scaling) {
   check_base(call, base);
   checked_scaling("rope", scaling);
   const auto refuse = [&](const std::string& text) {
@@ -77,8 +76,8 @@ void check_frequencies(const char* call, Index dim, double base, const RopeScali
 // Throws heed::Error for a base that is not finite and positive (above 1 for YaRN), a dim that is
 // negative or odd, for NTK-aware scaling of fewer than 4 features, and where LongRoPE has not a
 // factor for each pair.
-template <class = void>
-RopeFrequencies rope_frequencies(Index dim, double base = 10'000, const RopeScaling& scaling = {}) {
+inline RopeFrequencies rope_frequencies(Index dim, double base = 10'000,
+                                        const RopeScaling& scaling = {}) {
   check_frequencies("heed::position::rope", dim, base, scaling);
   if (scaling.stretch == RopeStretch::ntk_aware) {
     base *= std::pow(scaling.factor, static_cast<double>(dim) / static_cast<double>(dim - 2));

@@ -58,8 +58,7 @@ struct LongRopeOptions {
 
 inline namespace HEED_ABI {
 
-template <class = void>
-RopeScaling checked_scaling(const char* call, RopeScaling scaling) {
+inline RopeScaling checked_scaling(const char* call, RopeScaling scaling) {
   const auto refuse = [&](const char* what, double number, const char* problem) {
     throw Error("heed::position::" + std::string(call) + ": " + what + " " +
                 std::to_string(number) + " is not " + problem);
@@ -85,15 +84,13 @@ RopeScaling checked_scaling(const char* call, RopeScaling scaling) {
 }
 
 // Position p counts as p / factor. Throws heed::Error unless factor is finite and positive.
-template <class = void>
-RopeScaling linear(double factor) {
+inline RopeScaling linear(double factor) {
   return checked_scaling("linear", {.stretch = RopeStretch::linear, .factor = factor});
 }
 
 // base becomes base · factor^(dim / (dim − 2)): the slowest pair turns `factor` times slower, the
 // fastest as before. Throws heed::Error unless factor is finite and positive.
-template <class = void>
-RopeScaling ntk_aware(double factor) {
+inline RopeScaling ntk_aware(double factor) {
   return checked_scaling("ntk_aware", {.stretch = RopeStretch::ntk_aware, .factor = factor});
 }
 
@@ -101,8 +98,7 @@ RopeScaling ntk_aware(double factor) {
 // A model turns all tokens of a call by one `length`, that of the text so far: cached keys, which
 // an earlier length turned, differ. Throws heed::Error for a factor or a length that is not
 // positive.
-template <class = void>
-RopeScaling dynamic_ntk(double factor, double original_length, double length) {
+inline RopeScaling dynamic_ntk(double factor, double original_length, double length) {
   constexpr const char* call = "dynamic_ntk";
   checked_scaling(
       call,
@@ -119,9 +115,8 @@ RopeScaling dynamic_ntk(double factor, double original_length, double length) {
 // r > beta, has it divided by `factor` where r < alpha, and by (1 − γ) / factor + γ of it between,
 // γ = (r − alpha) / (beta − alpha). With the magnitude 0.1·ln(factor) + 1 it is the paper's YaRN.
 // Throws heed::Error for a factor or a length that is not positive, and unless alpha < beta.
-template <class = void>
-RopeScaling ntk_by_parts(double factor, double original_length, double alpha = 1,
-                         double beta = 32) {
+inline RopeScaling ntk_by_parts(double factor, double original_length, double alpha = 1,
+                                double beta = 32) {
   return checked_scaling("ntk_by_parts", {.stretch = RopeStretch::ntk_by_parts,
                                           .factor = factor,
                                           .original_length = original_length,
@@ -130,24 +125,21 @@ RopeScaling ntk_by_parts(double factor, double original_length, double alpha = 1
 }
 
 // The share γ of a step that ntk_by_parts keeps.
-template <class = void>
-double kept_by_parts(const RopeScaling& scaling, double step) {
+inline double kept_by_parts(const RopeScaling& scaling, double step) {
   const double turns = scaling.original_length * step / (2 * std::numbers::pi);
   return std::clamp((turns - scaling.alpha) / (scaling.beta - scaling.alpha), 0.0, 1.0);
 }
 
 // Llama 3's: ntk_by_parts under its configuration's names. Llama 3.1 is llama3(8, 8192), Llama 3.2
 // llama3(32, 8192). Throws heed::Error as ntk_by_parts does.
-template <class = void>
-RopeScaling llama3(double factor, double original_length, double low_freq_factor = 1,
-                   double high_freq_factor = 4) {
+inline RopeScaling llama3(double factor, double original_length, double low_freq_factor = 1,
+                          double high_freq_factor = 4) {
   return ntk_by_parts(factor, original_length, low_freq_factor, high_freq_factor);
 }
 
 // 0.1 · mscale · ln(factor) + 1: what YaRN lets q and k grow by, 1 for factors up to 1. DeepSeek
 // puts the square of yarn_mscale(factor, mscale_all_dim) into the scale of the softmax instead.
-template <class = void>
-double yarn_mscale(double factor, double mscale = 1) {
+inline double yarn_mscale(double factor, double mscale = 1) {
   return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
 }
 
@@ -161,8 +153,7 @@ double yarn_mscale(double factor, double mscale = 1) {
 // gpt-oss yarn(32, 4096, {.truncate = false}).
 // Throws heed::Error for a factor below 1, a length that is not positive, and unless
 // 0 < beta_slow < beta_fast.
-template <class = void>
-RopeScaling yarn(double factor, double original_length, const YarnOptions& options = {}) {
+inline RopeScaling yarn(double factor, double original_length, const YarnOptions& options = {}) {
   RopeScaling scaling = checked_scaling("yarn", {.stretch = RopeStretch::yarn,
                                                  .factor = factor,
                                                  .original_length = original_length,
@@ -192,8 +183,7 @@ requires std::is_arithmetic_v<Number> RopeScaling yarn(double factor, double ori
 // 131072}.
 // Throws heed::Error for lengths that are not positive, factors that are not, and an
 // original_length up to 1 where it is divided by its logarithm.
-template <class = void>
-RopeScaling longrope(const LongRopeOptions& model, double length) {
+inline RopeScaling longrope(const LongRopeOptions& model, double length) {
   constexpr const char* call = "longrope";
   const auto refuse = [&](const char* what, double number, const char* problem) {
     throw Error("heed::position::longrope: " + std::string(what) + " " + std::to_string(number) +

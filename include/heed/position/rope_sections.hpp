@@ -60,8 +60,7 @@ class SectionRows : public BufferedRows<R> {
 
 inline namespace HEED_ABI {
 
-template <class = void>
-Index checked_sections(const std::vector<Index>& pairs_of_axis) {
+inline Index checked_sections(const std::vector<Index>& pairs_of_axis) {
   Index pairs = 0;
   for (const Index count : pairs_of_axis) {
     if (count < 0 || count > max_length) {
@@ -75,8 +74,7 @@ Index checked_sections(const std::vector<Index>& pairs_of_axis) {
 // The axis of each pair where an axis has pairs beside each other. Qwen2-VL, whose head has 128
 // features, has sections({16, 24, 24}) of time, row and column.
 // Throws heed::Error for a negative number of pairs.
-template <class = void>
-std::vector<int> sections(const std::vector<Index>& pairs_of_axis) {
+inline std::vector<int> sections(const std::vector<Index>& pairs_of_axis) {
   checked_sections(pairs_of_axis);
   std::vector<int> axis_of;
   for (std::size_t axis = 0; axis < pairs_of_axis.size(); ++axis) {
@@ -89,8 +87,7 @@ std::vector<int> sections(const std::vector<Index>& pairs_of_axis) {
 // The axis of each pair where pairs take turns: axis a > 0 has its c pairs at a, a + axes, …,
 // a + (c − 1) · axes, and axis 0 has all others. Qwen3-VL: interleaved_sections({24, 20, 20}).
 // Throws heed::Error for a negative number of pairs, and where an axis has more than turns.
-template <class = void>
-std::vector<int> interleaved_sections(const std::vector<Index>& pairs_of_axis) {
+inline std::vector<int> interleaved_sections(const std::vector<Index>& pairs_of_axis) {
   const Index pairs = checked_sections(pairs_of_axis);
   const auto axes = static_cast<Index>(pairs_of_axis.size());
   std::vector<int> axis_of(static_cast<std::size_t>(pairs));

@@ -88,15 +88,11 @@ inline namespace HEED_ABI {
 // Refers to `slopes`, of any sign, the paper's or learned: they must outlive the score.
 //
 //   slopes  [Hq], one per query head, or B · Hq, those of batch entry after batch entry
-template <class = void>
-Alibi alibi(BorrowedSpan<float> slopes) {
-  return {slopes};
-}
+inline Alibi alibi(BorrowedSpan<float> slopes) { return {slopes}; }
 
 // The paper's slopes: 2^(−8 n / heads), n = 1 … heads, where heads is a power of two; else those of
 // the power below, then every other one of the power above. Throws heed::Error for heads < 1.
-template <class = void>
-std::vector<float> alibi_slopes(int heads) {
+inline std::vector<float> alibi_slopes(int heads) {
   if (heads < 1) {
     throw Error("heed::score::alibi_slopes: heads " + std::to_string(heads) + " is below 1");
   }

@@ -25,8 +25,7 @@ struct T5Options {
 inline namespace HEED_ABI {
 
 // a^p · b^q in base 2³², lowest digit first.
-template <class = void>
-std::vector<std::uint32_t> product_of_powers(int a, int p, int b, int q) {
+inline std::vector<std::uint32_t> product_of_powers(int a, int p, int b, int q) {
   std::vector<std::uint32_t> digits{1};
   for (int n = 0; n < p + q; ++n) {
     std::uint64_t carry = 0;
@@ -43,8 +42,7 @@ std::vector<std::uint32_t> product_of_powers(int a, int p, int b, int q) {
 // ⌊count · log(distance / near) / log(far / near)⌋ for near <= distance < far, without rounding
 // error: where the quotient is close to a whole number m, it reaches m if and only if
 // distance^count >= near^(count − m) · far^m.
-template <class = void>
-int log_bucket(int distance, int near, int far, int count) {
+inline int log_bucket(int distance, int near, int far, int count) {
   const double estimate = count * std::log(static_cast<double>(distance) / near) /
                           std::log(static_cast<double>(far) / near);
   const int whole = static_cast<int>(std::lround(estimate));
@@ -59,8 +57,7 @@ int log_bucket(int distance, int near, int far, int count) {
 }
 
 // Throws heed::Error for options that make no buckets.
-template <class = void>
-void check_t5(const T5Options& options) {
+inline void check_t5(const T5Options& options) {
   const int sides = options.bidirectional ? 2 : 1;
   if (options.buckets < 2 * sides || options.buckets % sides != 0) {
     throw Error("heed::score::t5: " + std::to_string(options.buckets) + " buckets, but " +
@@ -77,8 +74,7 @@ void check_t5(const T5Options& options) {
 // The bucket of distance j − i. With n = |j − i| and N buckets a side: n below N / 2, else
 // N/2 + ⌊(N − N/2) · log(2n/N) / log(2·max_distance/N)⌋, at most N − 1; later keys come in the
 // upper half of the buckets. Exact where floating point would have to round a whole quotient.
-template <class = void>
-int t5_bucket(int distance, const T5Options& options = {}) {
+inline int t5_bucket(int distance, const T5Options& options = {}) {
   check_t5(options);
   const int side = options.buckets / (options.bidirectional ? 2 : 1);
   const int first = options.bidirectional && distance > 0 ? side : 0;
