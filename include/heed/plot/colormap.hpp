@@ -103,12 +103,14 @@ class Colormap {
 inline namespace HEED_ABI {
 
 // White to deep blue: for weights, which start at 0.
-inline Colormap blues() {
+template <class = void>
+Colormap blues() {
   return Colormap({{248, 250, 253}, {190, 216, 240}, {104, 166, 215}, {38, 110, 182}, {9, 44, 99}});
 }
 
 // Red below zero, near-white at zero, blue above: for scores, biases and encodings.
-inline Colormap red_blue() {
+template <class = void>
+Colormap red_blue() {
   return Colormap({{112, 10, 32},
                    {203, 78, 70},
                    {243, 178, 148},
@@ -120,7 +122,8 @@ inline Colormap red_blue() {
 }
 
 // Deep red to near-white: for biases and penalties, which are 0 at most.
-inline Colormap reds() {
+template <class = void>
+Colormap reds() {
   return Colormap(
       {{112, 10, 32}, {176, 55, 58}, {228, 128, 107}, {246, 194, 172}, {250, 247, 245}});
 }
