@@ -12,7 +12,8 @@ namespace heed::mask {
 inline namespace HEED_ABI {
 
 // local(window_size) | global(num_global) | random(num_random, seed)
-inline auto bigbird(Index window_size = 64, int num_global = 2, int num_random = 3,
+template <class = void>
+auto bigbird(Index window_size = 64, int num_global = 2, int num_random = 3,
                     std::uint64_t seed = 0) {
   return local(window_size) | global(num_global) | random(num_random, seed);
 }

@@ -108,8 +108,10 @@ inline namespace HEED_ABI {
 //
 //   keys     [Lk] or [B, Lk]; alone, a query has the id of its position aligned to the end
 //   queries  [Lq] or [B, Lq]
-inline Document document(BorrowedSpan<int> keys) { return {keys, keys, true}; }
-inline Document document(BorrowedSpan<int> queries, BorrowedSpan<int> keys) {
+template <class = void>
+Document document(BorrowedSpan<int> keys) { return {keys, keys, true}; }
+template <class = void>
+Document document(BorrowedSpan<int> queries, BorrowedSpan<int> keys) {
   return {queries, keys, false};
 }
 

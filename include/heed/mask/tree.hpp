@@ -98,8 +98,10 @@ inline namespace HEED_ABI {
 //            for all batch entries, or [B, count]. Referred to: they must outlive the mask.
 //
 // Throws heed::Error for a parent that does not come before its child. Time of allows: O(depth).
-inline Tree tree(BorrowedSpan<int> parents) { return {parents, parents.size()}; }
-inline Tree tree(BorrowedSpan<int> parents, Index count) { return {parents, count}; }
+template <class = void>
+Tree tree(BorrowedSpan<int> parents) { return {parents, parents.size()}; }
+template <class = void>
+Tree tree(BorrowedSpan<int> parents, Index count) { return {parents, count}; }
 
 }  // namespace HEED_ABI
 }  // namespace heed::mask

@@ -28,7 +28,8 @@ View<T, Rank> features(View<T, Rank> x, Index first, Index count) {
 
 // A grid of `width` columns, row after row: token i stands in row i / width, column i % width.
 // Throws heed::Error for a negative height and for a width below 1.
-inline GridPlaces grid(Index height, Index width) {
+template <class = void>
+GridPlaces grid(Index height, Index width) {
   if (height < 0 || width < 1) {
     throw Error("heed::position::grid: " + std::to_string(height) + " rows of " +
                 std::to_string(width));

@@ -29,19 +29,22 @@ struct RopeRow {
 inline namespace HEED_ABI {
 
 // Throws heed::Error unless there are as many ids as tokens.
-inline void check_ids(const RopeTokens& tokens, Index B, Index L) {
+template <class = void>
+void check_ids(const RopeTokens& tokens, Index B, Index L) {
   const auto count = static_cast<Index>(tokens.ids.size());
   if (count == 0 || count == L || count == B * L) return;
   throw Error("heed::position::rope: " + std::to_string(count) + " ids for a length of " +
               std::to_string(L) + " and a batch of " + std::to_string(B));
 }
 
-inline bool ids_by_batch(const RopeTokens& tokens, Index L) {
+template <class = void>
+bool ids_by_batch(const RopeTokens& tokens, Index L) {
   return !tokens.ids.empty() && static_cast<Index>(tokens.ids.size()) != L;
 }
 
 // Position of token i of batch b, relative to the offset.
-inline Index place_of(const RopeTokens& tokens, Index L, Index b, Index i) {
+template <class = void>
+Index place_of(const RopeTokens& tokens, Index L, Index b, Index i) {
   if (tokens.ids.empty()) return i;
   return tokens.ids[static_cast<std::size_t>((ids_by_batch(tokens, L) ? b * L : 0) + i)];
 }
@@ -97,7 +100,8 @@ class RopeTable {
 inline namespace HEED_ABI {
 
 // Throws heed::Error where a token stands outside the positions [first, first + count) of a table.
-inline void check_positions(Index first, Index count, const RopeTokens& tokens, Index B, Index L) {
+template <class = void>
+void check_positions(Index first, Index count, const RopeTokens& tokens, Index B, Index L) {
   for (Index b = 0; b < (ids_by_batch(tokens, L) ? B : 1); ++b) {
     for (Index i = 0; i < L; ++i) {
       const Index position = checked_sum(tokens.offset, place_of(tokens, L, b, i));
