@@ -77,12 +77,14 @@ struct AnyInteger {
 
 inline namespace HEED_ABI {
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_product(Index a, Index b) {
+  refuse({"heed: a size of ", a, " times ", b, " does not fit 64 bits"});
+}
+
 // a · b, or heed::Error where the product of two sizes does not fit 64 bits.
-[[gnu::noinline]] inline Index checked_product(Index a, Index b) {
+inline Index checked_product(Index a, Index b) {
   Index product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) {
-    refuse({"heed: a size of ", a, " times ", b, " does not fit 64 bits"});
-  }
+  if (__builtin_mul_overflow(a, b, &product)) refuse_product(a, b);
   return product;
 }
 

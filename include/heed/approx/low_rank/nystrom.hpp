@@ -130,13 +130,15 @@ void invert_landmarks(const View<R, 2>& q, const View<R, 2>& k, double scale, in
   std::transform(after.begin(), after.end(), y.data, [](double x) { return static_cast<R>(x); });
 }
 
-inline void check_counts(const char* call, Index landmarks, int iterations) {
+template <class = void>
+void check_counts(const char* call, Index landmarks, int iterations) {
   if (landmarks < 1) refuse({call, ": landmarks ", landmarks, " is below 1"});
   if (iterations < 0) refuse({call, ": iterations ", iterations, " is negative"});
 }
 
 // Throws heed::Error where there are fewer tokens than landmarks; none at all are fine.
-inline void check_landmarks(const char* call, const Shape& shape,
+template <class = void>
+void check_landmarks(const char* call, const Shape& shape,
                             const std::vector<mask::KeyLimit>& visible, Index landmarks) {
   const auto check = [&](Index tokens, const char* what) {
     if (tokens == 0 || tokens >= landmarks) return;

@@ -42,7 +42,7 @@ class MergeTree {
     return static_cast<int>(std::bit_width(static_cast<std::size_t>(at(slot) ^ number)));
   }
   template <class F>
-  void merge_last(F&& merge) {
+  [[gnu::noinline]] void merge_last(F&& merge) {
     --count_;
     merge(count_ - 1, count_);
   }

@@ -103,7 +103,7 @@ MergeFactors<R> merge_row(const simd::RowState<R>& into, const simd::RowState<R>
 }
 
 // into becomes the state over the keys of both, for the first `rows` rows. A row that saw nothing
-// in one keeps the other's bits.
+// in one keeps the other's bits. Both lie alike.
 template <class R>
 void merge_states(Isa isa, const simd::RowState<R>& into, const simd::RowState<R>& from,
                   Index rows) {
@@ -115,8 +115,8 @@ void merge_states(Isa isa, const simd::RowState<R>& into, const simd::RowState<R
     for (Index r = 0; r < count; ++r) factors[r] = merge_row(into, from, row + r);
     // Accumulators are read as they lie: by rows, their panels would be a KiB apart.
     for (Index p = 0; p < into.acc.panels(); ++p) {
-      merge_tile({into.acc.tile(into.acc.shape.tile_of(row), p),
-                  from.acc.tile(from.acc.shape.tile_of(row), p), into.acc.width(p), &factors[0]},
+      R* const tile = into.acc.tile(into.acc.shape.tile_of(row), p);
+      merge_tile({tile, from.acc.data + (tile - into.acc.data), into.acc.width(p), &factors[0]},
                  count);
     }
   }
