@@ -139,7 +139,7 @@ void check_counts(const char* call, Index landmarks, int iterations) {
 // Throws heed::Error where there are fewer tokens than landmarks; none at all are fine.
 template <class = void>
 void check_landmarks(const char* call, const Shape& shape,
-                            const std::vector<mask::KeyLimit>& visible, Index landmarks) {
+                     const std::vector<mask::KeyLimit>& visible, Index landmarks) {
   const auto check = [&](Index tokens, const char* what) {
     if (tokens == 0 || tokens >= landmarks) return;
     refuse({call, ": landmarks ", landmarks, " are more than the ", tokens, " ", what});
