@@ -1,6 +1,7 @@
 // A language model's speed: prefill beside the multiply-add loop, decoding beside the reading loop.
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,17 +71,25 @@ void measure_prefill(benchmark::State& state, const Llama& model, const LlamaRow
   state.counters["tokens/s"] = static_cast<double>(row.tokens) / best[0];
 }
 
+// A token behind those of a sequence, which is as before afterwards. One is decoded here and not
+// measured, since it may have to make room for keys and values.
+std::function<void()> decode(const Llama& model, LlamaSequence& sequence) {
+  const auto token = [&model, &sequence, before = sequence.length()] {
+    model.forward(std::vector<TokenId>{7}, sequence);
+    sequence.truncate(before);
+  };
+  token();
+  return token;
+}
+
 // A decoded token reads all weights, and the keys and values before it.
 void measure_decode(benchmark::State& state, const Llama& model, const LlamaRow& row) {
   LlamaSequence sequence = model.start();
   model.forward(some_ids(row.tokens, model.config()), sequence);
   const std::size_t bytes = model.token_bytes() + sequence.bytes();
   const heed::bench::ReadLoop read(row.threads, bytes, heed::bench::PageSize::large);
-  const auto decode = [&] {
-    model.forward(std::vector<TokenId>{7}, sequence);
-    sequence.truncate(row.tokens);
-  };
-  const auto best = heed::bench::alternate_cold({decode, std::cref(read)}, row.threads);
+  const auto best =
+      heed::bench::alternate_cold({decode(model, sequence), std::cref(read)}, row.threads);
   heed::bench::set_time(state, best[0]);
   state.counters["tokens/s"] = 1 / best[0];
   state.counters["GB/s"] = read.bytes() / best[0] * 1e-9;
@@ -89,8 +98,9 @@ void measure_decode(benchmark::State& state, const Llama& model, const LlamaRow&
 }
 
 // Formats of caches, each beside float in the same turns.
-constexpr CacheFormat formats[] = {CacheFormat::float32, CacheFormat::bfloat16, CacheFormat::k8v8,
-                                   CacheFormat::k4v4, CacheFormat::paged};
+constexpr CacheFormat formats[] = {CacheFormat::float32, CacheFormat::bfloat16, CacheFormat::half,
+                                   CacheFormat::k8v8,    CacheFormat::k8v4,     CacheFormat::k4v4,
+                                   CacheFormat::paged};
 constexpr Index format_tokens[] = {100, 1000, 4000};
 
 // Column "of float": tokens a second beside those of a cache of float, one thread.
@@ -104,16 +114,10 @@ void measure_format(benchmark::State& state, const heed::models::Gguf& file, Cac
     return sequence;
   };
   LlamaSequence floats = read(CacheFormat::float32), others = read(format);
-  const auto decode = [&](LlamaSequence& sequence) {
-    return [&] {
-      model.forward(std::vector<TokenId>{7}, sequence);
-      sequence.truncate(tokens);
-    };
-  };
   const heed::bench::ReadLoop loop(1, model.token_bytes() + others.bytes(),
                                    heed::bench::PageSize::large);
-  const auto best =
-      heed::bench::alternate_cold({decode(others), decode(floats), std::cref(loop)}, 1);
+  const auto best = heed::bench::alternate_cold(
+      {decode(model, others), decode(model, floats), std::cref(loop)}, 1);
   heed::bench::set_time(state, best[0]);
   state.counters["tokens/s"] = 1 / best[0];
   state.counters["of float"] = best[1] / best[0];
