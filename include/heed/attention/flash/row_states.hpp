@@ -5,9 +5,12 @@
 
 #include "heed/core/scratch.hpp"
 #include "heed/simd/attention/row_state.hpp"
+#include "heed/simd/kernels.hpp"
 #include "heed/softmax/online.hpp"
 
 namespace heed {
+
+inline namespace HEED_ABI {
 
 // Several states of the same rows, one behind the other.
 template <class R>
@@ -31,8 +34,6 @@ struct RowStates {
         first.max + row, first.sum + row, {acc.data + row * acc.columns, acc.columns, acc.shape}};
   }
 };
-
-inline namespace HEED_ABI {
 
 // The first `count` rows, whole row tiles, have seen nothing.
 template <class R>
