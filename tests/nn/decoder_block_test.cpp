@@ -5,6 +5,7 @@
 #include "heed/mask/causal.hpp"
 #include "heed/mask/dense.hpp"
 #include "heed/mask/padding.hpp"
+#include "heed/mask/tree.hpp"
 #include "heed/nn/causal_language_model.hpp"
 #include "heed/nn/initialise.hpp"
 #include "heed/nn/prepare.hpp"
@@ -441,14 +442,14 @@ TEST_CASE("language model: drafted tokens on several branches are refused, a cha
   const std::vector<int> branches{-1, 0, -1, 2}, chain{-1, 0, 1, 2};
   for (const bool learned : {false, true}) {
     const auto model = reader(learned);
-    auto caches = model.make_caches(1), plain = caches;
+    auto caches = model.make_caches(1), untouched = caches;
     const auto ids = token_ids(1, 4, 11, 1);
     CHECK_THROWS_WITH(model.forward(ids, caches, mask::tree(branches)),
                       heed::test::ContainsSubstring("several branches"));
     CHECK_THROWS_WITH(model.forward(ids, caches, mask::window(3) & mask::tree(branches)),
                       heed::test::ContainsSubstring("several branches"));
     CHECK(caches.length(0) == 0);
-    CHECK(same_bits(model.forward(ids, caches, mask::tree(chain)), model.forward(ids, plain)));
+    CHECK(same_bits(model.forward(ids, caches, mask::tree(chain)), model.forward(ids, untouched)));
   }
 }
 
