@@ -10,6 +10,9 @@
 // expect: top_k: the cache must keep float, double, half or bfloat16, not codes
 // expect: lsh: the cache must keep float, double, half or bfloat16, not codes
 // expect: tensors are .B, H, L, D., .B, L, D. or .L, D.
+// expect: no matching (member )?function for call to .*append
+// expect: no matching (member )?function for call to .*append
+// expect: a source of keys has length.b. and bind.shape, b, kv_head., whose for_each_run
 #include <vector>
 
 #include "heed/heed.hpp"
@@ -57,5 +60,14 @@ int main() {
 #elif HEED_WRONG == 12
   Eigen::Tensor<float, 1> row(4);
   heed::position::rope(row);
+#elif HEED_WRONG == 13
+  heed::kv::LatentCache<float> latent({1, 2, 4, 4});
+  latent.append(q, q);
+#elif HEED_WRONG == 14
+  heed::kv::PagedCache<heed::kv::Latent<float> > latent({1, 2, 4, 4}, {});
+  latent.append(q, q);
+#elif HEED_WRONG == 15
+  const heed::kv::Cache<heed::kv::K8V8> codes({1, 2, 4, 4});
+  heed::attention(heed::Tensor4<double>(1, 2, 3, 4), codes);
 #endif
 }

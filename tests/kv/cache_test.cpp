@@ -225,6 +225,24 @@ TEST_CASE("cache: top-k of float queries over keys of bfloat16, and wrong calls"
   CHECK_THROWS_WITH(approx::top_k(in.v.cview(), cache, 2), Contains("top_k: the source has dim 8"));
 }
 
+TEST_CASE("cache: dropout drops what it drops of dense keys, whose numbers count batch entries") {
+  const Options options{.dropout = 0.4, .seed = 9};
+  for (const Index Lq : {1, 20}) {  // unpacked, packed
+    const Inputs<float> in({2, 4, 2, Lq, 300, 24, 20}, Layout::blhd, 5, 2);
+    const auto q = in.q.cview(), k = in.k.cview(), v = in.v.cview();
+    kv::Cache<float> cache({2, 2, 24, 20});
+    kv::PagedCache<float> pages({2, 2, 24, 20}, {.page = 64, .pages = 10});
+    cache.append(k, v), pages.append(k, v);
+    const mask::any mask = mask::causal();
+    const auto found = attention(q, cache, mask, {}, options);
+    CAPTURE(Lq);
+    CHECK(test::max_difference(found.out, attention(q, k, v, mask, {}, options).out) < 2e-6);
+    CHECK(test::same_bits(found.out, attention(q, pages, mask, {}, options).out));
+    const auto alone = attention(part(q, 1, 1, 0, Lq), cache.fork({1}), mask, {}, options);
+    CHECK_FALSE(same(entry(found.out, 1), view_of(alone.out)));
+  }
+}
+
 TEST_CASE("cache: queries before the first token of a short sequence see nothing") {
   const Inputs<float> in({2, 1, 1, 5, 9, 8, 8}, Layout::packed, 5);
   kv::Cache<float> cache({2, 1, 8, 8});

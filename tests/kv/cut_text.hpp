@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "heed/kv/cache.hpp"
+#include "heed/kv/paged_cache.hpp"
 #include "kv/vector_model.hpp"
+#include "support/sweep.hpp"
 
 namespace heed::test {
 
@@ -36,5 +38,16 @@ struct CutText {
     return cuts;
   }
 };
+
+// 10,000 cuts of a text of 150 tokens, over caches in one piece and in pages.
+template <class T>
+void compare_many_cuts(Index D, Index Dv, Index page) {
+  const CutText<T> text{150, D, Dv};
+  int cuts = 0;
+  for (std::uint64_t seed = 0; cuts < 10'000 / cases_per_run; seed += 1000) {
+    cuts += text.compare(kv::Cache<T>({1, 1, D, Dv}), 90, seed);
+    cuts += text.compare(kv::PagedCache<T>({1, 1, D, Dv}, {page, 150 / page + 1}), 90, seed + 500);
+  }
+}
 
 }  // namespace heed::test

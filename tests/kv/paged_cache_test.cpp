@@ -98,12 +98,7 @@ TEMPLATE_TEST_CASE("caches: a row has the same bits in prefill, cut anyhow, and 
     const test::ScatteredPages<TestType> scattered({1, 1, 64, 20}, page, 2300 / page + 1);
     text.compare(scattered.cache, 700, seed + 7);
   }
-  const test::CutText<TestType> brief{150, 8, 5};
-  int cuts = 0;
-  for (std::uint64_t seed = 0; cuts < 10'000 / test::cases_per_run; seed += 1000) {
-    cuts += brief.compare(kv::Cache<TestType>({1, 1, 8, 5}), 90, seed);
-    cuts += brief.compare(Paged({1, 1, 8, 5}, {.page = 7, .pages = 22}), 90, seed + 500);
-  }
+  test::compare_many_cuts<TestType>(8, 5, 7);
 }
 
 TEST_CASE("paged cache: random operations on a pool that is often full") {

@@ -80,13 +80,7 @@ TEST_CASE("caches of codes: a row has the same bits in prefill, cut anyhow, and 
 }
 
 TEMPLATE_TEST_CASE("caches of codes: 10,000 cuts of brief texts", "", kv::K8V8, kv::K4V4) {
-  const test::CutText<TestType> brief{150, 8, 8};
-  int cuts = 0;
-  for (std::uint64_t seed = 0; cuts < 10'000 / test::cases_per_run; seed += 1000) {
-    cuts += brief.compare(kv::Cache<TestType>({1, 1, 8, 8}), 90, seed);
-    cuts += brief.compare(kv::PagedCache<TestType>({1, 1, 8, 8}, {.page = 32, .pages = 5}), 90,
-                          seed + 500);
-  }
+  test::compare_many_cuts<TestType>(8, 8, 32);
 }
 
 TEST_CASE("caches of codes: products of bytes are those of the numbers, to the bits of q and p") {
@@ -247,34 +241,43 @@ TEMPLATE_TEST_CASE("caches of codes: hostile rows give numbers between those of 
   }
 }
 
-TEST_CASE("cache of codes: a number is the nearest multiple of its row's scale") {
-  const Index L = 70, D = 13, Dv = 21, nr = kv::panel_width<float>();
-  const auto k = test::random4<float>(1, 2, L, D, 1), v = test::random4<float>(1, 2, L, Dv, 2);
-  kv::Cache<kv::K8V4> cache({1, 2, D, Dv}, {.rotates = false});
-  cache.append(k, v);
-  for (Index h = 0; h < 2; ++h) {
-    std::vector<float> keys(96 * D), values(L * Dv);
-    cache.bind({}, 0, h).widen(0, L, keys.data(), values.data());
-    const auto require_near = [](float largest, int limit, float x, float found) {
-      const float scale = largest / static_cast<float>(limit);
-      const float code = x / scale, most = limit < 0 ? 7.0F : 127.0F;
-      REQUIRE(std::abs(found / scale - std::min(code, most)) <= 0.5001F);
-      REQUIRE(std::abs(found / scale - std::round(found / scale)) < 1e-4F);
-    };
-    const auto take_largest = [](float x, float& largest) {
+TEMPLATE_TEST_CASE("cache of codes: a number is the nearest multiple of its row's scale", "",
+                   kv::K8V8, kv::K8V4, kv::K4V4) {
+  const Index L = 70, nr = kv::panel_width<float>();
+  const auto require_near = [](const std::vector<float>& row, int bits, const auto& found) {
+    float largest = 0;
+    for (const float x : row) {
       if (std::abs(x) > std::abs(largest)) largest = x;
+    }
+    const float scale = bits == 8 ? std::abs(largest) / 127 : largest / -8;
+    for (std::size_t d = 0; d < row.size(); ++d) {
+      const float code = std::min(row[d] / scale, bits == 8 ? 127.0F : 7.0F);
+      const float own = found(static_cast<Index>(d)) / scale;
+      REQUIRE(std::abs(own - code) <= 0.5001F);
+      REQUIRE(std::abs(own - std::round(own)) < 1e-4F);
+    }
+  };
+  for (const bool rotates : {false, true}) {
+    const Index D = rotates ? 12 : 13, Dv = rotates ? 24 : 21;  // rotated by fours and by eights
+    const auto k = test::random4<float>(1, 2, L, D, 1), v = test::random4<float>(1, 2, L, Dv, 2);
+    kv::Cache<TestType> cache({1, 2, D, Dv}, {.rotates = rotates});
+    cache.append(k, v);
+    const auto row_of = [&](const Tensor4<float>& x, Index h, Index j) {
+      std::vector<float> row(&x(0, h, j, 0), &x(0, h, j, 0) + x.dimension(3));
+      if (rotates) kv::rotate(simd::code_kernels<float>(isa()), row.data(), x.dimension(3));
+      return row;
     };
-    for (Index j = 0; j < L; ++j) {
-      float largest_k = 0, largest_v = 0;
-      for (Index d = 0; d < D; ++d) take_largest(k(0, h, j, d), largest_k);
-      for (Index d = 0; d < Dv; ++d) take_largest(v(0, h, j, d), largest_v);
-      for (Index d = 0; d < D; ++d) {
-        const Index at = (j / nr * D + d) * nr + j % nr;
-        require_near(std::abs(largest_k), 127, k(0, h, j, d), keys[static_cast<std::size_t>(at)]);
-      }
-      for (Index d = 0; d < Dv; ++d) {
-        const Index at = j * Dv + d;
-        require_near(largest_v, -8, v(0, h, j, d), values[static_cast<std::size_t>(at)]);
+    for (Index h = 0; h < 2; ++h) {
+      std::vector<float> keys(static_cast<std::size_t>(96 * D)),
+          values(static_cast<std::size_t>(L * Dv));
+      cache.bind({}, 0, h).widen(0, L, keys.data(), values.data());
+      for (Index j = 0; j < L; ++j) {
+        CAPTURE(rotates, h, j);
+        require_near(row_of(k, h, j), TestType::key_bits, [&](Index d) {
+          return keys[static_cast<std::size_t>((j / nr * D + d) * nr + j % nr)];
+        });
+        require_near(row_of(v, h, j), TestType::value_bits,
+                     [&](Index d) { return values[static_cast<std::size_t>(j * Dv + d)]; });
       }
     }
   }

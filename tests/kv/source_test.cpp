@@ -59,11 +59,10 @@ class Pages {
   Head bind(const Shape&, Index b, Index kv_head) const { return {*this, b * Hkv_ + kv_head}; }
 
  private:
-  // Pages are taken from the pool in steps of 7, which has no common factor with their number.
+  // Pages fill the pool from its end, so that no two of them follow each other.
   Index row_of(Index head, Index j) const {
     const Index pages = static_cast<Index>(lengths_.size()) * Hkv_ * a_head_;
-    const Index step = pages % 7 == 0 ? 1 : 7;
-    return (head * a_head_ + j / page_) * step % pages * page_ + j % page_;
+    return (pages - 1 - head * a_head_ - j / page_) * page_ + j % page_;
   }
 
   Index page_, a_head_, Hkv_;

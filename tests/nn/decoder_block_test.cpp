@@ -291,8 +291,14 @@ TEST_CASE("multi-head attention: over pages of a cache, which stays as it was wh
   CHECK(error_of([&] {
           part.forward(x, other, x, causal, score::None{}, {}, nn::AttendCache{cache});
         }).find("tokens behind a cache attend to themselves") != std::string::npos);
-  const nn::MultiHeadAttention<float> extra(24, {.heads = 2, .add_zero_attn = true});
-  CHECK_THROWS_AS(extra.forward(x, cache, causal), heed::Error);
+  for (const bool zero : {true, false}) {
+    const nn::MultiHeadAttention<float> extra(
+        24, {.heads = 2, .head_dim = 8, .add_bias_kv = !zero, .add_zero_attn = zero});
+    auto own = heed::kv::Cache<float>({.B = 2, .Hkv = 2, .D = 8, .Dv = 8});
+    CHECK(error_of([&] { extra.forward(x, own, causal); }).find("extra keys (add_bias_kv") !=
+          std::string::npos);
+    CHECK(own.length(0) == 0);
+  }
 }
 
 namespace {
@@ -559,6 +565,10 @@ TEST_CASE("decoder block: what does not fit is refused, with the shapes") {
   CHECK(error_of([&] { block.forward(x); }) ==
         "heed::nn::DecoderBlock: a block with cross-attention needs memory, the encoder's output, "
         "after x");
+  heed::kv::Cache<float> cache({.B = 2, .Hkv = 2, .D = 3, .Dv = 3});
+  CHECK(error_of([&] { block.forward(x, cache); }).find("cross-attention needs memory") !=
+        std::string::npos);
+  CHECK(cache.length(0) == 0);
   CHECK(error_of([&] { bare.forward(x, memory); }) ==
         "heed::nn::DecoderBlock: memory is given to a block without cross_attention in its "
         "options");

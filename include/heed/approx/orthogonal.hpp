@@ -30,8 +30,7 @@ R dot(const R* a, const R* b, Index D) {
 }
 
 // Divides a row by its length, which is returned; a row of 0 stays, as does one that is not finite.
-template <class = void>
-double normalise(double* row, Index D) {
+inline double normalise(double* row, Index D) {
   double top = 0;  // squares of what is divided by it neither overflow nor vanish
   for (Index d = 0; d < D; ++d) top = std::max(top, std::abs(row[d]));
   if (!(top > 0) || !is_finite(top)) return 0;
@@ -47,8 +46,7 @@ double normalise(double* row, Index D) {
 // A pass that takes out most of a row leaves the rounding of that part, so another follows until
 // half of the length stays. Daniel, Gragg, Kaufman, Stewart, "Reorthogonalization and stable
 // algorithms for updating the Gram-Schmidt QR factorization" (1976).
-template <class = void>
-bool orthonormalise(double* rows, Index first, Index r, Index D) {
+inline bool orthonormalise(double* rows, Index first, Index r, Index D) {
   constexpr double rounding = 1e-12;  // of the length
   double* row = rows + r * D;
   double left = normalise(row, D) > 0 ? 1 : 0;
@@ -66,9 +64,8 @@ bool orthonormalise(double* rows, Index first, Index r, Index D) {
 
 // Row r as orthonormalise leaves it, or a random direction at right angles to the others where they
 // span it. r − first < D: there is such a direction.
-template <class = void>
-void complete_basis(double* rows, Index first, Index r, Index D, std::uint64_t seed,
-                    std::uint32_t stream) {
+inline void complete_basis(double* rows, Index first, Index r, Index D, std::uint64_t seed,
+                           std::uint32_t stream) {
   HEED_ASSERT(r - first < D);
   for (Index next = r * D; !orthonormalise(rows, first, r, D); next += D * D) {
     for (Index d = 0; d < D; ++d) rows[r * D + d] = gaussian(seed, next + d, stream);
@@ -80,8 +77,7 @@ void complete_basis(double* rows, Index first, Index r, Index D, std::uint64_t s
 //
 // Each is a normal vector, turned. Its length stays: what the turning takes out and what it leaves
 // are independent parts of the vector, and the direction of what is left depends on neither length.
-template <class = void>
-std::vector<double> orthogonal_gaussians(Index m, Index D, std::uint64_t seed) {
+inline std::vector<double> orthogonal_gaussians(Index m, Index D, std::uint64_t seed) {
   auto rows = zeros<double>(checked_product(m, D));
   auto lengths = zeros<double>(m);
   for (Index r = 0; r < m; ++r) {

@@ -34,8 +34,7 @@ struct BackendInfo {
 inline namespace HEED_ABI {
 
 // This machine's instruction sets that there are kernels for, the one that calls take first.
-template <class = void>
-std::vector<std::string> instruction_sets() {
+inline std::vector<std::string> instruction_sets() {
   std::vector<std::string> names{name_of(isa())};
   for (const Isa each : {Isa::amx, Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::portable}) {
     if (each <= machine_isa() && each != isa()) names.emplace_back(name_of(each));
@@ -44,8 +43,7 @@ std::vector<std::string> instruction_sets() {
 }
 
 #if defined(__CUDACC__)
-template <class = void>
-BackendInfo cuda_offer() {
+inline BackendInfo cuda_offer() {
   BackendInfo offer{Backend::cuda, {}, "no CUDA device"};
   for (const cuda::Device& device : cuda::devices()) {
     const std::string name = device.name + " (sm_" + std::to_string(device.architecture) + ")";
@@ -59,15 +57,13 @@ BackendInfo cuda_offer() {
   return offer;
 }
 #else
-template <class = void>
-BackendInfo cuda_offer() {
+inline BackendInfo cuda_offer() {
   return {Backend::cuda, {}, "this file was compiled without CUDA: it takes a .cu file and nvcc"};
 }
 #endif
 
 // Every backend, in the order of the enumeration, and whether this build and machine can run it.
-template <class = void>
-std::vector<BackendInfo> backends() {
+inline std::vector<BackendInfo> backends() {
   return {{Backend::reference, {"plain C++"}, "the textbook, to compare with"},
           {Backend::chunked, instruction_sets(), "plain softmax over whole rows, to compare with"},
           {Backend::flash, instruction_sets(), "automatic takes it for tensors on the host"},

@@ -53,15 +53,13 @@ std::vector<Attends> attends_most(const M& weights, double tie = 1e-5) {
 
 namespace attends {
 
-template <class = void>
-bool repeated(const std::vector<std::string>& tokens, Index position) {
+inline bool repeated(const std::vector<std::string>& tokens, Index position) {
   const std::string& token = tokens[static_cast<std::size_t>(position)];
   return std::count(tokens.begin(), tokens.end(), token) > 1;
 }
 
 // 'cat', or 'the' (5) where the sentence has several, counted from 1 as people count words.
-template <class = void>
-std::string name(const std::vector<std::string>& tokens, Index position) {
+inline std::string name(const std::vector<std::string>& tokens, Index position) {
   if (position < 0 || position >= static_cast<Index>(tokens.size())) {
     throw Error("heed::inspect::attends_text: position " + std::to_string(position) + " but only " +
                 std::to_string(tokens.size()) + " tokens");
@@ -70,8 +68,7 @@ std::string name(const std::vector<std::string>& tokens, Index position) {
   return repeated(tokens, position) ? quoted + " (" + std::to_string(position + 1) + ")" : quoted;
 }
 
-template <class = void>
-std::string list(const std::vector<std::string>& tokens, const std::vector<Index>& keys) {
+inline std::string list(const std::vector<std::string>& tokens, const std::vector<Index>& keys) {
   std::string text;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (i > 0) text += i + 1 == keys.size() ? " and " : ", ";
@@ -84,9 +81,8 @@ std::string list(const std::vector<std::string>& tokens, const std::vector<Index
 
 // "'cat' attends most to 'cat' and 'mat', 28.3 % each". Throws heed::Error where a position has no
 // token.
-template <class = void>
-std::string attends_text(const Attends& row, const std::vector<std::string>& query_tokens,
-                         const std::vector<std::string>& key_tokens) {
+inline std::string attends_text(const Attends& row, const std::vector<std::string>& query_tokens,
+                                const std::vector<std::string>& key_tokens) {
   const std::string query = attends::name(query_tokens, row.query);
   if (row.has_nan) return query + " has a NaN among its weights";
   if (row.keys.empty()) return query + " attends to nothing";
@@ -102,8 +98,7 @@ std::string attends_text(const Attends& row, const std::vector<std::string>& que
 }
 
 // Self-attention: the queries are the keys.
-template <class = void>
-std::string attends_text(const Attends& row, const std::vector<std::string>& tokens) {
+inline std::string attends_text(const Attends& row, const std::vector<std::string>& tokens) {
   return attends_text(row, tokens, tokens);
 }
 

@@ -59,8 +59,7 @@ std::uint64_t product(const char* what, Factors... factors) {
 }
 
 // "512 B", "4.00 KiB", "1.50 GiB": 1 KiB is 1024 bytes, and the unit is always written.
-template <class = void>
-std::string bytes_text(std::uint64_t bytes) {
+inline std::string bytes_text(std::uint64_t bytes) {
   static constexpr std::array<const char*, 6> units{" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
   if (bytes < 1024) return std::to_string(bytes) + " B";
   double value = static_cast<double>(bytes) / 1024;
@@ -69,16 +68,14 @@ std::string bytes_text(std::uint64_t bytes) {
   return formatted("%.2f", value) + units[unit];
 }
 
-template <class = void>
-std::string right(const std::string& text, std::size_t width) {
+inline std::string right(const std::string& text, std::size_t width) {
   return std::string(text.size() < width ? width - text.size() : 0, ' ') + text;
 }
 
 }  // namespace count
 
 // The cost of one call at one length. Throws heed::Error if a count does not fit 64 bits.
-template <class = void>
-ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions& options = {}) {
+inline ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions& options = {}) {
   const auto& o = options;
   ComplexityRow row;
   row.length = length;
@@ -94,9 +91,8 @@ ComplexityRow complexity_at(std::uint64_t length, const ComplexityOptions& optio
 }
 
 // One row a length, in the order given.
-template <class = void>
-std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& lengths,
-                                      const ComplexityOptions& options = {}) {
+inline std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& lengths,
+                                             const ComplexityOptions& options = {}) {
   std::vector<ComplexityRow> rows;
   rows.reserve(lengths.size());
   for (const std::uint64_t length : lengths) rows.push_back(complexity_at(length, options));
@@ -105,8 +101,7 @@ std::vector<ComplexityRow> complexity(const std::vector<std::uint64_t>& lengths,
 
 // The rows as a table with named units, one line each; ends with a newline. KiB, MiB and GiB are
 // powers of 1024; M and GFLOP powers of 1000.
-template <class = void>
-std::string complexity_table(const std::vector<ComplexityRow>& rows) {
+inline std::string complexity_table(const std::vector<ComplexityRow>& rows) {
   std::string table =
       "   length | n^2 d_model [M] | 4 n^2 d [GFLOP] |     scores | scores+weights | flash: lse | "
       "q, k, v, out\n"

@@ -22,13 +22,11 @@ using Findings = std::vector<std::string>;
 inline constexpr double saturating_spread = 16;
 inline constexpr double saturated_peak = 0.99;
 
-template <class = void>
-std::string of(Index part, Index whole) {
+inline std::string of(Index part, Index whole) {
   return std::to_string(part) + " of " + std::to_string(whole);
 }
 
-template <class = void>
-void refused(const Report& r, Findings& found) {
+inline void refused(const Report& r, Findings& found) {
   found.push_back(r.error);
   const Shape& s = r.shape;
   if (r.error.find("k has dim") != std::string::npos && s.Lk == s.D) {
@@ -43,8 +41,7 @@ void refused(const Report& r, Findings& found) {
   }
 }
 
-template <class = void>
-void inputs(const Report& r, Findings& found) {
+inline void inputs(const Report& r, Findings& found) {
   const auto look = [&](const char* name, const Summary& s) {
     if (s.nan > 0) {
       found.push_back(std::string(name) + " already holds " + of(s.nan, s.count) +
@@ -59,8 +56,7 @@ void inputs(const Report& r, Findings& found) {
   look("q", r.q), look("k", r.k), look("v", r.v);
 }
 
-template <class = void>
-void overflow(const Report& r, Findings& found) {
+inline void overflow(const Report& r, Findings& found) {
   const bool finite_inputs = r.q.all_finite() && r.k.all_finite();
   if (r.overflowed > 0) {
     const std::string size = r.raw.all_finite() ? "reaches " + short_number(r.raw.reach()) + " and"
@@ -88,8 +84,7 @@ void overflow(const Report& r, Findings& found) {
   }
 }
 
-template <class = void>
-void scale(const Report& r, Findings& found) {
+inline void scale(const Report& r, Findings& found) {
   if (r.shape.D < 2 || r.attended.count == 0) return;
   const std::string scales = "The scale is " + short_number(r.scale) +
                              ", not 1/sqrt(D) = " + short_number(r.default_scale);
@@ -106,8 +101,7 @@ void scale(const Report& r, Findings& found) {
 }
 
 // Nobody sees a key: the mask's doing, the scores', or that of both.
-template <class = void>
-std::string all_hidden(const MaskReport& m) {
+inline std::string all_hidden(const MaskReport& m) {
   if (m.hidden_by_score == 0) {
     return "The mask hides every key from every query: it is inverted, or not the mask you "
            "meant. In heed true attends";
@@ -120,8 +114,7 @@ std::string all_hidden(const MaskReport& m) {
          " pairs, a score of -inf the other " + std::to_string(m.hidden_by_score);
 }
 
-template <class = void>
-void fully_masked_rows(const Report& r, Findings& found) {
+inline void fully_masked_rows(const Report& r, Findings& found) {
   const MaskReport& m = r.mask;
   if (m.fully_masked_rows == 0 || m.pairs == 0) return;
   if (m.fully_masked_rows == m.fully_masked_by_score && r.overflowed > 0) return;  // told already
@@ -143,8 +136,7 @@ void fully_masked_rows(const Report& r, Findings& found) {
   }
 }
 
-template <class = void>
-void inversion(const Report& r, Findings& found) {
+inline void inversion(const Report& r, Findings& found) {
   const MaskReport& m = r.mask;
   if (m.seen == 0 || r.shape.Lq < 2) return;
   if (m.own > 0 && m.seen_own == 0 && m.seen_after > 0 && m.seen_before == 0) {
@@ -175,8 +167,7 @@ void inversion(const Report& r, Findings& found) {
   }
 }
 
-template <class = void>
-void weights_and_out(const Report& r, Findings& found) {
+inline void weights_and_out(const Report& r, Findings& found) {
   const Summary& sums = r.weights.row_sums;
   constexpr double half_rounding = 0.05;
   const bool low = !r.weights.sinks && sums.low < 1 - half_rounding;
@@ -196,8 +187,7 @@ void weights_and_out(const Report& r, Findings& found) {
 }  // namespace rule
 
 // The likely causes, most basic first; empty where nothing looks wrong.
-template <class = void>
-std::vector<std::string> diagnose(const Report& r) {
+inline std::vector<std::string> diagnose(const Report& r) {
   std::vector<std::string> found;
   if (!r.error.empty()) {
     rule::refused(r, found);

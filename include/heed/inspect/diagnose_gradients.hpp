@@ -23,8 +23,7 @@ inline constexpr double vanishing = 1e-2;  // of what even weights, or the bare 
 inline constexpr double exploding = 1e3;   // times the norm of d_out
 
 // NaN, and infinities of what comes in.
-template <class = void>
-void not_finite(const GradientFlow& f, Findings& found) {
+inline void not_finite(const GradientFlow& f, Findings& found) {
   const Report& r = f.forward;
   if (!f.d_out.all_finite()) {
     found.push_back("d_out already holds " + of(f.d_out.nan + f.d_out.infinities(), f.d_out.count) +
@@ -47,8 +46,7 @@ void not_finite(const GradientFlow& f, Findings& found) {
   }
 }
 
-template <class = void>
-void vanish(const GradientFlow& f, Findings& found) {
+inline void vanish(const GradientFlow& f, Findings& found) {
   const Report& r = f.forward;
   if (f.through_softmax < vanishing) {
     const bool unscaled = r.scale > 1.5 * r.default_scale;
@@ -66,8 +64,7 @@ void vanish(const GradientFlow& f, Findings& found) {
   }
 }
 
-template <class = void>
-void explode(const GradientFlow& f, Findings& found) {
+inline void explode(const GradientFlow& f, Findings& found) {
   const auto look = [&](const char* name, const GradientNorms& g, const std::string& sizes) {
     if (g.values.infinities() == 0 && !(g.norm > exploding * f.d_out_norm)) return;
     found.push_back(std::string(name) + " explodes: its norm is " + short_number(g.norm) +
@@ -83,8 +80,7 @@ void explode(const GradientFlow& f, Findings& found) {
   look("d_v", f.d_v, "many queries that attend to one key");
 }
 
-template <class = void>
-void type_limits(const GradientFlow& f, Findings& found) {
+inline void type_limits(const GradientFlow& f, Findings& found) {
   const Index over = f.d_q.overflows + f.d_k.overflows + f.d_v.overflows;
   const Index under = f.d_q.underflows + f.d_k.underflows + f.d_v.underflows;
   const Index all = f.d_q.values.count + f.d_k.values.count + f.d_v.values.count;
@@ -99,8 +95,7 @@ void type_limits(const GradientFlow& f, Findings& found) {
 }
 
 // Some positions never learn.
-template <class = void>
-void uneven(const GradientFlow& f, Findings& found) {
+inline void uneven(const GradientFlow& f, Findings& found) {
   if (f.row != every_row || 2 * f.silent_keys <= f.seen_keys) return;
   found.push_back(of(f.silent_keys, f.seen_keys) +
                   " keys that are seen get less than 0.001 of the largest gradient of their head: "
@@ -111,8 +106,7 @@ void uneven(const GradientFlow& f, Findings& found) {
 
 // The likely causes, most basic first, those of the forward call among them; empty where nothing
 // looks wrong.
-template <class = void>
-std::vector<std::string> diagnose(const GradientFlow& f) {
+inline std::vector<std::string> diagnose(const GradientFlow& f) {
   std::vector<std::string> found = f.forward.findings;
   if (!f.forward.error.empty()) return found;
   gradient_rule::not_finite(f, found);

@@ -52,8 +52,7 @@ void measure(std::vector<Trial>& trials, const View<const G, 4>& given, const Pr
 }
 
 // The texts of the trials within `tolerance`.
-template <class = void>
-std::vector<std::string> matches(const std::vector<Trial>& trials, double tolerance) {
+inline std::vector<std::string> matches(const std::vector<Trial>& trials, double tolerance) {
   std::vector<std::string> found;
   for (const Trial& trial : trials) {
     if (trial.off <= tolerance) found.push_back(trial.text);

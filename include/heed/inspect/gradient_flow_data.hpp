@@ -64,15 +64,13 @@ struct GradientFlow {
   Index seen_keys = 0;       // are below 1e-3 of the head's largest; keys that are seen
   std::vector<std::string> findings = {};  // what looks wrong, in sentences; none: nothing does
 
-  template <class Text = std::string>
-  Text text() const;
+  std::string text() const;
 };
 
 namespace flow_lines {
 
 // "0.31       0.2        0" in order of position where they are few, else "0.31 at 2, 0.2 at 0, …".
-template <class = void>
-std::string positions_text(const HeadRows& rows, Index h) {
+inline std::string positions_text(const HeadRows& rows, Index h) {
   constexpr Index all = 10, largest = 6;
   std::vector<Index> order(static_cast<std::size_t>(rows.positions));
   for (std::size_t n = 0; n < order.size(); ++n) order[n] = static_cast<Index>(n);
@@ -96,13 +94,11 @@ std::string positions_text(const HeadRows& rows, Index h) {
   return text + ", the rest less";
 }
 
-template <class = void>
-std::string magnitude(const char* name, const GradientNorms& g) {
+inline std::string magnitude(const char* name, const GradientNorms& g) {
   return report_lines::numbers(name, "norm " + short_number(g.norm), g.values);
 }
 
-template <class = void>
-std::string head_lines(const char* name, const HeadRows& rows) {
+inline std::string head_lines(const char* name, const HeadRows& rows) {
   std::string page;
   for (Index h = 0; h < rows.heads; ++h) {
     const std::string head = rows.heads == 1 ? "" : ", head " + std::to_string(h);
@@ -114,8 +110,7 @@ std::string head_lines(const char* name, const HeadRows& rows) {
 }  // namespace flow_lines
 
 // Four sections and the findings; plain ASCII, ends with a newline.
-template <class Text>
-Text GradientFlow::text() const {
+inline std::string GradientFlow::text() const {
   using report_lines::line;
   const std::string of = row == every_row ? "every row" : "row " + std::to_string(row);
   std::string page = "Gradient flow of the sum of " + of + " of out\n";
@@ -144,8 +139,7 @@ Text GradientFlow::text() const {
   return findings.empty() ? page + "  nothing looks wrong\n" : page;
 }
 
-template <class = void>
-std::ostream& operator<<(std::ostream& stream, const GradientFlow& flow) {
+inline std::ostream& operator<<(std::ostream& stream, const GradientFlow& flow) {
   return stream << flow.text();
 }
 

@@ -47,13 +47,11 @@ namespace words {
 
 inline constexpr std::string_view piece_prefix = "##";
 
-template <class = void>
-bool continues_word(const std::string& token) {
+inline bool continues_word(const std::string& token) {
   return token.size() > piece_prefix.size() && std::string_view(token).starts_with(piece_prefix);
 }
 
-template <class = void>
-double darkest_weight(const std::vector<WeightedWord>& words, double full_scale) {
+inline double darkest_weight(const std::vector<WeightedWord>& words, double full_scale) {
   if (!is_finite(full_scale) || full_scale < 0) {
     throw Error("heed::inspect::highlight: full_scale is " + formatted("%g", full_scale) +
                 ", neither 0 nor a finite weight above it");
@@ -66,14 +64,12 @@ double darkest_weight(const std::vector<WeightedWord>& words, double full_scale)
   return largest > 0 ? largest : 1;
 }
 
-template <class = void>
-Color ground_of(const Colormap& colors, double weight, double darkest) {
+inline Color ground_of(const Colormap& colors, double weight, double darkest) {
   if (is_nan(weight)) return palette::not_a_number;
   return colors(weight / darkest);
 }
 
-template <class = void>
-std::string escape_html(std::string_view text) {
+inline std::string escape_html(std::string_view text) {
   std::string escaped;
   for (const char c : printable(text)) {
     switch (c) {
@@ -99,8 +95,7 @@ std::string escape_html(std::string_view text) {
   return escaped;
 }
 
-template <class = void>
-std::string css(Color color) {
+inline std::string css(Color color) {
   std::array<char, 8> text{};
   std::snprintf(text.data(), text.size(), "#%02x%02x%02x", static_cast<unsigned>(color.red),
                 static_cast<unsigned>(color.green), static_cast<unsigned>(color.blue));
@@ -108,16 +103,14 @@ std::string css(Color color) {
 }
 
 // The nearest colour of xterm's 6 × 6 × 6 cube, whose levels are 0, 95, 135, 175, 215, 255.
-template <class = void>
-int cube_index(Color color) {
+inline int cube_index(Color color) {
   const auto level = [](std::uint8_t channel) {
     return channel < 48 ? 0 : channel < 115 ? 1 : (channel - 35) / 40;
   };
   return 16 + 36 * level(color.red) + 6 * level(color.green) + level(color.blue);
 }
 
-template <class = void>
-std::string sgr(const char* layer, Color color, TerminalColors colors) {
+inline std::string sgr(const char* layer, Color color, TerminalColors colors) {
   std::array<char, 40> text{};
   if (colors == TerminalColors::palette_256) {
     std::snprintf(text.data(), text.size(), "\x1b[%s;5;%dm", layer, cube_index(color));

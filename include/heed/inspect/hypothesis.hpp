@@ -102,8 +102,7 @@ inline constexpr std::array<Hypothesis, 2> value_mistakes{{
 }};
 
 // True where a call of this shape can have the mistake.
-template <class = void>
-bool fits(const Hypothesis& way, const Shape& s) {
+inline bool fits(const Hypothesis& way, const Shape& s) {
   const bool one_length = s.Lq == s.Lk, one_head_count = s.Hq == s.Hkv;
   if (way.product == ProductUse::exchanged && !(one_length && one_head_count)) return false;
   if (way.product == ProductUse::k_transposed && s.Lk != s.D) return false;
@@ -114,8 +113,7 @@ bool fits(const Hypothesis& way, const Shape& s) {
 }
 
 // Both mistakes at once; none where they concern the same step.
-template <class = void>
-std::optional<Hypothesis> both(const Hypothesis& a, const Hypothesis& b) {
+inline std::optional<Hypothesis> both(const Hypothesis& a, const Hypothesis& b) {
   Hypothesis way = a;
   if (b.mask != MaskUse::hide) {
     if (a.mask != MaskUse::hide) return std::nullopt;
@@ -148,8 +146,7 @@ struct Trial {
   double off = 0;
 };
 
-template <class = void>
-std::vector<Trial> single_trials(const Shape& shape, bool of_output) {
+inline std::vector<Trial> single_trials(const Shape& shape, bool of_output) {
   std::vector<Trial> trials;
   const auto add = [&](const Hypothesis& way) {
     if (fits(way, shape)) trials.push_back({way, way.sentence});
@@ -162,8 +159,7 @@ std::vector<Trial> single_trials(const Shape& shape, bool of_output) {
   return trials;
 }
 
-template <class = void>
-std::vector<Trial> double_trials(const std::vector<Trial>& singles) {
+inline std::vector<Trial> double_trials(const std::vector<Trial>& singles) {
   std::vector<Trial> trials;
   for (std::size_t n = 0; n < singles.size(); ++n) {
     for (std::size_t m = 0; m < n; ++m) {

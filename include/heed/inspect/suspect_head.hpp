@@ -92,8 +92,7 @@ struct Logits {
   std::vector<bool> allowed;  // by the mask as it is used
 };
 
-template <class = void>
-bool used(MaskUse use, const std::vector<bool>& seen, Index i, Index j, Index columns) {
+inline bool used(MaskUse use, const std::vector<bool>& seen, Index i, Index j, Index columns) {
   const auto at = [&](Index row, Index column) {
     return seen[static_cast<std::size_t>(row * columns + column)];
   };
@@ -146,9 +145,9 @@ Logits logits_of(Head<T, M, S>& head, const Hypothesis& way) {
 }
 
 // Softmax along `count` entries that begin at `first` and lie `step` apart, and a sink.
-template <class = void>
-void softmax(const std::vector<double>& from, const std::vector<bool>& allowed, std::size_t first,
-             std::size_t step, std::size_t count, double sink, std::vector<double>& weights) {
+inline void softmax(const std::vector<double>& from, const std::vector<bool>& allowed,
+                    std::size_t first, std::size_t step, std::size_t count, double sink,
+                    std::vector<double>& weights) {
   double largest = is_masked(sink) ? std::numeric_limits<double>::lowest() : sink;
   const auto each = [&](auto&& visit) {
     for (std::size_t at = first, n = 0; n < count; ++n, at += step) {
@@ -161,10 +160,9 @@ void softmax(const std::vector<double>& from, const std::vector<bool>& allowed, 
   each([&](std::size_t at) { weights[at] /= sum; });
 }
 
-template <class = void>
-std::vector<double> softmax_of(const std::vector<double>& from, const Logits& logits,
-                               const Hypothesis& way, std::size_t rows, std::size_t columns,
-                               double sink) {
+inline std::vector<double> softmax_of(const std::vector<double>& from, const Logits& logits,
+                                      const Hypothesis& way, std::size_t rows, std::size_t columns,
+                                      double sink) {
   std::vector<double> weights(from.size());
   if (way.over_keys) {
     for (std::size_t i = 0; i < rows; ++i)

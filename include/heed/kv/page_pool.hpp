@@ -13,9 +13,9 @@ namespace heed::kv {
 
 // Pages are read in place where they have multiples of 16 tokens (of a register, on AVX-512), in
 // the pool's order or not; others are copied at each call where they are scattered (kv/source.hpp
-// has the exceptions). Decoding, 8192
-// keys of D 128, two threads of Zen 4, part of kv::Cache's speed: in order 0.95 and more; scattered
-// pages of 256 tokens 0.98, of 64 0.93, of 32 0.90, of 16 0.88.
+// has the exceptions). Decoding, 8192 keys of D 128, two threads of Zen 4, part of kv::Cache's
+// speed: in order 0.95 and more; scattered pages of 256 tokens 0.98, of 64 0.93, of 32 0.90, of 16
+// 0.88.
 struct PageOptions {
   Index page = 256;     // tokens of a page
   Index pages = 0;      // of the pool, all allocated at once

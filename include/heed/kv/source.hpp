@@ -5,9 +5,8 @@
 //   - Packed calls copy a KV block of several runs (64 to 512 keys) together before they pack it.
 //   - Unpacked calls (decoding) read runs in place where they begin and end at multiples of the
 //     kernels' NR (32 keys at most), those in panels at multiples of a register (16 at most): pages
-//     of multiples of 16 tokens are not copied, but for those of latent caches, which have
-//     multiples of NR then, and blocks of more than 68 registers (4 lanes and fewer than 64
-//     features).
+//     of multiples of 16 tokens are not copied. Scattered pages of latent caches are, unless they
+//     have multiples of NR, and those of kernels of 4 lanes below 64 features.
 // Row sources have the bits of a dense tensor with the same keys, however they are cut into runs.
 #pragma once
 

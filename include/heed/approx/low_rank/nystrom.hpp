@@ -130,16 +130,14 @@ void invert_landmarks(const View<R, 2>& q, const View<R, 2>& k, double scale, in
   std::transform(after.begin(), after.end(), y.data, [](double x) { return static_cast<R>(x); });
 }
 
-template <class = void>
-void check_counts(const char* call, Index landmarks, int iterations) {
+inline void check_counts(const char* call, Index landmarks, int iterations) {
   if (landmarks < 1) refuse({call, ": landmarks ", landmarks, " is below 1"});
   if (iterations < 0) refuse({call, ": iterations ", iterations, " is negative"});
 }
 
 // Throws heed::Error where there are fewer tokens than landmarks; none at all are fine.
-template <class = void>
-void check_landmarks(const char* call, const Shape& shape,
-                     const std::vector<mask::KeyLimit>& visible, Index landmarks) {
+inline void check_landmarks(const char* call, const Shape& shape,
+                            const std::vector<mask::KeyLimit>& visible, Index landmarks) {
   const auto check = [&](Index tokens, const char* what) {
     if (tokens == 0 || tokens >= landmarks) return;
     refuse({call, ": landmarks ", landmarks, " are more than the ", tokens, " ", what});

@@ -82,9 +82,8 @@ std::vector<int> buckets_of(const View<const T, 2>& x, const std::vector<R>& rot
 // The first `count` items sorted by label, equal ones in ascending order; a label of −1 leaves its
 // item out.
 //   starts  [labels + 1], zeros; gets where each label begins
-template <class = void>
-std::vector<int> counting_sort(const std::vector<int>& labels, Index count,
-                               std::vector<int>& starts) {
+inline std::vector<int> counting_sort(const std::vector<int>& labels, Index count,
+                                      std::vector<int>& starts) {
   const auto items = static_cast<std::size_t>(count);
   for (std::size_t n = 0; n < items; ++n) {
     if (labels[n] >= 0) ++starts[static_cast<std::size_t>(labels[n] + 1)];
@@ -100,8 +99,7 @@ std::vector<int> counting_sort(const std::vector<int>& labels, Index count,
 }
 
 // Keys [0, length) by bucket.
-template <class = void>
-SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index bucket_count) {
+inline SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index bucket_count) {
   SortedKeys keys{{},
                   std::vector<int>(buckets.size(), -1),
                   std::vector<int>(static_cast<std::size_t>(bucket_count + 1))};
@@ -114,9 +112,8 @@ SortedKeys sort_keys(const std::vector<int>& buckets, Index length, Index bucket
 
 // A query aims at the last key of its bucket that is not behind it, or the first; it sees those of
 // its bucket in that key's chunk and the chunk before.
-template <class = void>
-BucketedQueries assign_to_chunks(const std::vector<int>& buckets, const SortedKeys& keys,
-                                 const mask::KeyLimit& visible, Index Lk, Index chunk) {
+inline BucketedQueries assign_to_chunks(const std::vector<int>& buckets, const SortedKeys& keys,
+                                        const mask::KeyLimit& visible, Index Lk, Index chunk) {
   const std::size_t Lq = buckets.size();
   const auto chunks =
       (keys.order.size() + static_cast<std::size_t>(chunk) - 1) / static_cast<std::size_t>(chunk);
